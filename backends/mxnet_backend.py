@@ -1,0 +1,148 @@
+"""Neural style transfer in Apache MXNet: features, Gram matrices, losses and their gradient.
+
+The same text stands in torch_backend.py and paddle_backend.py, in the same order; only the framework differs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+# Before the import: afterwards MXNet reads it no more. It would print a line for each kind of operator that falls back.
+os.environ.setdefault("MXNET_STORAGE_FALLBACK_LOG_VERBOSE", "0")
+
+import mxnet
+import numpy
+from mxnet import autograd, np, npx
+
+from isostyle.interface import Array, Dtype, Evaluation, Parameters, Targets
+from isostyle.network import KERNEL, PADDING, POOL, Network
+from isostyle.recipe import GramDivisor, Recipe
+
+Tensor = np.ndarray
+npx.set_np()
+
+
+def gram(feature: Tensor, divisor: GramDivisor) -> Tensor:
+    """Gram matrix (C, C) of a map (1, C, H, W)."""
+    _, channels, height, width = feature.shape
+    matrix = feature.reshape(channels, height * width)
+    return np.dot(matrix, matrix.T) / {"chw": channels * height * width, "hw": height * width, "1": 1}[divisor]
+
+
+def content_loss(feature: Tensor, target: Tensor) -> Tensor:
+    return np.square(feature - target).mean()
+
+
+def style_loss(feature: Tensor, target: Tensor, divisor: GramDivisor) -> Tensor:
+    return np.square(gram(feature, divisor) - target).mean()
+
+
+def tv_loss(image: Tensor) -> Tensor:
+    down = image[:, :, 1:, :] - image[:, :, :-1, :]
+    right = image[:, :, :, 1:] - image[:, :, :, :-1]
+    return 0.5 * (np.abs(down).mean() + np.abs(right).mean())
+
+
+class MxnetEngine:
+    """A network on a device; see :class:`isostyle.interface.Engine`."""
+
+    def __init__(self, network: Network, parameters: Parameters, device: str, dtype: Dtype) -> None:
+        self.network = network
+        self.device = device
+        self.dtype = dtype
+        kind, _, number = device.partition(":")
+        self.context = mxnet.gpu(int(number or 0)) if kind == "cuda" else mxnet.cpu()
+        # Plain arrays without attach_grad: the weights are frozen, and no gradient is computed for them.
+        self.parameters = {name: self.tensor(array) for name, array in parameters.items()}
+
+    def tensor(self, array: Array) -> Tensor:
+        # np.array copies to C order; without a dtype it would make float32 of a list, so it is always given.
+        return np.array(numpy.ascontiguousarray(array), dtype=self.dtype, ctx=self.context)
+
+    def array(self, tensor: Tensor) -> Array:
+        array: Array = tensor.asnumpy()  # a copy
+        return array
+
+    def features(self, image: Tensor, taps: Iterable[str]) -> dict[str, Tensor]:
+        wanted = set(taps)
+        found = {}
+        x = image
+        for layer in self.network.cut(wanted):
+            if layer.kind == "conv":
+                weight, bias = self.parameters[f"{layer.name}.weight"], self.parameters[f"{layer.name}.bias"]
+                kernel, pad = (KERNEL, KERNEL), (PADDING, PADDING)
+                x = npx.convolution(x, weight, bias, kernel=kernel, pad=pad, num_filter=layer.out_channels)
+            elif layer.kind == "relu":
+                x = npx.relu(x)
+            else:
+                x = npx.pooling(x, kernel=(POOL, POOL), stride=(POOL, POOL), pool_type="max")
+            if layer.name in wanted:
+                found[layer.name] = x
+        return found
+
+    def gram(self, feature: Tensor, divisor: GramDivisor) -> Tensor:
+        return gram(feature, divisor)
+
+    def targets(self, recipe: Recipe, content: Array, style: Array) -> Targets:
+        # train_mode() chooses the convolution kernels that record() uses; others give other bits, and the content loss of
+        # the content image itself would not be 0.
+        with autograd.train_mode():
+            contents = self.features(self.tensor(content), [tap for tap, _ in recipe.content_taps])
+            styles = self.features(self.tensor(style), [tap for tap, _ in recipe.style_taps])
+            grams = {tap: gram(feature, recipe.gram_divisor) for tap, feature in styles.items()}
+        return Targets(
+            content={tap: self.array(feature) for tap, feature in contents.items()},
+            style={tap: self.array(matrix) for tap, matrix in grams.items()},
+        )
+
+    def objective(self, recipe: Recipe, targets: Targets) -> MxnetObjective:
+        return MxnetObjective(self, recipe, targets)
+
+
+class MxnetObjective:
+    """What a recipe minimises: image (1, 3, H, W) -> weighted terms and the total's gradient."""
+
+    def __init__(self, engine: MxnetEngine, recipe: Recipe, targets: Targets) -> None:
+        self.engine = engine
+        self.recipe = recipe
+        self.content = {tap: engine.tensor(array) for tap, array in targets.content.items()}
+        self.style = {tap: engine.tensor(array) for tap, array in targets.style.items()}
+
+    def __call__(self, image: Tensor) -> Evaluation:
+        recipe = self.recipe
+        image = image.detach()
+        image.attach_grad()
+        # Not record(train_mode=False): in float32 that makes max-pooling's backward put gradients into the wrong pixels.
+        with autograd.record():
+            feature = self.engine.features(image, recipe.taps)
+            terms = {}
+            for tap, weight in recipe.content_taps:
+                loss = content_loss(feature[tap], self.content[tap])
+                terms[f"content/{tap}"] = recipe.content_weight * weight * loss
+            for tap, weight in recipe.style_taps:
+                loss = style_loss(feature[tap], self.style[tap], recipe.gram_divisor)
+                terms[f"style/{tap}"] = recipe.style_weight * weight * loss
+            terms["tv"] = recipe.tv_weight * tv_loss(image)
+            terms["total"] = np.stack(list(terms.values())).sum()
+        terms["total"].backward()
+        return Evaluation({name: term.detach() for name, term in terms.items()}, image.grad)
+
+
+class MxnetBackend:
+    """Apache MXNet, imported; see :class:`isostyle.interface.Backend`."""
+
+    name = "mxnet"
+
+    def __init__(self, threads: int) -> None:
+        """MXNet has no call for it: it took OMP_NUM_THREADS, which ``isostyle.registry`` sets, when it was imported."""
+
+    def version(self) -> str:
+        return str(mxnet.__version__)
+
+    def devices(self) -> list[str]:
+        cards = [f"cuda:{i}" for i in range(mxnet.context.num_gpus())]
+        return [*(["cuda", *cards] if cards else []), "cpu"]
+
+    def prepare(self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype) -> MxnetEngine:
+        return MxnetEngine(network, parameters, device, dtype)

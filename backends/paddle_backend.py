@@ -1,0 +1,154 @@
+"""Neural style transfer in PaddlePaddle: features, Gram matrices, losses and their gradient.
+
+The same text stands in torch_backend.py and mxnet_backend.py, in the same order; only the framework differs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import warnings
+from collections.abc import Iterable
+
+import numpy as np
+
+# Before the import: no C++ log below errors.
+os.environ.setdefault("GLOG_minloglevel", "2")
+with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+    # "No ccache found", a UserWarning, and two printed lines that advise against more than one thread.
+    warnings.simplefilter("ignore")
+    import paddle
+    import paddle.nn.functional as F
+    from paddle import Tensor
+
+from isostyle.interface import Array, Dtype, Evaluation, Parameters, Targets
+from isostyle.network import PADDING, POOL, Network
+from isostyle.recipe import GramDivisor, Recipe
+
+
+def mean(x: Tensor) -> Tensor:
+    # Paddle 3.3's float32 mean() adds up one after another: off by 174 eps at a million elements, 5e-4 at 8.6 million.
+    return x.sum() / x.size
+
+
+def gram(feature: Tensor, divisor: GramDivisor) -> Tensor:
+    """Gram matrix (C, C) of a map (1, C, H, W)."""
+    # Sizes as Python numbers: numel() // C is an int64 tensor of shape [1], and dividing a float32 by it is refused.
+    _, channels, height, width = feature.shape
+    matrix = feature.reshape([channels, height * width])
+    return paddle.matmul(matrix, matrix.T) / {"chw": channels * height * width, "hw": height * width, "1": 1}[divisor]
+
+
+def content_loss(feature: Tensor, target: Tensor) -> Tensor:
+    return mean(paddle.square(feature - target))
+
+
+def style_loss(feature: Tensor, target: Tensor, divisor: GramDivisor) -> Tensor:
+    return mean(paddle.square(gram(feature, divisor) - target))
+
+
+def tv_loss(image: Tensor) -> Tensor:
+    down = image[:, :, 1:, :] - image[:, :, :-1, :]
+    right = image[:, :, :, 1:] - image[:, :, :, :-1]
+    return 0.5 * (mean(paddle.abs(down)) + mean(paddle.abs(right)))
+
+
+class PaddleEngine:
+    """A network on a device; see :class:`isostyle.interface.Engine`."""
+
+    def __init__(self, network: Network, parameters: Parameters, device: str, dtype: Dtype) -> None:
+        self.network = network
+        self.device = device
+        self.dtype = dtype
+        self.place = device.replace("cuda", "gpu")
+        paddle.set_device(self.place)
+        # Tensors have stop_gradient=True until told otherwise: the weights are frozen, no gradient is computed for them.
+        self.parameters = {name: self.tensor(array) for name, array in parameters.items()}
+
+    def tensor(self, array: Array) -> Tensor:
+        # to_tensor copies to C order.
+        return paddle.to_tensor(np.ascontiguousarray(array), dtype=self.dtype, place=self.place)
+
+    def array(self, tensor: Tensor) -> Array:
+        array: Array = tensor.numpy()  # a copy
+        return array
+
+    def features(self, image: Tensor, taps: Iterable[str]) -> dict[str, Tensor]:
+        wanted = set(taps)
+        found = {}
+        x = image
+        for layer in self.network.cut(wanted):
+            if layer.kind == "conv":
+                weight, bias = self.parameters[f"{layer.name}.weight"], self.parameters[f"{layer.name}.bias"]
+                x = F.conv2d(x, weight, bias, padding=PADDING)
+            elif layer.kind == "relu":
+                x = F.relu(x)
+            else:
+                x = F.max_pool2d(x, POOL, POOL)
+            if layer.name in wanted:
+                found[layer.name] = x
+        return found
+
+    def gram(self, feature: Tensor, divisor: GramDivisor) -> Tensor:
+        return gram(feature, divisor)
+
+    def targets(self, recipe: Recipe, content: Array, style: Array) -> Targets:
+        with paddle.no_grad():
+            contents = self.features(self.tensor(content), [tap for tap, _ in recipe.content_taps])
+            styles = self.features(self.tensor(style), [tap for tap, _ in recipe.style_taps])
+            grams = {tap: gram(feature, recipe.gram_divisor) for tap, feature in styles.items()}
+        return Targets(
+            content={tap: self.array(feature) for tap, feature in contents.items()},
+            style={tap: self.array(matrix) for tap, matrix in grams.items()},
+        )
+
+    def objective(self, recipe: Recipe, targets: Targets) -> PaddleObjective:
+        return PaddleObjective(self, recipe, targets)
+
+
+class PaddleObjective:
+    """What a recipe minimises: image (1, 3, H, W) -> weighted terms and the total's gradient."""
+
+    def __init__(self, engine: PaddleEngine, recipe: Recipe, targets: Targets) -> None:
+        self.engine = engine
+        self.recipe = recipe
+        self.content = {tap: engine.tensor(array) for tap, array in targets.content.items()}
+        self.style = {tap: engine.tensor(array) for tap, array in targets.style.items()}
+
+    def __call__(self, image: Tensor) -> Evaluation:
+        recipe = self.recipe
+        image = image.detach()
+        image.stop_gradient = False
+        feature = self.engine.features(image, recipe.taps)
+        terms = {}
+        for tap, weight in recipe.content_taps:
+            loss = content_loss(feature[tap], self.content[tap])
+            terms[f"content/{tap}"] = recipe.content_weight * weight * loss
+        for tap, weight in recipe.style_taps:
+            loss = style_loss(feature[tap], self.style[tap], recipe.gram_divisor)
+            terms[f"style/{tap}"] = recipe.style_weight * weight * loss
+        terms["tv"] = recipe.tv_weight * tv_loss(image)
+        terms["total"] = paddle.stack(list(terms.values())).sum()
+        (gradient,) = paddle.grad(terms["total"], image)
+        return Evaluation({name: term.detach() for name, term in terms.items()}, gradient)
+
+
+class PaddleBackend:
+    """PaddlePaddle, imported; see :class:`isostyle.interface.Backend`."""
+
+    name = "paddle"
+
+    def __init__(self, threads: int) -> None:
+        # Paddle falls back to one thread, for itself and through the environment for others, if nobody sets this.
+        paddle.base.core.set_num_threads(threads)
+
+    def version(self) -> str:
+        return str(paddle.version.full_version)
+
+    def devices(self) -> list[str]:
+        cards = [f"cuda:{i}" for i in range(paddle.device.cuda.device_count())]
+        return [*(["cuda", *cards] if cards else []), "cpu"]
+
+    def prepare(self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype) -> PaddleEngine:
+        return PaddleEngine(network, parameters, device, dtype)

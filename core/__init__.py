@@ -1,0 +1,52 @@
+"""Neural style transfer, written once as a specification and run by PyTorch, Apache MXNet and PaddlePaddle alike.
+
+>>> import isostyle
+>>> result = isostyle.stylize("photo.jpg", "painting.jpg", backend="torch")  # doctest: +SKIP
+>>> result.picture.save("out.png")  # doctest: +SKIP
+
+Importing isostyle imports no framework, and not even NumPy; names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from isostyle._version import __version__
+from isostyle.errors import InputError, IsostyleError
+
+if TYPE_CHECKING:
+    from isostyle.api import Interrupted, Result, Stopped, stylize
+    from isostyle.recipe import RECIPES, ExactSize, LongSide, Recipe
+    from isostyle.run import Event
+
+__all__ = [
+    "RECIPES",
+    "Event",
+    "ExactSize",
+    "InputError",
+    "Interrupted",
+    "IsostyleError",
+    "LongSide",
+    "Recipe",
+    "Result",
+    "Stopped",
+    "__version__",
+    "stylize",
+]
+
+_HOME = {
+    **dict.fromkeys(("Interrupted", "Result", "Stopped", "stylize"), "isostyle.api"),
+    **dict.fromkeys(("RECIPES", "ExactSize", "LongSide", "Recipe"), "isostyle.recipe"),
+    "Event": "isostyle.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'isostyle' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""``python -m isostyle``."""
+
+from isostyle.cli import main
+
+main()

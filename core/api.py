@@ -1,0 +1,285 @@
+"""``isostyle.stylize``: the whole of a style transfer as one call; the command line is a thin layer over it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from isostyle import images, registry, weights
+from isostyle._version import __version__
+from isostyle.errors import InputError, IsostyleError
+from isostyle.files import sha256
+from isostyle.images import ImageLike
+from isostyle.interface import Array, Dtype
+from isostyle.network import Network
+from isostyle.recipe import START_NOISE_STD, ExactSize, LongSide, Recipe, find
+from isostyle.run import Event, NonFiniteLoss, run
+
+MANIFEST_SCHEMA = "isostyle.manifest/1"
+#: A squeezed image is warned of when its aspect changes by more than this share; rounding to whole pixels changes it by less.
+ASPECT_TOLERANCE = 0.02
+#: Seeds that NumPy's generator takes.
+SEEDS = range(2**32)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A stylised picture and how it came about."""
+
+    #: RGB, 8 bits.
+    picture: Image.Image
+    #: The same before clipping and rounding: normalised, shape (1, 3, H, W).
+    image: Array
+    #: One row per step: step, learning_rate, content, style, tv, total, and every term by its name.
+    history: list[dict[str, float]]
+    #: Settings, digests, versions, time, memory and losses, ready for JSON.
+    manifest: dict[str, Any]
+
+
+class Stopped(IsostyleError):
+    """The run ended early because a loss was no longer finite. ``result`` holds the last good picture."""
+
+    def __init__(self, cause: NonFiniteLoss, result: Result) -> None:
+        super().__init__(str(cause))
+        self.result = result
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C. ``result`` holds the last picture."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__()
+        self.result = result
+
+
+def stylize(
+    content: ImageLike,
+    style: ImageLike,
+    *,
+    backend: str = "auto",
+    recipe: str | Recipe = "isostyle",
+    size: ExactSize | LongSide | tuple[int, int] | int | None = None,
+    steps: int | None = None,
+    content_weight: float | None = None,
+    style_weight: float | None = None,
+    tv_weight: float | None = None,
+    learning_rate: float | None = None,
+    init: ImageLike | None = None,
+    seed: int = 0,
+    network: str = "compact",
+    dtype: Dtype = "float32",
+    device: str = "auto",
+    threads: int | None = None,
+    callback: Callable[[Event], None] | None = None,
+    log: Callable[[str], None] | None = None,
+) -> Result:
+    """Paint ``content`` in the manner of ``style``.
+
+    Args:
+        content: a path, a PIL image, or an array of uint8 or of floats in 0..1, shape (H, W) or (H, W, 3).
+        style: likewise.
+        backend: ``torch``, ``paddle``, ``mxnet``, a third party's, or ``auto``: the first that is installed.
+        recipe: a published recipe's name, or a :class:`Recipe`; the next six arguments override parts of it.
+        size: (height, width) in pixels for both images, or the length of the longer side.
+        steps: updates of the image.
+        content_weight: effective weight of the content terms in the total.
+        style_weight: of the style terms (d2l: 1e4).
+        tv_weight: of the total variation.
+        learning_rate: of the first step.
+        init: ``"content"``, ``"noise"``, ``"content+noise"``, or a picture to start from.
+        seed: of the noise; the same on every backend.
+        network: ``"compact"``, or a path of a ``.safetensors`` file.
+        dtype: ``"float32"`` or ``"float64"``.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
+        threads: CPU threads; by default ``OMP_NUM_THREADS``, or all cores. A framework that this process has imported
+            before may keep the number that it had (MXNet does).
+        callback: called with an :class:`Event` for each of the ``steps`` + 1 pictures, the start's first.
+        log: called with a line for each thing that a user should know (the backend that runs, a changed aspect).
+
+    Raises:
+        InputError: an argument cannot be used; the message is one sentence. Nothing was computed.
+        Stopped: a loss became non-finite; the exception carries the last good picture.
+        Interrupted: Ctrl-C; the exception carries the last picture.
+    """
+    settings = override(
+        recipe,
+        size=size,
+        steps=steps,
+        content_weight=content_weight,
+        style_weight=style_weight,
+        tv_weight=tv_weight,
+        learning_rate=learning_rate,
+        start=None if init is None else init if isinstance(init, str) and init in STARTS else "image",
+    )
+    if dtype not in ("float32", "float64"):
+        raise InputError(f"the dtype must be float32 or float64, not {dtype!r}")
+    if seed not in SEEDS:
+        raise InputError(f"the seed must be a whole number in 0..{SEEDS[-1]}, not {seed}")
+    chosen = weights.load(network)
+    inputs = {"content": content, "style": style}
+    if settings.start == "image":
+        assert init is not None
+        inputs["init"] = init
+    pictures = {role: images.read(source, f"the {role} image") for role, source in inputs.items()}
+    log = log or (lambda line: None)
+    fitted = fit(pictures, settings, chosen.network, log)
+    arrays = {role: images.to_array(picture, dtype) for role, picture in fitted.items()}
+    start = start_image(settings, arrays, seed, dtype)
+
+    count = registry.default_threads() if threads is None else threads
+    framework = registry.load(backend, count)
+    place = choose_device(device, framework.devices(), framework.name)
+    engine = framework.prepare(chosen.network, chosen.parameters, device=place, dtype=dtype)
+    log(f"backend {framework.name} {framework.version()} on {engine.device}, {count} thread{'s' * (count > 1)}, {dtype}")
+
+    began, last, history = time.monotonic(), None, []
+    problem: NonFiniteLoss | KeyboardInterrupt | None = None
+    try:
+        targets = engine.targets(settings, arrays["content"], arrays["style"])
+        for event in run(engine, settings, targets, start):
+            last = event
+            history.append({"step": event.step, "learning_rate": event.learning_rate, **event.losses, **event.terms})
+            if callback:
+                callback(event)
+    except (NonFiniteLoss, KeyboardInterrupt) as error:
+        problem = error
+        last = error.last_good if isinstance(error, NonFiniteLoss) else last
+    seconds = time.monotonic() - began
+
+    image = last.image() if last else start
+    manifest = {
+        "schema": MANIFEST_SCHEMA,
+        "isostyle": __version__,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "recipe": {"digest": settings.digest, **settings.as_dict()},
+        "network": {"name": chosen.network.name, "weights_sha256": chosen.digest},
+        "inputs": {role: describe(inputs[role], pictures[role], fitted[role]) for role in inputs},
+        "seed": seed,
+        "backend": {"name": framework.name, "version": framework.version(), "device": engine.device, "dtype": dtype},
+        "threads": count,
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "pillow": PIL.__version__,
+            "platform": platform.platform(),
+        },
+        "steps_done": last.step if last else 0,
+        "stopped_by": None if problem is None else "interrupt" if isinstance(problem, KeyboardInterrupt) else str(problem),
+        "seconds": round(seconds, 3),
+        "peak_memory_bytes": peak_memory(),
+        "losses": {"first": history[0], "last": history[-1]} if history else None,
+    }
+    result = Result(images.to_picture(image), image, history, manifest)
+    if isinstance(problem, NonFiniteLoss):
+        raise Stopped(problem, result) from problem
+    if problem is not None:
+        raise Interrupted(result) from problem
+    return result
+
+
+STARTS = ("content", "noise", "content+noise")
+
+
+def override(
+    base: str | Recipe,
+    *,
+    size: ExactSize | LongSide | tuple[int, int] | int | None = None,
+    learning_rate: float | None = None,
+    **changes: Any,
+) -> Recipe:
+    """A recipe with some of its values replaced; those that are None stay.
+
+    Raises:
+        InputError: there is no such recipe, or a value is out of range.
+    """
+    found = find(base) if isinstance(base, str) else base
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if size is not None:
+        changes["size"] = ExactSize(*size) if isinstance(size, tuple) else LongSide(size) if isinstance(size, int) else size
+    if learning_rate is not None:
+        changes["optimiser"] = dataclasses.replace(found.optimiser, learning_rate=learning_rate)
+    return dataclasses.replace(found, **changes)
+
+
+def fit(
+    pictures: dict[str, Image.Image], settings: Recipe, network: Network, log: Callable[[str], None]
+) -> dict[str, Image.Image]:
+    """Resize each picture as the recipe says; a start picture is given the content's size.
+
+    Raises:
+        InputError: a picture is, or would become, too small for the recipe's deepest tap.
+    """
+    least = network.least_side(settings.taps)
+    deepest = network.cut(settings.taps)[-1].name
+    fitted, squeezed = {}, []
+    for role, picture in pictures.items():
+        owner = pictures["content"] if role == "init" else picture
+        height, width = settings.size.fit(owner.height, owner.width)
+        for what, shorter in (("is", min(picture.size)), ("would be resized to", min(height, width))):
+            if shorter < least:
+                shape = f"{picture.height}x{picture.width}" if what == "is" else f"{height}x{width}"
+                raise InputError(
+                    f"the {role} image {what} {shape} pixels (height x width); {deepest} needs at least {least}x{least}"
+                )
+        if abs(width / height / (picture.width / picture.height) - 1) > ASPECT_TOLERANCE:
+            squeezed.append(f"{role} {picture.height}x{picture.width}")
+        fitted[role] = images.resize(picture, height, width)
+    if squeezed:
+        height, width = fitted["content"].height, fitted["content"].width
+        log(f"aspect changed: {' and '.join(squeezed)} squeezed to {height}x{width} (height x width)")
+    return fitted
+
+
+def start_image(settings: Recipe, arrays: dict[str, Array], seed: int, dtype: Dtype) -> Array:
+    """The normalised image (1, 3, H, W) that the optimisation starts from."""
+    content = arrays["content"]
+    if settings.start == "noise":
+        return images.noise(content.shape, seed, dtype)
+    if settings.start == "content+noise":
+        return content + images.noise(content.shape, seed, dtype) * np.asarray(START_NOISE_STD, dtype)
+    return arrays["init"] if settings.start == "image" else content
+
+
+def choose_device(wanted: str, devices: list[str], backend: str) -> str:
+    """``auto`` is the best of ``devices``, but for Apple's mps, which has no float64 and is not tested."""
+    if wanted == "auto":
+        return next(device for device in devices if device != "mps")
+    if wanted not in devices:
+        raise InputError(f"backend {backend!r} has no device {wanted!r} here; it has {', '.join(devices)}")
+    return wanted
+
+
+def describe(source: ImageLike, picture: Image.Image, fitted: Image.Image) -> dict[str, Any]:
+    """What a manifest says of an input: its file if it has one, the digest of its decoded pixels, and its sizes."""
+    place = {}
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        place = {"path": str(path), "file_sha256": sha256(path.read_bytes())}
+    return {
+        **place,
+        "pixels_sha256": sha256(picture.tobytes()),
+        "size": [picture.height, picture.width],
+        "resized_to": [fitted.height, fitted.width],
+    }
+
+
+def peak_memory() -> int | None:
+    """Largest resident size that this process has had, in bytes; None where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,388 @@
+"""The command line. Heavy imports stand inside the commands, so that `isostyle --help` answers at once."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from isostyle._version import __version__
+from isostyle.errors import InputError, IsostyleError
+
+if TYPE_CHECKING:
+    from isostyle.api import Result
+    from isostyle.images import ImageLike
+    from isostyle.run import Event
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+JPEG_QUALITY = 95
+DEMO_FOLDER = "isostyle-demo"
+DEMO_STRIP_HEIGHT = 450
+
+
+class Size(click.ParamType):
+    """``300x450`` is height x width, both images; ``450`` is the longer side, aspects kept."""
+
+    name = "HxW|N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int] | int:
+        try:
+            sides = [int(side) for side in str(value).lower().split("x")]
+        except ValueError:
+            sides = []
+        if len(sides) not in (1, 2):
+            raise InputError(f"the size must be HEIGHTxWIDTH, as 300x450, or one number for the longer side, not {value!r}")
+        return (sides[0], sides[1]) if len(sides) == 2 else sides[0]
+
+
+def common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that `run` and `demo` share."""
+    for option in reversed(
+        (
+            click.option("--backend", default="auto", show_default=True, metavar="NAME",
+                         help="torch, mxnet, paddle, or auto: the first of torch, paddle, mxnet that is installed."),
+            click.option("--steps", type=int, metavar="N", help="Updates of the picture (recipe: 500)."),
+            click.option("--size", type=Size(), help="300x450: exact height x width. 450: the longer side, aspects kept."),
+            click.option("--device", default="auto", show_default=True, metavar="NAME",
+                         help="cpu, cuda, cuda:1, ...; auto takes a GPU if the framework sees one."),
+            click.option("--threads", type=int, metavar="N", help="CPU threads [default: OMP_NUM_THREADS, or all cores]."),
+            click.option("--force", is_flag=True, help="Overwrite outputs that exist."),
+            click.option("--quiet", is_flag=True, help="Print nothing but errors."),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="isostyle")
+def cli() -> None:
+    """Neural style transfer with PyTorch, Apache MXNet or PaddlePaddle: one specification, the same picture.
+
+    \b
+      isostyle demo                           a picture at once, from nothing
+      isostyle run photo.jpg painting.jpg     your own
+      isostyle backends                       what is installed, and why the rest is not
+
+    Exit codes: 0 done; 1 the run failed; 2 the input cannot be used; 130 stopped by Ctrl-C (the last picture is kept).
+    """
+
+
+@cli.command()
+@click.argument("content", type=click.Path(path_type=Path))
+@click.argument("style", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+              help="The picture; its suffix says the format [default: ./CONTENT-STYLE.png].")  # fmt: skip
+@click.option("--recipe", default="isostyle", show_default=True, metavar="NAME",
+              help="What to compute; `isostyle recipes` lists them.")  # fmt: skip
+@click.option("--content-weight", type=float, metavar="X", help="Effective weight of the content terms (d2l: 1).")
+@click.option("--style-weight", type=float, metavar="X", help="Effective weight of the style terms (d2l: 1e4).")
+@click.option("--tv-weight", type=float, metavar="X", help="Effective weight of the total variation (d2l: 10).")
+@click.option("--lr", type=float, metavar="X", help="Learning rate of the first step (d2l: 0.3).")
+@click.option("--init", metavar="START", help="content, noise, content+noise, or a picture [default: the recipe's].")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the noise; the same noise on every backend.")
+@click.option("--network", default="compact", show_default=True, metavar="NAME",
+              help="compact (ships with isostyle), or a .safetensors file.")  # fmt: skip
+@click.option("--dtype", default="float32", show_default=True, metavar="TYPE", help="float32 or float64.")
+@click.option("--save-every", type=int, metavar="N", help="Also save OUT-0010.png, ... every N steps.")
+@click.option("--history", type=click.Path(path_type=Path), metavar="FILE", help="Losses of every step, .csv or .json.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Plot of the losses, .png, .svg or .pdf.")
+@common_options
+def run(content: Path, style: Path, output: Path | None, lr: float | None, init: str | None, **options: Any) -> None:
+    """Paint CONTENT (a photograph) in the manner of STYLE (a painting).
+
+    \b
+      isostyle run photo.jpg painting.jpg
+      isostyle run photo.jpg painting.jpg -o out.jpg --backend paddle --size 600
+      isostyle run photo.jpg painting.jpg --recipe d2l --history losses.csv --plot losses.png
+
+    Beside the picture goes a manifest, FILE.json: settings, digests, versions, time, memory and losses.
+    """
+    from isostyle.api import STARTS
+
+    paths = [content, style] + ([Path(init)] if init and init not in STARTS else [])
+    output = output or Path(f"{content.stem}-{style.stem}.png")
+    transfer(content, style, output, input_paths=paths, learning_rate=lr, init=init, **options)
+
+
+@cli.command()
+@click.option("-o", "--output", "folder", type=click.Path(path_type=Path), default=DEMO_FOLDER, show_default=True,
+              metavar="FOLDER", help="Where the pictures go; made if it does not exist.")  # fmt: skip
+@common_options
+def demo(folder: Path, force: bool, **options: Any) -> None:
+    """Stylise a portrait with a painting that isostyle draws itself; needs no picture and no network.
+
+    Writes content.png, style.png, result.png, side-by-side.png, losses.png and result.json.
+    """
+    from isostyle.demo import painting, photograph
+    from isostyle.files import check_outputs
+    from isostyle.report import strip
+
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{str(folder)!r} is a file; name a folder")
+    content = photograph()
+    made = make_folder(folder)
+    try:
+        beside = {name: folder / name for name in ("content.png", "style.png", "side-by-side.png")}
+        check_outputs(list(beside.values()), [], force=force)
+        style = painting()
+        result = transfer(content, style, folder / "result.png", plot=folder / "losses.png", force=force, **options)
+    finally:
+        if made:
+            # Gone again only if a wrong option stopped the demo before it wrote anything.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+    pictures = {"content.png": content, "style.png": style}
+    pictures["side-by-side.png"] = strip([content, style, result.picture], DEMO_STRIP_HEIGHT)
+    for name, picture in pictures.items():
+        save(picture, beside[name])
+    if not options["quiet"]:
+        click.echo(f"wrote {beside['side-by-side.png']}: photograph, painting and result")
+
+
+@cli.command()
+def backends() -> None:
+    """Show which frameworks are installed, their versions and devices, and why the others are missing."""
+    from isostyle.registry import statuses
+
+    for row in statuses():
+        found = f"{row.version:<14} {', '.join(row.devices)}" if row.reason is None else f"{'-':<14} {row.reason}"
+        click.echo(f"{row.name:<8} {found}")
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print the recipe as JSON.")
+def recipes(name: str | None, as_json: bool) -> None:
+    """List the recipes, or show every number of one."""
+    from isostyle.recipe import RECIPES, find
+
+    if name is None:
+        for recipe in RECIPES.values():
+            click.echo(f"{recipe.name:<10} {recipe.source}")
+        return
+    recipe = find(name)
+    if as_json:
+        click.echo(json.dumps({"digest": recipe.digest, **recipe.as_dict()}, indent=1))
+        return
+    rows = {
+        "source": recipe.source,
+        "digest": recipe.digest,
+        "content taps": "  ".join(f"{tap} x {weight:g}" for tap, weight in recipe.content_taps),
+        "style taps": "  ".join(f"{tap} x {weight:g}" for tap, weight in recipe.style_taps),
+        "Gram divisor": {"chw": "channels * height * width", "hw": "height * width", "1": "1"}[recipe.gram_divisor],
+        "content loss": "mean squared difference",
+        "style loss": "mean squared difference of Gram matrices",
+        "total variation": "(mean |dy| + mean |dx|) / 2 of the normalised image",
+        "weights": f"content {recipe.content_weight:g}, style {recipe.style_weight:g}, TV {recipe.tv_weight:g}",
+        "start": recipe.start,
+        "optimised": "the normalised image, unbounded; clipped to 0..1 when saved",
+        "optimiser": "Adam, learning rate {learning_rate:g}, beta1 {beta1:g}, beta2 {beta2:g}, epsilon {epsilon:g}".format(
+            **vars(recipe.optimiser)
+        ),
+        "schedule": f"{recipe.steps} steps, learning rate x {recipe.schedule.factor:g} every {recipe.schedule.every}",
+        "size": str(recipe.size),
+        "reported": f"every {recipe.report_every} steps",
+    }
+    click.echo(recipe.name)
+    for key, value in rows.items():
+        click.echo(f"  {key:<16} {value}")
+    for note in recipe.notes:
+        click.echo(f"  * {note}")
+
+
+def transfer(
+    content: ImageLike,
+    style: ImageLike,
+    output: Path,
+    *,
+    input_paths: Sequence[Path] = (),
+    recipe: str = "isostyle",
+    save_every: int | None = None,
+    history: Path | None = None,
+    plot: Path | None = None,
+    force: bool,
+    quiet: bool,
+    steps: int | None,
+    **options: Any,
+) -> Result:
+    """Run one style transfer and write what it makes: picture, manifest, and history and plot if asked for."""
+    from isostyle import api
+    from isostyle.files import check_outputs, write_atomically
+    from isostyle.report import check_history, check_plot, history_bytes, plot_bytes
+
+    settings = api.override(recipe, steps=steps)
+    if save_every is not None and save_every < 1:
+        raise InputError(f"--save-every must be at least 1, not {save_every}")
+    check_format(output)
+    if history:
+        check_history(history)
+    if plot:
+        check_plot(plot)
+    manifest = output.with_suffix(".json")
+    stages = {step: stage_path(output, step) for step in range(save_every, settings.steps, save_every)} if save_every else {}
+    wanted = [output, manifest, *stages.values(), *(path for path in (history, plot) if path)]
+    check_outputs(wanted, input_paths, force=force)
+
+    with progress(settings.steps, settings.report_every, quiet) as report:
+
+        def callback(event: Event) -> None:
+            report.event(event)
+            if event.step in stages:
+                save(images.to_picture(event.image()), stages[event.step])
+
+        from isostyle import images
+
+        problem: api.Stopped | api.Interrupted | None = None
+        try:
+            result = api.stylize(content, style, recipe=settings, callback=callback, log=report.line, **options)
+        except (api.Stopped, api.Interrupted) as error:
+            problem, result = error, error.result
+
+    save(result.picture, output)
+    write_atomically(manifest, (json.dumps(result.manifest, indent=1) + "\n").encode())
+    if history:
+        write_atomically(history, history_bytes(result.history, history.suffix))
+    if plot:
+        write_atomically(plot, plot_bytes(result.history, plot.suffix, f"{settings.name} on {result.manifest['backend']['name']}"))
+    done = result.manifest["steps_done"]
+    if isinstance(problem, api.Stopped):
+        raise IsostyleError(f"{problem}; the picture of step {done} is kept in {str(output)!r}") from problem
+    if problem is not None:
+        click.echo(f"isostyle: interrupted; the picture of step {done} is kept in {str(output)!r}", err=True)
+        raise click.exceptions.Exit(EXIT_INTERRUPTED)
+    if not quiet:
+        first, last = (result.manifest["losses"][which]["total"] for which in ("first", "last"))
+        click.echo(
+            f"wrote {output}: {done} steps in {result.manifest['seconds']:.1f} s, total loss {first:.4g} -> {last:.4g}; "
+            f"manifest in {manifest}"
+        )
+    return result
+
+
+def check_format(output: Path) -> None:
+    """Raises InputError unless the suffix says a format that Pillow writes."""
+    from PIL import Image
+
+    Image.init()
+    kind = Image.registered_extensions().get(output.suffix.lower())
+    if kind not in Image.SAVE:
+        raise InputError(f"{str(output)!r} does not end in a picture format that can be written (.png, .jpg, .webp, .tiff, ...)")
+
+
+def save(picture: Any, path: Path) -> None:
+    """Write a PIL image whole or not at all, in the format of the suffix."""
+    from PIL import Image
+
+    from isostyle.files import write_atomically
+
+    data = io.BytesIO()
+    picture.save(data, format=Image.registered_extensions()[path.suffix.lower()], quality=JPEG_QUALITY)
+    write_atomically(path, data.getvalue())
+
+
+def stage_path(output: Path, step: int) -> Path:
+    return output.with_name(f"{output.stem}-{step:04d}{output.suffix}")
+
+
+def make_folder(folder: Path) -> bool:
+    """Make a folder; True if it was not there before."""
+    if folder.is_dir():
+        return False
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise InputError(f"the folder {str(folder)!r} cannot be made: {error.strerror}") from None
+    return True
+
+
+class Report:
+    """Lines on stderr, which is also how progress looks when stderr is no terminal: one line every so many steps."""
+
+    def __init__(self, steps: int, every: int) -> None:
+        self.steps, self.every = steps, every
+        self.began: float | None = None
+
+    def line(self, text: str) -> None:
+        click.echo(text, err=True)
+
+    def event(self, event: Event) -> None:
+        now = time.monotonic()
+        self.began = self.began or now
+        if event.step % self.every == 0 or event.step == self.steps:
+            left = (now - self.began) / event.step * (self.steps - event.step) if event.step else None
+            eta = f"  eta {left:.0f} s" if left else ""
+            self.line(f"step {event.step:>{len(str(self.steps))}}/{self.steps}  {losses_text(event)}{eta}")
+
+
+class Bar(Report):
+    """A progress bar on a terminal, with the time left and the losses."""
+
+    def __init__(self, steps: int, every: int, live: Any) -> None:
+        super().__init__(steps, every)
+        self.live = live
+        self.task = live.add_task("", total=steps, losses="")
+
+    def line(self, text: str) -> None:
+        self.live.console.print(text, highlight=False, markup=False)
+
+    def event(self, event: Event) -> None:
+        self.live.update(self.task, completed=event.step, losses=losses_text(event))
+
+
+class Silence(Report):
+    """``--quiet``."""
+
+    def line(self, text: str) -> None:
+        pass
+
+
+def losses_text(event: Event) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in event.losses.items())
+
+
+@contextlib.contextmanager
+def progress(steps: int, every: int, quiet: bool) -> Iterator[Report]:
+    """The reporter that fits: silent, a bar on a terminal, lines elsewhere."""
+    if quiet:
+        yield Silence(steps, every)
+    elif not sys.stderr.isatty():
+        yield Report(steps, every)
+    else:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn(),
+                   TextColumn("{task.fields[losses]}"))  # fmt: skip
+        with Progress(*columns, console=Console(stderr=True)) as live:
+            yield Bar(steps, every, live)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; every error that is foreseen is one sentence on stderr."""
+    try:
+        code = cli.main(arguments, prog_name="isostyle", standalone_mode=False)
+    except click.ClickException as error:
+        fail(error.format_message(), error.exit_code)
+    except IsostyleError as error:
+        fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        fail("interrupted before there was a picture", EXIT_INTERRUPTED)
+    except MemoryError:
+        fail("out of memory; try a smaller --size", EXIT_FAILED)
+    except OSError as error:
+        fail(f"cannot write {str(error.filename)!r}: {error.strerror}" if error.filename else str(error), EXIT_FAILED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def fail(message: str, code: int) -> None:
+    click.echo(f"isostyle: {' '.join(message.split())}", err=True)
+    sys.exit(code)

@@ -1,0 +1,87 @@
+"""What a backend is: the protocols that core programs against, and that each framework implements in its own idiom.
+
+NumPy arrays cross the border, tensors stay inside. Two phases: :meth:`Backend.prepare` puts a network on a device, and the
+:class:`Engine` that it returns computes with it. A third party's backend implements these protocols and registers its class
+under the entry-point group ``isostyle.backends``; CONTRIBUTING.md walks through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isostyle.network import Network
+from isostyle.recipe import GramDivisor, Recipe
+
+#: A framework's own tensor. Core uses on it only ``+ - * / **`` with tensors and Python numbers, ``abs()``, ``.sum()`` and
+#: ``float()``, which NumPy, torch, MXNet and Paddle all have, with one meaning. No protocol says that for all four.
+Tensor = Any
+Array = NDArray[Any]
+Dtype = Literal["float32", "float64"]
+#: Parameters by name: ``conv1_1.weight`` of shape (out, in, 3, 3) and ``conv1_1.bias`` of shape (out,).
+Parameters = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What an image is pulled towards: feature maps (1, C, H, W) and Gram matrices (C, C) by tap, as NumPy arrays."""
+
+    content: Mapping[str, Array]
+    style: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Weighted loss terms (0-d tensors, ``total`` last) and the total's gradient, shape (1, 3, H, W)."""
+
+    terms: Mapping[str, Tensor]
+    gradient: Tensor
+
+
+Objective = Callable[[Tensor], Evaluation]
+"""Evaluates an image of shape (1, 3, H, W) in the recipe's optimised space."""
+
+
+class Engine(Protocol):
+    """A network on a device, in one dtype, with frozen weights."""
+
+    device: str
+
+    def tensor(self, array: Array) -> Tensor:
+        """A copy of ``array`` on the device, C-contiguous, in the engine's dtype."""
+
+    def array(self, tensor: Tensor) -> Array:
+        """A copy of ``tensor`` as NumPy, dtype kept; later changes of the tensor do not reach it."""
+
+    def features(self, image: Tensor, taps: Iterable[str]) -> dict[str, Tensor]:
+        """Feature maps (1, C, H, W) of a normalised image by tap; layers below the deepest tap are not computed."""
+
+    def gram(self, feature: Tensor, divisor: GramDivisor) -> Tensor:
+        """Gram matrix (C, C) of a feature map: :func:`isostyle.losses.gram`."""
+
+    def targets(self, recipe: Recipe, content: Array, style: Array) -> Targets:
+        """The targets of normalised images of shape (1, 3, H, W), computed once and without gradients."""
+
+    def objective(self, recipe: Recipe, targets: Targets) -> Objective:
+        """The function that ``recipe`` minimises."""
+
+
+class Backend(Protocol):
+    """A framework, imported. ``isostyle.registry.load`` makes one."""
+
+    name: str
+
+    def __init__(self, threads: int) -> None: ...
+
+    def version(self) -> str:
+        """The framework's version, with its build where that says something."""
+
+    def devices(self) -> list[str]:
+        """What ``--device`` can be on this machine: ``cpu``, ``cuda``, ..., the best first."""
+
+    def prepare(self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype) -> Engine:
+        """Put ``network`` on ``device``, one of :meth:`devices`."""

@@ -1,0 +1,141 @@
+"""Backends by name: found through the entry-point group ``isostyle.backends``, imported only when asked for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+
+from isostyle.errors import InputError
+from isostyle.interface import Backend
+
+GROUP = "isostyle.backends"
+#: ``--backend auto`` takes the first of these that is installed.
+PREFERENCE = ("torch", "paddle", "mxnet")
+#: mxnet's last wheels, of 2022, are for these Pythons and machines, and import with no newer NumPy (they use np.bool).
+MXNET_PYTHON_BELOW = (3, 12)
+MXNET_MACHINES = ("x86_64",)
+MXNET_NUMPY_BELOW = (1, 24)
+
+
+class BackendMissing(InputError):
+    """A backend was asked for that cannot be imported here; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """One row of ``isostyle backends``."""
+
+    name: str
+    version: str | None
+    devices: tuple[str, ...]
+    #: Why it cannot be used; None if it can.
+    reason: str | None
+
+
+def names() -> list[str]:
+    """All registered backends, in order of preference, third parties' last."""
+    found = {entry.name for entry in entry_points(group=GROUP)}
+    return [name for name in PREFERENCE if name in found] + sorted(found - set(PREFERENCE))
+
+
+def default_threads() -> int:
+    """``OMP_NUM_THREADS`` if the user has set it, else the number of cores that this process may use."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def choose() -> str:
+    """The backend that ``auto`` stands for.
+
+    Raises:
+        BackendMissing: none is installed.
+    """
+    for name in names():
+        if why_missing(name) is None:
+            return name
+    raise BackendMissing(
+        "no backend is installed: pip install 'isostyle[torch]' (or [paddle], or [mxnet]); `isostyle backends` says more"
+    )
+
+
+def why_missing(name: str) -> str | None:
+    """Why the built-in backend ``name`` cannot be imported here, without importing it; None if nothing is known against it."""
+    if name not in PREFERENCE:
+        return None
+    installed = importlib.util.find_spec(name) is not None
+    if name == "mxnet" and (reason := _mxnet_obstacle(installed)):
+        return reason
+    return None if installed else f"not installed: pip install 'isostyle[{name}]'"
+
+
+def load(name: str, threads: int | None = None) -> Backend:
+    """Import the backend ``name`` and set its threads.
+
+    Raises:
+        BackendMissing: it cannot be imported here.
+        InputError: there is no such backend, or ``threads`` is below 1.
+    """
+    if name == "auto":
+        name = choose()
+    if threads is None:
+        threads = default_threads()
+    if threads < 1:
+        raise InputError(f"the number of threads must be at least 1, not {threads}")
+    entry = _entry(name)
+    if reason := why_missing(name):
+        raise BackendMissing(f"backend {name!r} is {reason}")
+    # Before the import: afterwards Paddle has fallen back to one thread, and MXNet has taken half the cores, for good.
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    try:
+        backend: Backend = entry.load()(threads)
+    except Exception as error:
+        # A framework that is installed but broken can fail in any way: missing libraries, wrong NumPy, wrong CPU.
+        raise BackendMissing(f"backend {name!r} cannot be imported: {type(error).__name__}: {error}") from error
+    return backend
+
+
+def statuses() -> list[Status]:
+    """What is installed here, and why the rest is not; imports every framework that is installed."""
+    rows = []
+    # mxnet first: it prints two lines about NumPy semantics if paddle has configured logging before it.
+    for name in sorted(names(), key=lambda name: name != "mxnet"):
+        try:
+            backend = load(name)
+            rows.append(Status(name, backend.version(), tuple(backend.devices()), None))
+        except BackendMissing as error:
+            reason = why_missing(name) or str(error)
+            rows.append(Status(name, None, (), reason))
+    return sorted(rows, key=lambda row: names().index(row.name))
+
+
+def _entry(name: str) -> EntryPoint:
+    for entry in entry_points(group=GROUP):
+        if entry.name == name:
+            return entry
+    near = difflib.get_close_matches(name, names(), n=1)
+    raise InputError(
+        f"there is no backend {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names())}")
+    )
+
+
+def _mxnet_obstacle(installed: bool) -> str | None:
+    if sys.version_info >= MXNET_PYTHON_BELOW:
+        here = platform.python_version()
+        return f"not available: mxnet 1.9.1, its last release, has wheels up to Python 3.11 only, and this is {here}"
+    if platform.machine() not in MXNET_MACHINES:
+        return f"not available: mxnet 1.9.1, its last release, has wheels for x86_64 only, and this is {platform.machine()}"
+    if installed:
+        try:
+            numpy = version("numpy")
+        except PackageNotFoundError:
+            return None
+        if tuple(int(part) for part in numpy.split(".")[:2]) >= MXNET_NUMPY_BELOW:
+            return f"not usable: mxnet 1.9.1 needs NumPy below 1.24, and this is {numpy}: pip install 'isostyle[mxnet]'"
+    return None

@@ -1,0 +1,87 @@
+"""Weights: safetensors files of a network's convolutions, and the one that ships with the package.
+
+A file holds ``conv1_1.weight`` (out, in, 3, 3) and ``conv1_1.bias`` (out,) and so on, float32, and in its metadata the
+network's table (``network``, ``depths``, ``widths``). safetensors holds no code: opening a stranger's file runs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+
+from isostyle.errors import InputError
+from isostyle.files import sha256
+from isostyle.interface import Parameters
+from isostyle.network import COMPACT, KERNEL, Network
+
+#: The shipped network: docs/model-card.md says what it is. Pinned, so that a damaged installation is told from another network.
+COMPACT_FILE = "compact.safetensors"
+COMPACT_SHA256 = "0" * 64
+#: Names that ``--network`` takes; anything that ends in .safetensors is a file.
+NETWORKS = (COMPACT.name,)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A network, its parameters, and the SHA-256 of the file that they came from."""
+
+    network: Network
+    parameters: Parameters
+    digest: str
+
+
+def load(name: str) -> Weights:
+    """The weights called ``name``, or those in the file ``name`` if it ends in ``.safetensors``.
+
+    Raises:
+        InputError: the name is unknown, or the file is missing, damaged or of another kind of network.
+    """
+    if name == COMPACT.name:
+        data = resources.files("isostyle").joinpath("data", COMPACT_FILE).read_bytes()
+        if sha256(data) != COMPACT_SHA256:
+            raise InputError(f"the file {COMPACT_FILE} of this installation is damaged; install isostyle again")
+        return parse(data, COMPACT_FILE)
+    if not name.endswith(".safetensors"):
+        raise InputError(f"there is no network {name!r}; there are {', '.join(NETWORKS)}, or a .safetensors file")
+    try:
+        data = Path(name).read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"there is no file {name!r}") from None
+    except OSError as error:
+        raise InputError(f"{name!r} cannot be read: {error.strerror}") from None
+    return parse(data, name)
+
+
+def parse(data: bytes, name: str) -> Weights:
+    """The weights in ``data``, the bytes of a safetensors file called ``name``.
+
+    Raises:
+        InputError: they are not a network's, whole and finite.
+    """
+    try:
+        tensors = load_tensors(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        metadata = header["__metadata__"]
+        depths, widths = (tuple(int(n) for n in json.loads(metadata[key])) for key in ("depths", "widths"))
+        network = Network(metadata["network"], depths, widths)
+        layers = network.convolutions
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{name!r} is not a network's safetensors file: {error}") from None
+    parameters = {}
+    for layer in layers:
+        shapes = {"weight": (layer.out_channels, layer.in_channels, KERNEL, KERNEL), "bias": (layer.out_channels,)}
+        for kind, shape in shapes.items():
+            key = f"{layer.name}.{kind}"
+            tensor = tensors.get(key)
+            if tensor is None or tensor.shape != shape or tensor.dtype != np.float32:
+                raise InputError(f"{name!r} should hold {key} as float32 of shape {shape}")
+            if not np.isfinite(tensor).all():
+                raise InputError(f"{name!r} has values in {key} that are not finite")
+            parameters[key] = tensor
+    return Weights(network, parameters, sha256(data))
