@@ -1,0 +1,113 @@
+"""Backends, a small random network and pictures for every test.
+
+Which backends are tested: those named in ISOSTYLE_TEST_BACKENDS (a missing one fails), or, if that is not set, those that are
+installed (a missing one is skipped, with the reason). ISOSTYLE_TEST_BACKENDS= (empty) tests none.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from isostyle import demo, images, registry
+from isostyle.network import VGG19_DEPTHS, Network
+from reference import Reference
+
+BACKENDS = ("torch", "mxnet", "paddle")
+ASKED_FOR = os.environ.get("ISOSTYLE_TEST_BACKENDS")
+#: One number for all tests, so that one process never needs a framework with two.
+THREADS = 2
+
+EPS = {"float32": float(np.finfo(np.float32).eps), "float64": float(np.finfo(np.float64).eps)}
+
+
+def obtain(name):
+    """The backend, or a skip with the reason; a backend that was asked for fails if it is missing."""
+    if ASKED_FOR is not None and name not in ASKED_FOR.split(","):
+        pytest.skip(f"{name} is not among ISOSTYLE_TEST_BACKENDS={ASKED_FOR}")
+    if ASKED_FOR is None and (reason := registry.why_missing(name)):
+        pytest.skip(f"{name} is {reason}")
+    return registry.load(name, THREADS)
+
+
+def pytest_report_header():
+    return f"ISOSTYLE_TEST_BACKENDS={ASKED_FOR}  NumPy {np.__version__}"
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    """Each of the three backends in turn."""
+    return obtain(request.param)
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture
+def any_backend():
+    """The name of one backend that is there, for tests of what all share."""
+    for name in BACKENDS:
+        if ASKED_FOR is None and registry.why_missing(name) is None:
+            return name
+        if ASKED_FOR is not None and name in ASKED_FOR.split(","):
+            return name
+    pytest.skip("no backend is installed, or ISOSTYLE_TEST_BACKENDS asks for none")
+
+
+@pytest.fixture(scope="session")
+def network():
+    """VGG-19's table with few channels, all counts different, so that a swapped axis shows."""
+    return Network("narrow", VGG19_DEPTHS, (4, 6, 8, 10, 12))
+
+
+@pytest.fixture(scope="session")
+def parameters(network):
+    """He-normal weights and small biases, from a seed."""
+    random = np.random.RandomState(0)
+    found = {}
+    for layer in network.convolutions:
+        deviation = np.sqrt(2 / (9 * layer.in_channels))
+        shape = (layer.out_channels, layer.in_channels, 3, 3)
+        found[f"{layer.name}.weight"] = (random.standard_normal(shape) * deviation).astype(np.float32)
+        found[f"{layer.name}.bias"] = (random.standard_normal(layer.out_channels) * 0.1).astype(np.float32)
+    return found
+
+
+@pytest.fixture(scope="session")
+def reference(network, parameters):
+    return Reference(network, parameters)
+
+
+@pytest.fixture(scope="session")
+def photograph():
+    """The portrait that the demo uses, RGB."""
+    pytest.importorskip("matplotlib")
+    return demo.photograph()
+
+
+@pytest.fixture(scope="session")
+def content(photograph):
+    """A normalised photograph, (1, 3, 48, 70), float32 values in a float64 array; 70 is odd after one pooling."""
+    return images.to_array(images.resize(photograph, 48, 70), "float32").astype(np.float64)
+
+
+@pytest.fixture(scope="session")
+def style():
+    """A normalised picture of coloured waves, (1, 3, 50, 64)."""
+    y, x = np.mgrid[0:50, 0:64]
+    waves = np.stack([np.sin(x / 3 + y / 7), np.cos(x / 5 - y / 2), np.sin(x * y / 90)])[None]
+    return (1.5 * waves).astype(np.float32).astype(np.float64)
+
+
+@pytest.fixture(scope="session")
+def noisy(content):
+    """The content image plus noise: off the kinks of the total variation, where float32 and float64 part at once."""
+    return (content + 0.3 * images.noise(content.shape, 1, "float64")).astype(np.float32).astype(np.float64)
+
+
+def relative_error(found, expected):
+    """Relative L2 distance."""
+    return float(np.linalg.norm(np.asarray(found, np.float64) - expected) / np.linalg.norm(expected))

@@ -1,0 +1,233 @@
+"""Pictures in and out: every kind of file that people have, and what is refused."""
+
+import io
+
+import numpy as np
+import pytest
+from isostyle import InputError, images
+from PIL import Image
+
+RED, GREEN, WHITE = (255, 0, 0), (0, 128, 0), (255, 255, 255)
+
+
+def saved(tmp_path, picture, name="picture.png", **options):
+    path = tmp_path / name
+    picture.save(path, **options)
+    return path
+
+
+def pixel(path):
+    return images.read(path).getpixel((0, 0))
+
+
+# What is read
+
+
+def test_a_gray_picture_becomes_three_equal_channels(tmp_path):
+    assert pixel(saved(tmp_path, Image.new("L", (20, 20), 77))) == (77, 77, 77)
+
+
+def test_a_one_bit_picture_becomes_black_and_white(tmp_path):
+    assert pixel(saved(tmp_path, Image.new("1", (20, 20), 1))) == WHITE
+
+
+def test_a_palette_picture_takes_its_colours(tmp_path):
+    picture = Image.new("RGB", (20, 20), RED).convert("P", palette=Image.Palette.ADAPTIVE)
+    assert pixel(saved(tmp_path, picture)) == RED
+
+
+def test_a_transparent_palette_entry_is_laid_on_white(tmp_path):
+    picture = Image.new("P", (20, 20), 0)
+    picture.putpalette([0, 0, 0, *RED])
+    picture.putpixel((5, 5), 1)
+    picture = images.read(saved(tmp_path, picture, transparency=0))
+    assert (picture.getpixel((0, 0)), picture.getpixel((5, 5))) == (WHITE, RED)
+
+
+def test_transparent_pixels_are_laid_on_white(tmp_path):
+    picture = Image.new("RGBA", (20, 20), (*RED, 255))
+    picture.putpixel((0, 0), (0, 0, 0, 0))
+    picture.putpixel((1, 0), (0, 0, 0, 128))
+    picture = images.read(saved(tmp_path, picture))
+    assert [picture.getpixel((x, 0)) for x in range(3)] == [WHITE, (127, 127, 127), RED]
+
+
+def test_gray_with_alpha_is_laid_on_white(tmp_path):
+    assert pixel(saved(tmp_path, Image.new("LA", (20, 20), (10, 0)))) == WHITE
+
+
+def test_cmyk_becomes_rgb(tmp_path):
+    """No ink is white, full magenta and yellow are red; an inverted reading would give black and cyan."""
+    white = pixel(saved(tmp_path, Image.new("CMYK", (32, 32), (0, 0, 0, 0)), "white.jpg", quality=100))
+    red = pixel(saved(tmp_path, Image.new("CMYK", (32, 32), (0, 255, 255, 0)), "red.jpg", quality=100))
+    assert np.abs(np.array(white) - WHITE).max() <= 2
+    assert np.abs(np.array(red) - RED).max() <= 2
+
+
+@pytest.mark.parametrize("name", ["deep.png", "deep.tif"])
+@pytest.mark.parametrize(("deep", "eight"), [(0, 0), (128, 0), (129, 1), (32896, 128), (65535, 255)])
+def test_sixteen_bit_gray_is_scaled_and_not_clipped(tmp_path, name, deep, eight):
+    picture = Image.fromarray(np.full((20, 20), deep, np.uint16))
+    assert pixel(saved(tmp_path, picture, name)) == (eight,) * 3
+
+
+def test_sixteen_bit_rgb_keeps_its_colours(tmp_path):
+    """Pillow writes none, so this PNG is put together by hand."""
+    import struct
+    import zlib
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    row = b"\0" + struct.pack(">HHH", 65535, 32896, 0) * 20
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20, 20, 16, 2, 0, 0, 0))
+    data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(row * 20)) + chunk(b"IEND", b"")
+    (tmp_path / "deep.png").write_bytes(data)
+    assert pixel(tmp_path / "deep.png") == (255, 128, 0)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path, orientation):
+    """A red corner: where it stands upright is what every viewer shows."""
+    upright = Image.new("RGB", (40, 24), GREEN)
+    upright.paste(RED, (0, 0, 16, 8))
+    undo = {2: [0], 3: [3], 4: [1], 5: [5], 6: [2], 7: [6], 8: [4]}.get(orientation, [])
+    stored = upright
+    for transposition in undo:
+        stored = stored.transpose(Image.Transpose(transposition))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = images.read(saved(tmp_path, stored, "turned.jpg", exif=exif, quality=100, subsampling=0))
+    assert picture.size == (40, 24)
+    assert np.abs(np.asarray(picture).astype(int) - np.asarray(upright)).mean() < 3
+
+
+def test_the_first_frame_of_an_animation_is_read(tmp_path):
+    frames = [Image.new("RGB", (20, 20), colour) for colour in (RED, GREEN)]
+    assert pixel(saved(tmp_path, frames[0], "moving.gif", save_all=True, append_images=frames[1:])) == RED
+
+
+def test_a_picture_whose_name_has_spaces_and_umlauts(tmp_path):
+    assert pixel(saved(tmp_path, Image.new("RGB", (20, 20), RED), "schönes Bild – 1.png")) == RED
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.full((20, 20, 3), 255, np.uint8),
+        np.full((20, 20), 255, np.uint8),
+        np.full((20, 20, 1), 255, np.uint8),
+        np.full((20, 20), 65535, np.uint16),
+        np.ones((20, 20, 3), np.float32),
+        np.zeros((20, 20, 4), np.uint8),
+        np.full((20, 40, 3), 255, np.uint8)[:, ::-2],
+    ],
+    ids=lambda array: f"{array.dtype}{array.shape}",
+)
+def test_arrays_are_read(array):
+    picture = images.read(array)
+    assert (picture.mode, picture.size, picture.getpixel((3, 3))) == ("RGB", (20, 20), WHITE)
+
+
+# What is refused
+
+BIG_HEADER = b"P6 50000 50000 255\n"
+
+
+@pytest.fixture
+def bad_files(tmp_path):
+    whole = io.BytesIO()
+    Image.effect_noise((200, 200), 60).convert("RGB").save(whole, "JPEG")
+    png = io.BytesIO()
+    Image.effect_noise((200, 200), 60).save(png, "PNG")
+    content = {
+        "empty.jpg": b"",
+        "text.jpg": b"this is no picture",
+        "truncated.jpg": whole.getvalue()[: len(whole.getvalue()) // 2],
+        "truncated.png": png.getvalue()[: len(png.getvalue()) // 2],
+        "bomb.ppm": BIG_HEADER + b"\0" * 100,
+    }
+    for name, data in content.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "folder.jpg").mkdir()
+    Image.fromarray(np.ones((20, 20), np.float32)).save(tmp_path / "float.tif")
+    Image.fromarray(np.full((20, 20), 70000, np.int32)).save(tmp_path / "deep32.tif")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("missing.jpg", "there is no file '.*missing.jpg'"),
+        ("folder.jpg", "is a folder, not a picture"),
+        ("empty.jpg", "is not a picture that can be read"),
+        ("text.jpg", "is not a picture that can be read"),
+        ("truncated.jpg", "is a broken or truncated picture"),
+        ("truncated.png", "is a broken or truncated picture"),
+        ("bomb.ppm", "has more than 179 megapixels"),
+        ("float.tif", "has floating-point samples"),
+        ("deep32.tif", "has 32-bit samples"),
+        ("nul\0byte.jpg", "cannot be read"),
+    ],
+)
+def test_bad_files_are_answered_with_one_sentence(bad_files, name, sentence):
+    with pytest.raises(InputError, match=sentence) as caught:
+        images.read(bad_files / name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("array", "sentence"),
+    [
+        (np.zeros((3, 20, 20), np.uint8), r"must have shape .* not \(3, 20, 20\)"),
+        (np.zeros((0, 20, 3), np.uint8), "must have shape"),
+        (np.zeros(20, np.uint8), "must have shape"),
+        (np.zeros((20, 20, 3), np.int64), "uint8, uint16 or floats in 0..1, not int64"),
+        (np.full((20, 20, 3), 255.0), "must be in 0..1, not 255..255"),
+        (np.full((20, 20, 3), np.nan), "NaN or infinite"),
+    ],
+)
+def test_bad_arrays_are_refused(array, sentence):
+    with pytest.raises(InputError, match=sentence):
+        images.read(array, "the content image")
+
+
+# Numbers
+
+
+def test_resizing_antialiases(photograph):
+    """A checkerboard of single pixels, halved, is even gray; MXNet's and torch's defaults would keep black and white pixels."""
+    board = Image.fromarray((np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)).convert("RGB")
+    halved = np.asarray(images.resize(board, 32, 32))[4:-4, 4:-4]
+    assert halved.min() >= 127
+    assert halved.max() <= 128
+
+
+def test_resizing_takes_height_before_width(photograph):
+    assert images.resize(photograph, 30, 45).size == (45, 30)
+
+
+def test_normalisation_by_hand():
+    """(128 / 255 - 0.485) / 0.229, and so on; the array is (1, 3, H, W) and contiguous."""
+    array = images.to_array(Image.new("RGB", (5, 4), (128, 0, 255)), "float64")
+    assert array.shape == (1, 3, 4, 5)
+    assert array.flags.c_contiguous
+    np.testing.assert_allclose(array[0, :, 1, 2], [0.07406456, -2.03571429, 2.64], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_eight_bit_value_survives_the_round_trip(dtype):
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    picture = Image.fromarray(np.stack([values, values[::-1], values.T], axis=2))
+    np.testing.assert_array_equal(np.asarray(images.to_picture(images.to_array(picture, dtype))), np.asarray(picture))
+
+
+def test_pictures_are_rounded_and_clipped():
+    """254.6 becomes 255: torchvision's ToPILImage truncates to 254."""
+    values = (np.array([254.6, -20.0, 300.0]) / 255 - images.RGB_MEAN) / images.RGB_STD
+    assert images.to_picture(values.reshape(1, 3, 1, 1)).getpixel((0, 0)) == (255, 0, 255)
+
+
+def test_noise_is_the_same_everywhere_and_always():
+    """The first numbers of NumPy's frozen Mersenne Twister stream for seed 0."""
+    np.testing.assert_allclose(images.noise((1, 1, 1, 3), 0, "float64").ravel(), [1.76405235, 0.40015721, 0.97873798], rtol=1e-8)

@@ -1,0 +1,76 @@
+"""The normative formulas, by values worked out by hand and by central differences."""
+
+import numpy as np
+import pytest
+from isostyle import losses
+
+#: Two channels of two pixels: X X^T = [[1 + 4, 3 + 8], [3 + 8, 9 + 16]].
+FEATURE = np.array([1.0, 2.0, 3.0, 4.0]).reshape(1, 2, 1, 2)
+PRODUCT = np.array([[5.0, 11.0], [11.0, 25.0]])
+
+
+@pytest.mark.parametrize(("divisor", "number"), [("chw", 4), ("hw", 2), ("1", 1)])
+def test_gram_by_hand(divisor, number):
+    np.testing.assert_array_equal(losses.gram(FEATURE, divisor), PRODUCT / number)
+
+
+def test_content_loss_by_hand():
+    assert losses.content_loss(FEATURE, np.zeros_like(FEATURE)) == (1 + 4 + 9 + 16) / 4
+
+
+def test_style_loss_by_hand():
+    target = np.array([[5.0, 11.0], [11.0, 21.0]])
+    assert losses.style_loss(FEATURE, target, "1") == 4**2 / 4
+
+
+def test_total_variation_of_a_checkerboard_by_hand():
+    """Every pair of neighbours differs by 1: both means are 1, and half their sum is 1."""
+    board = np.indices((6, 8)).sum(axis=0) % 2
+    assert losses.tv_loss(np.stack([board] * 3)[None].astype(float)) == 1
+
+
+def test_total_variation_of_a_ramp_counts_each_axis_by_its_own_mean():
+    """Rows rise by 2, columns by 0: half of (2 + 0)."""
+    ramp = np.repeat(2.0 * np.arange(5)[:, None], 9, axis=1)
+    assert losses.tv_loss(np.stack([ramp] * 3)[None]) == 1
+
+
+RANDOM = np.random.RandomState(0)
+X, OTHER = RANDOM.standard_normal((2, 1, 3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("loss", "gradient", "rest"),
+    [
+        pytest.param(losses.content_loss, losses.content_loss_gradient, (OTHER,), id="content"),
+        *(
+            pytest.param(losses.style_loss, losses.style_loss_gradient, (losses.gram(OTHER, d), d), id=f"style-{d}")
+            for d in ("chw", "hw", "1")
+        ),
+        pytest.param(losses.tv_loss, losses.tv_loss_gradient, (), id="tv"),
+    ],
+)
+def test_gradients_agree_with_central_differences(loss, gradient, rest):
+    h = 1e-6
+    numeric = np.zeros_like(X)
+    for place in np.ndindex(X.shape):
+        step = np.zeros_like(X)
+        step[place] = h
+        numeric[place] = (loss(X + step, *rest) - loss(X - step, *rest)) / (2 * h)
+    np.testing.assert_allclose(gradient(X, *rest), numeric, rtol=1e-6, atol=1e-8)
+
+
+def test_the_kink_of_total_variation_has_slope_zero():
+    np.testing.assert_array_equal(losses.tv_loss_gradient(np.ones((1, 3, 4, 4))), 0)
+
+
+@pytest.mark.parametrize(
+    ("terms", "name"),
+    [
+        ({"content/conv4_4": 1.0, "total": 1.0}, None),
+        ({"content/conv4_4": 1.0, "tv": np.nan, "total": np.nan}, "tv"),
+        ({"tv": 3e38, "total": np.inf}, "total"),
+    ],
+)
+def test_the_term_at_fault_is_named_before_the_total(terms, name):
+    assert losses.first_non_finite(terms) == name

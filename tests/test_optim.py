@@ -1,0 +1,67 @@
+"""Adam, on NumPy arrays, against its formula and against torch's own."""
+
+import numpy as np
+import pytest
+from isostyle.interface import Evaluation
+from isostyle.optim import Adam
+from isostyle.recipe import AdamSettings, StepDecay
+
+SETTINGS = AdamSettings(learning_rate=0.3)
+SCHEDULE = StepDecay(every=4, factor=0.8)
+
+
+def descend(gradients, start):
+    adam = Adam(SETTINGS, SCHEDULE)
+    state = adam.start(start)
+    for gradient in gradients:
+        state = adam.step(state, lambda image, gradient=gradient: (image, Evaluation({}, gradient)))
+    return state
+
+
+@pytest.fixture(params=[1.0, 1e-3, 1e-6], ids=lambda scale: f"gradients of {scale:g}")
+def gradients(request):
+    """Ten of them; small ones show where epsilon is added."""
+    return np.random.RandomState(0).standard_normal((10, 2, 3)) * request.param
+
+
+def test_adam_agrees_with_kingma_and_ba(gradients):
+    x, m, v = np.zeros((2, 3)), 0, 0
+    for t, g in enumerate(gradients, start=1):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        x = x - 0.3 * 0.8 ** ((t - 1) // 4) * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    np.testing.assert_allclose(descend(gradients, np.zeros((2, 3)))["image"], x, rtol=1e-12)
+
+
+def test_adam_agrees_with_torch_s_own(gradients):
+    torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'isostyle[torch]'")
+    parameter = torch.nn.Parameter(torch.zeros(2, 3, dtype=torch.float64))
+    optimiser = torch.optim.Adam([parameter], lr=0.3)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimiser, 4, 0.8)
+    for gradient in gradients:
+        parameter.grad = torch.from_numpy(gradient)
+        optimiser.step()
+        scheduler.step()
+    np.testing.assert_allclose(descend(gradients, np.zeros((2, 3)))["image"], parameter.detach().numpy(), rtol=1e-12)
+
+
+def test_a_step_goes_on_from_the_point_that_was_evaluated():
+    """A recipe that clamps moves the point before it is evaluated."""
+    adam = Adam(SETTINGS, SCHEDULE)
+    state = adam.step(adam.start(np.array([5.0])), lambda image: (image.clip(0, 1), Evaluation({}, np.array([2.0]))))
+    np.testing.assert_allclose(state["image"], [1 - 0.3], rtol=1e-7)
+
+
+def test_a_step_changes_no_array_in_place():
+    start = np.ones(3)
+    descend([np.ones(3)], start)
+    np.testing.assert_array_equal(start, 1)
+
+
+def test_the_state_is_all_that_is_needed_to_go_on():
+    gradients = np.random.RandomState(1).standard_normal((6, 3))
+    adam = Adam(SETTINGS, SCHEDULE)
+    state = descend(gradients[:3], np.zeros(3))
+    state = dict(state)
+    for gradient in gradients[3:]:
+        state = adam.step(state, lambda image, gradient=gradient: (image, Evaluation({}, gradient)))
+    np.testing.assert_array_equal(state["image"], descend(gradients, np.zeros(3))["image"])

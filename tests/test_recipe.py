@@ -1,0 +1,91 @@
+"""Recipes: published numbers, digests, schedules, sizes."""
+
+import dataclasses
+import math
+
+import pytest
+from isostyle import InputError
+from isostyle.recipe import D2L, ISOSTYLE, RECIPES, AdamSettings, ExactSize, LongSide, StepDecay, find
+
+
+def test_d2l_as_published():
+    assert [tap for tap, _ in D2L.style_taps] == ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
+    assert D2L.content_taps == (("conv4_4", 1.0),)
+    assert (D2L.content_weight, D2L.style_weight, D2L.tv_weight) == (1, 10 * 1e3, 10)
+    assert D2L.optimiser == AdamSettings(0.3, 0.9, 0.999, 1e-8)
+    assert (D2L.steps, D2L.schedule, D2L.size) == (500, StepDecay(50, 0.8), ExactSize(300, 450))
+    assert (D2L.gram_divisor, D2L.start) == ("chw", "content")
+
+
+def test_the_default_is_d2l_but_for_the_size():
+    assert next(iter(RECIPES.values())) is ISOSTYLE
+    assert dataclasses.replace(ISOSTYLE, size=D2L.size).digest == D2L.digest
+    assert ISOSTYLE.digest != D2L.digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": 499},
+        {"tv_weight": 10.000001},
+        {"gram_divisor": "hw"},
+        {"start": "noise"},
+        {"style_taps": D2L.style_taps[:-1]},
+        {"optimiser": AdamSettings(0.3, epsilon=1e-7)},
+        {"schedule": StepDecay(51, 0.8)},
+        {"size": LongSide(450)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_the_digest_changes_with_every_number(change):
+    assert dataclasses.replace(D2L, **change).digest != D2L.digest
+
+
+def test_the_digest_does_not_change_with_prose():
+    assert dataclasses.replace(D2L, name="x", source="y", notes=(), report_every=1).digest == D2L.digest
+
+
+@pytest.mark.parametrize(("step", "rate"), [(0, 0.3), (49, 0.3), (50, 0.24), (99, 0.24), (100, 0.192), (499, 0.3 * 0.8**9)])
+def test_the_learning_rate_decays_after_every_fifty_steps_and_compounds(step, rate):
+    assert D2L.schedule.rate(0.3, step) == pytest.approx(rate, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("size", "fitted"),
+    [
+        (ExactSize(300, 450), (300, 450)),
+        (LongSide(450), (300, 450)),
+        (LongSide(100), (67, 100)),
+        (LongSide(1800), (1200, 1800)),
+    ],
+)
+def test_sizes_are_height_by_width(size, fitted):
+    assert size.fit(height=600, width=900) == fitted
+
+
+def test_a_portrait_keeps_its_aspect():
+    assert LongSide(450).fit(height=900, width=600) == (450, 300)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"style_weight": -1.0}, "style weight must be a finite number of at least 0, not -1"),
+        ({"tv_weight": math.nan}, "tv weight must be a finite number of at least 0, not nan"),
+        ({"content_weight": math.inf}, "content weight must be"),
+        ({"content_weight": 0.0, "style_weight": 0.0, "tv_weight": 0.0}, "all three weights are 0"),
+        ({"steps": 0}, "number of steps must be at least 1, not 0"),
+        ({"optimiser": AdamSettings(0.0)}, "learning rate must be a finite number above 0, not 0"),
+        ({"optimiser": AdamSettings(math.nan)}, "learning rate must be"),
+        ({"size": ExactSize(0, 450)}, "size must be at least 1 pixel, not 0"),
+        ({"size": LongSide(-3)}, "size must be at least 1 pixel, not -3"),
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(change, sentence):
+    with pytest.raises(InputError, match=sentence):
+        dataclasses.replace(D2L, **change)
+
+
+def test_an_unknown_recipe_is_answered_with_the_nearest():
+    with pytest.raises(InputError, match="no recipe 'd21'; did you mean 'd2l'"):
+        find("d21")

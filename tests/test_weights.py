@@ -1,0 +1,100 @@
+"""The shipped network's file, and files that are none."""
+
+import json
+from importlib import resources
+
+import numpy as np
+import pytest
+from isostyle import InputError, weights
+from isostyle.network import COMPACT
+from safetensors.numpy import save
+
+MEBIBYTE = 2**20
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return resources.files("isostyle").joinpath("data", weights.COMPACT_FILE).read_bytes()
+
+
+def test_the_shipped_network_is_vgg19_at_a_quarter_of_the_widths(shipped):
+    assert len(shipped) <= 5 * MEBIBYTE
+    chosen = weights.load("compact")
+    assert chosen.network == COMPACT
+    assert chosen.digest == weights.COMPACT_SHA256
+    assert {array.dtype for array in chosen.parameters.values()} == {np.dtype("float32")}
+
+
+def test_a_damaged_installation_is_told(shipped, monkeypatch):
+    monkeypatch.setattr(weights, "COMPACT_SHA256", "0" * 64)
+    with pytest.raises(InputError, match="damaged; install isostyle again"):
+        weights.load("compact")
+
+
+def test_the_shipped_network_loads_from_a_path_too(shipped, tmp_path):
+    (tmp_path / "copy.safetensors").write_bytes(shipped)
+    assert weights.load(str(tmp_path / "copy.safetensors")).digest == weights.COMPACT_SHA256
+
+
+@pytest.mark.parametrize("block", range(1, 6))
+def test_the_shipped_network_is_calibrated(block, photograph):
+    """A quarter of the mean squares in docs/model-card.md, on a photograph that it was not calibrated on: within a factor of 3."""
+    from isostyle import images
+    from reference import Reference
+
+    chosen = weights.load("compact")
+    image = images.to_array(images.resize(photograph, 192, 160), "float64")
+    maps = Reference(chosen.network, chosen.parameters).maps(image, [f"relu{block}_1"])
+    target = (0.89, 5.7, 9.3, 4.8, 1.7)[block - 1] / 4
+    assert target / 3 < np.square(maps[f"relu{block}_1"]).mean() < target * 3
+
+
+def test_an_unknown_network_is_refused():
+    with pytest.raises(InputError, match="there is no network 'vgg99'"):
+        weights.load("vgg99")
+
+
+def test_a_missing_file_is_refused():
+    with pytest.raises(InputError, match="there is no file 'nowhere.safetensors'"):
+        weights.load("nowhere.safetensors")
+
+
+@pytest.mark.parametrize("length", [0, 4, 200, 100_000, -1])
+def test_a_truncated_file_is_refused(shipped, length):
+    with pytest.raises(InputError, match="not a network's safetensors file"):
+        weights.parse(shipped[:length], "broken.safetensors")
+
+
+def spoil(parameters, how):
+    name = "conv3_1.weight"
+    changed = dict(parameters)
+    if how == "missing":
+        del changed[name]
+    elif how == "shape":
+        changed[name] = changed[name][:-1]
+    elif how == "dtype":
+        changed[name] = changed[name].astype(np.float16)
+    else:
+        changed[name] = changed[name] * np.float32("nan")
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ("missing", "should hold conv3_1.weight"),
+        ("shape", "should hold conv3_1.weight"),
+        ("dtype", "should hold conv3_1.weight"),
+        ("nan", "not finite"),
+    ],
+)
+def test_a_file_with_another_content_is_refused(how, sentence):
+    metadata = {"network": "x", "depths": json.dumps(COMPACT.depths), "widths": json.dumps(COMPACT.widths)}
+    data = save(spoil(weights.load("compact").parameters, how), metadata=metadata)
+    with pytest.raises(InputError, match=sentence):
+        weights.parse(data, "x.safetensors")
+
+
+def test_a_safetensors_file_of_something_else_is_refused():
+    with pytest.raises(InputError, match="not a network's safetensors file"):
+        weights.parse(save({"a": np.ones(3, np.float32)}), "x.safetensors")
