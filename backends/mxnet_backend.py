@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import TypeAlias
 
 # Before the import: afterwards MXNet reads it no more. It would print a line for each kind of operator that falls back.
 os.environ.setdefault("MXNET_STORAGE_FALLBACK_LOG_VERBOSE", "0")
 
 import mxnet
 import numpy
-from mxnet import autograd, np, npx
-
 from isostyle.interface import Array, Dtype, Evaluation, Parameters, Targets
 from isostyle.network import KERNEL, PADDING, POOL, Network
 from isostyle.recipe import GramDivisor, Recipe
+from mxnet import autograd, np, npx
 
-Tensor = np.ndarray
+Tensor: TypeAlias = np.ndarray
 npx.set_np()
 
 

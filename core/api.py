@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 import PIL
-from PIL import Image
-
 from isostyle import images, registry, weights
 from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError
@@ -26,6 +24,7 @@ from isostyle.interface import Array, Dtype
 from isostyle.network import Network
 from isostyle.recipe import START_NOISE_STD, ExactSize, LongSide, Recipe, find
 from isostyle.run import Event, NonFiniteLoss, run
+from PIL import Image
 
 MANIFEST_SCHEMA = "isostyle.manifest/1"
 #: A squeezed image is warned of when its aspect changes by more than this share; rounding to whole pixels changes it by less.
@@ -248,7 +247,8 @@ def start_image(settings: Recipe, arrays: dict[str, Array], seed: int, dtype: Dt
     if settings.start == "noise":
         return images.noise(content.shape, seed, dtype)
     if settings.start == "content+noise":
-        return content + images.noise(content.shape, seed, dtype) * np.asarray(START_NOISE_STD, dtype)
+        noisy: Array = content + images.noise(content.shape, seed, dtype) * np.asarray(START_NOISE_STD, dtype)
+        return noisy
     return arrays["init"] if settings.start == "image" else content
 
 

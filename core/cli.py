@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-
 from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError
 
@@ -28,36 +27,49 @@ DEMO_FOLDER = "isostyle-demo"
 DEMO_STRIP_HEIGHT = 450
 
 
-class Size(click.ParamType):
+def parse_size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | int | None:
     """``300x450`` is height x width, both images; ``450`` is the longer side, aspects kept."""
-
-    name = "HxW|N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int] | int:
-        try:
-            sides = [int(side) for side in str(value).lower().split("x")]
-        except ValueError:
-            sides = []
-        if len(sides) not in (1, 2):
-            raise InputError(f"the size must be HEIGHTxWIDTH, as 300x450, or one number for the longer side, not {value!r}")
-        return (sides[0], sides[1]) if len(sides) == 2 else sides[0]
+    if value is None:
+        return None
+    try:
+        sides = [int(side) for side in value.lower().split("x")]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2):
+        raise InputError(f"the size must be HEIGHTxWIDTH, as 300x450, or one number for the longer side, not {value!r}")
+    return (sides[0], sides[1]) if len(sides) == 2 else sides[0]
 
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:
     """Options that `run` and `demo` share."""
     for option in reversed(
         (
-            click.option("--backend", default="auto", show_default=True, metavar="NAME",
-                         help="torch, mxnet, paddle, or auto: the first of torch, paddle, mxnet that is installed."),
+            click.option(
+                "--backend",
+                default="auto",
+                show_default=True,
+                metavar="NAME",
+                help="torch, mxnet, paddle, or auto: the first of torch, paddle, mxnet that is installed.",
+            ),
             click.option("--steps", type=int, metavar="N", help="Updates of the picture (recipe: 500)."),
-            click.option("--size", type=Size(), help="300x450: exact height x width. 450: the longer side, aspects kept."),
-            click.option("--device", default="auto", show_default=True, metavar="NAME",
-                         help="cpu, cuda, cuda:1, ...; auto takes a GPU if the framework sees one."),
+            click.option(
+                "--size",
+                callback=parse_size,
+                metavar="HxW|N",
+                help="300x450: exact height x width. 450: the longer side, aspects kept.",
+            ),
+            click.option(
+                "--device",
+                default="auto",
+                show_default=True,
+                metavar="NAME",
+                help="cpu, cuda, cuda:1, ...; auto takes a GPU if the framework sees one.",
+            ),
             click.option("--threads", type=int, metavar="N", help="CPU threads [default: OMP_NUM_THREADS, or all cores]."),
             click.option("--force", is_flag=True, help="Overwrite outputs that exist."),
             click.option("--quiet", is_flag=True, help="Print nothing but errors."),
         )
-    ):  # fmt: skip
+    ):
         command = option(command)
     return command
 
@@ -79,18 +91,36 @@ def cli() -> None:
 @cli.command()
 @click.argument("content", type=click.Path(path_type=Path))
 @click.argument("style", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
-              help="The picture; its suffix says the format [default: ./CONTENT-STYLE.png].")  # fmt: skip
-@click.option("--recipe", default="isostyle", show_default=True, metavar="NAME",
-              help="What to compute; `isostyle recipes` lists them.")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The picture; its suffix says the format [default: ./CONTENT-STYLE.png].",
+)
+@click.option(
+    "--recipe", default="isostyle", show_default=True, metavar="NAME", help="What to compute; `isostyle recipes` lists them."
+)
 @click.option("--content-weight", type=float, metavar="X", help="Effective weight of the content terms (d2l: 1).")
 @click.option("--style-weight", type=float, metavar="X", help="Effective weight of the style terms (d2l: 1e4).")
 @click.option("--tv-weight", type=float, metavar="X", help="Effective weight of the total variation (d2l: 10).")
 @click.option("--lr", type=float, metavar="X", help="Learning rate of the first step (d2l: 0.3).")
 @click.option("--init", metavar="START", help="content, noise, content+noise, or a picture [default: the recipe's].")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the noise; the same noise on every backend.")
-@click.option("--network", default="compact", show_default=True, metavar="NAME",
-              help="compact (ships with isostyle), or a .safetensors file.")  # fmt: skip
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Seed of the noise; the same noise on every backend.",
+)
+@click.option(
+    "--network",
+    default="compact",
+    show_default=True,
+    metavar="NAME",
+    help="compact (ships with isostyle), or a .safetensors file.",
+)
 @click.option("--dtype", default="float32", show_default=True, metavar="TYPE", help="float32 or float64.")
 @click.option("--save-every", type=int, metavar="N", help="Also save OUT-0010.png, ... every N steps.")
 @click.option("--history", type=click.Path(path_type=Path), metavar="FILE", help="Losses of every step, .csv or .json.")
@@ -114,8 +144,16 @@ def run(content: Path, style: Path, output: Path | None, lr: float | None, init:
 
 
 @cli.command()
-@click.option("-o", "--output", "folder", type=click.Path(path_type=Path), default=DEMO_FOLDER, show_default=True,
-              metavar="FOLDER", help="Where the pictures go; made if it does not exist.")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=DEMO_FOLDER,
+    show_default=True,
+    metavar="FOLDER",
+    help="Where the pictures go; made if it does not exist.",
+)
 @common_options
 def demo(folder: Path, force: bool, **options: Any) -> None:
     """Stylise a portrait with a painting that isostyle draws itself; needs no picture and no network.
@@ -252,7 +290,9 @@ def transfer(
     if history:
         write_atomically(history, history_bytes(result.history, history.suffix))
     if plot:
-        write_atomically(plot, plot_bytes(result.history, plot.suffix, f"{settings.name} on {result.manifest['backend']['name']}"))
+        write_atomically(
+            plot, plot_bytes(result.history, plot.suffix, f"{settings.name} on {result.manifest['backend']['name']}")
+        )
     done = result.manifest["steps_done"]
     if isinstance(problem, api.Stopped):
         raise IsostyleError(f"{problem}; the picture of step {done} is kept in {str(output)!r}") from problem
@@ -275,14 +315,15 @@ def check_format(output: Path) -> None:
     Image.init()
     kind = Image.registered_extensions().get(output.suffix.lower())
     if kind not in Image.SAVE:
-        raise InputError(f"{str(output)!r} does not end in a picture format that can be written (.png, .jpg, .webp, .tiff, ...)")
+        raise InputError(
+            f"{str(output)!r} does not end in a picture format that can be written (.png, .jpg, .webp, .tiff, ...)"
+        )
 
 
 def save(picture: Any, path: Path) -> None:
     """Write a PIL image whole or not at all, in the format of the suffix."""
-    from PIL import Image
-
     from isostyle.files import write_atomically
+    from PIL import Image
 
     data = io.BytesIO()
     picture.save(data, format=Image.registered_extensions()[path.suffix.lower()], quality=JPEG_QUALITY)
@@ -358,10 +399,23 @@ def progress(steps: int, every: int, quiet: bool) -> Iterator[Report]:
         yield Report(steps, every)
     else:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
-        columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn(),
-                   TextColumn("{task.fields[losses]}"))  # fmt: skip
+        columns = (
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("eta"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[losses]}"),
+        )
         with Progress(*columns, console=Console(stderr=True)) as live:
             yield Bar(steps, every, live)
 

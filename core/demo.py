@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 
-from PIL import Image
-
 from isostyle import images
 from isostyle.errors import InputError
 from isostyle.painting import paint
+from PIL import Image
 
-#: Rear Admiral Grace Hopper, a public-domain portrait by the United States Navy (James S. Davis, 1984), in matplotlib's samples.
+#: Rear Admiral Grace Hopper, photographed by James S. Davis for the United States Navy, 1984: public domain.
 PORTRAIT = "grace_hopper.jpg"
 
 

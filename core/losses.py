@@ -16,9 +16,8 @@ import math
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
-
 from isostyle.recipe import GramDivisor
+from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.floating]
 
@@ -76,7 +75,7 @@ def style_loss_gradient(feature: Array, target: Array, divisor: GramDivisor) -> 
 def tv_loss(image: Array) -> float:
     r"""Anisotropic total variation of an image of shape (1, 3, H, W), as a mean (d2l).
 
-    .. math:: L^{tv} = \tfrac12 \left( \operatorname{mean} |x_{i+1,j} - x_{ij}| + \operatorname{mean} |x_{i,j+1} - x_{ij}| \right)
+    .. math:: L^{tv} = \tfrac12 \left( \text{mean} |x_{i+1,j} - x_{ij}| + \text{mean} |x_{i,j+1} - x_{ij}| \right)
 
     d2l's text prints the plain sum; its code has this.
     """

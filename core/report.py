@@ -9,9 +9,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from isostyle.errors import InputError
+from PIL import Image
 
 HISTORY_SUFFIXES = (".csv", ".json")
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")

@@ -25,12 +25,11 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
+from isostyle.network import COMPACT, RGB_MEAN, RGB_STD, Network
 from PIL import Image
 from safetensors.numpy import save_file
 from torch import nn
 from torch.nn import functional as F
-
-from isostyle.network import COMPACT, RGB_MEAN, RGB_STD, Network
 
 #: (steps, side of the crops after resizing in pixels), one row after another.
 PHASES = ((3600, 48), (3200, 64), (2200, 80))
@@ -166,8 +165,10 @@ def train(photos: Path, output: Path, seed: int, threads: int) -> None:
     plain = [p for p in model.parameters() if p.ndim == 1]
     optimiser = torch.optim.SGD(
         [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": plain, "weight_decay": 0.0}],
-        lr=LEARNING_RATE, momentum=MOMENTUM, nesterov=True,
-    )  # fmt: skip
+        lr=LEARNING_RATE,
+        momentum=MOMENTUM,
+        nesterov=True,
+    )
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, total - WARM_UP)
     schedule = torch.optim.lr_scheduler.SequentialLR(
         optimiser, [torch.optim.lr_scheduler.LinearLR(optimiser, 0.05, total_iters=WARM_UP), cosine], [WARM_UP]
@@ -192,8 +193,14 @@ def train(photos: Path, output: Path, seed: int, threads: int) -> None:
             minutes = (time.monotonic() - started) / 60
             click.echo(f"step {step}/{total}  loss {loss.item():.3f}  accuracy {accuracy:.3f}  {minutes:.1f} min")
         if step % 600 == 0 or step == total:
-            history = {"step": step, "steps": total, "accuracy": round(accuracy, 4), "classes": len(photographs),
-                       "minutes": round((time.monotonic() - started) / 60, 1), "seed": seed}  # fmt: skip
+            history = {
+                "step": step,
+                "steps": total,
+                "accuracy": round(accuracy, 4),
+                "classes": len(photographs),
+                "minutes": round((time.monotonic() - started) / 60, 1),
+                "seed": seed,
+            }
             torch.save({"model": model.state_dict(), "history": history}, output)
     done.set()
 
@@ -203,7 +210,9 @@ def fold(state: dict[str, torch.Tensor], epsilon: float = 1e-5) -> dict[str, tor
     folded = {}
     for layer in COMPACT.convolutions:
         weight = state[f"layers.{layer.name}.0.weight"].double()
-        norm = {key: state[f"layers.{layer.name}.1.{key}"].double() for key in ("weight", "bias", "running_mean", "running_var")}
+        norm = {
+            key: state[f"layers.{layer.name}.1.{key}"].double() for key in ("weight", "bias", "running_mean", "running_var")
+        }
         gain = norm["weight"] / (norm["running_var"] + epsilon).sqrt()
         folded[f"{layer.name}.weight"] = weight * gain.view(-1, 1, 1, 1)
         folded[f"{layer.name}.bias"] = norm["bias"] - norm["running_mean"] * gain
@@ -211,7 +220,7 @@ def fold(state: dict[str, torch.Tensor], epsilon: float = 1e-5) -> dict[str, tor
 
 
 def calibrate(weights: dict[str, torch.Tensor], images: list[torch.Tensor], targets: tuple[float, ...]) -> dict[str, float]:
-    """Scale every layer of ``weights``, in place, so that its post-ReLU map's mean square over ``images`` is its block's target.
+    """Scale every layer of ``weights``, in place: its post-ReLU map's mean square over ``images`` becomes its block's target.
 
     Returns the mean squares that were found before, by layer.
     """

@@ -68,6 +68,8 @@ def test_every_backend_starts_from_the_same_bits(present, photograph, painting):
     starts = set()
     for name in present:
         events = []
-        isostyle.stylize(photograph, painting, backend=name, size=(32, 48), steps=1, init="noise", seed=5, callback=events.append)
+        isostyle.stylize(
+            photograph, painting, backend=name, size=(32, 48), steps=1, init="noise", seed=5, callback=events.append
+        )
         starts.add(events[0].image().tobytes())
     assert starts == {images.noise((1, 3, 32, 48), 5, "float32").tobytes()}

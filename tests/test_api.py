@@ -62,7 +62,9 @@ def test_the_manifest_says_how_the_picture_came_about(any_backend, photograph, p
 
 def test_the_callback_sees_every_picture(any_backend, photograph, painting):
     seen = []
-    isostyle.stylize(photograph, painting, backend=any_backend, callback=lambda event: seen.append(event.image().shape), **QUICK)
+    isostyle.stylize(
+        photograph, painting, backend=any_backend, callback=lambda event: seen.append(event.image().shape), **QUICK
+    )
     assert seen == [(1, 3, 32, 48)] * 3
 
 
@@ -86,7 +88,9 @@ def test_a_start_picture_is_resized_to_the_content(any_backend, photograph, pain
 def test_weights_are_effective_weights(any_backend, photograph, painting):
     def first(**weights):
         events = []
-        isostyle.stylize(photograph, painting, backend=any_backend, callback=events.append, init="content+noise", **weights, **QUICK)
+        isostyle.stylize(
+            photograph, painting, backend=any_backend, callback=events.append, init="content+noise", **weights, **QUICK
+        )
         return events[0].losses
 
     one, ten = first(style_weight=1e3, tv_weight=1.0), first(style_weight=1e4, tv_weight=10.0)
@@ -103,8 +107,12 @@ def test_the_log_names_the_backend_and_a_changed_aspect(any_backend, photograph,
 
 def test_a_kept_aspect_is_not_warned_of(photograph, painting):
     lines = []
-    api.fit({"content": photograph, "style": painting}, dataclasses.replace(D2L, size=LongSide(100)), isostyle.network.COMPACT,
-            lines.append)  # fmt: skip
+    api.fit(
+        {"content": photograph, "style": painting},
+        dataclasses.replace(D2L, size=LongSide(100)),
+        isostyle.network.COMPACT,
+        lines.append,
+    )
     assert lines == []
 
 

@@ -15,8 +15,8 @@ from isostyle import losses
 from isostyle.recipe import D2L
 from isostyle.run import NonFiniteLoss, run
 
-#: Correct gradients stay below 6 eps where no ReLU or pooling decision flips, which a map of this size rules out; a wrong kernel,
-#: tap or factor is off by 1e-4 at the least.
+#: Correct gradients stay below 6 eps where no ReLU or pooling decision flips, as at this size; a wrong kernel, tap or
+#: factor is off by 1e-4 at the least.
 GRADIENT_EPS = 64
 LOSS_EPS = 64
 TOTAL_EPS = 32

@@ -230,4 +230,6 @@ def test_pictures_are_rounded_and_clipped():
 
 def test_noise_is_the_same_everywhere_and_always():
     """The first numbers of NumPy's frozen Mersenne Twister stream for seed 0."""
-    np.testing.assert_allclose(images.noise((1, 1, 1, 3), 0, "float64").ravel(), [1.76405235, 0.40015721, 0.97873798], rtol=1e-8)
+    np.testing.assert_allclose(
+        images.noise((1, 1, 1, 3), 0, "float64").ravel(), [1.76405235, 0.40015721, 0.97873798], rtol=1e-8
+    )

@@ -6,9 +6,21 @@ from isostyle.network import COMPACT, VGG16, VGG19
 
 #: features[i] of torchvision, gluon and paddle.vision, as the published sources use them.
 KNOWN = {
-    "conv1_1": 0, "relu1_2": 3, "conv2_1": 5, "conv2_2": 7, "relu2_2": 8, "conv3_1": 10, "relu3_4": 17, "conv4_1": 19,
-    "conv4_2": 21, "conv4_4": 25, "relu4_4": 26, "conv5_1": 28, "relu5_4": 35, "pool5": 36,
-}  # fmt: skip
+    "conv1_1": 0,
+    "relu1_2": 3,
+    "conv2_1": 5,
+    "conv2_2": 7,
+    "relu2_2": 8,
+    "conv3_1": 10,
+    "relu3_4": 17,
+    "conv4_1": 19,
+    "conv4_2": 21,
+    "conv4_4": 25,
+    "relu4_4": 26,
+    "conv5_1": 28,
+    "relu5_4": 35,
+    "pool5": 36,
+}
 
 
 @pytest.mark.parametrize(("tap", "index"), KNOWN.items())

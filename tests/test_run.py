@@ -27,7 +27,9 @@ class Parabola:
     def objective(self, recipe, targets):
         def evaluate(image):
             total = (image * image).sum()
-            evaluation = Evaluation({"content/a": total / 4, "content/b": total / 4, "tv": total / 2, "total": total}, 2 * image)
+            evaluation = Evaluation(
+                {"content/a": total / 4, "content/b": total / 4, "tv": total / 2, "total": total}, 2 * image
+            )
             self.count += 1
             return self.spoil(self.count, evaluation)
 

@@ -1,0 +1,330 @@
+"""The command line: what it writes, what it says, and how it refuses."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from conftest import BACKENDS, obtain
+from isostyle import cli
+from PIL import Image
+
+QUICK = ["--size", "32x48", "--steps", "4"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, photograph):
+    """A working folder with a photograph and a painting."""
+    monkeypatch.chdir(tmp_path)
+    photograph.resize((128, 150)).save("photo.jpg")
+    Image.effect_noise((90, 70), 80).convert("RGB").save("painting.png")
+    return tmp_path
+
+
+def isostyle(*arguments):
+    """The exit code."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main([str(argument) for argument in arguments])
+    return caught.value.code
+
+
+def opened(path):
+    """(format, size) of a picture file."""
+    with Image.open(path) as picture:
+        return picture.format, picture.size
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+# What it writes
+
+
+def test_run_writes_the_picture_and_its_manifest_into_the_working_folder(folder, any_backend, capsys):
+    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 0
+    assert names(folder) == ["painting.png", "photo-painting.json", "photo-painting.png", "photo.jpg"]
+    assert opened("photo-painting.png")[1] == (48, 32)
+    assert json.loads((folder / "photo-painting.json").read_text())["steps_done"] == 4
+    captured = capsys.readouterr()
+    assert captured.out.startswith("wrote photo-painting.png: 4 steps in ")
+    assert "step 4/4  content " in captured.err
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_run_with_each_backend(folder, name):
+    obtain(name)
+    assert isostyle("run", "photo.jpg", "painting.png", "-o", "out.png", "--backend", name, "--threads", "2", *QUICK) == 0
+    assert json.loads((folder / "out.json").read_text())["backend"]["name"] == name
+
+
+def test_auto_takes_an_installed_backend_and_says_which(folder, any_backend, capsys):
+    from isostyle import registry
+
+    assert isostyle("run", "photo.jpg", "painting.png", *QUICK) == 0
+    assert f"backend {registry.choose()} " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("jpg", "JPEG"), ("webp", "WEBP"), ("tiff", "TIFF"), ("PNG", "PNG")])
+def test_the_suffix_says_the_format(folder, any_backend, suffix, kind):
+    assert isostyle("run", "photo.jpg", "painting.png", "-o", f"out.{suffix}", "--backend", any_backend, *QUICK) == 0
+    assert opened(f"out.{suffix}")[0] == kind
+
+
+def test_history_plot_and_stages(folder, any_backend):
+    extra = ["--history", "losses.csv", "--plot", "losses.svg", "--save-every", "2"]
+    assert isostyle("run", "photo.jpg", "painting.png", "-o", "out.png", "--backend", any_backend, *QUICK, *extra) == 0
+    assert names(folder) == [
+        "losses.csv",
+        "losses.svg",
+        "out-0002.png",
+        "out.json",
+        "out.png",
+        "painting.png",
+        "photo.jpg",
+    ]
+    rows = list(csv.DictReader((folder / "losses.csv").read_text().splitlines()))
+    assert [row["step"] for row in rows] == ["0", "1", "2", "3", "4"]
+    assert float(rows[-1]["total"]) == json.loads((folder / "out.json").read_text())["losses"]["last"]["total"]
+    assert "style/conv5_1" in rows[0]
+    assert "<svg" in (folder / "losses.svg").read_text()
+
+
+def test_a_json_history_holds_the_same(folder, any_backend):
+    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK, "--history", "h.json") == 0
+    assert [row["step"] for row in json.loads((folder / "h.json").read_text())] == [0, 1, 2, 3, 4]
+
+
+def test_quiet_prints_nothing(folder, any_backend, capsys):
+    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, "--quiet", *QUICK) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_d2l_squeezes_and_warns_in_one_line(folder, any_backend, capsys):
+    assert isostyle("run", "photo.jpg", "painting.png", "--recipe", "d2l", "--steps", "1", "--backend", any_backend) == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "aspect" in line]
+    expected = "aspect changed: content 150x128 and style 70x90 squeezed to 300x450 (height x width)"
+    assert warnings == [expected]
+    assert opened("photo-painting.png")[1] == (450, 300)
+
+
+def test_the_default_keeps_the_aspect_with_the_longer_side_at_450(folder, any_backend, capsys):
+    assert isostyle("run", "photo.jpg", "painting.png", "--steps", "1", "--backend", any_backend) == 0
+    assert opened("photo-painting.png")[1] == (384, 450)
+    assert "aspect" not in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_demo_writes_its_pictures_beside_each_other(folder, any_backend):
+    assert isostyle("demo", "-o", "show", "--backend", any_backend, "--size", "64", "--steps", "3") == 0
+    expected = ["content.png", "losses.png", "result.json", "result.png", "side-by-side.png", "style.png"]
+    assert names(folder / "show") == expected
+    assert isostyle("demo", "-o", "show", "--backend", any_backend, "--size", "64", "--steps", "3") == 2
+
+
+def test_backends_lists_all_three(capsys):
+    assert isostyle("backends") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["torch", "paddle", "mxnet"]
+
+
+def test_backends_says_how_to_get_what_is_missing(capsys, monkeypatch):
+    from isostyle import registry
+
+    monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: None)
+    assert isostyle("backends") == 0
+    out = capsys.readouterr().out
+    assert "not installed: pip install 'isostyle[torch]'" in out
+    assert "not installed: pip install 'isostyle[paddle]'" in out
+    assert "mxnet" in out
+
+
+@pytest.mark.parametrize(
+    ("python", "machine", "numpy", "reason"),
+    [
+        ((3, 12), "x86_64", "1.23.5", "wheels up to Python 3.11 only"),
+        ((3, 11), "aarch64", "1.23.5", "wheels for x86_64 only, and this is aarch64"),
+        ((3, 11), "x86_64", "2.1.0", "needs NumPy below 1.24, and this is 2.1.0"),
+        ((3, 11), "x86_64", "1.23.5", None),
+    ],
+)
+def test_backends_explains_where_mxnet_cannot_be(monkeypatch, python, machine, numpy, reason):
+    from isostyle import registry
+
+    monkeypatch.setattr(registry.sys, "version_info", python)
+    monkeypatch.setattr(registry.platform, "machine", lambda: machine)
+    monkeypatch.setattr(registry, "version", lambda name: numpy)
+    monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: object())
+    found = registry.why_missing("mxnet")
+    assert found is None if reason is None else reason in found
+
+
+def test_recipes_show_every_number(capsys):
+    assert isostyle("recipes") == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["isostyle", "d2l"]
+    assert isostyle("recipes", "d2l") == 0
+    out = capsys.readouterr().out
+    for number in ("10000", "0.3", "0.8 every 50", "500 steps", "300x450", "conv5_1", "1e-08"):
+        assert number in out
+
+
+def test_recipes_as_json_are_whole(capsys):
+    from isostyle.recipe import D2L
+
+    assert isostyle("recipes", "d2l", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"digest": D2L.digest, **D2L.as_dict()}
+
+
+def test_version_and_help(capsys):
+    assert isostyle("--version") == 0
+    assert capsys.readouterr().out.startswith("isostyle, version ")
+    assert isostyle("run", "--help") == 0
+    assert "--style-weight" in capsys.readouterr().out
+
+
+# How it refuses: one sentence on stderr, exit code 2, nothing written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["missing.jpg", "painting.png"], "there is no file 'missing.jpg'"),
+        (["photo.jpg", "text.png"], "'text.png' is not a picture"),
+        (["truncated.jpg", "painting.png"], "'truncated.jpg' is a broken or truncated picture"),
+        (["bomb.ppm", "painting.png"], "'bomb.ppm' has more than 179 megapixels"),
+        (["folder", "painting.png"], "'folder' is a folder"),
+        (["photo.jpg"], "Missing argument 'STYLE'"),
+        (["photo.jpg", "painting.png", "--size", "0"], "size must be at least 1 pixel, not 0"),
+        (["photo.jpg", "painting.png", "--size", "-5x20"], "size must be at least 1 pixel, not -5"),
+        (["photo.jpg", "painting.png", "--size", "8x450"], "needs at least 16x16"),
+        (["photo.jpg", "painting.png", "--size", "12"], "needs at least 16x16"),
+        (["photo.jpg", "painting.png", "--size", "big"], "size must be HEIGHTxWIDTH"),
+        (["photo.jpg", "painting.png", "--size", "1x2x3"], "size must be HEIGHTxWIDTH"),
+        (["photo.jpg", "painting.png", "--backend", "pytorch"], "no backend 'pytorch'; did you mean 'torch'?"),
+        (["photo.jpg", "painting.png", "--recipe", "d2"], "no recipe 'd2'; did you mean 'd2l'?"),
+        (["photo.jpg", "painting.png", "--style-weight", "-1"], "style weight must be a finite number of at least 0"),
+        (
+            ["photo.jpg", "painting.png", "--tv-weight", "nan"],
+            "tv weight must be a finite number of at least 0, not nan",
+        ),
+        (["photo.jpg", "painting.png", "--content-weight", "inf"], "content weight must be a finite number"),
+        (["photo.jpg", "painting.png", "--lr", "0"], "learning rate must be a finite number above 0"),
+        (["photo.jpg", "painting.png", "--steps", "0"], "number of steps must be at least 1"),
+        (["photo.jpg", "painting.png", "--steps", "many"], "'many' is not a valid integer"),
+        (["photo.jpg", "painting.png", "--dtype", "half"], "dtype must be float32 or float64"),
+        (["photo.jpg", "painting.png", "--threads", "0"], "number of threads must be at least 1"),
+        (["photo.jpg", "painting.png", "--seed", "-1"], "seed must be a whole number"),
+        (["photo.jpg", "painting.png", "--init", "nowhere.png"], "there is no file 'nowhere.png'"),
+        (["photo.jpg", "painting.png", "--network", "vgg99"], "there is no network 'vgg99'"),
+        (["photo.jpg", "painting.png", "--save-every", "0"], "--save-every must be at least 1"),
+        (["photo.jpg", "painting.png", "--stile-weight", "1"], "No such option"),
+        (["photo.jpg", "painting.png", "-o", "out.xyz"], "does not end in a picture format"),
+        (["photo.jpg", "painting.png", "-o", "out"], "does not end in a picture format"),
+        (["photo.jpg", "painting.png", "-o", "nowhere/out.png"], "there is no folder 'nowhere'"),
+        (["photo.jpg", "painting.png", "-o", "folder.png"], "is a folder"),
+        (["photo.jpg", "painting.png", "-o", "old.png"], "'old.png' exists already; use --force"),
+        (
+            ["photo.jpg", "painting.png", "-o", "photo.jpg", "--force"],
+            "'photo.jpg' is an input; it is never overwritten",
+        ),
+        (["photo.jpg", "painting.png", "-o", "./link.png", "--force"], "is an input; it is never overwritten"),
+        (["photo.jpg", "painting.png", "--history", "losses.txt"], "a history ends in .csv or .json"),
+        (["photo.jpg", "painting.png", "--plot", "losses.bmp"], "a plot ends in .png, .svg, .pdf"),
+        (["photo.jpg", "painting.png", "--plot", "photo-painting.png"], "two outputs would go to 'photo-painting.png'"),
+        (["photo.jpg", "painting.png", "--history", "photo-painting.json"], "two outputs would go to"),
+    ],
+    ids=lambda value: " ".join(value[2:] or value) if isinstance(value, list) else None,
+)
+def test_input_that_cannot_be_used(folder, capsys, arguments, sentence):
+    (folder / "text.png").write_text("no picture")
+    (folder / "truncated.jpg").write_bytes((folder / "photo.jpg").read_bytes()[:1500])
+    (folder / "bomb.ppm").write_bytes(b"P6 60000 60000 255\n" + b"\0" * 99)
+    (folder / "folder").mkdir()
+    (folder / "folder.png").mkdir()
+    (folder / "old.png").write_bytes(b"precious")
+    (folder / "link.png").symlink_to("painting.png")
+    before = {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+    # Refused before a framework is loaded: torch need not be there, and it would take seconds.
+    backend = [] if "--backend" in arguments else ["--backend", "torch"]
+    assert isostyle("run", *arguments, *backend) == 2
+    captured = capsys.readouterr()
+    errors = [line for line in captured.err.splitlines() if line.startswith("isostyle: ")]
+    assert len(errors) == 1
+    assert sentence in errors[0]
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+    assert {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")} == before
+
+
+def test_a_backend_that_is_not_installed_is_answered_with_its_extra(folder, capsys, monkeypatch):
+    from isostyle import registry
+
+    monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: None)
+    assert isostyle("run", "photo.jpg", "painting.png", "--backend", "paddle") == 2
+    assert "backend 'paddle' is not installed: pip install 'isostyle[paddle]'" in capsys.readouterr().err
+
+
+def test_no_backend_at_all_is_answered_with_what_to_install(folder, capsys, monkeypatch):
+    from isostyle import registry
+
+    monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: None)
+    assert isostyle("run", "photo.jpg", "painting.png") == 2
+    assert "no backend is installed: pip install 'isostyle[torch]'" in capsys.readouterr().err
+
+
+def test_force_overwrites_an_output(folder, any_backend):
+    (folder / "out.png").write_bytes(b"old")
+    assert isostyle("run", "photo.jpg", "painting.png", "-o", "out.png", "--force", "--backend", any_backend, *QUICK) == 0
+    assert opened("out.png")[1] == (48, 32)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_a_folder_that_cannot_be_written_is_refused_before_the_run(folder, capsys):
+    (folder / "locked").mkdir(mode=0o500)
+    assert isostyle("run", "photo.jpg", "painting.png", "-o", "locked/out.png") == 2
+    assert "cannot be written to" in capsys.readouterr().err
+
+
+def test_a_diverging_run_says_where_and_keeps_the_last_good_picture(folder, any_backend, capsys):
+    assert isostyle("run", "photo.jpg", "painting.png", "--lr", "1e20", "--backend", any_backend, *QUICK) == 1
+    captured = capsys.readouterr()
+    assert "at step 1; try a smaller learning rate" in captured.err
+    assert "the picture of step 0 is kept in 'photo-painting.png'" in captured.err
+    assert opened("photo-painting.png")[1] == (48, 32)
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BACKENDS)
+def test_ctrl_c_keeps_the_last_picture_and_says_so(folder, name):
+    obtain(name)
+    command = [
+        sys.executable,
+        "-m",
+        "isostyle",
+        "run",
+        "photo.jpg",
+        "painting.png",
+        "--backend",
+        name,
+        "--size",
+        "48x64",
+        "--steps",
+        "100000",
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        seen = []
+        for line in process.stderr:
+            seen.append(line)
+            if line.startswith("step     20/"):
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130, "".join(seen) + rest
+    assert "interrupted; the picture of step " in rest
+    assert "Traceback" not in rest
+    assert opened("photo-painting.png")[1] == (64, 48)
+    assert json.loads((folder / "photo-painting.json").read_text())["stopped_by"] == "interrupt"
