@@ -21,7 +21,7 @@ from safetensors.numpy import load as load_tensors
 
 #: The shipped network: docs/model-card.md says what it is. Pinned, so that a damaged installation is told from another network.
 COMPACT_FILE = "compact.safetensors"
-COMPACT_SHA256 = "1b08c0ed63870f8a573a9bd1bc0b0b83099bfe8c2738e5a6f8a89591d4268bb0"
+COMPACT_SHA256 = "030532f0369ba78621bbf828f842a748853d4a3ef06e4d9df0cc820884b03867"
 #: Names that ``--network`` takes; anything that ends in .safetensors is a file.
 NETWORKS = (COMPACT.name,)
 

@@ -270,7 +270,9 @@ def export(checkpoint: Path, photos: Path, output: Path, loudness: float) -> Non
         "training": json.dumps(saved["history"]),
         "licence": "non-commercial research (trained on ImageNet sample photographs)",
     }
-    save_file({name: value.float().numpy() for name, value in weights.items()}, output, metadata=metadata)
+    # safetensors writes a strided array's memory as it lies, and these are channels-last: without the copy, a scrambled network.
+    arrays = {name: np.ascontiguousarray(value.float().numpy()) for name, value in weights.items()}
+    save_file(arrays, output, metadata=metadata)
     click.echo(f"{output}: {output.stat().st_size} bytes, SHA-256 {hashlib.sha256(output.read_bytes()).hexdigest()}")
 
 

@@ -40,7 +40,7 @@ def engine64(backend, network, parameters):
 @pytest.fixture
 def module(backend):
     """The backend's module, for its loss functions."""
-    return importlib.import_module(f"isostyle.backends.{backend.name}_backend")
+    return importlib.import_module(type(backend).__module__)
 
 
 # Tensors
