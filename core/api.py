@@ -134,6 +134,7 @@ def stylize(
     pictures = {role: images.read(source, f"the {role} image") for role, source in inputs.items()}
     log = log or (lambda line: None)
     fitted = fit(pictures, settings, chosen.network, log)
+    described = {role: describe(inputs[role], pictures[role], fitted[role]) for role in inputs}
     arrays = {role: images.to_array(picture, dtype) for role, picture in fitted.items()}
     start = start_image(settings, arrays, seed, dtype)
 
@@ -164,7 +165,7 @@ def stylize(
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "recipe": {"digest": settings.digest, **settings.as_dict()},
         "network": {"name": chosen.network.name, "weights_sha256": chosen.digest},
-        "inputs": {role: describe(inputs[role], pictures[role], fitted[role]) for role in inputs},
+        "inputs": described,
         "seed": seed,
         "backend": {"name": framework.name, "version": framework.version(), "device": engine.device, "dtype": dtype},
         "threads": count,
@@ -226,6 +227,10 @@ def fit(
     for role, picture in pictures.items():
         owner = pictures["content"] if role == "init" else picture
         height, width = settings.size.fit(owner.height, owner.width)
+        if height * width > images.MAX_PIXELS:
+            raise InputError(
+                f"the size {height}x{width} is more than {images.MAX_PIXELS / 1e6:.0f} megapixels; choose a smaller one"
+            )
         for what, shorter in (("is", min(picture.size)), ("would be resized to", min(height, width))):
             if shorter < least:
                 shape = f"{picture.height}x{picture.width}" if what == "is" else f"{height}x{width}"

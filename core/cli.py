@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -74,9 +75,10 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(__version__, prog_name="isostyle")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Neural style transfer with PyTorch, Apache MXNet or PaddlePaddle: one specification, the same picture.
 
     \b
@@ -86,9 +88,11 @@ def cli() -> None:
 
     Exit codes: 0 done; 1 the run failed; 2 the input cannot be used; 130 stopped by Ctrl-C (the last picture is kept).
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
-@cli.command()
+@cli.command(short_help="Paint a photograph in the manner of a painting.")
 @click.argument("content", type=click.Path(path_type=Path))
 @click.argument("style", type=click.Path(path_type=Path))
 @click.option(
@@ -143,7 +147,7 @@ def run(content: Path, style: Path, output: Path | None, lr: float | None, init:
     transfer(content, style, output, input_paths=paths, learning_rate=lr, init=init, **options)
 
 
-@cli.command()
+@cli.command(short_help="Make a picture at once, from nothing.")
 @click.option(
     "-o",
     "--output",
@@ -171,6 +175,8 @@ def demo(folder: Path, force: bool, **options: Any) -> None:
     try:
         beside = {name: folder / name for name in ("content.png", "style.png", "side-by-side.png")}
         check_outputs(list(beside.values()), [], force=force)
+        if not options["quiet"]:
+            click.echo("drawing a painting", err=True)
         style = painting()
         result = transfer(content, style, folder / "result.png", plot=folder / "losses.png", force=force, **options)
     finally:
@@ -186,7 +192,7 @@ def demo(folder: Path, force: bool, **options: Any) -> None:
         click.echo(f"wrote {beside['side-by-side.png']}: photograph, painting and result")
 
 
-@cli.command()
+@cli.command(short_help="Show what is installed, and why the rest is not.")
 def backends() -> None:
     """Show which frameworks are installed, their versions and devices, and why the others are missing."""
     from isostyle.registry import statuses
@@ -196,7 +202,7 @@ def backends() -> None:
         click.echo(f"{row.name:<8} {found}")
 
 
-@cli.command()
+@cli.command(short_help="List the recipes, or show every number of one.")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the recipe as JSON.")
 def recipes(name: str | None, as_json: bool) -> None:
@@ -266,16 +272,16 @@ def transfer(
     if plot:
         check_plot(plot)
     manifest = output.with_suffix(".json")
-    stages = {step: stage_path(output, step) for step in range(save_every, settings.steps, save_every)} if save_every else {}
-    wanted = [output, manifest, *stages.values(), *(path for path in (history, plot) if path)]
+    stages = existing_stages(output) if save_every else []
+    wanted = [output, manifest, *stages, *(path for path in (history, plot) if path)]
     check_outputs(wanted, input_paths, force=force)
 
     with progress(settings.steps, settings.report_every, quiet) as report:
 
         def callback(event: Event) -> None:
             report.event(event)
-            if event.step in stages:
-                save(images.to_picture(event.image()), stages[event.step])
+            if save_every and event.step % save_every == 0 and 0 < event.step < settings.steps:
+                save(images.to_picture(event.image()), stage_path(output, event.step))
 
         from isostyle import images
 
@@ -331,7 +337,18 @@ def save(picture: Any, path: Path) -> None:
 
 
 def stage_path(output: Path, step: int) -> Path:
+    """OUT-0050.png for the picture after 50 steps."""
     return output.with_name(f"{output.stem}-{step:04d}{output.suffix}")
+
+
+def existing_stages(output: Path) -> list[Path]:
+    """Files that `--save-every` could overwrite."""
+    stem = f"{output.stem}-"
+    return [
+        path
+        for path in output.parent.glob(f"*{output.suffix}")
+        if path.stem.startswith(stem) and len(digits := path.stem.removeprefix(stem)) >= 4 and digits.isdigit()
+    ]
 
 
 def make_folder(folder: Path) -> bool:
@@ -424,12 +441,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every error that is foreseen is one sentence on stderr."""
     try:
         code = cli.main(arguments, prog_name="isostyle", standalone_mode=False)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "isostyle"
+        fail(f"{error.format_message()} See `{where} --help`.", error.exit_code)
     except click.ClickException as error:
         fail(error.format_message(), error.exit_code)
     except IsostyleError as error:
         fail(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         fail("interrupted before there was a picture", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output (head, say) has had enough; Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILED)
     except MemoryError:
         fail("out of memory; try a smaller --size", EXIT_FAILED)
     except OSError as error:

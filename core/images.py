@@ -42,7 +42,7 @@ def read(source: ImageLike, what: str = "image") -> Image.Image:
     if isinstance(source, np.ndarray):
         return _from_array(source, what)
     if isinstance(source, Image.Image):
-        return _to_rgb(source, what)
+        return _decoded(source, what)
     path = Path(source)
     try:
         data = path.read_bytes()
@@ -58,18 +58,15 @@ def read(source: ImageLike, what: str = "image") -> Image.Image:
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(data)) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise Image.DecompressionBombError
-                return _to_rgb(picture, repr(str(path)))
+                return _decoded(picture, repr(str(path)))
         except UnidentifiedImageError:
             raise InputError(f"{str(path)!r} is not a picture that can be read (JPEG, PNG, TIFF, WebP, ...)") from None
         except Image.DecompressionBombError:
-            raise InputError(f"{str(path)!r} has more than {MAX_PIXELS / 1e6:.0f} megapixels; make it smaller") from None
+            raise _too_large(repr(str(path))) from None
         except (InputError, MemoryError):
             raise
         except Exception as error:
-            # Pillow's decoders meet a broken file with OSError, SyntaxError, ValueError, EOFError, struct.error and others.
-            raise InputError(f"{str(path)!r} is a broken or truncated picture: {_one_line(error)}") from None
+            raise _broken(repr(str(path)), error) from None
 
 
 def resize(picture: Image.Image, height: int, width: int) -> Image.Image:
@@ -95,6 +92,26 @@ def noise(shape: tuple[int, ...], seed: int, dtype: Dtype) -> Array:
     return np.random.RandomState(seed).standard_normal(shape).astype(dtype)
 
 
+def _decoded(picture: Image.Image, what: str) -> Image.Image:
+    if picture.width * picture.height > MAX_PIXELS:
+        raise _too_large(what)
+    try:
+        return _to_rgb(picture, what)
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        # Pillow's decoders meet a broken file with OSError, SyntaxError, ValueError, EOFError, struct.error and others.
+        raise _broken(what, error) from None
+
+
+def _too_large(what: str) -> InputError:
+    return InputError(f"{what} has more than {MAX_PIXELS / 1e6:.0f} megapixels; make it smaller")
+
+
+def _broken(what: str, error: Exception) -> InputError:
+    return InputError(f"{what} is a broken or truncated picture: {' '.join(str(error).split()) or type(error).__name__}")
+
+
 def _from_array(array: NDArray[Any], what: str) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
@@ -114,15 +131,14 @@ def _from_array(array: NDArray[Any], what: str) -> Image.Image:
 
 
 def _to_rgb(picture: Image.Image, what: str) -> Image.Image:
+    picture = ImageOps.exif_transpose(picture)
     if picture.mode in SIXTEEN_BIT_MODES:
         values = np.asarray(picture).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
             raise InputError(f"{what} has 32-bit samples; save it with 8 or 16 bits")
-        upright = ImageOps.exif_transpose(Image.fromarray(_to_eight_bits(values)))
-        return upright.convert("RGB") if upright else picture
+        return Image.fromarray(_to_eight_bits(values)).convert("RGB")
     if picture.mode == "F":
         raise InputError(f"{what} has floating-point samples; save it with 8 or 16 bits")
-    picture = ImageOps.exif_transpose(picture)
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         canvas = Image.new("RGBA", layer.size, (*BACKGROUND, 255))
@@ -133,7 +149,3 @@ def _to_rgb(picture: Image.Image, what: str) -> Image.Image:
 def _to_eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     """0..65535 to 0..255, rounded: 257 = 65535 / 255."""
     return np.rint(values / 257).astype(np.uint8)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

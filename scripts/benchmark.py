@@ -10,7 +10,6 @@ largest resident size less its size when the framework was imported, and that si
 from __future__ import annotations
 
 import json
-import os
 import platform
 import statistics
 import subprocess
@@ -19,8 +18,8 @@ import time
 from pathlib import Path
 
 import click
+from tables import markdown, publish
 
-BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 WARM_UP = 3
 MEBIBYTE = 2**20
 
@@ -77,7 +76,7 @@ def main(
                 "--threads",
                 str(threads),
             ]
-            answer = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ})
+            answer = subprocess.run(command, check=True, capture_output=True, text=True)
             found[name].append(json.loads(answer.stdout))
     rows = []
     for name, runs in found.items():
@@ -86,23 +85,23 @@ def main(
         rows.append((name, runs[0]["version"], statistics.median(seconds), low, high,
                      max(run["peak"] for run in runs) / MEBIBYTE, max(run["imported"] for run in runs) / MEBIBYTE))  # fmt: skip
     fastest = min(row[2] for row in rows)
-    lines = [
+    note = (
         f"`d2l`, 300x450, compact network, float32, {threads} threads, {rounds} rounds of {steps} steps; {processor()}, "
-        f"Python {platform.python_version()}. Quartiles in brackets.",
-        "",
-        "| backend | version | seconds a step | against the fastest | peak memory | of it, imported framework |",
-        "|---|---|---|---|---|---|",
+        f"Python {platform.python_version()}. Quartiles in brackets."
+    )
+    header = ["backend", "version", "seconds a step", "against the fastest", "peak memory", "of it, imported framework"]
+    body = [
+        [
+            name,
+            str(version),
+            f"{median:.3f} ({low:.3f} to {high:.3f})",
+            f"{median / fastest:.2f}x",
+            f"{peak:.0f} MiB",
+            f"{imported:.0f} MiB",
+        ]
+        for name, version, median, low, high, peak, imported in rows
     ]
-    for name, version, median, low, high, peak, imported in rows:
-        lines.append(f"| {name} | {version} | {median:.3f} ({low:.3f} to {high:.3f}) | {median / fastest:.2f}x | {peak:.0f} MiB | "
-                     f"{imported:.0f} MiB |")  # fmt: skip
-    table = "\n".join(lines)
-    click.echo(table)
-    if write:
-        text = write.read_text()
-        before, _, rest = text.partition(BEGIN)
-        _, _, after = rest.partition(END)
-        write.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}")
+    publish(f"{note}\n\n{markdown(header, body)}", "benchmark", write)
 
 
 if __name__ == "__main__":

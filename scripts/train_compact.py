@@ -25,6 +25,8 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
+from isostyle import InputError
+from isostyle.images import read
 from isostyle.network import COMPACT, RGB_MEAN, RGB_STD, Network
 from PIL import Image
 from safetensors.numpy import save_file
@@ -85,10 +87,20 @@ class Classifier(nn.Module):
 
 
 def load_photographs(folder: Path) -> list[Image.Image]:
+    """All pictures in a folder; files that are none, or are smaller than the smallest crop, are named and left out."""
     photographs = []
     for path in sorted(folder.iterdir()):
-        with Image.open(path) as picture:
-            photographs.append(picture.convert("RGB"))
+        try:
+            picture = read(path)
+        except InputError as error:
+            click.echo(f"left out: {error}", err=True)
+            continue
+        if min(picture.size) < CROP[0]:
+            click.echo(f"left out: {path.name} is smaller than {CROP[0]} pixels", err=True)
+            continue
+        photographs.append(picture)
+    if not photographs:
+        raise click.ClickException(f"{folder} holds no photographs")
     return photographs
 
 
@@ -270,7 +282,7 @@ def export(checkpoint: Path, photos: Path, output: Path, loudness: float) -> Non
         "training": json.dumps(saved["history"]),
         "licence": "non-commercial research (trained on ImageNet sample photographs)",
     }
-    # safetensors writes a strided array's memory as it lies, and these are channels-last: without the copy, a scrambled network.
+    # safetensors writes a strided array's memory as it lies, and these are channels-last: uncopied, the network is scrambled.
     arrays = {name: np.ascontiguousarray(value.float().numpy()) for name, value in weights.items()}
     save_file(arrays, output, metadata=metadata)
     click.echo(f"{output}: {output.stat().st_size} bytes, SHA-256 {hashlib.sha256(output.read_bytes()).hexdigest()}")

@@ -93,6 +93,22 @@ def test_history_plot_and_stages(folder, any_backend):
     assert "<svg" in (folder / "losses.svg").read_text()
 
 
+def test_a_stage_that_exists_is_not_overwritten(folder, any_backend, capsys):
+    (folder / "out-0002.png").write_bytes(b"precious")
+    command = ["run", "photo.jpg", "painting.png", "-o", "out.png", "--backend", any_backend, *QUICK, "--save-every", "2"]
+    assert isostyle(*command) == 2
+    assert "'out-0002.png' exists already" in capsys.readouterr().err
+    assert (folder / "out-0002.png").read_bytes() == b"precious"
+    assert isostyle(*command, "--force") == 0
+
+
+def test_a_stage_never_overwrites_an_input(folder, capsys):
+    (folder / "photo.jpg").rename("out-0002.png")
+    command = ["run", "out-0002.png", "painting.png", "-o", "out.png", *QUICK, "--save-every", "2", "--force"]
+    assert isostyle(*command) == 2
+    assert "'out-0002.png' is an input" in capsys.readouterr().err
+
+
 def test_a_json_history_holds_the_same(folder, any_backend):
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK, "--history", "h.json") == 0
     assert [row["step"] for row in json.loads((folder / "h.json").read_text())] == [0, 1, 2, 3, 4]
@@ -178,6 +194,11 @@ def test_recipes_as_json_are_whole(capsys):
     assert json.loads(capsys.readouterr().out) == {"digest": D2L.digest, **D2L.as_dict()}
 
 
+def test_nothing_asked_is_answered_with_the_help(capsys):
+    assert isostyle() == 0
+    assert "isostyle run photo.jpg painting.jpg" in capsys.readouterr().out
+
+
 def test_version_and_help(capsys):
     assert isostyle("--version") == 0
     assert capsys.readouterr().out.startswith("isostyle, version ")
@@ -201,6 +222,7 @@ def test_version_and_help(capsys):
         (["photo.jpg", "painting.png", "--size", "-5x20"], "size must be at least 1 pixel, not -5"),
         (["photo.jpg", "painting.png", "--size", "8x450"], "needs at least 16x16"),
         (["photo.jpg", "painting.png", "--size", "12"], "needs at least 16x16"),
+        (["photo.jpg", "painting.png", "--size", "99999"], "is more than 179 megapixels"),
         (["photo.jpg", "painting.png", "--size", "big"], "size must be HEIGHTxWIDTH"),
         (["photo.jpg", "painting.png", "--size", "1x2x3"], "size must be HEIGHTxWIDTH"),
         (["photo.jpg", "painting.png", "--backend", "pytorch"], "no backend 'pytorch'; did you mean 'torch'?"),

@@ -71,6 +71,13 @@ def test_sixteen_bit_gray_is_scaled_and_not_clipped(tmp_path, name, deep, eight)
     assert pixel(saved(tmp_path, picture, name)) == (eight,) * 3
 
 
+def test_exif_orientation_of_a_sixteen_bit_picture_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path, Image.fromarray(np.zeros((20, 30), np.uint16)), "turned.png", exif=exif)
+    assert images.read(path).size == (20, 30)
+
+
 def test_sixteen_bit_rgb_keeps_its_colours(tmp_path):
     """Pillow writes none, so this PNG is put together by hand."""
     import struct
@@ -174,6 +181,11 @@ def test_bad_files_are_answered_with_one_sentence(bad_files, name, sentence):
     with pytest.raises(InputError, match=sentence) as caught:
         images.read(bad_files / name)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pil_image_of_a_truncated_file_is_refused(bad_files):
+    with Image.open(bad_files / "truncated.jpg") as picture, pytest.raises(InputError, match="the style image is a broken"):
+        images.read(picture, "the style image")
 
 
 @pytest.mark.parametrize(

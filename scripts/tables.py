@@ -1,0 +1,26 @@
+"""Tables in Markdown files between two marks, `<!-- NAME -->` and `<!-- /NAME -->`, replaced by the scripts that print them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def publish(text: str, name: str, path: Path | None) -> None:
+    """Print ``text``, and put it between the marks called ``name`` in the file ``path`` if one is given."""
+    click.echo(text)
+    if path is None:
+        return
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, found, rest = path.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise click.ClickException(f"{path} has no marks {begin} ... {end}")
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}")
