@@ -10,7 +10,7 @@ import importlib
 
 import numpy as np
 import pytest
-from conftest import EPS, relative_error
+from conftest import BACKENDS, EPS, obtain, relative_error
 from isostyle import losses
 from isostyle.recipe import D2L
 from isostyle.run import NonFiniteLoss, run
@@ -149,6 +149,24 @@ def test_content_loss_of_the_content_image_itself_is_zero_with_the_shipped_netwo
     image = images.to_array(images.resize(photograph, 96, 80), "float32")
     targets = engine.targets(D2L, image, image)
     assert float(engine.objective(D2L, targets)(engine.tensor(image)).terms["content/conv4_4"]) == 0
+
+
+def test_mxnet_computes_its_targets_in_training_mode(network, parameters, content, style):
+    """The other kernels are chosen on CPUs with AVX-512 only; on others the mode itself is all that can be seen."""
+    if "mxnet" not in BACKENDS:
+        pytest.skip("mxnet is not among ISOSTYLE_TEST_BACKENDS")
+    engine = obtain("mxnet").prepare(network, parameters, device="cpu", dtype="float32")
+    from mxnet import autograd
+
+    modes, plain = [], engine.features
+
+    def watched(image, taps):
+        modes.append((autograd.is_training(), autograd.is_recording()))
+        return plain(image, taps)
+
+    engine.features = watched
+    engine.targets(D2L, content, style)
+    assert modes == [(True, False)] * 2
 
 
 @pytest.mark.parametrize("divisor", ["chw", "hw", "1"])
