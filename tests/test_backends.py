@@ -104,6 +104,18 @@ def test_layers_below_the_deepest_tap_are_not_computed(engine, noisy, network, p
     assert set(engine.features(engine.tensor(noisy), ["conv2_1"])) == {"conv2_1"}
 
 
+def test_no_gradient_is_computed_for_the_weights(engine32, content, style, noisy):
+    """All three tabs of d2l compute them, for nothing."""
+    engine32.objective(D2L, engine32.targets(D2L, content, style))(engine32.tensor(noisy))
+    for name, tensor in engine32.parameters.items():
+        trained = {
+            "torch": lambda tensor: tensor.requires_grad,
+            "mxnet": lambda tensor: tensor.grad is not None,
+            "paddle": lambda tensor: not tensor.stop_gradient,
+        }[type(tensor).__module__.partition(".")[0]]
+        assert not trained(tensor), name
+
+
 # Gram matrices and losses
 
 

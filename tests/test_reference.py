@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from isostyle.recipe import D2L
-from reference import convolve, convolve_backward, pool, pool_backward
+from reference import convolve, convolve_backward, corners, pool, pool_backward
 
 
 def test_convolution_is_cross_correlation_with_zero_padding():
@@ -29,6 +29,21 @@ def test_pooling_drops_an_odd_last_column():
 def test_pooling_sends_the_slope_to_the_first_of_equal_maxima():
     x = np.array([[[[1.0, 7.0], [7.0, 7.0]]]])
     np.testing.assert_array_equal(pool_backward(np.array([[[[2.0]]]]), x), [[[[0.0, 2.0], [0.0, 0.0]]]])
+
+
+def test_no_decision_of_the_noisy_image_is_close(reference, noisy):
+    """The least distance of a ReLU's input from 0, and of a pool's two largest values (unless equal), in root mean squares."""
+    distances, before = [], None
+    for name, x in reference.maps(noisy, ["conv5_1"]).items():
+        scale = np.sqrt(np.square(x).mean())
+        if name.startswith("conv") and name != "conv5_1":
+            distances.append(np.abs(x).min() / scale)
+        if name.startswith("pool"):
+            *_, second, first = np.sort(corners(before), axis=0)
+            distances.append((first - second)[first > second].min() / scale)
+        before = x
+    # Float32 features are right to 5e-7 of their root mean square.
+    assert min(distances) > 5e-5
 
 
 def test_gradient_agrees_with_central_differences(reference, content, style, noisy):
