@@ -102,8 +102,8 @@ def style():
 def noisy(content):
     """The content image plus noise: off the kinks of the total variation, where float32 and float64 part at once.
 
-    Of 400 seeds, this one keeps every ReLU and pooling decision furthest from flipping, so that float32 decides as float64 does on
-    any processor; test_reference.py checks the distance.
+    Of 400 seeds, this one keeps every ReLU and pooling decision furthest from flipping, so that float32 decides as float64
+    does on any processor; test_reference.py checks the distance.
     """
     return (content + 0.3 * images.noise(content.shape, 276, "float64")).astype(np.float32).astype(np.float64)
 
