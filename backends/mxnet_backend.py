@@ -14,10 +14,11 @@ os.environ.setdefault("MXNET_STORAGE_FALLBACK_LOG_VERBOSE", "0")
 
 import mxnet
 import numpy
+from mxnet import autograd, np, npx
+
 from isostyle.interface import Array, Dtype, Evaluation, Parameters, Targets
 from isostyle.network import KERNEL, PADDING, POOL, Network
 from isostyle.recipe import GramDivisor, Recipe
-from mxnet import autograd, np, npx
 
 Tensor: TypeAlias = np.ndarray
 npx.set_np()

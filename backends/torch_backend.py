@@ -10,11 +10,12 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
 from isostyle.errors import InputError
 from isostyle.interface import Array, Dtype, Evaluation, Parameters, Targets
 from isostyle.network import PADDING, POOL, Network
 from isostyle.recipe import GramDivisor, Recipe
-from torch import Tensor
 
 
 def gram(feature: Tensor, divisor: GramDivisor) -> Tensor:

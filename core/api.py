@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import PIL
+from PIL import Image
+
 from isostyle import images, registry, weights
 from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError
@@ -22,9 +24,8 @@ from isostyle.files import sha256
 from isostyle.images import ImageLike
 from isostyle.interface import Array, Dtype
 from isostyle.network import Network
-from isostyle.recipe import START_NOISE_STD, ExactSize, LongSide, Recipe, find
+from isostyle.recipe import NAMED_STARTS, START_NOISE_STD, ExactSize, LongSide, Recipe, find
 from isostyle.run import Event, NonFiniteLoss, run
-from PIL import Image
 
 MANIFEST_SCHEMA = "isostyle.manifest/1"
 #: A squeezed image is warned of when its aspect changes by more than this share; rounding to whole pixels changes it by less.
@@ -120,7 +121,7 @@ def stylize(
         style_weight=style_weight,
         tv_weight=tv_weight,
         learning_rate=learning_rate,
-        start=None if init is None else init if isinstance(init, str) and init in STARTS else "image",
+        start=None if init is None else init if isinstance(init, str) and init in NAMED_STARTS else "image",
     )
     if dtype not in ("float32", "float64"):
         raise InputError(f"the dtype must be float32 or float64, not {dtype!r}")
@@ -187,9 +188,6 @@ def stylize(
     if problem is not None:
         raise Interrupted(result) from problem
     return result
-
-
-STARTS = ("content", "noise", "content+noise")
 
 
 def override(

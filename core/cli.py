@@ -7,16 +7,20 @@ import io
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
 from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from isostyle.api import Result
     from isostyle.images import ImageLike
     from isostyle.run import Event
@@ -130,7 +134,9 @@ def cli(context: click.Context) -> None:
 @click.option("--history", type=click.Path(path_type=Path), metavar="FILE", help="Losses of every step, .csv or .json.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Plot of the losses, .png, .svg or .pdf.")
 @common_options
-def run(content: Path, style: Path, output: Path | None, lr: float | None, init: str | None, **options: Any) -> None:
+def run(
+    content: Path, style: Path, output: Path | None, lr: float | None, init: str | None, network: str, **options: Any
+) -> None:
     """Paint CONTENT (a photograph) in the manner of STYLE (a painting).
 
     \b
@@ -140,11 +146,14 @@ def run(content: Path, style: Path, output: Path | None, lr: float | None, init:
 
     Beside the picture goes a manifest, FILE.json: settings, digests, versions, time, memory and losses.
     """
-    from isostyle.api import STARTS
+    from isostyle.recipe import NAMED_STARTS
+    from isostyle.weights import NETWORKS
 
-    paths = [content, style] + ([Path(init)] if init and init not in STARTS else [])
+    paths = [content, style]
+    paths += [Path(init)] if init and init not in NAMED_STARTS else []
+    paths += [Path(network)] if network not in NETWORKS else []
     output = output or Path(f"{content.stem}-{style.stem}.png")
-    transfer(content, style, output, input_paths=paths, learning_rate=lr, init=init, **options)
+    transfer(content, style, output, input_paths=paths, learning_rate=lr, init=init, network=network, **options)
 
 
 @cli.command(short_help="Make a picture at once, from nothing.")
@@ -281,7 +290,11 @@ def transfer(
         def callback(event: Event) -> None:
             report.event(event)
             if save_every and event.step % save_every == 0 and 0 < event.step < settings.steps:
-                save(images.to_picture(event.image()), stage_path(output, event.step))
+                try:
+                    save(images.to_picture(event.image()), stage_path(output, event.step))
+                except (OSError, ValueError) as error:
+                    # The run is worth more than one of its stages.
+                    report.line(f"cannot write {str(stage_path(output, event.step))!r}: {error}")
 
         from isostyle import images
 
@@ -291,7 +304,7 @@ def transfer(
         except (api.Stopped, api.Interrupted) as error:
             problem, result = error, error.result
 
-    save(result.picture, output)
+    save_or_keep_elsewhere(result.picture, output)
     write_atomically(manifest, (json.dumps(result.manifest, indent=1) + "\n").encode())
     if history:
         write_atomically(history, history_bytes(result.history, history.suffix))
@@ -315,25 +328,45 @@ def transfer(
 
 
 def check_format(output: Path) -> None:
-    """Raises InputError unless the suffix says a format that Pillow writes."""
-    from PIL import Image
+    """Raises InputError unless the suffix says a format that Pillow can write an RGB picture in: tried on a small one."""
+    import PIL.Image
 
-    Image.init()
-    kind = Image.registered_extensions().get(output.suffix.lower())
-    if kind not in Image.SAVE:
+    try:
+        encode(PIL.Image.new("RGB", (16, 16)), output.suffix)
+    except (OSError, ValueError, KeyError):
         raise InputError(
             f"{str(output)!r} does not end in a picture format that can be written (.png, .jpg, .webp, .tiff, ...)"
-        )
+        ) from None
 
 
-def save(picture: Any, path: Path) -> None:
-    """Write a PIL image whole or not at all, in the format of the suffix."""
-    from isostyle.files import write_atomically
-    from PIL import Image
+def encode(picture: Image, suffix: str) -> bytes:
+    """The bytes of a picture file. Raises KeyError for an unknown suffix, OSError or ValueError if Pillow cannot write it."""
+    import PIL.Image
 
     data = io.BytesIO()
-    picture.save(data, format=Image.registered_extensions()[path.suffix.lower()], quality=JPEG_QUALITY)
-    write_atomically(path, data.getvalue())
+    picture.save(data, format=PIL.Image.registered_extensions()[suffix.lower()], quality=JPEG_QUALITY)
+    return data.getvalue()
+
+
+def save(picture: Image, path: Path) -> None:
+    """Write a picture whole or not at all, in the format of the suffix."""
+    from isostyle.files import write_atomically
+
+    write_atomically(path, encode(picture, path.suffix))
+
+
+def save_or_keep_elsewhere(picture: Image, path: Path) -> None:
+    """Write a finished picture; if it cannot be written any more (a full disk, a folder gone), keep it in a temporary file.
+
+    Raises:
+        IsostyleError: it went there; the message says where and why.
+    """
+    try:
+        save(picture, path)
+    except (OSError, ValueError) as error:
+        with tempfile.NamedTemporaryFile(prefix=f"{path.stem}-", suffix=".png", delete=False) as file:
+            file.write(encode(picture, ".png"))
+        raise IsostyleError(f"cannot write {str(path)!r}: {error}; the picture is kept in {file.name!r}") from error
 
 
 def stage_path(output: Path, step: int) -> Path:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 
+from PIL import Image
+
 from isostyle import images
 from isostyle.errors import InputError
 from isostyle.painting import paint
-from PIL import Image
 
 #: Rear Admiral Grace Hopper, photographed by James S. Davis for the United States Navy, 1984: public domain.
 PORTRAIT = "grace_hopper.jpg"

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
 from isostyle.errors import InputError
 from isostyle.interface import Array, Dtype
 from isostyle.network import RGB_MEAN, RGB_STD
-from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 #: What a caller may hand in: a path, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), of uint8 in 0..255,
 #: uint16 in 0..65535 or floats in 0..1.

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+
 from isostyle.network import Network
 from isostyle.recipe import GramDivisor, Recipe
-from numpy.typing import NDArray
 
 #: A framework's own tensor. Core uses on it only ``+ - * / **`` with tensors and Python numbers, ``abs()``, ``.sum()`` and
 #: ``float()``, which NumPy, torch, MXNet and Paddle all have, with one meaning. No protocol says that for all four.

@@ -16,8 +16,9 @@ import math
 from typing import TypeAlias
 
 import numpy as np
-from isostyle.recipe import GramDivisor
 from numpy.typing import NDArray
+
+from isostyle.recipe import GramDivisor
 
 Array: TypeAlias = NDArray[np.floating]
 

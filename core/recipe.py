@@ -22,6 +22,8 @@ Taps = tuple[tuple[str, float], ...]
 GramDivisor = Literal["chw", "hw", "1"]
 #: Where the optimisation starts; ``image`` is a picture of the user's own.
 Start = Literal["content", "noise", "content+noise", "image"]
+#: Those that need no picture: what ``--init`` takes by name.
+NAMED_STARTS = ("content", "noise", "content+noise")
 
 #: Deviation of the noise that ``content+noise`` adds to the normalised content image: enough to move every pixel off the
 #: points where the total variation has a kink, which is what makes float32 runs part early.

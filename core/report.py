@@ -9,8 +9,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from isostyle.errors import InputError
 from PIL import Image
+
+from isostyle.errors import InputError
 
 HISTORY_SUFFIXES = (".csv", ".json")
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")

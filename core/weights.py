@@ -12,12 +12,13 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+
 from isostyle.errors import InputError
 from isostyle.files import sha256
 from isostyle.interface import Parameters
 from isostyle.network import COMPACT, KERNEL, Network
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_tensors
 
 #: The shipped network: docs/model-card.md says what it is. Pinned, so that a damaged installation is told from another network.
 COMPACT_FILE = "compact.safetensors"

@@ -25,13 +25,14 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-from isostyle import InputError
-from isostyle.images import read
-from isostyle.network import COMPACT, RGB_MEAN, RGB_STD, Network
 from PIL import Image
 from safetensors.numpy import save_file
 from torch import nn
 from torch.nn import functional as F
+
+from isostyle import InputError
+from isostyle.images import read
+from isostyle.network import COMPACT, RGB_MEAN, RGB_STD, Network
 
 #: (steps, side of the crops after resizing in pixels), one row after another.
 PHASES = ((3600, 48), (3200, 64), (2200, 80))

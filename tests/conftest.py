@@ -10,9 +10,10 @@ import os
 
 import numpy as np
 import pytest
+from reference import Reference
+
 from isostyle import demo, images, registry
 from isostyle.network import VGG19_DEPTHS, Network
-from reference import Reference
 
 ASKED_FOR = os.environ.get("ISOSTYLE_TEST_BACKENDS")
 BACKENDS = ("torch", "mxnet", "paddle") if ASKED_FOR is None else tuple(name for name in ASKED_FOR.split(",") if name)

@@ -7,6 +7,7 @@ backward, from no framework. test_reference.py checks it by values worked out by
 from __future__ import annotations
 
 import numpy as np
+
 from isostyle import losses
 from isostyle.interface import Targets
 

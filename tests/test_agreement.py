@@ -3,10 +3,11 @@
 import dataclasses
 import itertools
 
-import isostyle
 import numpy as np
 import pytest
 from conftest import ASKED_FOR, BACKENDS, obtain
+
+import isostyle
 from isostyle import images
 from isostyle.recipe import D2L, ExactSize
 

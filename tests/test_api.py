@@ -3,15 +3,16 @@
 import dataclasses
 import json
 
+import numpy as np
+import pytest
+from PIL import Image
+
 import isostyle
 import isostyle.files
 import isostyle.network
 import isostyle.weights
-import numpy as np
-import pytest
 from isostyle import api, images
 from isostyle.recipe import D2L, ExactSize, LongSide
-from PIL import Image
 
 #: Small enough for a second, large enough for conv5_1.
 QUICK = {"size": (32, 48), "steps": 2}

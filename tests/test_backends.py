@@ -11,6 +11,7 @@ import importlib
 import numpy as np
 import pytest
 from conftest import BACKENDS, EPS, obtain, relative_error
+
 from isostyle import losses
 from isostyle.recipe import D2L
 from isostyle.run import NonFiniteLoss, run

@@ -9,8 +9,9 @@ import sys
 
 import pytest
 from conftest import BACKENDS, obtain
-from isostyle import cli
 from PIL import Image
+
+from isostyle import cli
 
 QUICK = ["--size", "32x48", "--steps", "4"]
 
@@ -295,6 +296,47 @@ def test_no_backend_at_all_is_answered_with_what_to_install(folder, capsys, monk
     monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: None)
     assert isostyle("run", "photo.jpg", "painting.png") == 2
     assert "no backend is installed: pip install 'isostyle[torch]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", ["xbm", "h5", "eps2", "txt"])
+def test_a_format_that_cannot_hold_the_picture_is_refused_before_the_run(folder, suffix, capsys):
+    assert isostyle("run", "photo.jpg", "painting.png", "-o", f"out.{suffix}") == 2
+    assert "does not end in a picture format that can be written" in capsys.readouterr().err
+
+
+def test_a_finished_picture_is_kept_when_its_folder_has_gone(folder, any_backend, capsys, monkeypatch):
+    from isostyle import files
+
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "write_atomically", full)
+    monkeypatch.setattr(cli.tempfile, "tempdir", str(folder))
+    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 1
+    err = capsys.readouterr().err
+    assert "cannot write 'photo-painting.png': [Errno 28] No space left on device; the picture is kept in " in err
+    (kept,) = folder.glob("photo-painting-*.png")
+    assert opened(kept)[1] == (48, 32)
+
+
+def test_a_stage_that_cannot_be_written_does_not_end_the_run(folder, any_backend, capsys, monkeypatch):
+    plain = cli.save
+
+    def full(picture, path):
+        if path.name == "out-0002.png":
+            raise OSError(28, "No space left on device")
+        plain(picture, path)
+
+    monkeypatch.setattr(cli, "save", full)
+    command = ["run", "photo.jpg", "painting.png", "-o", "out.png", "--backend", any_backend, *QUICK, "--save-every", "2"]
+    assert isostyle(*command) == 0
+    assert "cannot write 'out-0002.png'" in capsys.readouterr().err
+    assert opened("out.png")[1] == (48, 32)
+
+
+def test_the_network_s_file_is_an_input_too(folder, capsys):
+    assert isostyle("run", "photo.jpg", "painting.png", "--network", "painting.png", "-o", "painting.png", "--force") == 2
+    assert "'painting.png' is an input" in capsys.readouterr().err
 
 
 def test_force_overwrites_an_output(folder, any_backend):

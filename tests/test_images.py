@@ -4,8 +4,9 @@ import io
 
 import numpy as np
 import pytest
-from isostyle import InputError, images
 from PIL import Image
+
+from isostyle import InputError, images
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 128, 0), (255, 255, 255)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from isostyle import losses
 
 #: Two channels of two pixels: X X^T = [[1 + 4, 3 + 8], [3 + 8, 9 + 16]].

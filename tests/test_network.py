@@ -1,6 +1,7 @@
 """The layer table, against indices that everybody knows."""
 
 import pytest
+
 from isostyle import InputError
 from isostyle.network import COMPACT, VGG16, VGG19
 

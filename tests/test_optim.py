@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from isostyle.interface import Evaluation
 from isostyle.optim import Adam
 from isostyle.recipe import AdamSettings, StepDecay

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import pytest
+
 from isostyle import InputError
 from isostyle.recipe import D2L, ISOSTYLE, RECIPES, AdamSettings, ExactSize, LongSide, StepDecay, find
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from isostyle.recipe import D2L
 from reference import convolve, convolve_backward, corners, pool, pool_backward
+
+from isostyle.recipe import D2L
 
 
 def test_convolution_is_cross_correlation_with_zero_padding():

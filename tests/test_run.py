@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+
 from isostyle.interface import Evaluation
 from isostyle.recipe import D2L
 from isostyle.run import NonFiniteLoss, run

@@ -5,9 +5,10 @@ from importlib import resources
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
+
 from isostyle import InputError, weights
 from isostyle.network import COMPACT
-from safetensors.numpy import save
 
 MEBIBYTE = 2**20
 
@@ -39,8 +40,9 @@ def test_the_shipped_network_loads_from_a_path_too(shipped, tmp_path):
 @pytest.mark.parametrize("block", range(1, 6))
 def test_the_shipped_network_is_calibrated(block, photograph):
     """docs/model-card.md, Calibration; within a factor of 3, since this photograph was not among those calibrated on."""
-    from isostyle import images
     from reference import Reference
+
+    from isostyle import images
 
     chosen = weights.load("compact")
     image = images.to_array(images.resize(photograph, 192, 160), "float64")
