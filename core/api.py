@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,7 +21,7 @@ from PIL import Image
 from isostyle import images, registry, weights
 from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError
-from isostyle.files import sha256
+from isostyle.files import read_input, sha256
 from isostyle.images import ImageLike
 from isostyle.interface import Array, Dtype
 from isostyle.network import Network
@@ -48,18 +49,23 @@ class Result:
     manifest: dict[str, Any]
 
 
-class Stopped(IsostyleError):
-    """The run ended early because a loss was no longer finite. ``result`` holds the last good picture."""
+class FrameworkFailure(IsostyleError):
+    """A framework raised an error of its own: out of memory, most often."""
 
-    def __init__(self, cause: NonFiniteLoss, result: Result) -> None:
+
+class Stopped(IsostyleError):
+    """The run ended early: a loss was no longer finite, or the framework failed. ``result`` holds the last good picture, or is
+    None if there was none yet."""
+
+    def __init__(self, cause: IsostyleError, result: Result | None) -> None:
         super().__init__(str(cause))
         self.result = result
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C. ``result`` holds the last picture."""
+    """Ctrl-C. ``result`` holds the last picture, or is None if there was none yet."""
 
-    def __init__(self, result: Result) -> None:
+    def __init__(self, result: Result | None) -> None:
         super().__init__()
         self.result = result
 
@@ -110,7 +116,7 @@ def stylize(
 
     Raises:
         InputError: an argument cannot be used; the message is one sentence. Nothing was computed.
-        Stopped: a loss became non-finite; the exception carries the last good picture.
+        Stopped: a loss became non-finite, or the framework failed; the exception carries the last good picture.
         Interrupted: Ctrl-C; the exception carries the last picture.
     """
     settings = override(
@@ -125,38 +131,50 @@ def stylize(
     )
     if dtype not in ("float32", "float64"):
         raise InputError(f"the dtype must be float32 or float64, not {dtype!r}")
-    if seed not in SEEDS:
-        raise InputError(f"the seed must be a whole number in 0..{SEEDS[-1]}, not {seed}")
+    if not isinstance(seed, int) or seed not in SEEDS:
+        raise InputError(f"the seed must be a whole number in 0..{SEEDS[-1]}, not {seed!r}")
     chosen = weights.load(network)
     inputs = {"content": content, "style": style}
     if settings.start == "image":
-        assert init is not None
+        if init is None:
+            raise InputError("a recipe that starts from an image needs one: init")
         inputs["init"] = init
-    pictures = {role: images.read(source, f"the {role} image") for role, source in inputs.items()}
-    log = log or (lambda line: None)
-    fitted = fit(pictures, settings, chosen.network, log)
-    described = {role: describe(inputs[role], pictures[role], fitted[role]) for role in inputs}
+    read = {role: read_picture(source, f"the {role} image") for role, source in inputs.items()}
+    pictures = {role: picture for role, (picture, _) in read.items()}
+    fitted = fit(pictures, settings, chosen.network)
     arrays = {role: images.to_array(picture, dtype) for role, picture in fitted.items()}
     start = start_image(settings, arrays, seed, dtype)
 
     count = registry.default_threads() if threads is None else threads
     framework = registry.load(backend, count)
     place = choose_device(device, framework.devices(), framework.name)
-    engine = framework.prepare(chosen.network, chosen.parameters, device=place, dtype=dtype)
-    log(f"backend {framework.name} {framework.version()} on {engine.device}, {count} thread{'s' * (count > 1)}, {dtype}")
+    if log:
+        log(f"backend {framework.name} {framework.version()} on {place}, {count} thread{'s' * (count > 1)}, {dtype}")
+        for line in changed_aspects(pictures, fitted, settings):
+            log(line)
+
+    def events() -> Iterator[Event]:
+        """The run; what the framework raises is told apart from what the callback does."""
+        try:
+            engine = framework.prepare(chosen.network, chosen.parameters, device=place, dtype=dtype)
+            yield from run(engine, settings, engine.targets(settings, arrays["content"], arrays["style"]), start)
+        except IsostyleError:
+            raise
+        except Exception as error:
+            height, width = start.shape[2:]
+            text = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise FrameworkFailure(f"{framework.name} failed at size {height}x{width}: {text}") from error
 
     began, last, history = time.monotonic(), None, []
-    problem: NonFiniteLoss | KeyboardInterrupt | None = None
+    problem: IsostyleError | KeyboardInterrupt | None = None
     try:
-        targets = engine.targets(settings, arrays["content"], arrays["style"])
-        for event in run(engine, settings, targets, start):
+        for event in events():
             last = event
             history.append({"step": event.step, "learning_rate": event.learning_rate, **event.losses, **event.terms})
             if callback:
                 callback(event)
-    except (NonFiniteLoss, KeyboardInterrupt) as error:
+    except (NonFiniteLoss, FrameworkFailure, KeyboardInterrupt) as error:
         problem = error
-        last = error.last_good if isinstance(error, NonFiniteLoss) else last
     seconds = time.monotonic() - began
 
     image = last.image() if last else start
@@ -166,9 +184,9 @@ def stylize(
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "recipe": {"digest": settings.digest, **settings.as_dict()},
         "network": {"name": chosen.network.name, "weights_sha256": chosen.digest},
-        "inputs": described,
+        "inputs": {role: describe(inputs[role], *read[role], fitted[role]) for role in inputs},
         "seed": seed,
-        "backend": {"name": framework.name, "version": framework.version(), "device": engine.device, "dtype": dtype},
+        "backend": {"name": framework.name, "version": framework.version(), "device": place, "dtype": dtype},
         "threads": count,
         "versions": {
             "python": platform.python_version(),
@@ -182,11 +200,12 @@ def stylize(
         "peak_memory_bytes": peak_memory(),
         "losses": {"first": history[0], "last": history[-1]} if history else None,
     }
-    result = Result(images.to_picture(image), image, history, manifest)
-    if isinstance(problem, NonFiniteLoss):
-        raise Stopped(problem, result) from problem
-    if problem is not None:
+    result = Result(images.to_picture(image), image, history, manifest) if last else None
+    if isinstance(problem, KeyboardInterrupt):
         raise Interrupted(result) from problem
+    if problem is not None:
+        raise Stopped(problem, result) from problem
+    assert result is not None  # a recipe has at least one step
     return result
 
 
@@ -204,24 +223,36 @@ def override(
     """
     found = find(base) if isinstance(base, str) else base
     changes = {name: value for name, value in changes.items() if value is not None}
-    if size is not None:
-        changes["size"] = ExactSize(*size) if isinstance(size, tuple) else LongSide(size) if isinstance(size, int) else size
+    if isinstance(size, ExactSize | LongSide):
+        changes["size"] = size
+    elif size is not None:
+        try:
+            sides = [operator.index(side) for side in (size if isinstance(size, Sequence) else [size])]
+            changes["size"] = LongSide(*sides) if len(sides) == 1 else ExactSize(*sides)
+        except TypeError:
+            raise InputError(f"the size must be (height, width), or one number for the longer side, not {size!r}") from None
     if learning_rate is not None:
         changes["optimiser"] = dataclasses.replace(found.optimiser, learning_rate=learning_rate)
     return dataclasses.replace(found, **changes)
 
 
-def fit(
-    pictures: dict[str, Image.Image], settings: Recipe, network: Network, log: Callable[[str], None]
-) -> dict[str, Image.Image]:
+def read_picture(source: ImageLike, what: str) -> tuple[Image.Image, str | None]:
+    """A picture, and the SHA-256 of its file if it has one; the file is read once, so the two belong together."""
+    if isinstance(source, str | os.PathLike):
+        data = read_input(Path(source))
+        return images.decode(data, repr(str(source))), sha256(data)
+    return images.read(source, what), None
+
+
+def fit(pictures: dict[str, Image.Image], settings: Recipe, network: Network) -> dict[str, Image.Image]:
     """Resize each picture as the recipe says; a start picture is given the content's size.
 
     Raises:
-        InputError: a picture is, or would become, too small for the recipe's deepest tap.
+        InputError: a picture is, or would become, too small for the recipe's deepest tap, or far too large.
     """
     least = network.least_side(settings.taps)
     deepest = network.cut(settings.taps)[-1].name
-    fitted, squeezed = {}, []
+    fitted = {}
     for role, picture in pictures.items():
         owner = pictures["content"] if role == "init" else picture
         height, width = settings.size.fit(owner.height, owner.width)
@@ -235,13 +266,20 @@ def fit(
                 raise InputError(
                     f"the {role} image {what} {shape} pixels (height x width); {deepest} needs at least {least}x{least}"
                 )
-        if abs(width / height / (picture.width / picture.height) - 1) > ASPECT_TOLERANCE:
-            squeezed.append(f"{role} {picture.height}x{picture.width}")
         fitted[role] = images.resize(picture, height, width)
-    if squeezed:
-        height, width = fitted["content"].height, fitted["content"].width
-        log(f"aspect changed: {' and '.join(squeezed)} squeezed to {height}x{width} (height x width)")
     return fitted
+
+
+def changed_aspects(pictures: dict[str, Image.Image], fitted: dict[str, Image.Image], settings: Recipe) -> list[str]:
+    """At most one line, which names the pictures that were squeezed; under a rule that keeps aspects only a start can be."""
+    squeezed = [
+        f"{role} {picture.height}x{picture.width}"
+        for role, picture in pictures.items()
+        if (isinstance(settings.size, ExactSize) or role == "init")
+        and abs(fitted[role].width / fitted[role].height / (picture.width / picture.height) - 1) > ASPECT_TOLERANCE
+    ]
+    size = f"{fitted['content'].height}x{fitted['content'].width}"
+    return [f"aspect changed: {' and '.join(squeezed)} squeezed to {size} (height x width)"] if squeezed else []
 
 
 def start_image(settings: Recipe, arrays: dict[str, Array], seed: int, dtype: Dtype) -> Array:
@@ -264,14 +302,10 @@ def choose_device(wanted: str, devices: list[str], backend: str) -> str:
     return wanted
 
 
-def describe(source: ImageLike, picture: Image.Image, fitted: Image.Image) -> dict[str, Any]:
+def describe(source: ImageLike, picture: Image.Image, digest: str | None, fitted: Image.Image) -> dict[str, Any]:
     """What a manifest says of an input: its file if it has one, the digest of its decoded pixels, and its sizes."""
-    place = {}
-    if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        place = {"path": str(path), "file_sha256": sha256(path.read_bytes())}
     return {
-        **place,
+        **({"path": str(source), "file_sha256": digest} if digest else {}),
         "pixels_sha256": sha256(picture.tobytes()),
         "size": [picture.height, picture.width],
         "resized_to": [fitted.height, fitted.width],

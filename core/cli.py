@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -173,17 +175,22 @@ def demo(folder: Path, force: bool, **options: Any) -> None:
 
     Writes content.png, style.png, result.png, side-by-side.png, losses.png and result.json.
     """
+    from isostyle.api import override
     from isostyle.demo import painting, photograph
     from isostyle.files import check_outputs
+    from isostyle.recipe import RECIPES
     from isostyle.report import strip
 
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{str(folder)!r} is a file; name a folder")
     content = photograph()
+    override(RECIPES["isostyle"], steps=options["steps"], size=options["size"])  # errors before the painting, not after
     made = make_folder(folder)
     try:
         beside = {name: folder / name for name in ("content.png", "style.png", "side-by-side.png")}
-        check_outputs(list(beside.values()), [], force=force)
+        check_outputs(
+            [*beside.values(), *(folder / name for name in ("result.png", "result.json", "losses.png"))], [], force=force
+        )
         if not options["quiet"]:
             click.echo("drawing a painting", err=True)
         style = painting()
@@ -218,6 +225,9 @@ def recipes(name: str | None, as_json: bool) -> None:
     """List the recipes, or show every number of one."""
     from isostyle.recipe import RECIPES, find
 
+    if name is None and as_json:
+        click.echo(json.dumps([{"digest": recipe.digest, **recipe.as_dict()} for recipe in RECIPES.values()], indent=1))
+        return
     if name is None:
         for recipe in RECIPES.values():
             click.echo(f"{recipe.name:<10} {recipe.source}")
@@ -268,8 +278,9 @@ def transfer(
     **options: Any,
 ) -> Result:
     """Run one style transfer and write what it makes: picture, manifest, and history and plot if asked for."""
-    from isostyle import api
-    from isostyle.files import check_outputs, write_atomically
+    from isostyle import api, images
+    from isostyle.files import check_outputs, reason, write_atomically
+    from isostyle.registry import BackendMissing
     from isostyle.report import check_history, check_plot, history_bytes, plot_bytes
 
     settings = api.override(recipe, steps=steps)
@@ -281,11 +292,14 @@ def transfer(
     if plot:
         check_plot(plot)
     manifest = output.with_suffix(".json")
-    stages = existing_stages(output) if save_every else []
-    wanted = [output, manifest, *stages, *(path for path in (history, plot) if path)]
-    check_outputs(wanted, input_paths, force=force)
+    stages = existing_stages(output, save_every, settings.steps) if save_every else []
+    extra = [path for path in (history, plot) if path]
+    if save_every and any(is_stage(path, output, save_every, settings.steps) for path in extra):
+        raise InputError("--history or --plot would go where --save-every puts a picture; name them apart")
+    check_outputs([output, manifest, *extra, *stages], input_paths, force=force)
 
-    with progress(settings.steps, settings.report_every, quiet) as report:
+    problem: api.Stopped | api.Interrupted | None = None
+    with interruptible() as interrupt, progress(settings.steps, settings.report_every, quiet) as report:
 
         def callback(event: Event) -> None:
             report.event(event)
@@ -294,24 +308,28 @@ def transfer(
                     save(images.to_picture(event.image()), stage_path(output, event.step))
                 except (OSError, ValueError) as error:
                     # The run is worth more than one of its stages.
-                    report.line(f"cannot write {str(stage_path(output, event.step))!r}: {error}")
+                    report.line(f"cannot write {str(stage_path(output, event.step))!r}: {reason(error)}")
 
-        from isostyle import images
-
-        problem: api.Stopped | api.Interrupted | None = None
         try:
             result = api.stylize(content, style, recipe=settings, callback=callback, log=report.line, **options)
         except (api.Stopped, api.Interrupted) as error:
+            if error.result is None:
+                raise
             problem, result = error, error.result
-
-    save_or_keep_elsewhere(result.picture, output)
-    write_atomically(manifest, (json.dumps(result.manifest, indent=1) + "\n").encode())
-    if history:
-        write_atomically(history, history_bytes(result.history, history.suffix))
-    if plot:
-        write_atomically(
-            plot, plot_bytes(result.history, plot.suffix, f"{settings.name} on {result.manifest['backend']['name']}")
-        )
+        except BackendMissing:
+            # Ctrl-C while a framework is imported can come out as an ImportError of the framework.
+            if interrupt.seen:
+                raise KeyboardInterrupt from None
+            raise
+        # From here on there is a picture; it is written whatever keys are pressed.
+        interrupt.ignore()
+        save_or_keep_elsewhere(result.picture, output)
+        write_atomically(manifest, (json.dumps(result.manifest, indent=1) + "\n").encode())
+        if history:
+            write_atomically(history, history_bytes(result.history, history.suffix))
+        if plot:
+            title = f"{settings.name} on {result.manifest['backend']['name']}"
+            write_atomically(plot, plot_bytes(result.history, plot.suffix, title))
     done = result.manifest["steps_done"]
     if isinstance(problem, api.Stopped):
         raise IsostyleError(f"{problem}; the picture of step {done} is kept in {str(output)!r}") from problem
@@ -325,6 +343,36 @@ def transfer(
             f"manifest in {manifest}"
         )
     return result
+
+
+class Interrupt:
+    """Ctrl-C, once: the first raises KeyboardInterrupt, those after it do nothing while the picture is saved."""
+
+    def __init__(self) -> None:
+        self.seen = False
+        self.ignored = False
+
+    def ignore(self) -> None:
+        self.ignored = True
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if not (self.seen or self.ignored):
+            self.seen = True
+            raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Interrupt]:
+    """Handle SIGINT for as long as this lasts (in the main thread; Python allows it nowhere else)."""
+    interrupt = Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def check_format(output: Path) -> None:
@@ -361,12 +409,14 @@ def save_or_keep_elsewhere(picture: Image, path: Path) -> None:
     Raises:
         IsostyleError: it went there; the message says where and why.
     """
+    from isostyle.files import reason
+
     try:
         save(picture, path)
     except (OSError, ValueError) as error:
         with tempfile.NamedTemporaryFile(prefix=f"{path.stem}-", suffix=".png", delete=False) as file:
             file.write(encode(picture, ".png"))
-        raise IsostyleError(f"cannot write {str(path)!r}: {error}; the picture is kept in {file.name!r}") from error
+        raise IsostyleError(f"cannot write {str(path)!r}: {reason(error)}; the picture is kept in {file.name!r}") from error
 
 
 def stage_path(output: Path, step: int) -> Path:
@@ -374,14 +424,16 @@ def stage_path(output: Path, step: int) -> Path:
     return output.with_name(f"{output.stem}-{step:04d}{output.suffix}")
 
 
-def existing_stages(output: Path) -> list[Path]:
-    """Files that `--save-every` could overwrite."""
-    stem = f"{output.stem}-"
-    return [
-        path
-        for path in output.parent.glob(f"*{output.suffix}")
-        if path.stem.startswith(stem) and len(digits := path.stem.removeprefix(stem)) >= 4 and digits.isdigit()
-    ]
+def is_stage(path: Path, output: Path, save_every: int, steps: int) -> bool:
+    """Whether ``--save-every`` would write to ``path``."""
+    digits = path.stem.removeprefix(f"{output.stem}-")
+    step = int(digits) if digits.isdecimal() and path.suffix == output.suffix else 0
+    return 0 < step < steps and step % save_every == 0 and stage_path(output, step).resolve() == path.resolve()
+
+
+def existing_stages(output: Path, save_every: int, steps: int) -> list[Path]:
+    """Files that `--save-every` would overwrite."""
+    return [path for path in output.parent.glob(f"*{output.suffix}") if is_stage(path, output, save_every, steps)]
 
 
 def make_folder(folder: Path) -> bool:
@@ -389,7 +441,7 @@ def make_folder(folder: Path) -> bool:
     if folder.is_dir():
         return False
     try:
-        folder.mkdir()
+        folder.mkdir(parents=True)
     except OSError as error:
         raise InputError(f"the folder {str(folder)!r} cannot be made: {error.strerror}") from None
     return True
@@ -403,7 +455,9 @@ class Report:
         self.began: float | None = None
 
     def line(self, text: str) -> None:
-        click.echo(text, err=True)
+        # A reader that went away (`2>&1 | head`) or a full disk must not end the run.
+        with contextlib.suppress(OSError):
+            click.echo(text, err=True)
 
     def event(self, event: Event) -> None:
         now = time.monotonic()
@@ -437,7 +491,7 @@ class Silence(Report):
 
 
 def losses_text(event: Event) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in event.losses.items())
+    return "  ".join(f"{name} {value:.3g}" for name, value in event.losses.items())
 
 
 @contextlib.contextmanager
@@ -445,25 +499,17 @@ def progress(steps: int, every: int, quiet: bool) -> Iterator[Report]:
     """The reporter that fits: silent, a bar on a terminal, lines elsewhere."""
     if quiet:
         yield Silence(steps, every)
-    elif not sys.stderr.isatty():
+    elif sys.stderr is None or not sys.stderr.isatty():
         yield Report(steps, every)
     else:
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        # Narrow enough, with the losses, for a terminal of 80 columns.
         columns = (
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("eta"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[losses]}"),
         )
         with Progress(*columns, console=Console(stderr=True)) as live:
@@ -483,14 +529,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         fail("interrupted before there was a picture", EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read our output (head, say) has had enough; Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_FAILED)
     except MemoryError:
         fail("out of memory; try a smaller --size", EXIT_FAILED)
     except OSError as error:
-        fail(f"cannot write {str(error.filename)!r}: {error.strerror}" if error.filename else str(error), EXIT_FAILED)
+        fail(f"{str(error.filename)!r}: {error.strerror}" if error.filename else str(error), EXIT_FAILED)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -1,15 +1,44 @@
-"""Output files: checked before a run begins, written whole or not at all, and digests of what was read."""
+"""Files: inputs read once and whole, outputs checked before a run begins and written whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
-import tempfile
-from collections.abc import Iterable, Sequence
+import secrets
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from isostyle.errors import InputError
+
+#: A larger input is no picture and no network that isostyle could use.
+MAX_BYTES = 2**30
+
+
+def read_input(path: Path) -> bytes:
+    """The bytes of an input file.
+
+    Raises:
+        InputError: it is not there, cannot be read, is no regular file (a pipe or a device would block, or never end), or is
+            larger than :data:`MAX_BYTES`.
+    """
+    name = repr(str(path))
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise InputError(f"{name} is a folder, not a file")
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{name} is not a regular file")
+        if status.st_size > MAX_BYTES:
+            raise InputError(f"{name} is larger than {MAX_BYTES // 2**30} GiB")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"there is no file {name}") from None
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name} cannot be read: {reason(error)}") from None
 
 
 def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path], *, force: bool) -> None:
@@ -18,42 +47,61 @@ def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path], *, force: boo
     Raises:
         InputError: an output is an input, exists already (and not ``force``), stands twice, or its folder cannot be written.
     """
-    taken = {path.resolve() for path in inputs}
+    kept = [path for path in inputs if path.exists()]
     seen: set[Path] = set()
     for output in outputs:
-        place = output.resolve()
-        if place in taken or any(output.exists() and output.samefile(path) for path in taken if path.exists()):
-            raise InputError(f"{str(output)!r} is an input; it is never overwritten")
-        if place in seen:
-            raise InputError(f"two outputs would go to {str(output)!r}; name them apart")
-        seen.add(place)
-        if output.is_dir():
-            raise InputError(f"{str(output)!r} is a folder; name a file in it")
-        if not output.parent.is_dir():
-            raise InputError(f"there is no folder {str(output.parent)!r} to write {output.name!r} to")
-        if not os.access(output.parent, os.W_OK):
-            raise InputError(f"the folder {str(output.parent)!r} cannot be written to")
-        if output.exists() and not force:
-            raise InputError(f"{str(output)!r} exists already; use --force to overwrite it")
+        name = repr(str(output))
+        try:
+            place = output.resolve()
+            if any(place == path.resolve() or (output.exists() and output.samefile(path)) for path in kept):
+                raise InputError(f"{name} is an input; it is never overwritten")
+            if place in seen:
+                raise InputError(f"two outputs would go to {name}; name them apart")
+            seen.add(place)
+            if output.is_dir():
+                raise InputError(f"{name} is a folder; name a file in it")
+            if not place.parent.is_dir():
+                raise InputError(f"there is no folder {str(output.parent)!r} to write {output.name!r} to")
+            if os.path.lexists(output) and not force:
+                raise InputError(f"{name} exists already; use --force to overwrite it")
+            with fresh_file(place.parent) as probe:
+                probe.unlink()
+        except InputError:
+            raise
+        except (OSError, RuntimeError, ValueError) as error:
+            # RuntimeError: pathlib's word for a loop of symbolic links.
+            raise InputError(f"{name} cannot be written: {reason(error)}") from None
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path``: whoever looks sees the old file or the whole new one, whatever happens meanwhile."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write ``data`` to ``path``: whoever looks sees the old file or the whole new one, whatever happens meanwhile.
+
+    A symbolic link stays one; the file that it leads to is written.
+    """
+    place = Path(os.path.realpath(path))
+    with fresh_file(place.parent) as file:
+        with file.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(file, place)
+
+
+@contextlib.contextmanager
+def fresh_file(folder: Path) -> Iterator[Path]:
+    """A new, empty file in ``folder``, with the permissions that the umask gives; gone afterwards if an error ended its use."""
+    file = folder / f".isostyle-{secrets.token_hex(8)}"
+    os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes a file that only its owner can read; give it what the umask would have given.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
+        yield file
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
+        file.unlink(missing_ok=True)
         raise
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in one line and without the names of temporary files."""
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
 
 def sha256(data: bytes) -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from isostyle.errors import InputError
+from isostyle.files import read_input, reason
 from isostyle.interface import Array, Dtype
 from isostyle.network import RGB_MEAN, RGB_STD
 
@@ -29,8 +30,29 @@ ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any]
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)
 #: Transparent pixels are laid on this colour.
 BACKGROUND = (255, 255, 255)
+#: What is read, where Pillow has it. Not among them: EPS, for which Pillow would start a program (Ghostscript).
+FORMATS = (
+    "JPEG",
+    "MPO",
+    "PNG",
+    "TIFF",
+    "WEBP",
+    "AVIF",
+    "GIF",
+    "BMP",
+    "PPM",
+    "JPEG2000",
+    "TGA",
+    "ICO",
+    "PCX",
+    "SGI",
+    "DDS",
+    "PSD",
+)
 #: Of Pillow's modes, those that hold 16 bits a sample; Pillow would clip and not scale them.
-SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
+#: Formats whose 16 bits Pillow has in mode I, that of 32 bits (PNG before Pillow 11).
+SIXTEEN_BIT_IN_I = ("PNG", "PPM")
 
 
 def read(source: ImageLike, what: str = "image") -> Image.Image:
@@ -44,30 +66,27 @@ def read(source: ImageLike, what: str = "image") -> Image.Image:
         return _from_array(source, what)
     if isinstance(source, Image.Image):
         return _decoded(source, what)
-    path = Path(source)
-    try:
-        data = path.read_bytes()
-    except IsADirectoryError:
-        raise InputError(f"{str(path)!r} is a folder, not a picture") from None
-    except FileNotFoundError:
-        raise InputError(f"there is no file {str(path)!r}") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{str(path)!r} cannot be read: {reason}") from None
+    return decode(read_input(Path(source)), repr(str(source)))
+
+
+def decode(data: bytes, name: str) -> Image.Image:
+    """The picture in ``data``, the bytes of a file called ``name``; as :func:`read`."""
+    Image.init()
+    formats = [kind for kind in FORMATS if kind in Image.OPEN]
     with warnings.catch_warnings():
-        # Pillow warns from half the limit on; isostyle has one limit, checked below from the header alone.
+        # Pillow warns from half the limit on; isostyle has one limit.
         warnings.simplefilter("ignore")
         try:
-            with Image.open(io.BytesIO(data)) as picture:
-                return _decoded(picture, repr(str(path)))
+            with Image.open(io.BytesIO(data), formats=formats) as picture:
+                return _decoded(picture, name)
         except UnidentifiedImageError:
-            raise InputError(f"{str(path)!r} is not a picture that can be read (JPEG, PNG, TIFF, WebP, ...)") from None
+            raise InputError(f"{name} is not a picture that can be read (JPEG, PNG, TIFF, WebP, ...)") from None
         except Image.DecompressionBombError:
-            raise _too_large(repr(str(path))) from None
+            raise _too_large(name) from None
         except (InputError, MemoryError):
             raise
         except Exception as error:
-            raise _broken(repr(str(path)), error) from None
+            raise _broken(name, error) from None
 
 
 def resize(picture: Image.Image, height: int, width: int) -> Image.Image:
@@ -110,7 +129,7 @@ def _too_large(what: str) -> InputError:
 
 
 def _broken(what: str, error: Exception) -> InputError:
-    return InputError(f"{what} is a broken or truncated picture: {' '.join(str(error).split()) or type(error).__name__}")
+    return InputError(f"{what} cannot be decoded, and may be broken or truncated: {reason(error)}")
 
 
 def _from_array(array: NDArray[Any], what: str) -> Image.Image:
@@ -124,7 +143,7 @@ def _from_array(array: NDArray[Any], what: str) -> Image.Image:
         if array.min() < 0 or array.max() > 1:
             raise InputError(f"{what}: an array of floats must be in 0..1, not {array.min():g}..{array.max():g}")
         array = np.rint(array * 255).astype(np.uint8)
-    elif array.dtype == np.uint16:
+    elif array.dtype.kind == "u" and array.dtype.itemsize == 2:
         array = _to_eight_bits(array)
     elif array.dtype != np.uint8:
         raise InputError(f"{what}: an array must be of uint8, uint16 or floats in 0..1, not {array.dtype}")
@@ -132,14 +151,16 @@ def _from_array(array: NDArray[Any], what: str) -> Image.Image:
 
 
 def _to_rgb(picture: Image.Image, what: str) -> Image.Image:
+    kind = picture.format  # which exif_transpose's copy forgets
     picture = ImageOps.exif_transpose(picture)
-    if picture.mode in SIXTEEN_BIT_MODES:
+    if picture.mode in SIXTEEN_BIT_MODES or (picture.mode == "I" and kind in SIXTEEN_BIT_IN_I):
         values = np.asarray(picture).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise InputError(f"{what} has 32-bit samples; save it with 8 or 16 bits")
-        return Image.fromarray(_to_eight_bits(values)).convert("RGB")
-    if picture.mode == "F":
-        raise InputError(f"{what} has floating-point samples; save it with 8 or 16 bits")
+        eight = _to_eight_bits(values)
+        if isinstance(clear := picture.info.get("transparency"), int):
+            eight[values == clear] = 255
+        return Image.fromarray(eight).convert("RGB")
+    if picture.mode in ("I", "F"):
+        raise InputError(f"{what} has 32-bit samples; save it with 8 or 16 bits")
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         canvas = Image.new("RGBA", layer.size, (*BACKGROUND, 255))

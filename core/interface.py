@@ -58,7 +58,7 @@ class Engine(Protocol):
         """A copy of ``tensor`` as NumPy, dtype kept; later changes of the tensor do not reach it."""
 
     def features(self, image: Tensor, taps: Iterable[str]) -> dict[str, Tensor]:
-        """Feature maps (1, C, H, W) of a normalised image by tap; layers below the deepest tap are not computed."""
+        """Feature maps (1, C, H, W) of a normalised image by tap; layers beyond the deepest tap are not computed."""
 
     def gram(self, feature: Tensor, divisor: GramDivisor) -> Tensor:
         """Gram matrix (C, C) of a feature map: :func:`isostyle.losses.gram`."""

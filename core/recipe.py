@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from isostyle.errors import InputError
 
@@ -28,6 +28,26 @@ NAMED_STARTS = ("content", "noise", "content+noise")
 #: Deviation of the noise that ``content+noise`` adds to the normalised content image: enough to move every pixel off the
 #: points where the total variation has a kink, which is what makes float32 runs part early.
 START_NOISE_STD = 0.3
+
+
+def require_weight(value: float, what: str) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise InputError(f"the {what} must be a finite number of at least 0, not {value:g}")
+
+
+def require_positive(value: float, what: str) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"the {what} must be a finite number above 0, not {value:g}")
+
+
+def require_count(value: int, what: str, unit: str = "") -> None:
+    if not isinstance(value, int) or value < 1:
+        raise InputError(f"the {what} must be a whole number of at least 1{' ' * bool(unit)}{unit}, not {value!r}")
+
+
+def require_choice(value: str, choices: tuple[str, ...], what: str) -> None:
+    if value not in choices:
+        raise InputError(f"the {what} must be one of {', '.join(choices)}, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -115,18 +135,24 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("content_weight", "style_weight", "tv_weight"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise InputError(f"{name.replace('_', ' ')} must be a finite number of at least 0, not {value:g}")
+            require_weight(getattr(self, name), name.replace("_", " "))
+        for kind, taps in (("content", self.content_taps), ("style", self.style_taps)):
+            if len({tap for tap, _ in taps}) < max(1, len(taps)):
+                raise InputError(f"a recipe needs at least one {kind} tap, and each only once")
+            for tap, weight in taps:
+                require_weight(weight, f"weight of the {kind} tap {tap}")
         if self.content_weight == self.style_weight == self.tv_weight == 0:
             raise InputError("all three weights are 0, so there is nothing to optimise")
-        if not (math.isfinite(self.optimiser.learning_rate) and self.optimiser.learning_rate > 0):
-            raise InputError(f"the learning rate must be a finite number above 0, not {self.optimiser.learning_rate:g}")
-        if self.steps < 1:
-            raise InputError(f"the number of steps must be at least 1, not {self.steps}")
+        require_choice(self.gram_divisor, get_args(GramDivisor), "Gram divisor")
+        require_choice(self.start, get_args(Start), "start")
+        require_positive(self.optimiser.learning_rate, "learning rate")
+        require_positive(self.schedule.factor, "factor of the schedule")
+        require_count(self.schedule.every, "number of steps between decays")
+        require_count(self.steps, "number of steps")
+        require_count(self.report_every, "number of steps between reports")
         for side, value in dataclasses.asdict(self.size).items():
-            if side != "rule" and value < 1:
-                raise InputError(f"the size must be at least 1 pixel, not {value}")
+            if side != "rule":
+                require_count(value, "size", "pixel")
 
     def as_dict(self) -> dict[str, Any]:
         """Every value of the recipe, ready for JSON."""

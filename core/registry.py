@@ -20,6 +20,10 @@ PREFERENCE = ("torch", "paddle", "mxnet")
 MXNET_PYTHON_BELOW = (3, 12)
 MXNET_MACHINES = ("x86_64",)
 MXNET_NUMPY_BELOW = (1, 24)
+#: More threads than this is a slip of the keyboard; some frameworks abort the process over it.
+MAX_THREADS = 1024
+#: What the user has set; :func:`load` sets the variable itself.
+USER_THREADS = os.environ.get("OMP_NUM_THREADS", "")
 
 
 class BackendMissing(InputError):
@@ -45,8 +49,8 @@ def names() -> list[str]:
 
 def default_threads() -> int:
     """``OMP_NUM_THREADS`` if the user has set it, else the number of cores that this process may use."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    if wanted.isdigit() and int(wanted) > 0:
+    wanted = USER_THREADS.partition(",")[0].strip()  # "4,2": of nested loops, the outer's first
+    if wanted.isdecimal() and 0 < int(wanted) <= MAX_THREADS:
         return int(wanted)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
@@ -86,8 +90,8 @@ def load(name: str, threads: int | None = None) -> Backend:
         name = choose()
     if threads is None:
         threads = default_threads()
-    if threads < 1:
-        raise InputError(f"the number of threads must be at least 1, not {threads}")
+    if not 1 <= threads <= MAX_THREADS:
+        raise InputError(f"the number of threads must be at least 1 and at most {MAX_THREADS}, not {threads}")
     entry = _entry(name)
     if reason := why_missing(name):
         raise BackendMissing(f"backend {name!r} is {reason}")
@@ -97,7 +101,8 @@ def load(name: str, threads: int | None = None) -> Backend:
         backend: Backend = entry.load()(threads)
     except Exception as error:
         # A framework that is installed but broken can fail in any way: missing libraries, wrong NumPy, wrong CPU.
-        raise BackendMissing(f"backend {name!r} cannot be imported: {type(error).__name__}: {error}") from error
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise BackendMissing(f"backend {name!r} cannot be imported: {text}") from error
     return backend
 
 
@@ -109,8 +114,9 @@ def statuses() -> list[Status]:
         try:
             backend = load(name)
             rows.append(Status(name, backend.version(), tuple(backend.devices()), None))
-        except BackendMissing as error:
-            reason = why_missing(name) or str(error)
+        except Exception as error:
+            # One broken framework must not hide the others.
+            reason = why_missing(name) or " ".join(str(error).split())
             rows.append(Status(name, None, (), reason))
     return sorted(rows, key=lambda row: names().index(row.name))
 

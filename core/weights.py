@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
 from isostyle.errors import InputError
-from isostyle.files import sha256
+from isostyle.files import read_input, sha256
 from isostyle.interface import Parameters
 from isostyle.network import COMPACT, KERNEL, Network
 
@@ -49,13 +49,7 @@ def load(name: str) -> Weights:
         return parse(data, COMPACT_FILE)
     if not name.endswith(".safetensors"):
         raise InputError(f"there is no network {name!r}; there are {', '.join(NETWORKS)}, or a .safetensors file")
-    try:
-        data = Path(name).read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"there is no file {name!r}") from None
-    except OSError as error:
-        raise InputError(f"{name!r} cannot be read: {error.strerror}") from None
-    return parse(data, name)
+    return parse(read_input(Path(name)), name)
 
 
 def parse(data: bytes, name: str) -> Weights:
@@ -69,9 +63,12 @@ def parse(data: bytes, name: str) -> Weights:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         metadata = header["__metadata__"]
         depths, widths = (tuple(int(n) for n in json.loads(metadata[key])) for key in ("depths", "widths"))
+        # Before the table is built: a header may claim any depth.
+        if len(depths) != len(widths) or min(depths + widths) < 1 or 2 * sum(depths) != len(tensors):
+            raise ValueError("its metadata do not fit its tensors")
         network = Network(metadata["network"], depths, widths)
         layers = network.convolutions
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(f"{name!r} is not a network's safetensors file: {error}") from None
     parameters = {}
     for layer in layers:

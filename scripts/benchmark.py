@@ -4,7 +4,7 @@
 
 The published recipe `d2l` (300x450, compact network, float32) runs in a process of its own for each backend, in turn, several
 rounds; a step is the median over all rounds of the time between two events, after a few to warm up. Memory is the process's
-largest resident size less its size when the framework was imported, and that size beside it.
+largest resident size, and beside it what it was when the framework had just been imported.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def processor() -> str:
 @click.argument("content")
 @click.argument("style")
 @click.option("--backends", default="torch,mxnet,paddle", show_default=True)
-@click.option("--steps", default=20, show_default=True, help="Timed steps in each round.")
+@click.option("--steps", default=20, show_default=True, type=click.IntRange(2), help="Timed steps in each round.")
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--write", type=click.Path(exists=True, path_type=Path), help="Put the table between the marks in this file.")
@@ -76,7 +76,7 @@ def main(
                 "--threads",
                 str(threads),
             ]
-            answer = subprocess.run(command, check=True, capture_output=True, text=True)
+            answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             found[name].append(json.loads(answer.stdout))
     rows = []
     for name, runs in found.items():

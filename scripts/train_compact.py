@@ -105,14 +105,16 @@ def load_photographs(folder: Path) -> list[Image.Image]:
     return photographs
 
 
-def batches(photographs: list[Image.Image], seed: int, done: threading.Event) -> queue.Queue[tuple[torch.Tensor, torch.Tensor]]:
+def batches(
+    photographs: list[Image.Image], seed: int, done: threading.Event
+) -> queue.Queue[tuple[torch.Tensor, torch.Tensor] | Exception]:
     """Random crops and the numbers of their photographs, cut in a background thread."""
     random = np.random.default_rng(seed)
-    ready: queue.Queue[tuple[torch.Tensor, torch.Tensor]] = queue.Queue(maxsize=4)
+    ready: queue.Queue[tuple[torch.Tensor, torch.Tensor] | Exception] = queue.Queue(maxsize=4)
 
     def cut(photograph: Image.Image, side: int) -> np.ndarray:
         shorter = min(photograph.size)
-        crop = random.uniform(min(CROP[0], shorter), min(CROP[1], shorter))
+        crop = random.uniform(CROP[0], min(CROP[1], shorter))
         left = random.uniform(0, photograph.width - crop)
         top = random.uniform(0, photograph.height - crop)
         box = (left, top, left + crop, top + crop)
@@ -122,7 +124,7 @@ def batches(photographs: list[Image.Image], seed: int, done: threading.Event) ->
         order: list[int] = []
         for steps, side in PHASES:
             for _ in range(steps):
-                if len(order) < BATCH:
+                while len(order) < BATCH:
                     order += random.permutation(len(photographs)).tolist()
                 chosen, order = order[:BATCH], order[BATCH:]
                 crops = np.stack([cut(photographs[i], side) for i in chosen])
@@ -137,7 +139,13 @@ def batches(photographs: list[Image.Image], seed: int, done: threading.Event) ->
                 if done.is_set():
                     return
 
-    threading.Thread(target=work, daemon=True).start()
+    def guarded() -> None:
+        try:
+            work()
+        except Exception as error:
+            ready.put(error)  # or the training would wait for ever
+
+    threading.Thread(target=guarded, daemon=True).start()
     return ready
 
 
@@ -190,7 +198,10 @@ def train(photos: Path, output: Path, seed: int, threads: int) -> None:
     ready = batches(photographs, seed, done)
     started, accuracy = time.monotonic(), 0.0
     for step in range(1, total + 1):
-        images, labels = ready.get()
+        item = ready.get()
+        if isinstance(item, Exception):
+            raise item
+        images, labels = item
         *auxiliary, logits = model(images)
         loss = F.cross_entropy(logits, labels, label_smoothing=LABEL_SMOOTHING)
         for other in auxiliary:

@@ -9,9 +9,9 @@ from PIL import Image
 
 import isostyle
 import isostyle.files
-import isostyle.network
 import isostyle.weights
 from isostyle import api, images
+from isostyle.network import COMPACT
 from isostyle.recipe import D2L, ExactSize, LongSide
 
 #: Small enough for a second, large enough for conv5_1.
@@ -102,19 +102,25 @@ def test_weights_are_effective_weights(any_backend, photograph, painting):
 def test_the_log_names_the_backend_and_a_changed_aspect(any_backend, photograph, painting):
     lines = []
     isostyle.stylize(photograph, painting, backend=any_backend, log=lines.append, **QUICK)
-    assert lines[0].startswith("aspect changed: content 600x512 and style 64x80 squeezed to 32x48")
-    assert lines[1].startswith(f"backend {any_backend} ")
+    assert lines[0].startswith(f"backend {any_backend} ")
+    assert lines[1] == "aspect changed: content 600x512 and style 64x80 squeezed to 32x48 (height x width)"
 
 
 def test_a_kept_aspect_is_not_warned_of(photograph, painting):
-    lines = []
-    api.fit(
-        {"content": photograph, "style": painting},
-        dataclasses.replace(D2L, size=LongSide(100)),
-        isostyle.network.COMPACT,
-        lines.append,
-    )
-    assert lines == []
+    settings = dataclasses.replace(D2L, size=LongSide(100))
+    pictures = {"content": photograph, "style": Image.new("RGB", (2000, 330))}
+    assert api.changed_aspects(pictures, api.fit(pictures, settings, COMPACT), settings) == []
+
+
+def test_the_history_has_the_learning_rate_of_each_step(any_backend, photograph, painting):
+    recipe = dataclasses.replace(D2L, size=ExactSize(32, 48), steps=2, schedule=dataclasses.replace(D2L.schedule, every=1))
+    result = isostyle.stylize(photograph, painting, backend=any_backend, recipe=recipe)
+    assert [row["learning_rate"] for row in result.history] == pytest.approx([0.3, 0.24, 0.192])
+
+
+def test_an_error_of_the_callback_is_not_taken_for_the_framework_s(any_backend, photograph, painting):
+    with pytest.raises(ZeroDivisionError):
+        isostyle.stylize(photograph, painting, backend=any_backend, callback=lambda event: 1 / 0, **QUICK)
 
 
 def test_a_diverging_run_keeps_the_last_good_picture(any_backend, photograph, painting):
@@ -142,6 +148,10 @@ def test_ctrl_c_keeps_the_last_picture(any_backend, photograph, painting):
         ({"dtype": "float16"}, "dtype must be float32 or float64"),
         ({"seed": -1}, "seed must be a whole number"),
         ({"seed": 2**32}, "seed must be a whole number"),
+        ({"seed": 1.0}, "seed must be a whole number"),
+        ({"size": (1, 2, 3)}, r"size must be \(height, width\), or one number"),
+        ({"size": "48"}, r"size must be \(height, width\), or one number"),
+        ({"recipe": dataclasses.replace(D2L, start="image")}, "starts from an image needs one"),
         ({"size": (8, 48)}, "content image would be resized to 8x48 .* conv5_1 needs at least 16x16"),
         ({"content_weight": -1.0}, "content weight must be"),
         ({"recipe": "isotile"}, "did you mean 'isostyle'"),

@@ -99,7 +99,7 @@ def test_a_tapped_convolution_keeps_its_negative_values(engine, noisy):
     assert engine.array(found["relu1_1"]).min() == 0
 
 
-def test_layers_below_the_deepest_tap_are_not_computed(engine, noisy, network, parameters, backend):
+def test_layers_beyond_the_deepest_tap_are_not_computed(engine, noisy, network, parameters, backend):
     shallow = {name: array for name, array in parameters.items() if name.startswith(("conv1", "conv2_1"))}
     engine = backend.prepare(network, shallow, device="cpu", dtype="float32")
     assert set(engine.features(engine.tensor(noisy), ["conv2_1"])) == {"conv2_1"}

@@ -1,8 +1,10 @@
 """The command line: what it writes, what it says, and how it refuses."""
 
+import contextlib
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -142,6 +144,12 @@ def test_demo_writes_its_pictures_beside_each_other(folder, any_backend):
     assert isostyle("demo", "-o", "show", "--backend", any_backend, "--size", "64", "--steps", "3") == 2
 
 
+def test_demo_refuses_wrong_options_before_it_paints_and_leaves_no_folder(folder, capsys):
+    assert isostyle("demo", "-o", "show", "--steps", "0") == 2
+    assert "drawing" not in capsys.readouterr().err
+    assert not (folder / "show").exists()
+
+
 def test_backends_lists_all_three(capsys):
     assert isostyle("backends") == 0
     lines = capsys.readouterr().out.splitlines()
@@ -215,14 +223,23 @@ def test_version_and_help(capsys):
     [
         (["missing.jpg", "painting.png"], "there is no file 'missing.jpg'"),
         (["photo.jpg", "text.png"], "'text.png' is not a picture"),
-        (["truncated.jpg", "painting.png"], "'truncated.jpg' is a broken or truncated picture"),
+        (["truncated.jpg", "painting.png"], "'truncated.jpg' cannot be decoded"),
         (["bomb.ppm", "painting.png"], "'bomb.ppm' has more than 179 megapixels"),
         (["folder", "painting.png"], "'folder' is a folder"),
         (["photo.jpg"], "Missing argument 'STYLE'"),
-        (["photo.jpg", "painting.png", "--size", "0"], "size must be at least 1 pixel, not 0"),
-        (["photo.jpg", "painting.png", "--size", "-5x20"], "size must be at least 1 pixel, not -5"),
+        (["photo.jpg", "painting.png", "--size", "0"], "size must be a whole number of at least 1 pixel, not 0"),
+        (["photo.jpg", "painting.png", "--size", "-5x20"], "size must be a whole number of at least 1 pixel, not -5"),
         (["photo.jpg", "painting.png", "--size", "8x450"], "needs at least 16x16"),
         (["photo.jpg", "painting.png", "--size", "12"], "needs at least 16x16"),
+        (["loop.png", "painting.png"], "'loop.png' cannot be read"),
+        (["pipe.jpg", "painting.png"], "'pipe.jpg' is not a regular file"),
+        (["photo.jpg", "painting.png", "-o", "loop.png"], "'loop.png' cannot be written"),
+        (["photo.jpg", "painting.png", "-o", "dangling.png"], "'dangling.png' exists already"),
+        (["photo.jpg", "painting.png", "-o", "hard.jpg", "--force"], "'hard.jpg' is an input; it is never overwritten"),
+        (["photo.jpg", "painting.png", "-o", "/proc/out.png"], "'/proc/out.png' cannot be written"),
+        (["photo.jpg", "painting.png", "-o", "x" * 300 + ".png"], "cannot be written: File name too long"),
+        (["photo.jpg", "painting.png", "--threads", "99999999999999999999"], "at most 1024"),
+        (["photo.jpg", "painting.png", "--save-every", "5", "--plot", "photo-painting-0010.png"], "name them apart"),
         (["photo.jpg", "painting.png", "--size", "99999"], "is more than 179 megapixels"),
         (["photo.jpg", "painting.png", "--size", "big"], "size must be HEIGHTxWIDTH"),
         (["photo.jpg", "painting.png", "--size", "1x2x3"], "size must be HEIGHTxWIDTH"),
@@ -235,7 +252,7 @@ def test_version_and_help(capsys):
         ),
         (["photo.jpg", "painting.png", "--content-weight", "inf"], "content weight must be a finite number"),
         (["photo.jpg", "painting.png", "--lr", "0"], "learning rate must be a finite number above 0"),
-        (["photo.jpg", "painting.png", "--steps", "0"], "number of steps must be at least 1"),
+        (["photo.jpg", "painting.png", "--steps", "0"], "number of steps must be a whole number of at least 1"),
         (["photo.jpg", "painting.png", "--steps", "many"], "'many' is not a valid integer"),
         (["photo.jpg", "painting.png", "--dtype", "half"], "dtype must be float32 or float64"),
         (["photo.jpg", "painting.png", "--threads", "0"], "number of threads must be at least 1"),
@@ -269,7 +286,15 @@ def test_input_that_cannot_be_used(folder, capsys, arguments, sentence):
     (folder / "folder.png").mkdir()
     (folder / "old.png").write_bytes(b"precious")
     (folder / "link.png").symlink_to("painting.png")
-    before = {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / "dangling.png").symlink_to("nowhere.png")
+    (folder / "hard.jpg").hardlink_to(folder / "photo.jpg")
+    os.mkfifo(folder / "pipe.jpg")
+
+    def content():
+        return {path: path.read_bytes() if not path.is_symlink() and path.is_file() else None for path in folder.rglob("*")}
+
+    before = content()
     # Refused before a framework is loaded: torch need not be there, and it would take seconds.
     backend = [] if "--backend" in arguments else ["--backend", "torch"]
     assert isostyle("run", *arguments, *backend) == 2
@@ -279,7 +304,7 @@ def test_input_that_cannot_be_used(folder, capsys, arguments, sentence):
     assert sentence in errors[0]
     assert "Traceback" not in captured.err
     assert captured.out == ""
-    assert {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")} == before
+    assert content() == before
 
 
 def test_a_backend_that_is_not_installed_is_answered_with_its_extra(folder, capsys, monkeypatch):
@@ -314,7 +339,7 @@ def test_a_finished_picture_is_kept_when_its_folder_has_gone(folder, any_backend
     monkeypatch.setattr(cli.tempfile, "tempdir", str(folder))
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 1
     err = capsys.readouterr().err
-    assert "cannot write 'photo-painting.png': [Errno 28] No space left on device; the picture is kept in " in err
+    assert "cannot write 'photo-painting.png': No space left on device; the picture is kept in " in err
     (kept,) = folder.glob("photo-painting-*.png")
     assert opened(kept)[1] == (48, 32)
 
@@ -350,6 +375,75 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_run(folder, capsy
     (folder / "locked").mkdir(mode=0o500)
     assert isostyle("run", "photo.jpg", "painting.png", "-o", "locked/out.png") == 2
     assert "cannot be written to" in capsys.readouterr().err
+
+
+def test_a_run_without_a_single_good_step_overwrites_nothing(folder, any_backend, capsys):
+    (folder / "out.png").write_bytes(b"precious")
+    command = [
+        "run",
+        "photo.jpg",
+        "painting.png",
+        "-o",
+        "out.png",
+        "--force",
+        "--backend",
+        any_backend,
+        "--style-weight",
+        "1e308",
+    ]
+    assert isostyle(*command, *QUICK) == 1
+    assert "became inf at step 0" in capsys.readouterr().err
+    assert (folder / "out.png").read_bytes() == b"precious"
+
+
+def test_an_error_of_the_framework_s_own_is_one_line(folder, any_backend, capsys, monkeypatch):
+    from isostyle import api
+
+    def fail(*arguments):
+        raise RuntimeError("cannot allocate 9000 bytes\nsecond line")
+
+    monkeypatch.setattr(api, "run", fail)
+    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 1
+    assert f"isostyle: {any_backend} failed at size 32x48: cannot allocate 9000 bytes\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("redirection", ["2>&1 | head -n 1", "2>&-", "2>/dev/full"])
+def test_a_broken_stderr_does_not_end_the_run(folder, any_backend, redirection):
+    command = f"{sys.executable} -m isostyle run photo.jpg painting.png -o out.png --backend {any_backend} {' '.join(QUICK)}"
+    subprocess.run(f"{command} {redirection}", shell=True, check=False, capture_output=True)
+    assert opened("out.png")[1] == (48, 32)
+
+
+def test_a_terminal_of_eighty_columns_shows_bar_eta_and_losses(folder, any_backend):
+    """stderr is a pseudo-terminal here."""
+    pty = pytest.importorskip("pty", reason="pseudo-terminals are POSIX's")
+    ours, theirs = pty.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "isostyle",
+        "run",
+        "photo.jpg",
+        "painting.png",
+        "--backend",
+        any_backend,
+        "--size",
+        "32x48",
+        "--steps",
+        "20",
+    ]
+    environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm-256color"}
+    with subprocess.Popen(command, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the end of a pseudo-terminal
+            while chunk := os.read(ours, 4096):
+                shown += chunk
+    os.close(ours)
+    assert process.returncode == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
+    last = [line for line in re.split(r"[\r\n]+", text) if "20/20" in line][-1]
+    assert re.search(r"20/20 +\d\d:\d\d +content [\d.e+-]+  style [\d.e+-]+  tv [\d.e+-]+  total [\d.e+-]+", last), last
 
 
 def test_a_diverging_run_says_where_and_keeps_the_last_good_picture(folder, any_backend, capsys):

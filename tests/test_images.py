@@ -1,6 +1,7 @@
 """Pictures in and out: every kind of file that people have, and what is refused."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -72,6 +73,13 @@ def test_sixteen_bit_gray_is_scaled_and_not_clipped(tmp_path, name, deep, eight)
     assert pixel(saved(tmp_path, picture, name)) == (eight,) * 3
 
 
+def test_a_transparent_sixteen_bit_gray_is_laid_on_white(tmp_path):
+    values = np.full((20, 20), 30000, np.uint16)
+    values[0, 0] = 1234
+    picture = images.read(saved(tmp_path, Image.fromarray(values), "deep.png", transparency=1234))
+    assert (picture.getpixel((0, 0)), picture.getpixel((5, 5))) == (WHITE, (117, 117, 117))
+
+
 def test_exif_orientation_of_a_sixteen_bit_picture_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -126,6 +134,7 @@ def test_a_picture_whose_name_has_spaces_and_umlauts(tmp_path):
         np.full((20, 20), 255, np.uint8),
         np.full((20, 20, 1), 255, np.uint8),
         np.full((20, 20), 65535, np.uint16),
+        np.full((20, 20), 65535, ">u2"),
         np.ones((20, 20, 3), np.float32),
         np.zeros((20, 20, 4), np.uint8),
         np.full((20, 40, 3), 255, np.uint8)[:, ::-2],
@@ -158,6 +167,8 @@ def bad_files(tmp_path):
     for name, data in content.items():
         (tmp_path / name).write_bytes(data)
     (tmp_path / "folder.jpg").mkdir()
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "script.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\nshowpage\n")
     Image.fromarray(np.ones((20, 20), np.float32)).save(tmp_path / "float.tif")
     Image.fromarray(np.full((20, 20), 70000, np.int32)).save(tmp_path / "deep32.tif")
     return tmp_path
@@ -167,15 +178,17 @@ def bad_files(tmp_path):
     ("name", "sentence"),
     [
         ("missing.jpg", "there is no file '.*missing.jpg'"),
-        ("folder.jpg", "is a folder, not a picture"),
+        ("folder.jpg", "is a folder, not a file"),
         ("empty.jpg", "is not a picture that can be read"),
         ("text.jpg", "is not a picture that can be read"),
-        ("truncated.jpg", "is a broken or truncated picture"),
-        ("truncated.png", "is a broken or truncated picture"),
+        ("truncated.jpg", "cannot be decoded, and may be broken or truncated"),
+        ("truncated.png", "cannot be decoded, and may be broken or truncated"),
         ("bomb.ppm", "has more than 179 megapixels"),
-        ("float.tif", "has floating-point samples"),
+        ("float.tif", "has 32-bit samples"),
         ("deep32.tif", "has 32-bit samples"),
         ("nul\0byte.jpg", "cannot be read"),
+        ("pipe.jpg", "is not a regular file"),
+        ("script.eps", "is not a picture that can be read"),
     ],
 )
 def test_bad_files_are_answered_with_one_sentence(bad_files, name, sentence):
@@ -185,7 +198,10 @@ def test_bad_files_are_answered_with_one_sentence(bad_files, name, sentence):
 
 
 def test_a_pil_image_of_a_truncated_file_is_refused(bad_files):
-    with Image.open(bad_files / "truncated.jpg") as picture, pytest.raises(InputError, match="the style image is a broken"):
+    with (
+        Image.open(bad_files / "truncated.jpg") as picture,
+        pytest.raises(InputError, match="the style image cannot be decoded"),
+    ):
         images.read(picture, "the style image")
 
 

@@ -56,6 +56,19 @@ def test_auto_takes_the_first_installed_in_order_of_preference(monkeypatch):
     assert registry.choose() == "mxnet"
 
 
+def test_the_threads_of_one_call_are_not_the_default_of_the_next(third_party, monkeypatch):
+    monkeypatch.setattr(registry, "USER_THREADS", "")
+    before = registry.default_threads()
+    registry.load("toy", before + 1)
+    assert registry.default_threads() == before
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025, 10**20])
+def test_a_number_of_threads_that_is_a_slip_is_refused(threads):
+    with pytest.raises(InputError, match="number of threads must be at least 1 and at most 1024"):
+        registry.load("torch", threads)
+
+
 def test_an_unknown_backend_is_answered_with_the_nearest_or_all():
     with pytest.raises(InputError, match="no backend 'padle'; did you mean 'paddle'"):
         registry.load("padle")
@@ -63,8 +76,8 @@ def test_an_unknown_backend_is_answered_with_the_nearest_or_all():
         registry.load("xyz")
 
 
-@pytest.mark.parametrize(("value", "threads"), [("3", 3), ("0", None), ("many", None), ("", None)])
+@pytest.mark.parametrize(("value", "threads"), [("3", 3), ("4,2", 4), ("0", None), ("many", None), ("²", None), ("", None)])
 def test_omp_num_threads_is_the_default_where_it_is_a_number(monkeypatch, value, threads):
-    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    monkeypatch.setattr(registry, "USER_THREADS", value)
     found = registry.default_threads()
     assert found == threads if threads else found >= 1

@@ -84,7 +84,7 @@ def spoil(parameters, how):
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
-        ("missing", "should hold conv3_1.weight"),
+        ("missing", "metadata do not fit its tensors"),
         ("shape", "should hold conv3_1.weight"),
         ("dtype", "should hold conv3_1.weight"),
         ("nan", "not finite"),
@@ -95,6 +95,15 @@ def test_a_file_with_another_content_is_refused(how, sentence):
     data = save(spoil(weights.load("compact").parameters, how), metadata=metadata)
     with pytest.raises(InputError, match=sentence):
         weights.parse(data, "x.safetensors")
+
+
+@pytest.mark.parametrize(
+    "depths", ["[" * 100_000, "[Infinity, 1, 1, 1, 1]", "[100000000, 1, 1, 1, 1]", "[-1, 1, 1, 1, 1]", "{}", "3"]
+)
+def test_lying_metadata_are_refused_before_they_are_believed(depths):
+    metadata = {"network": "x", "depths": depths, "widths": json.dumps(COMPACT.widths)}
+    with pytest.raises(InputError, match="not a network's safetensors file"):
+        weights.parse(save(dict(weights.load("compact").parameters), metadata=metadata), "x.safetensors")
 
 
 def test_a_safetensors_file_of_something_else_is_refused():
