@@ -22,7 +22,7 @@ from isostyle.network import COMPACT, KERNEL, Network
 
 #: The shipped network: docs/model-card.md says what it is. Pinned, so that a damaged installation is told from another network.
 COMPACT_FILE = "compact.safetensors"
-COMPACT_SHA256 = "030532f0369ba78621bbf828f842a748853d4a3ef06e4d9df0cc820884b03867"
+COMPACT_SHA256 = "f9bb59b6077b956a97ded56a5039299bf909ec0544e5422badddab541f7a4725"
 #: Names that ``--network`` takes; anything that ends in .safetensors is a file.
 NETWORKS = (COMPACT.name,)
 
