@@ -31,6 +31,7 @@ EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 JPEG_QUALITY = 95
 DEMO_FOLDER = "isostyle-demo"
+DEMO_RECIPE = "painterly"
 DEMO_STRIP_HEIGHT = 450
 
 
@@ -178,13 +179,12 @@ def demo(folder: Path, force: bool, **options: Any) -> None:
     from isostyle.api import override
     from isostyle.demo import painting, photograph
     from isostyle.files import check_outputs
-    from isostyle.recipe import RECIPES
     from isostyle.report import strip
 
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{str(folder)!r} is a file; name a folder")
     content = photograph()
-    override(RECIPES["isostyle"], steps=options["steps"], size=options["size"])  # errors before the painting, not after
+    override(DEMO_RECIPE, steps=options["steps"], size=options["size"])  # errors before the painting, not after
     made = make_folder(folder)
     try:
         beside = {name: folder / name for name in ("content.png", "style.png", "side-by-side.png")}
@@ -194,7 +194,9 @@ def demo(folder: Path, force: bool, **options: Any) -> None:
         if not options["quiet"]:
             click.echo("drawing a painting", err=True)
         style = painting()
-        result = transfer(content, style, folder / "result.png", plot=folder / "losses.png", force=force, **options)
+        result = transfer(
+            content, style, folder / "result.png", recipe=DEMO_RECIPE, plot=folder / "losses.png", force=force, **options
+        )
     finally:
         if made:
             # Gone again only if a wrong option stopped the demo before it wrote anything.

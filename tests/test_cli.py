@@ -189,7 +189,7 @@ def test_backends_explains_where_mxnet_cannot_be(monkeypatch, python, machine, n
 
 def test_recipes_show_every_number(capsys):
     assert isostyle("recipes") == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["isostyle", "d2l"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["isostyle", "painterly", "d2l"]
     assert isostyle("recipes", "d2l") == 0
     out = capsys.readouterr().out
     for number in ("10000", "0.3", "0.8 every 50", "500 steps", "300x450", "conv5_1", "1e-08"):
