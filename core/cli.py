@@ -172,7 +172,7 @@ def run(
 )
 @common_options
 def demo(folder: Path, force: bool, **options: Any) -> None:
-    """Stylise a portrait with a painting that isostyle draws itself; needs no picture and no network.
+    """Stylise a portrait (matplotlib's sample) with a painting that isostyle draws itself; nothing is downloaded.
 
     Writes content.png, style.png, result.png, side-by-side.png, losses.png and result.json.
     """
@@ -194,18 +194,16 @@ def demo(folder: Path, force: bool, **options: Any) -> None:
         if not options["quiet"]:
             click.echo("drawing a painting", err=True)
         style = painting()
-        result = transfer(
-            content, style, folder / "result.png", recipe=DEMO_RECIPE, plot=folder / "losses.png", force=force, **options
-        )
+        picture, plot = folder / "result.png", folder / "losses.png"
+        result = transfer(content, style, picture, recipe=DEMO_RECIPE, plot=plot, force=force, **options)
     finally:
         if made:
             # Gone again only if a wrong option stopped the demo before it wrote anything.
             with contextlib.suppress(OSError):
                 folder.rmdir()
-    pictures = {"content.png": content, "style.png": style}
-    pictures["side-by-side.png"] = strip([content, style, result.picture], DEMO_STRIP_HEIGHT)
-    for name, picture in pictures.items():
-        save(picture, beside[name])
+    save(content, beside["content.png"])
+    save(style, beside["style.png"])
+    save(strip([content, style, result.picture], DEMO_STRIP_HEIGHT), beside["side-by-side.png"])
     if not options["quiet"]:
         click.echo(f"wrote {beside['side-by-side.png']}: photograph, painting and result")
 
