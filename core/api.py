@@ -177,30 +177,32 @@ def stylize(
         problem = error
     seconds = time.monotonic() - began
 
-    image = last.image() if last else start
-    manifest = {
-        "schema": MANIFEST_SCHEMA,
-        "isostyle": __version__,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "recipe": {"digest": settings.digest, **settings.as_dict()},
-        "network": {"name": chosen.network.name, "weights_sha256": chosen.digest},
-        "inputs": {role: describe(inputs[role], *read[role], fitted[role]) for role in inputs},
-        "seed": seed,
-        "backend": {"name": framework.name, "version": framework.version(), "device": place, "dtype": dtype},
-        "threads": count,
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "pillow": PIL.__version__,
-            "platform": platform.platform(),
-        },
-        "steps_done": last.step if last else 0,
-        "stopped_by": None if problem is None else "interrupt" if isinstance(problem, KeyboardInterrupt) else str(problem),
-        "seconds": round(seconds, 3),
-        "peak_memory_bytes": peak_memory(),
-        "losses": {"first": history[0], "last": history[-1]} if history else None,
-    }
-    result = Result(images.to_picture(image), image, history, manifest) if last else None
+    result = None
+    if last is not None:
+        image = last.image()
+        manifest = {
+            "schema": MANIFEST_SCHEMA,
+            "isostyle": __version__,
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "recipe": {"digest": settings.digest, **settings.as_dict()},
+            "network": {"name": chosen.network.name, "weights_sha256": chosen.digest},
+            "inputs": {role: describe(inputs[role], *read[role], fitted[role]) for role in inputs},
+            "seed": seed,
+            "backend": {"name": framework.name, "version": framework.version(), "device": place, "dtype": dtype},
+            "threads": count,
+            "versions": {
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "pillow": PIL.__version__,
+                "platform": platform.platform(),
+            },
+            "steps_done": last.step,
+            "stopped_by": None if problem is None else "interrupt" if isinstance(problem, KeyboardInterrupt) else str(problem),
+            "seconds": round(seconds, 3),
+            "peak_memory_bytes": peak_memory(),
+            "losses": {"first": history[0], "last": history[-1]},
+        }
+        result = Result(images.to_picture(image), image, history, manifest)
     if isinstance(problem, KeyboardInterrupt):
         raise Interrupted(result) from problem
     if problem is not None:

@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -32,6 +33,11 @@ def isostyle(*arguments):
     with pytest.raises(SystemExit) as caught:
         cli.main([str(argument) for argument in arguments])
     return caught.value.code
+
+
+def program(*arguments):
+    """The command line that runs isostyle in a process of its own."""
+    return [sys.executable, "-m", "isostyle", "run", "photo.jpg", "painting.png", *arguments]
 
 
 def opened(path):
@@ -410,7 +416,7 @@ def test_an_error_of_the_framework_s_own_is_one_line(folder, any_backend, capsys
 
 @pytest.mark.parametrize("redirection", ["2>&1 | head -n 1", "2>&-", "2>/dev/full"])
 def test_a_broken_stderr_does_not_end_the_run(folder, any_backend, redirection):
-    command = f"{sys.executable} -m isostyle run photo.jpg painting.png -o out.png --backend {any_backend} {' '.join(QUICK)}"
+    command = shlex.join(program("-o", "out.png", "--backend", any_backend, *QUICK))
     subprocess.run(f"{command} {redirection}", shell=True, check=False, capture_output=True)
     assert opened("out.png")[1] == (48, 32)
 
@@ -419,20 +425,7 @@ def test_a_terminal_of_eighty_columns_shows_bar_eta_and_losses(folder, any_backe
     """stderr is a pseudo-terminal here."""
     pty = pytest.importorskip("pty", reason="pseudo-terminals are POSIX's")
     ours, theirs = pty.openpty()
-    command = [
-        sys.executable,
-        "-m",
-        "isostyle",
-        "run",
-        "photo.jpg",
-        "painting.png",
-        "--backend",
-        any_backend,
-        "--size",
-        "32x48",
-        "--steps",
-        "20",
-    ]
+    command = program("--backend", any_backend, "--size", "32x48", "--steps", "20")
     environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm-256color"}
     with subprocess.Popen(command, stderr=theirs, env=environment) as process:
         os.close(theirs)
@@ -460,20 +453,7 @@ def test_a_diverging_run_says_where_and_keeps_the_last_good_picture(folder, any_
 @pytest.mark.parametrize("name", BACKENDS)
 def test_ctrl_c_keeps_the_last_picture_and_says_so(folder, name):
     obtain(name)
-    command = [
-        sys.executable,
-        "-m",
-        "isostyle",
-        "run",
-        "photo.jpg",
-        "painting.png",
-        "--backend",
-        name,
-        "--size",
-        "48x64",
-        "--steps",
-        "100000",
-    ]
+    command = program("--backend", name, "--size", "48x64", "--steps", "100000")
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         seen = []
         for line in process.stderr:
