@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from isostyle.images import ImageLike
     from isostyle.run import Event
 
+#: Entry points whose commands join this command line.
+COMMANDS = "isostyle.commands"
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 JPEG_QUALITY = 95
@@ -82,7 +85,23 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
+class Commands(click.Group):
+    """This file's commands, and those that other rooms register under the entry-point group ``isostyle.commands``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *sorted(entry.name for entry in entry_points(group=COMMANDS))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if (own := super().get_command(ctx, cmd_name)) is not None:
+            return own
+        for entry in entry_points(group=COMMANDS):
+            if entry.name == cmd_name:
+                command: click.Command = entry.load()
+                return command
+        return None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(__version__, prog_name="isostyle")
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -92,6 +111,7 @@ def cli(context: click.Context) -> None:
       isostyle demo                           a picture at once, from nothing
       isostyle run photo.jpg painting.jpg     your own
       isostyle backends                       what is installed, and why the rest is not
+      isostyle conform                        proof that it computes the right numbers
 
     Exit codes: 0 done; 1 the run failed; 2 the input cannot be used; 130 stopped by Ctrl-C (the last picture is kept).
     """

@@ -14,9 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from isostyle.interface import Evaluation, Tensor
-from isostyle.recipe import AdamSettings, StepDecay
+from isostyle.recipe import AdamSettings, LbfgsSettings, StepDecay
 
 State = dict[str, Any]
+#: L-BFGS keeps a pair only if move and gradient change agree in direction by more than this (torch.optim.LBFGS).
+LEAST_CURVATURE = 1e-10
 #: Returns the point that was evaluated (a recipe may clamp it first) and what was found there.
 Evaluate = Callable[[Tensor], tuple[Tensor, Evaluation]]
 
@@ -51,3 +53,49 @@ class Adam:
             "moment2": moment2,
             "step": step,
         }
+
+
+class Lbfgs:
+    """L-BFGS without line search (Liu and Nocedal 1989), as torch.optim.LBFGS runs it; one evaluation a step.
+
+    The state keeps the last moves of the image and the changes of the gradient that came with them: ``move0``, ``change0``, ...
+    """
+
+    def __init__(self, settings: LbfgsSettings) -> None:
+        self.settings = settings
+
+    def start(self, image: Tensor) -> State:
+        return {"image": image, "step": 0, "pairs": 0, "scale": 1.0}
+
+    def step(self, state: State, evaluate: Evaluate) -> State:
+        image, evaluation = evaluate(state["image"])
+        gradient = evaluation.gradient
+        pairs = [(state[f"move{i}"], state[f"change{i}"]) for i in range(state["pairs"])]
+        scale = state["scale"]
+        if state["step"] > 0:
+            change = gradient - state["gradient"]
+            curvature = dot(state["move"], change)
+            if curvature > LEAST_CURVATURE:
+                pairs = [*pairs, (state["move"], change)][-self.settings.history :]
+                scale = curvature / dot(change, change)
+        # The two loops that multiply -gradient by the approximate inverse Hessian (Nocedal and Wright 2006, algorithm 7.4).
+        direction = -gradient
+        shares = []
+        for move, change in reversed(pairs):
+            share = dot(move, direction) / dot(move, change)
+            direction = direction - change * share
+            shares.append(share)
+        direction = direction * scale
+        for (move, change), share in zip(pairs, reversed(shares), strict=True):
+            direction = direction + move * (share - dot(change, direction) / dot(move, change))
+        # The first direction is the bare gradient, whose length says nothing about how far to go.
+        first = min(1.0, 1 / float(abs(gradient).sum())) if state["step"] == 0 else 1.0
+        move = direction * (first * self.settings.learning_rate)
+        following = {"image": image + move, "step": state["step"] + 1, "pairs": len(pairs), "scale": scale}
+        for i, (kept_move, kept_change) in enumerate(pairs):
+            following[f"move{i}"], following[f"change{i}"] = kept_move, kept_change
+        return {**following, "gradient": gradient, "move": move}
+
+
+def dot(one: Tensor, other: Tensor) -> float:
+    return float((one * other).sum())

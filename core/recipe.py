@@ -93,6 +93,15 @@ class AdamSettings:
 
 
 @dataclass(frozen=True)
+class LbfgsSettings:
+    """Liu and Nocedal 1989, without line search, with the defaults of torch.optim.LBFGS. No recipe uses it yet."""
+
+    learning_rate: float = 1.0
+    #: How many pairs of moves and gradient changes are kept.
+    history: int = 100
+
+
+@dataclass(frozen=True)
 class StepDecay:
     """The learning rate is multiplied by ``factor`` after every ``every`` steps."""
 

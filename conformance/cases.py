@@ -1,0 +1,259 @@
+"""The cases, as data: what every backend is asked to compute, on which inputs.
+
+A case has a *kind* (what is computed; :mod:`.record` says how), and, where they matter, a recipe, a network and a scene (three
+images: content, style, and the one that is evaluated). Its name says all of them: ``gradient/d2l/odd``. Its digest covers every
+number and every input byte that it depends on; the specification's digest covers all cases, so that traces of different
+specifications are never compared by mistake.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+import numpy as np
+from PIL import Image
+
+from isostyle import weights
+from isostyle.errors import InputError
+from isostyle.files import sha256
+from isostyle.interface import Array
+from isostyle.recipe import D2L, RECIPES, GramDivisor, Recipe, StepDecay
+from isostyle.weights import Weights
+
+#: Raised when a point, its name or its meaning changes.
+SCHEMA = 1
+FLOATS = ("float32", "float64")
+
+#: Steps of the short run, and its schedule: the learning rate decays twice within it, whatever the recipe's own schedule.
+SHORT_RUN = 10
+SHORT_DECAY = 4
+#: Evaluations of L-BFGS that are compared; beyond some 20, rounding alone drives correct runs apart.
+LBFGS_EVALUATIONS = 20
+#: Scales of the gradients that Adam is given: small ones show where epsilon is added.
+GRADIENT_SCALES = {"1": 1.0, "1e-3": 1e-3, "1e-6": 1e-6}
+#: Sizes (height, width) that photo.png, 152x120, is resized to.
+RESIZES = {"half": (76, 60), "odd": (45, 51), "wider": (37, 140), "larger": (200, 170)}
+#: How often the scene `large` repeats `photo`, down and across: more than a million values, where careless sums show.
+LARGE = (12, 12)
+#: Scenes whose pixels have few different values, so that rounding errors do not cancel.
+FEW_COLOURS = ("flat", "checkerboard", "saturated")
+DIVISORS: tuple[GramDivisor, ...] = ("chw", "hw", "1")
+#: The frameworks whose own VGG-19 and own optimisers are compared too.
+FRAMEWORKS = ("torch", "mxnet", "paddle")
+
+#: For the network `exact`, which has two blocks.
+EXACT_RECIPE = dataclasses.replace(
+    D2L,
+    name="exact",
+    content_taps=(("conv2_2", 1.0),),
+    style_taps=(("conv1_1", 1.0), ("relu1_2", 0.5), ("pool1", 2.0), ("conv2_1", 1.0)),
+    style_weight=1.0,
+)
+#: For the scene `large`: no layer but the first.
+FIRST_LAYER = dataclasses.replace(D2L, name="first-layer", content_taps=(("conv1_1", 1.0),), style_taps=(("conv1_1", 1.0),))
+#: Taps after the ReLU and at pools, which no recipe so far has.
+EVERY_KIND_OF_TAP = dataclasses.replace(
+    D2L,
+    name="post-relu",
+    content_taps=(("relu4_2", 0.5), ("pool3", 2.0)),
+    style_taps=(("relu1_1", 1.0), ("conv2_2", 0.25), ("relu3_4", 2.0), ("pool4", 1.0)),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to compute. Its points (named arrays) are recorded once for each of ``dtypes``."""
+
+    kind: str
+    scene: str | None = None
+    network: str | None = None
+    recipe: Recipe | None = None
+    #: What the kind needs beyond these: a divisor, a scale, a size.
+    variant: str | None = None
+    dtypes: tuple[str, ...] = FLOATS
+    #: Backends that it is meant for; empty: all.
+    only: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return "/".join([self.kind, *(part for part in (self.recipe and self.recipe.name, self.place, self.variant) if part)])
+
+    @property
+    def place(self) -> str | None:
+        """The scene, with the network where it is not the usual one."""
+        return f"{self.scene}@{self.network}" if self.scene and self.network not in (None, "narrow") else self.scene
+
+
+def all_cases() -> tuple[Case, ...]:
+    """Every case, for every registered recipe."""
+    found = []
+    add = found.append
+    # Tensors and pictures: what comes in and goes out.
+    add(Case("tensor"))
+    add(Case("normalise", dtypes=FLOATS))
+    add(Case("denormalise"))
+    add(Case("round-trip", dtypes=("uint8",)))
+    for variant in RESIZES:
+        add(Case("resize", variant=variant, dtypes=("uint8",)))
+    # The network.
+    for scene in ("photo", "odd", "minimal", "noise", "flat", "checkerboard", "saturated"):
+        add(Case("features", scene, "narrow"))
+    for scene in ("tied", "tied-flat", "tied-odd"):
+        add(Case("features", scene, "exact"))
+    add(Case("features", "picture", "compact"))
+    add(Case("zoo", "noise", "vgg19", dtypes=("float32",), only=FRAMEWORKS))
+    # Single formulas.
+    for variant in DIVISORS:
+        add(Case("gram", variant=variant))
+    for variant in DIVISORS:
+        divided = dataclasses.replace(D2L, name=f"divisor-{variant}", gram_divisor=variant, style_weight=20.0)
+        add(Case("targets", "odd", "narrow", divided))
+        add(Case("terms", "odd", "narrow", divided))
+        add(Case("gradient", "odd", "narrow", divided))
+    for scene in ("tied", "tied-flat", "tied-odd"):
+        add(Case("terms", scene, "exact", EXACT_RECIPE))
+        add(Case("gradient", scene, "exact", EXACT_RECIPE))
+    add(Case("terms", "large", "narrow", FIRST_LAYER))
+    add(Case("terms", "photo", "narrow", EVERY_KIND_OF_TAP))
+    add(Case("gradient", "photo", "narrow", EVERY_KIND_OF_TAP))
+    # Every recipe.
+    for recipe in RECIPES.values():
+        add(Case("recipe", recipe=recipe, dtypes=("text",)))
+        add(Case("schedule", recipe=recipe, dtypes=("float64",)))
+        for variant in GRADIENT_SCALES:
+            add(Case("adam", recipe=recipe, variant=variant))
+        for scene in ("photo", "odd", "minimal", "noise", "flat", "checkerboard", "saturated", "content"):
+            add(Case("terms", scene, "narrow", recipe))
+        add(Case("terms", "picture", "compact", recipe))
+        for scene in ("photo", "odd"):
+            add(Case("targets", scene, "narrow", recipe))
+        for scene in ("photo", "odd", "minimal", "noise"):
+            add(Case("gradient", scene, "narrow", recipe))
+        add(Case("gradient", "picture", "compact", recipe))
+        for scene in ("photo", "odd"):
+            add(Case("step", scene, "narrow", recipe))
+        add(Case("run", "photo", "narrow", recipe))
+        add(Case("run", "picture", "compact", recipe))
+        add(Case("lbfgs", "photo", "narrow", recipe, dtypes=("float64",)))
+    # The frameworks' own optimisers.
+    for variant in GRADIENT_SCALES:
+        add(Case("native-adam", variant=variant, dtypes=("float64",), only=FRAMEWORKS))
+    add(Case("native-lbfgs", "photo", "narrow", D2L, dtypes=("float64",), only=FRAMEWORKS))
+    names = [case.name for case in found]
+    assert len(set(names)) == len(names), "two cases of one name"
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A folder of input files, read once."""
+
+    folder: Traversable
+
+    @cached_property
+    def arrays(self) -> Mapping[str, Array]:
+        """float32 arrays by name; a scene's are ``SCENE/content``, ``SCENE/style`` and ``SCENE/image``, (1, 3, H, W)."""
+        with np.load(io.BytesIO(self.bytes("arrays.npz")), allow_pickle=False) as file:
+            return dict(file)
+
+    @cached_property
+    def published(self) -> Mapping[str, Mapping[str, float | str]]:
+        """Every number of every recipe, as published; see :func:`.inputs.numbers`."""
+        found: dict[str, dict[str, float | str]] = json.loads(self.bytes("published.json"))
+        return found
+
+    @cached_property
+    def networks(self) -> dict[str, Weights]:
+        return {}
+
+    def scene(self, name: str) -> tuple[Array, Array, Array]:
+        """content, style and image, float32, (1, 3, H, W). ``large`` is the scene ``photo``, repeated."""
+        if name == "large":
+            content, style, image = (np.tile(array, (1, 1, *LARGE)) for array in self.scene("photo"))
+        else:
+            content, style, image = (self.arrays[f"{name}/{role}"] for role in ("content", "style", "image"))
+        return content, style, image
+
+    def bytes(self, name: str) -> bytes:
+        return self.folder.joinpath(name).read_bytes()
+
+    def picture(self, name: str) -> Image.Image:
+        return Image.open(io.BytesIO(self.bytes(f"{name}.png"))).convert("RGB")
+
+    def network(self, name: str) -> Weights:
+        """``narrow`` or ``exact``, from this folder; ``compact``, the shipped one; ``vgg19``, made of compact's numbers."""
+        if name not in self.networks:
+            if name in ("narrow", "exact"):
+                self.networks[name] = weights.parse(self.bytes(f"{name}.safetensors"), f"{name}.safetensors")
+            else:
+                self.networks[name] = weights.load("compact") if name == "compact" else full_width(self.network("compact"))
+        return self.networks[name]
+
+    def digest(self, case: Case) -> str:
+        """SHA-256 of all that ``case`` depends on."""
+        text: dict[str, object] = {
+            "schema": SCHEMA,
+            "case": [case.name, case.dtypes, case.only],
+            "inputs": [sha256(self.bytes(name)) for name in ("arrays.npz", "photo.png", "published.json")],
+            "sizes": [SHORT_RUN, SHORT_DECAY, LBFGS_EVALUATIONS, GRADIENT_SCALES, RESIZES, LARGE],
+        }
+        if case.recipe:
+            text["recipe"] = case.recipe.digest
+        if case.network:
+            text["network"] = self.network(case.network).digest
+        return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()
+
+
+def shipped_inputs() -> Inputs:
+    """The input files that are part of the package."""
+    return Inputs(resources.files("isostyle.conformance").joinpath("data"))
+
+
+def full_width(compact: Weights) -> Weights:
+    """VGG-19 at full width: compact's weights repeated along both axes, no two copies alike, and scaled for the larger sums.
+
+    80 MB that need no file: the factors are multiples of 1/8, so the product is the same number on every machine.
+    """
+    from isostyle.network import VGG19
+
+    parameters = {}
+    for layer in VGG19.convolutions:
+        weight, bias = (compact.parameters[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
+        out, into = np.arange(layer.out_channels), np.arange(layer.in_channels)
+        factor = ((out[:, None] * 31 + into * 17 + 5) % 11 - 5) / 8
+        repeated = weight[out % len(weight)][:, into % weight.shape[1]]
+        parameters[f"{layer.name}.weight"] = (repeated * factor[:, :, None, None]).astype(np.float32)
+        parameters[f"{layer.name}.bias"] = bias[out % len(bias)]
+    return Weights(VGG19, parameters, f"full width of {compact.digest}")
+
+
+def short(recipe: Recipe, steps: int = SHORT_RUN) -> Recipe:
+    """``recipe`` with a few steps, within which the learning rate decays."""
+    return dataclasses.replace(recipe, steps=steps, schedule=StepDecay(SHORT_DECAY, recipe.schedule.factor))
+
+
+def select(cases: Iterable[Case], patterns: Sequence[str]) -> tuple[Case, ...]:
+    """Cases whose name matches one of the shell patterns; all of them, if there are none.
+
+    Raises:
+        InputError: a pattern matches no case.
+    """
+    cases = tuple(cases)
+    for pattern in patterns:
+        if not any(fnmatch.fnmatchcase(case.name, pattern) for case in cases):
+            raise InputError(f"no case is called {pattern!r}; `isostyle conform cases` lists them")
+    return tuple(case for case in cases if not patterns or any(fnmatch.fnmatchcase(case.name, pattern) for pattern in patterns))
+
+
+def specification_digest(digests: Mapping[str, str]) -> str:
+    """One digest for all cases, from theirs."""
+    return hashlib.sha256(json.dumps(dict(digests), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,345 @@
+"""``isostyle conform``: reached from the command line through the entry-point group ``isostyle.commands``."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from isostyle.errors import InputError, IsostyleError
+
+if TYPE_CHECKING:
+    from isostyle.conformance.compare import Comparison
+    from isostyle.conformance.trace import Trace
+
+#: Recording one backend takes half a minute; a process that is still at it after this has hung.
+TIMEOUT_S = 1800
+
+case_option = click.option(
+    "--case", "patterns", multiple=True, metavar="PATTERN", help="Only cases of this name, as 'gradient/*'; may be repeated."
+)
+threads_option = click.option("--threads", type=int, metavar="N", help="CPU threads [default: OMP_NUM_THREADS, or all cores].")
+device_option = click.option("--device", default="cpu", show_default=True, metavar="NAME", help="cpu, cuda, cuda:1, ...")
+force_option = click.option("--force", is_flag=True, help="Overwrite outputs that exist.")
+quiet_option = click.option("--quiet", is_flag=True, help="Print nothing but errors; the exit code tells.")
+
+
+def report_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options that `conform` and `conform compare` share."""
+    path = click.Path(path_type=Path)
+    for option in reversed(
+        (
+            click.option("--json", "json_file", type=path, metavar="FILE", help="Every verdict, for programs."),
+            click.option("--junit", "junit_file", type=path, metavar="FILE", help="JUnit XML, for CI systems."),
+            click.option("--html", "html_file", type=path, metavar="FILE", help="One page with everything, pictures included."),
+            click.option(
+                "--deviations",
+                multiple=True,
+                metavar="NAME=FILE",
+                help="Declared deviations of a backend (TOML), instead of those that ship; may be repeated.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(invoke_without_command=True, short_help="Prove that backends compute the right numbers.")
+@click.option("--backend", "names", multiple=True, metavar="NAME", help="Any registered backend [default: all installed].")
+@click.option(
+    "--python", "pythons", multiple=True, metavar="NAME=PATH", help="Record NAME with this interpreter, which has isostyle too."
+)
+@case_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER", help="Keep the traces in this folder.")
+@report_options
+@threads_option
+@device_option
+@force_option
+@quiet_option
+@click.pass_context
+def conform(
+    context: click.Context,
+    names: tuple[str, ...],
+    pythons: tuple[str, ...],
+    patterns: tuple[str, ...],
+    output: Path | None,
+    force: bool,
+    quiet: bool,
+    threads: int | None,
+    device: str,
+    **options: Any,
+) -> None:
+    """Record backends, each in a process of its own, and compare them with the float64 oracle and with each other.
+
+    \b
+      isostyle conform                                    every backend that is installed
+      isostyle conform --backend torch --html page.html
+      isostyle conform --python mxnet=old/bin/python --backend torch
+      isostyle conform record torch -o traces/torch       one backend, to be compared later, elsewhere
+      isostyle conform compare traces/*                   what was recorded, whenever and wherever
+
+    Exit codes: 0 all within tolerance, or deviating as declared; 1 something is not, or is missing, or nothing was compared;
+    2 the input cannot be used.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from isostyle.conformance import record, trace
+
+    interpreters = pairs(pythons, "--python")
+    chosen = list(dict.fromkeys([*names, *interpreters])) if names else list(dict.fromkeys([*installed(), *interpreters]))
+    if not chosen:
+        raise InputError("no backend is installed: pip install 'isostyle[torch]' (or [paddle], or [mxnet])")
+    check_backends(chosen, interpreters)
+    reports = check_reports(options, force)
+    with contextlib.ExitStack() as stack:
+        folder = output or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        places = {name: folder / name for name in [record.ORACLE, *chosen]}
+        if output:
+            check_folders(places.values(), force)
+        problems = []
+        for name, place in places.items():
+            problem = record_elsewhere(
+                interpreters.get(name, sys.executable),
+                name,
+                place,
+                ["--case=" + pattern for pattern in patterns],
+                threads,
+                "cpu" if name == record.ORACLE else device,
+                quiet,
+            )
+            problems += [problem] if problem else []
+        found = {name: trace.load(place) for name, place in places.items() if (place / trace.RUN).is_file()}
+    if record.ORACLE not in found:
+        raise IsostyleError(f"the oracle was not recorded: {problems[0]}")
+    finish(found.pop(record.ORACLE), list(found.values()), patterns, reports, options["deviations"], problems, quiet)
+
+
+@conform.command(name="record", short_help="Have one backend compute every case.")
+@click.argument("name")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="Where the trace goes.")
+@case_option
+@threads_option
+@device_option
+@force_option
+@quiet_option
+def record_command(
+    name: str, output: Path, patterns: tuple[str, ...], threads: int | None, device: str, force: bool, quiet: bool
+) -> None:
+    """Have the backend NAME (or `oracle`) compute every case in this process, and write the trace to FOLDER.
+
+    The trace, points.npz and run.json, can be compared on any machine, in any later year.
+    """
+    from isostyle.conformance.cases import all_cases, select, shipped_inputs
+    from isostyle.conformance.record import record
+
+    check_folders([output], force)
+    cases = select(all_cases(), patterns)
+    log = None if quiet else lambda line: click.echo(line, err=True)
+    found = record(name, cases, shipped_inputs(), threads=threads, device=device, log=log)
+    output.mkdir(parents=True, exist_ok=True)
+    found.save(output)
+
+
+@conform.command(name="compare", short_help="Compare traces that were recorded before.")
+@click.argument("traces", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--reference", type=click.Path(path_type=Path), metavar="FOLDER", help="The oracle's trace [default: recorded now]."
+)
+@case_option
+@report_options
+@force_option
+@quiet_option
+def compare_command(
+    traces: tuple[Path, ...], reference: Path | None, patterns: tuple[str, ...], force: bool, quiet: bool, **options: Any
+) -> None:
+    """Compare TRACES with the oracle's, and with each other. A trace of the oracle among them is the reference."""
+    from isostyle.conformance import record, trace
+
+    reports = check_reports(options, force)
+    found = [trace.load(path) for path in traces]
+    references = [one for one in found if one.name == record.ORACLE]
+    if reference is not None:
+        references.insert(0, trace.load(reference))
+        if references[0].name != record.ORACLE:
+            raise InputError(f"{str(reference)!r} is a trace of {references[0].name!r}, and the reference is the oracle's")
+    if not references:
+        from isostyle.conformance.cases import all_cases, select, shipped_inputs
+
+        log = None if quiet else lambda line: click.echo(line, err=True)
+        references.append(record.record(record.ORACLE, select(all_cases(), patterns), shipped_inputs(), log=log))
+    others = [one for one in found if one.name != record.ORACLE]
+    finish(references[0], others, patterns, reports, options["deviations"], [], quiet)
+
+
+@conform.command(name="cases", short_help="List the cases.")
+@case_option
+def cases_command(patterns: tuple[str, ...]) -> None:
+    """List the cases: name, dtypes, and the backends that a case is meant for, if not for all."""
+    from isostyle.conformance.cases import all_cases, select
+
+    for case in select(all_cases(), patterns):
+        only = f"  only {', '.join(case.only)}" if case.only else ""
+        click.echo(f"{case.name:<36} {', '.join(case.dtypes)}{only}")
+
+
+def finish(
+    reference: Trace,
+    traces: Sequence[Trace],
+    patterns: Sequence[str],
+    reports: dict[str, Path],
+    deviation_files: Sequence[str],
+    problems: Sequence[str],
+    quiet: bool,
+) -> None:
+    """Compare, print, write the reports, and end with exit code 1 if anything is wrong."""
+    import dataclasses
+
+    from isostyle.conformance import compare, report
+    from isostyle.files import write_atomically
+
+    files = pairs(deviation_files, "--deviations")
+    declared = {trace.name: compare.deviations(trace.name, path_of(files.get(trace.name))) for trace in traces}
+    found = compare.compare(reference, traces, declared, patterns)
+    # Nothing to compare is the consequence of what went wrong before, not a second problem.
+    found = dataclasses.replace(found, problems=tuple(problems) + (found.problems if not problems or traces else ()))
+    if not quiet:
+        click.echo(report.table(found))
+    for kind, path in reports.items():
+        write_atomically(path, rendered(kind, found))
+    if not found.passed:
+        if quiet:
+            click.echo(f"isostyle: {report.verdict_line(found)}", err=True)
+        raise click.exceptions.Exit(1)
+
+
+def rendered(kind: str, comparison: Comparison) -> bytes:
+    from isostyle.conformance import report
+
+    if kind == "html":
+        from isostyle.conformance.page import as_html
+
+        return as_html(comparison)
+    return report.as_json(comparison) if kind == "json" else report.as_junit(comparison)
+
+
+def record_elsewhere(
+    python: str, name: str, place: Path, options: Sequence[str], threads: int | None, device: str, quiet: bool
+) -> str | None:
+    """Record ``name`` in a process of its own, started afresh; what went wrong, in a sentence, or None.
+
+    A forked process would share the state of the frameworks' threads, and hang; a crash ends that process only.
+
+    Raises:
+        InputError: the interpreter cannot be used, or it refused its input.
+    """
+    command = [
+        python,
+        "-m",
+        "isostyle",
+        "conform",
+        "record",
+        name,
+        f"--output={place}",
+        f"--device={device}",
+        "--force",
+        *options,
+    ]
+    command += [f"--threads={threads}"] if threads is not None else []
+    try:
+        answer = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+    except OSError as error:
+        raise InputError(f"{python!r} cannot be run to record {name!r}: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        return f"{name}: recording took more than {TIMEOUT_S // 60} minutes, and was stopped"
+    said = [line for line in answer.stderr.splitlines() if line.strip()]
+    last = said[-1].removeprefix("isostyle: ") if said else "it said nothing"
+    if "No module named isostyle" in last or "No such command" in last:
+        raise InputError(f"{python!r} has no isostyle with `conform`: pip install isostyle there")
+    if answer.returncode == InputError.exit_code:
+        raise InputError(last)
+    if answer.returncode == 130:
+        raise KeyboardInterrupt
+    if answer.returncode:
+        how = f"signal {-answer.returncode}" if answer.returncode < 0 else f"exit code {answer.returncode}"
+        return f"{name}: recording ended with {how}: {last}"
+    if not quiet:
+        click.echo(last, err=True)
+    return None
+
+
+def installed() -> list[str]:
+    """The built-in backends that nothing is known against."""
+    from isostyle import registry
+
+    return [name for name in registry.PREFERENCE if registry.why_missing(name) is None]
+
+
+def check_backends(names: Sequence[str], interpreters: dict[str, str]) -> None:
+    """Errors before half a minute of work, not after. What other interpreters have is not known here."""
+    from isostyle import registry
+    from isostyle.conformance.record import ORACLE
+
+    for name in names:
+        if name == ORACLE:
+            raise InputError("the oracle is always recorded; name the backends to compare with it")
+        if name not in interpreters:
+            if name not in registry.names():
+                raise InputError(f"there is no backend {name!r}; there are {', '.join(registry.names())}")
+            if reason := registry.why_missing(name):
+                raise registry.BackendMissing(f"backend {name!r} is {reason}")
+
+
+def check_reports(options: dict[str, Any], force: bool) -> dict[str, Path]:
+    """The report files by kind, checked before any work."""
+    from isostyle.files import check_outputs
+
+    found = {kind: options[f"{kind}_file"] for kind in ("json", "junit", "html") if options[f"{kind}_file"]}
+    check_outputs(list(found.values()), [], force=force)
+    if "html" in found:
+        from isostyle.conformance.page import check
+
+        check()
+    for name, path in pairs(options["deviations"], "--deviations").items():
+        from isostyle.conformance.compare import deviations
+
+        deviations(name, Path(path))
+    return found
+
+
+def check_folders(places: Iterator[Path] | Sequence[Path] | Any, force: bool) -> None:
+    """Traces go to folders that are not there yet, are empty, or (with --force) hold a trace."""
+    from isostyle.conformance.trace import POINTS, RUN
+
+    for place in places:
+        name = repr(str(place))
+        if place.exists() and not place.is_dir():
+            raise InputError(f"{name} is a file; name a folder")
+        if place.is_dir():
+            held = {path.name for path in place.iterdir()}
+            if held - {POINTS, RUN}:
+                raise InputError(f"{name} holds other files than a trace; name another folder")
+            if held and not force:
+                raise InputError(f"{name} holds a trace already; use --force to overwrite it")
+
+
+def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    """NAME=VALUE options as a dict."""
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"{option} takes NAME=PATH, as mxnet=/path/to/it, not {text!r}")
+        found[name] = value
+    return found
+
+
+def path_of(text: str | None) -> Path | None:
+    return None if text is None else Path(text)

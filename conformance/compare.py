@@ -1,0 +1,302 @@
+"""Compare traces with the oracle's, and with each other. NumPy is all it takes: no framework, no engine, no picture.
+
+Every point that the oracle has must be there, of the right dtype and shape, finite, and within its tolerance. What is missing
+fails, and so does comparing nothing.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from isostyle.conformance.tolerances import EPS, Tolerance, tolerance
+from isostyle.conformance.trace import Trace
+from isostyle.errors import InputError
+from isostyle.files import read_input, reason
+from isostyle.interface import Array
+
+#: PASS: within tolerance. FAIL: not. XFAIL: not, as declared, with a reason. XPASS: declared not to be, and yet within.
+#: SKIP: declared as not to be compared, with a reason. MISSING: not in the trace.
+Kind = Literal["PASS", "FAIL", "XFAIL", "XPASS", "SKIP", "MISSING"]
+KINDS: tuple[Kind, ...] = ("PASS", "FAIL", "XFAIL", "XPASS", "SKIP", "MISSING")
+#: Any of these makes the exit code 1.
+BAD: tuple[Kind, ...] = ("FAIL", "XPASS", "MISSING")
+#: Kinds of cases whose numbers have the case's dtype; elsewhere they are Python's own.
+PYTHON_FLOATS = ("totals", "rates")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is found at one point."""
+
+    backend: str
+    dtype: str
+    kind: str
+    case: str
+    point: str
+    verdict: Kind
+    #: The error over its tolerance: below 1 is within. NaN where nothing could be measured.
+    ratio: float
+    #: What was measured, against what, and what the tolerance rests on; or why there is no number.
+    why: str
+    #: Which tolerance; empty where nothing could be measured.
+    tolerance: str = ""
+
+    @property
+    def place(self) -> str:
+        return f"{self.case}:{self.point} {self.dtype}" if self.point else f"{self.case} {self.dtype}"
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """A declared deviation of one backend: ``case`` and ``point`` are shell patterns."""
+
+    expect: Literal["fail", "skip"]
+    case: str
+    point: str
+    dtype: str
+    reason: str
+    link: str
+
+    def covers(self, dtype: str, case: str, point: str) -> bool:
+        return all(
+            fnmatch.fnmatchcase(text, pattern)
+            for text, pattern in ((dtype, self.dtype), (case, self.case), (point, self.point))
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All verdicts, the traces that they are about, and what speaks against the whole."""
+
+    reference: Trace
+    traces: tuple[Trace, ...]
+    verdicts: tuple[Verdict, ...]
+    #: Sentences: unequal digests, nothing compared. Any of them makes the exit code 1.
+    problems: tuple[str, ...]
+    #: Worst error over tolerance between each two traces, where neither missed it; not a verdict of its own.
+    apart: Mapping[tuple[str, str], float]
+    #: Sentences that change nothing: a declared deviation that no point met.
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems and not any(verdict.verdict in BAD for verdict in self.verdicts)
+
+    def count(self, kind: Kind) -> int:
+        return sum(verdict.verdict == kind for verdict in self.verdicts)
+
+
+def deviations(backend: str, file: Path | None = None) -> tuple[Deviation, ...]:
+    """The declared deviations of ``backend``: those in ``file``, or else those that ship with isostyle, if there are any.
+
+    Raises:
+        InputError: the file is not what it should be.
+    """
+    if file is not None:
+        text, name = read_input(file).decode(errors="replace"), repr(str(file))
+    else:
+        shipped = resources.files("isostyle.conformance").joinpath("deviations", f"{backend}.toml")
+        if not shipped.is_file():
+            return ()
+        text, name = shipped.read_text(encoding="utf-8"), repr(f"{backend}.toml")
+    try:
+        entries = tomllib.loads(text).get("deviation", [])
+        found = []
+        for entry in entries:
+            entry = {"point": "*", "dtype": "*", "link": "", **entry}
+            if set(entry) != {"expect", "case", "point", "dtype", "reason", "link"}:
+                raise ValueError("each deviation has expect, case and reason, and may have point, dtype and link")
+            if entry["expect"] not in ("fail", "skip") or not all(isinstance(value, str) for value in entry.values()):
+                raise ValueError("expect must be 'fail' or 'skip', and everything is text")
+            if not entry["reason"].strip():
+                raise ValueError("a deviation needs a reason")
+            found.append(Deviation(**entry))
+        return tuple(found)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{name} is no file of deviations: {reason(error)}") from None
+
+
+def compare(
+    reference: Trace,
+    traces: Sequence[Trace],
+    declared: Mapping[str, Sequence[Deviation]] | None = None,
+    patterns: Sequence[str] = (),
+) -> Comparison:
+    """Hold ``traces`` to ``reference``, the oracle's.
+
+    Args:
+        declared: deviations by backend.
+        patterns: shell patterns of the cases to compare; none: all.
+    """
+    declared = declared or {}
+    problems, verdicts, remarks = [], [], []
+    names = [trace.name for trace in traces]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"there are two traces of {name!r}; compare them one at a time")
+    for trace in traces:
+        if trace.run["specification"] != reference.run["specification"]:
+            problems.append(other_specification(reference, trace))
+            continue
+        mine = declared.get(trace.name, ())
+        met = set()
+        for verdict in judge(reference, trace, patterns):
+            cover = next((d for d in mine if d.covers(verdict.dtype, verdict.case, verdict.point)), None)
+            if cover:
+                met.add(cover)
+            verdicts.append(with_deviation(verdict, cover))
+        if not patterns:
+            remarks += [f"{trace.name}: no point meets the declared deviation of {d.case!r}" for d in mine if d not in met]
+    if not any(verdict.verdict in ("PASS", "FAIL", "XFAIL", "XPASS") for verdict in verdicts) and not problems:
+        problems.append("nothing was compared")
+    return Comparison(
+        reference, tuple(traces), tuple(verdicts), tuple(problems), distances(reference, traces, patterns), tuple(remarks)
+    )
+
+
+def other_specification(reference: Trace, trace: Trace) -> str:
+    """Which cases have other digests."""
+    mine, theirs = ({entry["case"]: entry["digest"] for entry in each.run["cases"]} for each in (reference, trace))
+    differing = sorted(case for case in mine.keys() & theirs.keys() if mine[case] != theirs[case])
+    text = f"{trace.name} was recorded for another specification ({trace.run['specification'][:12]}) than the oracle "
+    text += f"({reference.run['specification'][:12]}), of isostyle {trace.run['versions'].get('isostyle')}: "
+    if differing:
+        return text + f"{len(differing)} cases differ in recipe or inputs, {differing[0]} among them"
+    return text + f"it has {len(theirs)} cases, the oracle {len(mine)}"
+
+
+def judge(reference: Trace, trace: Trace, patterns: Sequence[str] = ()) -> Iterator[Verdict]:
+    """A verdict on every point of every case, no deviation considered."""
+    for case, kind, dtype in wanted(reference, trace.name, patterns):
+        expected, notes = split(reference.points.get((first_dtype(reference, case), case), {}))
+        if not expected:
+            why = f"the oracle has nothing: {reference.error(first_dtype(reference, case), case)}"
+            yield Verdict(trace.name, dtype, kind, case, "", "FAIL", math.nan, why)
+            continue
+        if (error := trace.error(dtype, case)) is not None:
+            yield Verdict(trace.name, dtype, kind, case, "", "FAIL", math.nan, f"the backend raised {error}")
+            continue
+        found = trace.points.get((dtype, case), {})
+        if not found:
+            yield Verdict(trace.name, dtype, kind, case, "", "MISSING", math.nan, "the trace does not have this case")
+            continue
+        bounds: dict[str, float] = {}
+        for point in sorted(expected.keys() | found.keys(), key=lambda point: (point == "total", point)):
+            if point not in found:
+                yield Verdict(trace.name, dtype, kind, case, point, "MISSING", math.nan, "the trace does not have this point")
+            elif point not in expected:
+                yield Verdict(trace.name, dtype, kind, case, point, "FAIL", math.nan, "the oracle does not have this point")
+            else:
+                of_point = {**notes.get("", {}), **notes.get(point, {}), "terms": math.fsum(bounds.values())}
+                chosen = tolerance(kind, point, dtype, of_point)
+                ratio, bound, why = measure(found[point], expected[point], chosen, of_point, dtype, point)
+                bounds[point] = bound * (float(expected[point]) if point == "tv" and kind == "terms" else 1)
+                verdict: Kind = "PASS" if ratio < 1 else "FAIL"
+                yield Verdict(trace.name, dtype, kind, case, point, verdict, ratio, why, chosen.name)
+
+
+def measure(
+    found: Array, expected: Array, chosen: Tolerance, notes: Mapping[str, float], dtype: str, point: str
+) -> tuple[float, float, str]:
+    """(error over bound, bound, why). The error is NaN, and not below 1, if dtype, shape or finiteness are wrong."""
+    eps = EPS.get(dtype, 0.0)
+    # Bounds, by which a total's is made, do not depend on what was found.
+    bound = chosen.bound(eps, expected, notes)
+    if found.dtype.kind == "f" and dtype in EPS and point not in PYTHON_FLOATS and found.dtype != dtype:
+        return math.nan, bound, f"it is {found.dtype}, and should be {dtype}"
+    if (found.dtype.kind == "U") != (expected.dtype.kind == "U"):
+        return math.nan, bound, f"it is {found.dtype}, and should be like {expected.dtype}"
+    if found.shape != expected.shape:
+        return math.nan, bound, f"its shape is {found.shape}, and should be {expected.shape}"
+    if found.dtype.kind == "U":
+        ratio = float(np.count_nonzero(found != expected))
+        return ratio, bound, "the same text" if ratio == 0 else first_difference(found, expected)
+    if not np.isfinite(found).all():
+        count = int(np.count_nonzero(~np.isfinite(found)))
+        return math.nan, bound, f"{count} of its {found.size} values are not finite"
+    error = chosen.measure(found.astype(np.float64), expected.astype(np.float64), notes)
+    ratio = error / bound if bound else math.inf if error else 0.0
+    why = f"{error:.2e} {chosen.unit}, tolerance {bound:.2e}: {chosen.reason}"
+    if found.size == 1 and ratio >= 1:
+        why = f"{found.item():.9g}, and should be {expected.item():.9g}; " + why
+    return ratio, bound, why
+
+
+def first_difference(found: Array, expected: Array) -> str:
+    index = int(np.flatnonzero(found.ravel() != expected.ravel())[0])
+    where = f"number {index} " if found.size > 1 else ""
+    return f"{where}is {str(found.ravel()[index])!r}, and should be {str(expected.ravel()[index])!r}"
+
+
+def with_deviation(verdict: Verdict, cover: Deviation | None) -> Verdict:
+    """The verdict in the light of a declared deviation."""
+    if cover is None:
+        return verdict
+    text = f"{cover.reason} {cover.link}".strip()
+    changed: dict[str, Any] = {**vars(verdict)}
+    if cover.expect == "skip":
+        return Verdict(**{**changed, "verdict": "SKIP", "ratio": math.nan, "why": text})
+    if verdict.verdict == "PASS":
+        why = f"it was declared to deviate, and does not any more: {text}"
+        return Verdict(**{**changed, "verdict": "XPASS", "why": why})
+    if verdict.verdict == "FAIL":
+        return Verdict(**{**changed, "verdict": "XFAIL", "why": f"{text} ({verdict.why})"})
+    return verdict
+
+
+def wanted(reference: Trace, backend: str, patterns: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """(case, kind, dtype) of everything that ``backend`` should have."""
+    for entry in reference.run["expected"]:
+        meant = not entry["only"] or backend in entry["only"]
+        if meant and (not patterns or any(fnmatch.fnmatchcase(entry["case"], pattern) for pattern in patterns)):
+            yield entry["case"], entry["kind"], entry["dtype"]
+
+
+def first_dtype(reference: Trace, case: str) -> str:
+    """The oracle computes each case once, under the first dtype of those that backends compute it in."""
+    return next((dtype for dtype, name in reference.points if name == case), "float64")
+
+
+def split(points: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, dict[str, float]]]:
+    """The oracle's points, and its notes by point; those on the whole case stand under the empty name."""
+    notes: dict[str, dict[str, float]] = {}
+    for name in points:
+        point, tilde, note = name.partition("~")
+        if tilde:
+            notes.setdefault(point, {})[note] = float(points[name])
+    return {name: array for name, array in points.items() if "~" not in name}, notes
+
+
+def distances(reference: Trace, traces: Sequence[Trace], patterns: Sequence[str]) -> dict[tuple[str, str], float]:
+    """The worst error between each two traces, in tolerances of the oracle's. Kinds that a framework's own code is compared in
+    (its zoo, its optimisers) are left out: they say nothing of the backends."""
+    found = {}
+    for i, one in enumerate(traces):
+        for other in traces[i + 1 :]:
+            worst = math.nan
+            for case, kind, dtype in wanted(reference, one.name, patterns):
+                expected, notes = split(reference.points.get((first_dtype(reference, case), case), {}))
+                mine, theirs = one.points.get((dtype, case), {}), other.points.get((dtype, case), {})
+                for point in expected.keys() & mine.keys() & theirs.keys():
+                    if kind.startswith("native") or kind == "zoo" or mine[point].shape != theirs[point].shape:
+                        continue
+                    of_point = {**notes.get("", {}), **notes.get(point, {}), "terms": math.inf}
+                    chosen = tolerance(kind, point, dtype, of_point)
+                    if chosen.name == "total" or expected[point].dtype.kind == "U":
+                        continue
+                    bound = chosen.bound(EPS.get(dtype, 0.0), expected[point], of_point)
+                    # Around the oracle's value, so that what an error is measured against stays the same.
+                    shifted = expected[point] + (mine[point].astype(np.float64) - theirs[point])
+                    error = chosen.measure(shifted, expected[point].astype(np.float64), of_point)
+                    ratio = error / bound if bound else math.inf if error else 0.0
+                    worst = ratio if math.isnan(worst) else max(worst, ratio)
+            found[one.name, other.name] = worst
+    return found

@@ -1,0 +1,167 @@
+"""How the input files in data/ were made: ``python -m isostyle.conformance.inputs FOLDER [--seed N]``.
+
+Nobody runs this to compare anything: inputs travel as files, never as seeds, so that every interpreter and every year sees the
+same bits. tests/test_teeth.py runs it with other seeds, to look for false alarms.
+
+A folder of inputs holds ``pictures`` (photo.png, painting.png), ``narrow.safetensors`` and ``exact.safetensors`` (networks with
+few channels), ``arrays.npz`` (images, maps and gradients, float32) and ``published.json`` (every number of every recipe).
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.random import RandomState
+from PIL import Image
+from safetensors.numpy import save as save_tensors
+
+from isostyle.conformance import oracle
+from isostyle.interface import Array
+from isostyle.network import VGG19_DEPTHS, Network
+from isostyle.recipe import RECIPES, Recipe
+
+#: VGG-19 with few channels, all counts different, so that swapped axes show.
+NARROW = Network("narrow", VGG19_DEPTHS, (4, 6, 8, 10, 12))
+#: Two blocks whose weights and biases are small multiples of 1/2: on images of small whole numbers no sum is rounded, in
+#: float32 or float64, in whatever order it is added up. So ties are ties everywhere, and features must agree bit by bit.
+EXACT = Network("exact", (2, 2), (4, 6))
+#: Of the files that ship: of the seeds 0 to 99 it keeps every ReLU and pooling decision of the four scenes that have gradients
+#: furthest from flipping (490 eps of float32 at the least), so that float32 decides as float64 does on any processor.
+SEED = 1
+#: Deviation of the noise on a start image: `content+noise`, as isostyle's own start of that name has it.
+NOISE = 0.3
+#: Sizes, height x width. 45 and 51 are odd after 0, 1, 2 and 3 halvings; 16 leaves one pixel at conv5_1.
+PHOTO, PICTURE, ODD, MINIMAL, SMALL, TIED = (48, 64), (72, 96), (45, 51), (16, 16), (32, 48), (12, 16)
+
+
+def photograph(height: int, width: int) -> Image.Image:
+    """matplotlib's sample portrait (Rear Admiral Grace Hopper, United States Navy, public domain), cut to the aspect."""
+    from isostyle.demo import photograph
+
+    picture = photograph()
+    wide = min(picture.width, picture.height * width // height)
+    high = wide * height // width
+    left = (picture.width - wide) // 2
+    return picture.crop((left, 0, left + wide, high)).resize((width, height), Image.Resampling.BILINEAR)
+
+
+def painting(height: int, width: int) -> Image.Image:
+    """The demo's painting, drawn by isostyle."""
+    from isostyle.painting import paint
+
+    return paint(3 * width, 3 * height).resize((width, height), Image.Resampling.BILINEAR)
+
+
+def narrow_parameters(random: RandomState) -> dict[str, Array]:
+    """He-normal weights, and biases that are not small."""
+    found = {}
+    for layer in NARROW.convolutions:
+        shape = (layer.out_channels, layer.in_channels, 3, 3)
+        deviation = np.sqrt(2 / (9 * layer.in_channels))
+        found[f"{layer.name}.weight"] = (random.standard_normal(shape) * deviation).astype(np.float32)
+        found[f"{layer.name}.bias"] = (random.standard_normal(layer.out_channels) * 0.1).astype(np.float32)
+    return found
+
+
+def exact_parameters(random: RandomState) -> dict[str, Array]:
+    """Weights in -1, -1/2, 0, 1/2, 1, most of them 0, and biases that are multiples of 1/2."""
+    found = {}
+    for layer in EXACT.convolutions:
+        shape = (layer.out_channels, layer.in_channels, 3, 3)
+        found[f"{layer.name}.weight"] = (random.randint(-2, 3, shape) * (random.uniform(size=shape) < 0.4) / 2).astype(
+            np.float32
+        )
+        found[f"{layer.name}.bias"] = (random.randint(-2, 3, layer.out_channels) / 2).astype(np.float32)
+    return found
+
+
+def weights_file(network: Network, parameters: dict[str, Array]) -> bytes:
+    metadata = {"network": network.name, "depths": json.dumps(network.depths), "widths": json.dumps(network.widths)}
+    return save_tensors({name: np.ascontiguousarray(array) for name, array in parameters.items()}, metadata)
+
+
+def arrays(random: RandomState, photo: Image.Image, paint: Image.Image) -> dict[str, Array]:
+    """Scenes (``NAME/content``, ``NAME/style``, ``NAME/image``) and what single operations are given."""
+
+    def normal(shape: tuple[int, ...], deviation: float = 1.0) -> Array:
+        return random.standard_normal(shape) * deviation
+
+    def picture(source: Image.Image, height: int, width: int) -> Array:
+        return oracle.normalise(np.asarray(source.resize((width, height), Image.Resampling.BILINEAR)))
+
+    def whole(height: int, width: int) -> Array:
+        return random.randint(-3, 4, (1, 3, height, width)).astype(np.float64)
+
+    found: dict[str, Array] = {}
+
+    def scene(name: str, content: Array, style: Array, image: Array) -> None:
+        found.update({f"{name}/content": content, f"{name}/style": style, f"{name}/image": image})
+
+    for name, (height, width) in (("photo", PHOTO), ("picture", PICTURE), ("odd", ODD), ("minimal", MINIMAL)):
+        content = picture(photo, height, width)
+        scene(name, content, picture(paint, max(16, height - 3), max(16, width - 9)), content + normal(content.shape, NOISE))
+    shape = (1, 3, *SMALL)
+    # (`large`, a scene of more than a million values, is `photo` repeated; see cases.)
+    scene("noise", normal(shape), normal((1, 3, 40, 32)), normal(shape))
+    content, style = picture(photo, *SMALL), picture(paint, *SMALL)
+    scene("content", content, style, content)
+    board = np.indices(SMALL).sum(axis=0) % 2
+    scene("flat", content, style, np.full(shape, 0.25))
+    scene("checkerboard", content, style, np.broadcast_to(np.where(board, 2.0, -1.5), shape))
+    black, white = (0 - oracle.MEAN) / oracle.DEVIATION, (1 - oracle.MEAN) / oracle.DEVIATION
+    brighter = content > np.median(content)
+    scene("saturated", content, style, np.where(brighter, white[None, :, None, None], black[None, :, None, None]))
+    # Whole numbers, for the exact network: ties in every pooling window, neighbours that are equal, and both at odd sizes.
+    tiles = np.broadcast_to(np.indices(TIED).sum(axis=0) % 2, (1, 3, *TIED)).astype(np.float64)
+    scene("tied", whole(*TIED), whole(11, 14), tiles * 2 - 1)
+    scene("tied-flat", whole(*TIED), whole(11, 14), np.ones((1, 3, *TIED)))
+    scene("tied-odd", whole(11, 15), whole(*TIED), whole(11, 15).clip(-1, 1))
+
+    found["map"] = normal((1, 5, 17, 13))
+    found["wide map"] = normal((1, 16, 60, 75), 2.0) + 0.5
+    found["gradients"] = normal((10, 1, 3, 4, 5))
+    found["outside"] = normal((1, 3, 9, 7), 1.5)  # some of it beyond black and white
+    return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in found.items()}
+
+
+def numbers(recipe: Recipe) -> dict[str, float | str]:
+    """Everything that changes a number in ``recipe``, flat: ``style_taps/conv1_1``, ``optimiser/beta1``, ``gram_divisor``, ..."""
+    found: dict[str, float | str] = {}
+    for name, value in recipe.as_dict().items():
+        if name in ("name", "source", "notes"):
+            continue
+        if name.endswith("_taps"):
+            found.update({f"{name}/{tap}": weight for tap, weight in value})
+        elif isinstance(value, dict):
+            found.update({f"{name}/{key}": entry for key, entry in value.items()})
+        else:
+            found[name] = value
+    return found
+
+
+def make(folder: Path, seed: int) -> None:
+    """Write every input file to ``folder``."""
+    random = RandomState(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    photo, paint = photograph(120, 152), painting(96, 128)
+    photo.save(folder / "photo.png")
+    paint.save(folder / "painting.png")
+    (folder / "narrow.safetensors").write_bytes(weights_file(NARROW, narrow_parameters(random)))
+    (folder / "exact.safetensors").write_bytes(weights_file(EXACT, exact_parameters(random)))
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays(random, photo, paint))  # type: ignore[arg-type]
+    (folder / "arrays.npz").write_bytes(file.getvalue())
+    published = {name: numbers(recipe) for name, recipe in RECIPES.items()}
+    (folder / "published.json").write_text(json.dumps(published, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Make the input files of the conformance suite.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=SEED)
+    arguments = parser.parse_args()
+    make(arguments.folder, arguments.seed)

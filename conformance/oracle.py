@@ -1,0 +1,293 @@
+"""The oracle: neural style transfer in float64 NumPy, with every gradient derived by hand. What it says is right.
+
+It stands behind the same protocol as the backends (:mod:`isostyle.interface`) and is recorded as they are. It executes the
+formulas of :mod:`isostyle.losses` and states everything else a second time, from the sources: the order of the layers,
+convolution, ReLU and pooling with their gradients, Adam, the decay of its learning rate, L-BFGS, normalisation and resizing.
+So a mistake in core is not on both sides. It imports no framework, no backend and not :mod:`isostyle.optim`.
+
+tests/test_oracle.py checks it by values worked out by hand, by central differences, and by values recorded from PyTorch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isostyle import losses
+from isostyle.interface import Array, Dtype, Evaluation, Objective, Parameters, Targets
+from isostyle.network import Network
+from isostyle.recipe import AdamSettings, GramDivisor, Recipe, StepDecay
+
+Floats = NDArray[np.float64]
+
+#: ImageNet's mean and deviation of R, G and B (torchvision), said here once more on purpose.
+MEAN = np.array([0.485, 0.456, 0.406])
+DEVIATION = np.array([0.229, 0.224, 0.225])
+
+
+# The network
+
+
+def layers(network: Network) -> Iterator[tuple[str, str]]:
+    """(name, kind) of every layer in order: Simonyan and Zisserman 2014, table 1, columns D and E."""
+    for block, depth in enumerate(network.depths, start=1):
+        for number in range(1, depth + 1):
+            yield f"conv{block}_{number}", "conv"
+            yield f"relu{block}_{number}", "relu"
+        yield f"pool{block}", "pool"
+
+
+def convolve(x: Floats, weight: Floats, bias: Floats) -> Floats:
+    """Cross-correlation with a 3x3 kernel, stride 1, zero padding 1: (1, C, H, W) -> (1, D, H, W).
+
+    y[d, h, w] = bias[d] + sum over c, i, j of weight[d, c, i, j] x[c, h + i - 1, w + j - 1]
+    """
+    padded = np.pad(x[0], ((0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))  # (C, H, W, 3, 3)
+    product: Floats = np.einsum("chwij,dcij->dhw", windows, weight, optimize=True)
+    return product[None] + bias[None, :, None, None]
+
+
+def convolve_backward(slope: Floats, weight: Floats) -> Floats:
+    """The transpose of :func:`convolve`: the kernel turned by 180 degrees, input and output channels exchanged."""
+    turned = weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+    return convolve(slope, turned, np.zeros(len(turned)))
+
+
+def relu(x: Floats) -> Floats:
+    return np.maximum(x, 0)
+
+
+def relu_backward(slope: Floats, x: Floats) -> Floats:
+    """The slope where x was above 0; at 0 itself it is 0."""
+    return slope * (x > 0)
+
+
+def pool(x: Floats) -> Floats:
+    """2x2 maximum with stride 2; an odd last row or column is dropped."""
+    largest: Floats = corners(x).max(axis=0)
+    return largest
+
+
+def pool_backward(slope: Floats, x: Floats) -> Floats:
+    """The first maximum of each window, row by row, gets the whole slope."""
+    first = corners(x).argmax(axis=0)
+    result = np.zeros_like(x)
+    height, width = slope.shape[2:]
+    for number, (row, column) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
+        result[:, :, row : row + 2 * height : 2, column : column + 2 * width : 2] = slope * (first == number)
+    return result
+
+
+def corners(x: Floats) -> Floats:
+    """The four pixels of every 2x2 window, stacked: (4, 1, C, H // 2, W // 2)."""
+    height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
+    return np.stack([x[:, :, row:height:2, column:width:2] for row in (0, 1) for column in (0, 1)])
+
+
+class OracleEngine:
+    """A network in float64; see :class:`isostyle.interface.Engine`."""
+
+    device = "cpu"
+
+    def __init__(self, network: Network, parameters: Parameters) -> None:
+        self.network = network
+        self.parameters = {name: array.astype(np.float64) for name, array in parameters.items()}
+
+    def tensor(self, array: Array) -> Floats:
+        return np.array(array, dtype=np.float64, order="C")
+
+    def array(self, tensor: Floats) -> Array:
+        return tensor.copy()
+
+    def maps(self, image: Floats, taps: Iterable[str]) -> dict[str, Floats]:
+        """``image``, then every layer's map (1, C, H, W) up to the deepest of ``taps``, by name, in order."""
+        wanted = set(taps)
+        found = {"image": self.tensor(image)}
+        x = found["image"]
+        for name, kind in layers(self.network):
+            if wanted <= set(found):
+                break
+            if kind == "conv":
+                x = convolve(x, self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"])
+            else:
+                x = relu(x) if kind == "relu" else pool(x)
+            found[name] = x
+        return found
+
+    def features(self, image: Floats, taps: Iterable[str]) -> dict[str, Floats]:
+        wanted = set(taps)
+        return {name: x for name, x in self.maps(image, wanted).items() if name in wanted}
+
+    def gram(self, feature: Floats, divisor: GramDivisor) -> Floats:
+        return losses.gram(feature, divisor)
+
+    def targets(self, recipe: Recipe, content: Array, style: Array) -> Targets:
+        contents = self.features(content, [tap for tap, _ in recipe.content_taps])
+        styles = self.features(style, [tap for tap, _ in recipe.style_taps])
+        return Targets(contents, {tap: losses.gram(feature, recipe.gram_divisor) for tap, feature in styles.items()})
+
+    def objective(self, recipe: Recipe, targets: Targets) -> Objective:
+        return lambda image: self.evaluate(recipe, targets, image)
+
+    def evaluate(self, recipe: Recipe, targets: Targets, image: Floats) -> Evaluation:
+        """Weighted terms, and the gradient of their sum with respect to ``image``: the chain rule, from the last layer back."""
+        maps = self.maps(image, recipe.taps)
+        terms = {}
+        slopes = {name: np.zeros_like(x) for name, x in maps.items()}
+        for tap, weight in recipe.content_taps:
+            weight *= recipe.content_weight
+            terms[f"content/{tap}"] = weight * losses.content_loss(maps[tap], targets.content[tap])
+            slopes[tap] += weight * losses.content_loss_gradient(maps[tap], targets.content[tap])
+        for tap, weight in recipe.style_taps:
+            weight *= recipe.style_weight
+            terms[f"style/{tap}"] = weight * losses.style_loss(maps[tap], targets.style[tap], recipe.gram_divisor)
+            slopes[tap] += weight * losses.style_loss_gradient(maps[tap], targets.style[tap], recipe.gram_divisor)
+        terms["tv"] = recipe.tv_weight * losses.tv_loss(maps["image"])
+        slopes["image"] += recipe.tv_weight * losses.tv_loss_gradient(maps["image"])
+        terms["total"] = math.fsum(terms.values())
+
+        names = list(maps)
+        kinds = dict(layers(self.network))
+        for before, name in reversed(list(zip(names, names[1:], strict=False))):
+            if kinds[name] == "conv":
+                slopes[before] += convolve_backward(slopes[name], self.parameters[f"{name}.weight"])
+            elif kinds[name] == "relu":
+                slopes[before] += relu_backward(slopes[name], maps[before])
+            else:
+                slopes[before] += pool_backward(slopes[name], maps[before])
+        return Evaluation(terms, slopes["image"])
+
+    def least_margin(self, image: Floats, taps: Iterable[str]) -> float:
+        """How close the network comes to deciding otherwise: the least distance of a ReLU's input from 0, and of the two
+        largest values of a pooling window from each other, in root mean squares of the map. Rounding that is larger can send a
+        gradient to another place. Exact zeros and ties do not count: they come from regions in which nothing is added up but
+        zeros and a bias, and are exact everywhere (on photographs and noise; a flat image has others)."""
+        margins, before = [math.inf], np.zeros(0)
+        kinds = dict(layers(self.network))
+        maps = self.maps(image, taps)
+        for name, x in maps.items():
+            scale = math.sqrt(np.square(x).mean()) or 1.0
+            if kinds.get(name) == "conv" and name != list(maps)[-1]:
+                distances = np.abs(x)
+                margins.append(float(distances[distances > 0].min(initial=math.inf)) / scale)
+            if kinds.get(name) == "pool":
+                *_, second, first = np.sort(corners(before), axis=0)
+                margins.append(float((first - second)[first > second].min(initial=math.inf)) / scale)
+            before = x
+        return min(margins)
+
+
+class Oracle:
+    """The oracle as a backend; see :class:`isostyle.interface.Backend`. Whatever ``dtype`` asks for, it computes in float64."""
+
+    name = "oracle"
+
+    def __init__(self, threads: int = 1) -> None:
+        """NumPy's matrix products take the threads that the environment gives them."""
+
+    def version(self) -> str:
+        return f"NumPy {np.__version__}"
+
+    def devices(self) -> list[str]:
+        return ["cpu"]
+
+    def prepare(self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype) -> OracleEngine:
+        return OracleEngine(network, parameters)
+
+
+# Optimisers. Each yields the image after every update; `evaluate` gives the value and the gradient at an image.
+
+
+def learning_rate(settings: AdamSettings, schedule: StepDecay, update: int) -> float:
+    """Of update number ``update``, counted from 1: multiplied by the factor after every ``schedule.every`` finished updates."""
+    rate = settings.learning_rate
+    for finished in range(1, update):
+        if finished % schedule.every == 0:
+            rate *= schedule.factor
+    return rate
+
+
+def adam(
+    evaluate: Callable[[Floats], tuple[float, Floats]], image: Floats, settings: AdamSettings, schedule: StepDecay
+) -> Iterator[Floats]:
+    """Kingma and Ba 2015, algorithm 1, line by line."""
+    x = image.astype(np.float64)
+    m, v = np.zeros_like(x), np.zeros_like(x)
+    t = 0
+    while True:
+        t += 1
+        _, g = evaluate(x)
+        m = settings.beta1 * m + (1 - settings.beta1) * g
+        v = settings.beta2 * v + (1 - settings.beta2) * g**2
+        m_hat = m / (1 - settings.beta1**t)
+        v_hat = v / (1 - settings.beta2**t)
+        x = x - learning_rate(settings, schedule, t) * m_hat / (np.sqrt(v_hat) + settings.epsilon)
+        yield x
+
+
+def lbfgs(
+    evaluate: Callable[[Floats], tuple[float, Floats]], image: Floats, rate: float = 1.0, history: int = 100
+) -> Iterator[Floats]:
+    """Limited-memory BFGS without line search, one evaluation an update: Nocedal and Wright 2006, algorithms 7.4 and 7.5, with
+    the step lengths of torch.optim.LBFGS: the first is at most 1 / sum |g|, every other one is ``rate``."""
+    x = image.astype(np.float64)
+    pairs: list[tuple[Floats, Floats]] = []  # s: how the image moved, y: how the gradient changed
+    moved = before = np.zeros_like(x)
+    scale = 1.0
+    first = True
+    while True:
+        _, g = evaluate(x)
+        if not first:
+            s, y = moved, g - before
+            if (s * y).sum() > 1e-10:
+                pairs = [*pairs, (s, y)][-history:]
+                scale = (s * y).sum() / (y * y).sum()
+        q = g.copy()
+        alphas = []
+        for s, y in reversed(pairs):
+            alphas.append((s * q).sum() / (s * y).sum())
+            q = q - alphas[-1] * y
+        r = scale * q
+        for (s, y), alpha in zip(pairs, reversed(alphas), strict=True):
+            r = r + s * (alpha - (y * r).sum() / (s * y).sum())
+        moved = -r * (min(1.0, 1 / np.abs(g).sum()) * rate if first else rate)
+        before, first = g, False
+        x = x + moved
+        yield x
+
+
+# Pictures
+
+
+def normalise(pixels: NDArray[np.uint8]) -> Floats:
+    """(H, W, 3) in 0..255 -> (1, 3, H, W): (x / 255 - mean) / deviation, channel by channel."""
+    return np.stack([(pixels[:, :, c] / 255 - MEAN[c]) / DEVIATION[c] for c in range(3)])[None]
+
+
+def denormalise(image: Floats) -> NDArray[np.uint8]:
+    """(1, 3, H, W) -> (H, W, 3) in 0..255: clipped, and rounded to the nearest."""
+    planes = [np.clip(image[0, c] * DEVIATION[c] + MEAN[c], 0, 1) for c in range(3)]
+    return np.rint(np.stack(planes, axis=-1) * 255).astype(np.uint8)
+
+
+def resize(pixels: NDArray[np.uint8], height: int, width: int) -> Floats:
+    """Bilinear with antialiasing: a triangle as wide as the reduction, first along rows, then along columns; not rounded.
+
+    A pixel's value stands at its centre, half a pixel from its edge.
+    """
+    down, across = (triangle(before, after) for before, after in zip(pixels.shape[:2], (height, width), strict=True))
+    return np.einsum("ij,jkc,lk->ilc", down, pixels.astype(np.float64), across, optimize=True)
+
+
+def triangle(before: int, after: int) -> Floats:
+    """The weights (after, before) of one axis; each row has sum 1."""
+    ratio = before / after
+    centres = (np.arange(after) + 0.5) * ratio
+    distance = np.abs(np.arange(before) + 0.5 - centres[:, None]) / max(ratio, 1.0)
+    weights = np.clip(1 - distance, 0, None)
+    normalised: Floats = weights / weights.sum(axis=1, keepdims=True)
+    return normalised

@@ -1,0 +1,518 @@
+"""Record: have one backend compute every case, in one process, and keep what it says.
+
+What is done for each kind of case stands here once, as a *probe*. A probe asks a *subject*: a backend with core's optimisers and
+pictures, or the oracle with its own. The oracle also leaves notes on each point (``POINT~NOTE``): what :mod:`.tolerances` needs
+to know of the problem, such as how many numbers were added up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isostyle import images, registry
+from isostyle import run as core_run
+from isostyle._version import __version__
+from isostyle.conformance import native, oracle, trace, zoo
+from isostyle.conformance.cases import (
+    DIVISORS,
+    FEW_COLOURS,
+    GRADIENT_SCALES,
+    LBFGS_EVALUATIONS,
+    RESIZES,
+    Case,
+    Inputs,
+    short,
+    specification_digest,
+)
+from isostyle.errors import InputError, IsostyleError
+from isostyle.files import reason
+from isostyle.interface import Array, Backend, Engine, Evaluation, Objective, Tensor
+from isostyle.optim import Adam, Lbfgs
+from isostyle.recipe import LbfgsSettings, Recipe
+
+#: The name under which the oracle is recorded; no backend can have it.
+ORACLE = "oracle"
+#: Whose versions a trace notes, if they are installed.
+DISTRIBUTIONS = ("numpy", "pillow", "safetensors", "torch", "torchvision", "mxnet", "paddlepaddle")
+
+Points = dict[str, Array]
+
+
+class Subject:
+    """A backend, with core's optimisers and pictures: what `isostyle run` uses."""
+
+    def __init__(self, backend: Backend, device: str, inputs: Inputs) -> None:
+        self.backend = backend
+        self.device = device
+        self.inputs = inputs
+        self.engines: dict[tuple[str, str], Engine] = {}
+
+    def engine(self, network: str, dtype: str) -> Engine:
+        key = network, dtype
+        if key not in self.engines:
+            chosen = self.inputs.network(network)
+            dtype_of_floats: Any = dtype
+            self.engines[key] = self.backend.prepare(
+                chosen.network, chosen.parameters, device=self.device, dtype=dtype_of_floats
+            )
+        return self.engines[key]
+
+    def scene(self, case: Case) -> tuple[Array, Array, Array]:
+        """content, style and image."""
+        return self.inputs.scene(case.scene or "")
+
+    def descend(self, engine: Engine, recipe: Recipe, content: Array, style: Array, start: Array) -> Points:
+        """A run of ``recipe``: the finished image, the total of every picture, the learning rate of every update."""
+        events = list(core_run.run(engine, recipe, engine.targets(recipe, content, style), start))
+        return {
+            "image": events[-1].image(),
+            "totals": np.array([event.terms["total"] for event in events]),
+            "rates": np.array([event.learning_rate for event in events[:-1]]),
+        }
+
+    def adam(self, engine: Engine, recipe: Recipe, gradients: Array) -> Array:
+        optimiser = Adam(recipe.optimiser, recipe.schedule)
+        state = optimiser.start(engine.tensor(gradients[0] * 0))
+        for gradient in gradients:
+            evaluation = Evaluation({}, engine.tensor(gradient))
+            state = optimiser.step(state, lambda image, evaluation=evaluation: (image, evaluation))
+        return engine.array(state["image"])
+
+    def rates(self, recipe: Recipe, updates: Sequence[int]) -> list[float]:
+        optimiser = Adam(recipe.optimiser, recipe.schedule)
+        return [optimiser.learning_rate({"step": update - 1}) for update in updates]
+
+    def lbfgs(self, engine: Engine, objective: Objective, start: Array, evaluations: int) -> tuple[Array, list[float]]:
+        optimiser = Lbfgs(LbfgsSettings())
+        totals = []
+
+        def evaluate(image: Tensor) -> tuple[Tensor, Evaluation]:
+            evaluation = objective(image)
+            totals.append(float(evaluation.terms["total"]))
+            return image, evaluation
+
+        state = optimiser.start(engine.tensor(start))
+        for _ in range(evaluations):
+            state = optimiser.step(state, evaluate)
+        return engine.array(state["image"]), totals
+
+    def native_adam(self, engine: Engine, recipe: Recipe, gradients: Array) -> Array:
+        return native.adam(self.backend.name, engine, recipe.optimiser, gradients)
+
+    def native_lbfgs(self, engine: Engine, objective: Objective, start: Array, evaluations: int) -> tuple[Array, list[float]]:
+        return native.lbfgs(self.backend.name, engine, LbfgsSettings(), objective, start, evaluations)
+
+    def zoo(self, engine: Engine, case: Case) -> Points:
+        chosen = self.inputs.network(case.network or "")
+        return zoo.examine(self.backend.name, chosen.network, chosen.parameters, engine, self.scene(case)[2])
+
+    def normalise(self, name: str, dtype: Any) -> Array:
+        return images.to_array(self.inputs.picture(name), dtype)
+
+    def denormalise(self, image: Array) -> Array:
+        return np.asarray(images.to_picture(image))
+
+    def resize(self, name: str, height: int, width: int) -> Array:
+        return np.asarray(images.resize(self.inputs.picture(name), height, width))
+
+    def numbers(self, recipe: Recipe) -> dict[str, float | str]:
+        from isostyle.conformance.inputs import numbers
+
+        return numbers(recipe)
+
+
+class OracleSubject(Subject):
+    """The oracle, with its own optimisers and pictures."""
+
+    def descend(self, engine: Any, recipe: Recipe, content: Array, style: Array, start: Array) -> Points:
+        targets = engine.targets(recipe, content, style)
+        totals = []
+
+        def evaluate(image: Any) -> tuple[float, Any]:
+            evaluation = engine.evaluate(recipe, targets, image)
+            totals.append(evaluation.terms["total"])
+            return evaluation.terms["total"], evaluation.gradient
+
+        image = start
+        for _, image in zip(range(recipe.steps), oracle.adam(evaluate, start, recipe.optimiser, recipe.schedule), strict=False):
+            pass
+        evaluate(image)
+        return {"image": image, "totals": np.array(totals), "rates": np.array(self.rates(recipe, range(1, recipe.steps + 1)))}
+
+    def adam(self, engine: Engine, recipe: Recipe, gradients: Array) -> Array:
+        given = iter(gradients.astype(np.float64))
+        iterates = oracle.adam(lambda image: (0.0, next(given)), gradients[0] * 0, recipe.optimiser, recipe.schedule)
+        return [image for _, image in zip(gradients, iterates, strict=False)][-1]
+
+    def rates(self, recipe: Recipe, updates: Sequence[int]) -> list[float]:
+        return [oracle.learning_rate(recipe.optimiser, recipe.schedule, update) for update in updates]
+
+    def lbfgs(self, engine: Any, objective: Objective, start: Array, evaluations: int) -> tuple[Array, list[float]]:
+        totals: list[float] = []
+
+        def evaluate(image: Any) -> tuple[float, Any]:
+            evaluation = objective(image)
+            totals.append(float(evaluation.terms["total"]))
+            return totals[-1], evaluation.gradient
+
+        image = start
+        for _, image in zip(range(evaluations), oracle.lbfgs(evaluate, start), strict=False):
+            pass
+        return image, totals
+
+    native_adam = adam
+    native_lbfgs = lbfgs
+
+    def zoo(self, engine: Any, case: Case) -> Points:
+        maps = engine.features(self.scene(case)[2], zoo.TAPS)
+        kinds = [kind for _, kind in oracle.layers(engine.network)]
+        return {
+            **{f"features/{tap}": x for tap, x in maps.items()},
+            "kept/conv1_1": maps["conv1_1"],
+            "layers": zoo.expected_lines(engine.network, kinds),
+        }
+
+    def normalise(self, name: str, dtype: Any) -> Array:
+        return oracle.normalise(np.asarray(self.inputs.picture(name)))
+
+    def denormalise(self, image: Array) -> Array:
+        return oracle.denormalise(image.astype(np.float64))
+
+    def resize(self, name: str, height: int, width: int) -> Array:
+        return oracle.resize(np.asarray(self.inputs.picture(name)), height, width)
+
+    def numbers(self, recipe: Recipe) -> dict[str, float | str]:
+        if recipe.name not in self.inputs.published:
+            raise InputError(f"published.json has no recipe {recipe.name!r}; `python -m isostyle.conformance.inputs` writes it")
+        return dict(self.inputs.published[recipe.name])
+
+
+# Probes: what is computed for each kind of case. Returns the points by name.
+
+
+def probe_tensor(subject: Subject, case: Case, dtype: str) -> Points:
+    """Arrays go in and come out: whatever their strides, as copies."""
+    engine = subject.engine("narrow", dtype)
+    given = subject.inputs.arrays["outside"]
+    image = given.astype(dtype)
+    turned = np.ascontiguousarray(image[0].transpose(1, 2, 0)).transpose(2, 0, 1)[None]  # (H, W, 3), seen as (1, 3, H, W)
+    mirrored = np.ascontiguousarray(image[..., ::-1])[..., ::-1]
+    found = {name: engine.array(engine.tensor(x)) for name, x in (("plain", image), ("turned", turned), ("mirrored", mirrored))}
+    overwritten = image.copy()
+    tensor = engine.tensor(overwritten)
+    overwritten[:] = 0
+    found["after its array was overwritten"] = engine.array(tensor)
+    taken = np.array(engine.array(tensor), copy=False)
+    if taken.flags.writeable:
+        taken[:] = 0
+    found["after its copy was overwritten"] = engine.array(tensor)
+    # Kernels for other layouts give other bits; a tensor's layout must not depend on its array's.
+    tap = "conv2_1"
+    for name, x in (("turned", turned), ("mirrored", mirrored)):
+        strided, plain = (engine.array(engine.features(engine.tensor(y), [tap])[tap]) for y in (x, image))
+        found[f"features, {name} less plain"] = strided - plain
+    return found
+
+
+def probe_normalise(subject: Subject, case: Case, dtype: str) -> Points:
+    return {name: subject.normalise(name, dtype) for name in ("photo", "painting")}
+
+
+def probe_denormalise(subject: Subject, case: Case, dtype: str) -> Points:
+    arrays = subject.inputs.arrays
+    return {name: subject.denormalise(arrays[name].astype(dtype)) for name in ("outside", "picture/image")}
+
+
+def probe_round_trip(subject: Subject, case: Case, dtype: str) -> Points:
+    """A picture that is only loaded and saved is the same picture."""
+    return {name: subject.denormalise(subject.normalise(name, "float32")) for name in ("photo", "painting")}
+
+
+def probe_resize(subject: Subject, case: Case, dtype: str) -> Points:
+    return {"photo": subject.resize("photo", *RESIZES[case.variant or ""])}
+
+
+def probe_features(subject: Subject, case: Case, dtype: str) -> Points:
+    """Every layer's map; at the shipped network's width, only those that recipes tap."""
+    engine, image = engine_of(subject, case, dtype), subject.scene(case)[2]
+    network = subject.inputs.network(case.network or "").network
+    # Frameworks refuse to pool a map of one pixel; only oracles divide it into none.
+    side = min(image.shape[2:])
+    taps = [layer.name for layer in network.layers if side >> layer.halvings]
+    if case.network == "compact":
+        taps = [name for name in taps if name.endswith("_1") or name == "conv4_4"]
+    found = engine.features(engine.tensor(image), taps)
+    return {tap: engine.array(x) for tap, x in found.items()}
+
+
+def probe_zoo(subject: Subject, case: Case, dtype: str) -> Points:
+    return subject.zoo(engine_of(subject, case, dtype), case)
+
+
+def probe_gram(subject: Subject, case: Case, dtype: str) -> Points:
+    engine = subject.engine("narrow", dtype)
+    divisor = next(divisor for divisor in DIVISORS if divisor == case.variant)
+    return {
+        name: engine.array(engine.gram(engine.tensor(subject.inputs.arrays[name]), divisor)) for name in ("map", "wide map")
+    }
+
+
+def probe_targets(subject: Subject, case: Case, dtype: str) -> Points:
+    engine, recipe = engine_of(subject, case, dtype), recipe_of(case)
+    content, style, _ = subject.scene(case)
+    targets = engine.targets(recipe, content, style)
+    return {f"content/{tap}": np.asarray(x) for tap, x in targets.content.items()} | {
+        f"style/{tap}": np.asarray(x) for tap, x in targets.style.items()
+    }
+
+
+def probe_terms(subject: Subject, case: Case, dtype: str) -> Points:
+    engine, recipe = engine_of(subject, case, dtype), recipe_of(case)
+    content, style, image = subject.scene(case)
+    found = engine.objective(recipe, engine.targets(recipe, content, style))(engine.tensor(image))
+    return {name: np.asarray(float(value), dtype=dtype) for name, value in found.terms.items()}
+
+
+def probe_gradient(subject: Subject, case: Case, dtype: str) -> Points:
+    """The total's gradient, and those of content, style and total variation alone."""
+    engine, recipe = engine_of(subject, case, dtype), recipe_of(case)
+    content, style, image = subject.scene(case)
+    targets = engine.targets(recipe, content, style)
+    found = {"total": engine.array(engine.objective(recipe, targets)(engine.tensor(image)).gradient)}
+    for term in ("content", "style", "tv"):
+        if getattr(recipe, f"{term}_weight") > 0:
+            others = {f"{other}_weight": 0.0 for other in ("content", "style", "tv") if other != term}
+            alone = dataclasses.replace(recipe, **others)
+            found[term] = engine.array(engine.objective(alone, targets)(engine.tensor(image)).gradient)
+    return found
+
+
+def probe_recipe(subject: Subject, case: Case, dtype: str) -> Points:
+    return {name: np.array(value) for name, value in subject.numbers(recipe_of(case)).items()}
+
+
+def probe_schedule(subject: Subject, case: Case, dtype: str) -> Points:
+    """The learning rates of the updates on both sides of every boundary, and of the last one."""
+    recipe = recipe_of(case)
+    boundaries = range(recipe.schedule.every, recipe.steps, recipe.schedule.every)
+    updates = [1, *(update for boundary in boundaries for update in (boundary, boundary + 1)), recipe.steps]
+    return {"rates": np.array(subject.rates(recipe, updates))}
+
+
+def probe_adam(subject: Subject, case: Case, dtype: str) -> Points:
+    gradients = subject.inputs.arrays["gradients"] * np.float32(GRADIENT_SCALES[case.variant or ""])
+    return {"image": subject.adam(subject.engine("narrow", dtype), short(recipe_of(case)), gradients)}
+
+
+def probe_step(subject: Subject, case: Case, dtype: str) -> Points:
+    found = subject.descend(engine_of(subject, case, dtype), short(recipe_of(case), 1), *subject.scene(case))
+    return {"image": found["image"]}
+
+
+def probe_run(subject: Subject, case: Case, dtype: str) -> Points:
+    return subject.descend(engine_of(subject, case, dtype), short(recipe_of(case)), *subject.scene(case))
+
+
+def probe_lbfgs(subject: Subject, case: Case, dtype: str) -> Points:
+    engine, recipe = engine_of(subject, case, dtype), recipe_of(case)
+    content, style, start = subject.scene(case)
+    objective = engine.objective(recipe, engine.targets(recipe, content, style))
+    method = subject.native_lbfgs if case.kind == "native-lbfgs" else subject.lbfgs
+    image, totals = method(engine, objective, start, LBFGS_EVALUATIONS)
+    return {"image": image, "totals": np.array(totals)}
+
+
+def probe_native_adam(subject: Subject, case: Case, dtype: str) -> Points:
+    from isostyle.recipe import D2L, StepDecay
+
+    gradients = subject.inputs.arrays["gradients"] * np.float32(GRADIENT_SCALES[case.variant or ""])
+    steady = dataclasses.replace(D2L, schedule=StepDecay(len(gradients) + 1, 1.0))
+    return {"image": subject.native_adam(subject.engine("narrow", dtype), steady, gradients)}
+
+
+PROBES: dict[str, Callable[[Subject, Case, str], Points]] = {
+    "tensor": probe_tensor,
+    "normalise": probe_normalise,
+    "denormalise": probe_denormalise,
+    "round-trip": probe_round_trip,
+    "resize": probe_resize,
+    "features": probe_features,
+    "zoo": probe_zoo,
+    "gram": probe_gram,
+    "targets": probe_targets,
+    "terms": probe_terms,
+    "gradient": probe_gradient,
+    "recipe": probe_recipe,
+    "schedule": probe_schedule,
+    "adam": probe_adam,
+    "step": probe_step,
+    "run": probe_run,
+    "lbfgs": probe_lbfgs,
+    "native-adam": probe_native_adam,
+    "native-lbfgs": probe_lbfgs,
+}
+
+
+def engine_of(subject: Subject, case: Case, dtype: str) -> Engine:
+    assert case.network is not None
+    return subject.engine(case.network, dtype)
+
+
+def recipe_of(case: Case) -> Recipe:
+    assert case.recipe is not None
+    return case.recipe
+
+
+# What the oracle notes on a case for the tolerances.
+
+
+def notes(subject: Subject, case: Case) -> Points:
+    """``POINT~NOTE``; a note on all points of a case is ``~NOTE``."""
+    found: dict[str, float] = {}
+    network = subject.inputs.network(case.network).network if case.network else None
+    if case.kind in ("features", "targets", "zoo") and network:
+        passed = 0
+        for name, kind in oracle.layers(network):
+            passed += kind == "conv"
+            for prefix in ("", "content/", "features/", "kept/"):
+                found[f"{prefix}{name}~convolutions"] = passed
+    if case.kind == "features":
+        found["~exact"] = case.network == "exact"
+    if case.kind == "gram":
+        for name in ("map", "wide map"):
+            found[f"{name}~pixels"] = math.prod(subject.inputs.arrays[name].shape[2:])
+    engine: Any = engine_of(subject, case, "float64") if case.recipe and case.network else None
+    if case.kind in ("gradient", "step", "run"):
+        found["~margin"] = engine.least_margin(subject.scene(case)[2], recipe_of(case).taps)
+    if case.kind in ("step", "run", "lbfgs", "native-lbfgs", "adam", "native-adam"):
+        found["~rate"] = case.recipe.optimiser.learning_rate if case.recipe else 0.3
+    if case.kind in ("terms", "gradient"):
+        recipe = recipe_of(case)
+        content, style, image = subject.scene(case)
+        targets = engine.targets(recipe, content, style)
+        maps = engine.features(image, recipe.taps)
+        terms = engine.evaluate(recipe, targets, image).terms
+        found["~alike"] = case.scene in FEW_COLOURS
+        cancelled = {"content": 0.0, "style": 0.0, "tv": 0.0}
+        for kind, taps in (("content", recipe.content_taps), ("style", recipe.style_taps)):
+            for tap, weight in taps:
+                name = f"{kind}/{tap}"
+                mine = maps[tap] if kind == "content" else engine.gram(maps[tap], recipe.gram_divisor)
+                theirs = targets.content[tap] if kind == "content" else targets.style[tap]
+                size, apart = rms(mine) + rms(theirs), rms(mine - theirs)
+                found[f"{name}~weight"] = weight * (recipe.content_weight if kind == "content" else recipe.style_weight)
+                found[f"{name}~size"] = size
+                found[f"{name}~pixels"] = 0 if kind == "content" else math.prod(maps[tap].shape[2:])
+                cancelled[kind] += terms[name] * size / apart if apart else 0.0
+        if case.kind == "gradient":
+            # Each term's share of its kind, or of the total, weighs what cancels in it.
+            for kind, amount in (*cancelled.items(), ("total", sum(cancelled.values()))):
+                share = math.fsum(value for name, value in terms.items() if name == kind or name.startswith(f"{kind}/"))
+                found[f"{kind}~cancellation"] = amount / share if share else 0.0
+    return {name: np.asarray(float(value)) for name, value in found.items()}
+
+
+def rms(x: Array) -> float:
+    return math.sqrt(float(np.square(x).mean()))
+
+
+# One recording
+
+
+def record(
+    name: str,
+    cases: Sequence[Case],
+    inputs: Inputs,
+    *,
+    threads: int | None = None,
+    device: str = "cpu",
+    log: Callable[[str], None] | None = None,
+) -> trace.Trace:
+    """Have the backend ``name`` (or the oracle) compute ``cases``.
+
+    A case that raises an error is recorded with its text, and the others go on.
+
+    Raises:
+        InputError: there is no such backend here, or it has no such device.
+    """
+    count = registry.default_threads() if threads is None else threads
+    reference = name == ORACLE
+    backend: Backend = oracle.Oracle() if reference else registry.load(name, count)
+    if device not in backend.devices():
+        raise InputError(f"backend {name!r} has no device {device!r} here; it has {', '.join(backend.devices())}")
+    subject = (OracleSubject if reference else Subject)(backend, device, inputs)
+    digests = {case.name: inputs.digest(case) for case in cases}
+    points: dict[tuple[str, str], Points] = {}
+    entries = []
+    began = time.monotonic()
+    meant = [case for case in cases if reference or not case.only or name in case.only]
+    for case in meant:
+        # The oracle computes in float64 whatever it is asked for, so once is enough.
+        once = "float64" if "float64" in case.dtypes else case.dtypes[0]
+        for dtype in (once,) if reference else case.dtypes:
+            entry: dict[str, Any] = {"dtype": dtype, "case": case.name, "digest": digests[case.name], "kind": case.kind}
+            try:
+                found = PROBES[case.kind](subject, case, dtype)
+                points[dtype, case.name] = {**found, **(notes(subject, case) if reference else {})}
+            except Exception as error:
+                text = str(error) if isinstance(error, IsostyleError) else f"{type(error).__name__}: {reason(error)}"
+                entry["error"] = text.splitlines()[0][:300]
+            entries.append(entry)
+    seconds = time.monotonic() - began
+    if log:
+        log(f"{name} {backend.version()}: {len(meant)} cases in {seconds:.1f} s")
+    return trace.Trace(
+        {
+            "backend": name,
+            "backend_version": backend.version(),
+            "specification": specification_digest(digests),
+            "expected": [
+                {"case": case.name, "dtype": dtype, "kind": case.kind, "only": case.only}
+                for case in cases
+                for dtype in case.dtypes
+            ],
+            "cases": entries,
+            "networks": {used: inputs.network(used).digest for used in sorted({c.network for c in cases if c.network})},
+            "device": device,
+            "threads": count,
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "seconds": round(seconds, 3),
+            "versions": versions(),
+        },
+        points,
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of everything that can change a number."""
+    found = {"isostyle": __version__, "python": platform.python_version(), "platform": platform.platform(), "cpu": cpu()}
+    for distribution in DISTRIBUTIONS:
+        try:
+            found[distribution] = version(distribution)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def cpu() -> str:
+    """The processor's name, with its widest vector unit where Linux tells."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    fields = {key.strip(): value.strip() for key, value in lines.items()}
+    flags = fields.get("flags", "").split()
+    widest = next((unit for unit in ("avx512f", "avx2", "avx") if unit in flags), "")
+    return f"{fields.get('model name', platform.machine())} {widest} x {os.cpu_count()}".strip()

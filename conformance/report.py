@@ -1,0 +1,211 @@
+"""What a comparison comes to: a table for the terminal, JSON for programs, JUnit XML for CI systems. The page is page.py's."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+from xml.etree import ElementTree
+
+from isostyle.conformance.compare import BAD, KINDS, Comparison, Verdict
+
+SCHEMA = "isostyle-conformance-1"
+#: Verdicts that are printed one by one; of a kind that fails everywhere, no more than so many a backend.
+SHOWN = ("FAIL", "XPASS", "MISSING", "XFAIL", "SKIP")
+SHOWN_AT_MOST = 10
+#: Characters that XML 1.0 has no way to say.
+NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kind of case in one dtype: the worst verdict of each backend."""
+
+    kind: str
+    dtype: str
+    worst: Mapping[str, Verdict]
+    #: The smallest planted defect of this kind, over its tolerance; None if none was planted.
+    defect: float | None
+
+    @property
+    def place(self) -> str:
+        """Where the error of the correct backends is largest."""
+        passed = [verdict for verdict in self.worst.values() if verdict.verdict == "PASS"]
+        return max(passed, key=lambda verdict: verdict.ratio).place if passed else ""
+
+
+@cache
+def defects() -> Mapping[str, Mapping[str, float]]:
+    """The smallest planted defect by kind and dtype, over its tolerance: measured by scripts/teeth.py, which see."""
+    file = resources.files("isostyle.conformance").joinpath("data", "defects.json")
+    found: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return found
+
+
+def severity(verdict: Verdict) -> tuple[int, float]:
+    """The worse, the larger: what fails, then what deviates as declared, then errors by size."""
+    order = ("SKIP", "PASS", "XFAIL", "XPASS", "MISSING", "FAIL")
+    return order.index(verdict.verdict), math.inf if math.isnan(verdict.ratio) else verdict.ratio
+
+
+def matrix(comparison: Comparison) -> list[Row]:
+    """Kinds of cases, in the order of the specification, by dtype."""
+    rows: dict[tuple[str, str], dict[str, Verdict]] = {}
+    for verdict in comparison.verdicts:
+        cells = rows.setdefault((verdict.kind, verdict.dtype), {})
+        if verdict.backend not in cells or severity(verdict) > severity(cells[verdict.backend]):
+            cells[verdict.backend] = verdict
+    return [Row(kind, dtype, worst, defects().get(kind, {}).get(dtype)) for (kind, dtype), worst in rows.items()]
+
+
+def cell(verdict: Verdict | None) -> str:
+    """``0.12``, ``2.3e+05 FAIL``, ``SKIP``, or a dash."""
+    if verdict is None:
+        return "-"
+    number = "" if math.isnan(verdict.ratio) else f"{verdict.ratio:.2g}"
+    return number if verdict.verdict == "PASS" else f"{number} {verdict.verdict}".strip()
+
+
+def table(comparison: Comparison) -> str:
+    """The matrix, what is not as it should be, and the verdict, as plain text."""
+    names = [trace.name for trace in comparison.traces]
+    header = ["kind", "dtype", *names, "defect", "largest correct error at"]
+    body = [
+        [
+            row.kind,
+            row.dtype,
+            *(cell(row.worst.get(name)) for name in names),
+            "" if row.defect is None else f"{row.defect:.2g}",
+            row.place,
+        ]
+        for row in matrix(comparison)
+    ]
+    widths = [max(len(line[i]) for line in [header, *body]) for i in range(len(header))]
+    lines = [f"oracle  {describe(comparison.reference.run)}"]
+    lines += [f"{trace.name:<7} {describe(trace.run)}" for trace in comparison.traces]
+    lines += [
+        "",
+        "The worst error over its tolerance; below 1 passes. defect: the smallest planted mistake over the same tolerance.",
+        "",
+    ]
+    for line in [header, *body]:
+        lines.append("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+    lines += ["", *details(comparison)]
+    for name in names:
+        mine = [verdict for verdict in comparison.verdicts if verdict.backend == name]
+        counts = [f"{sum(verdict.verdict == kind for verdict in mine)} {kind}" for kind in KINDS]
+        lines.append(f"{name}: " + ", ".join(count for count in counts if not count.startswith("0 ")))
+    if comparison.apart:
+        apart = (f"{one} and {other} {distance:.2g}" for (one, other), distance in comparison.apart.items())
+        lines.append("furthest apart, in tolerances: " + ", ".join(apart))
+    lines += [*comparison.remarks, *(f"PROBLEM {problem}" for problem in comparison.problems), verdict_line(comparison)]
+    return "\n".join(lines)
+
+
+def details(comparison: Comparison) -> Iterator[str]:
+    """A line for each verdict that is not PASS, a few of each kind and backend."""
+    seen: dict[tuple[str, str], int] = {}
+    for verdict in sorted(comparison.verdicts, key=severity, reverse=True):
+        if verdict.verdict in SHOWN:
+            key = verdict.backend, verdict.verdict
+            seen[key] = seen.get(key, 0) + 1
+            if seen[key] <= SHOWN_AT_MOST:
+                yield f"{verdict.verdict:<7} {verdict.backend} {verdict.place}: {verdict.why}"
+    for (backend, kind), count in seen.items():
+        if count > SHOWN_AT_MOST:
+            yield f"{kind:<7} {backend}: {count - SHOWN_AT_MOST} more; --json has them all"
+    if seen:
+        yield ""
+
+
+def verdict_line(comparison: Comparison) -> str:
+    bad = sum(comparison.count(kind) for kind in BAD)
+    if comparison.passed:
+        declared = comparison.count("XFAIL") + comparison.count("SKIP")
+        but = f", but for {declared} declared deviation{'s' * (declared != 1)}" if declared else ""
+        return f"CONFORMS: {comparison.count('PASS')} points within tolerance{but}"
+    reasons = [*([f"{bad} of {len(comparison.verdicts)} points"] if bad else []), *comparison.problems]
+    return "DOES NOT CONFORM: " + "; ".join(reasons)
+
+
+def describe(run: Mapping[str, Any]) -> str:
+    """Who computed a trace, with what, when."""
+    versions = run["versions"]
+    parts = [str(run.get("backend_version")), f"Python {versions.get('python')}", f"NumPy {versions.get('numpy')}"]
+    parts += [
+        f"{run.get('device')} x {run.get('threads')}",
+        f"specification {run['specification'][:12]}",
+        str(run.get("created")),
+    ]
+    return ", ".join(parts)
+
+
+def as_json(comparison: Comparison) -> bytes:
+    """Everything, for programs; a number that could not be measured is null."""
+
+    def number(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    found = {
+        "schema": SCHEMA,
+        "conforms": comparison.passed,
+        "problems": list(comparison.problems),
+        "remarks": list(comparison.remarks),
+        "counts": {kind: comparison.count(kind) for kind in KINDS},
+        "oracle": run_facts(comparison.reference.run),
+        "traces": [run_facts(trace.run) for trace in comparison.traces],
+        "apart": [{"backends": list(pair), "tolerances": number(distance)} for pair, distance in comparison.apart.items()],
+        "points": [{**vars(verdict), "ratio": number(verdict.ratio)} for verdict in comparison.verdicts],
+    }
+    return (json.dumps(found, indent=1) + "\n").encode()
+
+
+def run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A trace's run.json without its lists of cases."""
+    return {key: value for key, value in run.items() if key not in ("cases", "expected")}
+
+
+def as_junit(comparison: Comparison) -> bytes:
+    """A test suite for each backend, a test for each case and dtype; declared deviations count as skipped."""
+    root = ElementTree.Element("testsuites", name="isostyle conform")
+    for trace in comparison.traces:
+        mine: dict[tuple[str, str], list[Verdict]] = {}
+        for verdict in comparison.verdicts:
+            if verdict.backend == trace.name:
+                mine.setdefault((verdict.case, verdict.dtype), []).append(verdict)
+        suite = ElementTree.SubElement(root, "testsuite", name=trace.name, tests=str(len(mine)), errors="0")
+        failures = skipped = 0
+        for (case, dtype), verdicts in mine.items():
+            test = ElementTree.SubElement(
+                suite, "testcase", classname=f"{trace.name}.{verdicts[0].kind}", name=f"{case} {dtype}"
+            )
+            bad = [verdict for verdict in verdicts if verdict.verdict in BAD]
+            declared = [verdict for verdict in verdicts if verdict.verdict in ("XFAIL", "SKIP")]
+            if bad:
+                failures += 1
+                failure = ElementTree.SubElement(test, "failure", message=xml_text(f"{bad[0].verdict}: {bad[0].place}"))
+                failure.text = xml_text("\n".join(f"{verdict.verdict} {verdict.place}: {verdict.why}" for verdict in bad))
+            elif declared and not any(verdict.verdict == "PASS" for verdict in verdicts):
+                skipped += 1
+                ElementTree.SubElement(test, "skipped", message=xml_text(f"{declared[0].verdict}: {declared[0].why}"))
+        suite.set("failures", str(failures))
+        suite.set("skipped", str(skipped))
+    if comparison.problems:
+        count = str(len(comparison.problems))
+        suite = ElementTree.SubElement(
+            root, "testsuite", name="comparison", tests=count, errors=count, failures="0", skipped="0"
+        )
+        for problem in comparison.problems:
+            test = ElementTree.SubElement(suite, "testcase", classname="comparison", name="traces can be compared")
+            ElementTree.SubElement(test, "error", message=xml_text(problem))
+    ElementTree.indent(root)
+    return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
+
+
+def xml_text(text: str) -> str:
+    return NOT_XML.sub("?", text)
