@@ -95,7 +95,7 @@ class Case:
 
 def all_cases() -> tuple[Case, ...]:
     """Every case, for every registered recipe."""
-    found = []
+    found: list[Case] = []
     add = found.append
     # Tensors and pictures: what comes in and goes out.
     add(Case("tensor"))

@@ -65,6 +65,7 @@ def report_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.pass_context
 def conform(
     context: click.Context,
+    /,
     names: tuple[str, ...],
     pythons: tuple[str, ...],
     patterns: tuple[str, ...],

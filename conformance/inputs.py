@@ -129,7 +129,7 @@ def arrays(random: RandomState, photo: Image.Image, paint: Image.Image) -> dict[
 
 
 def numbers(recipe: Recipe) -> dict[str, float | str]:
-    """Everything that changes a number in ``recipe``, flat: ``style_taps/conv1_1``, ``optimiser/beta1``, ``gram_divisor``, ..."""
+    """Every number of ``recipe``, flat: ``style_taps/conv1_1``, ``optimiser/beta1``, ``gram_divisor``, ..."""
     found: dict[str, float | str] = {}
     for name, value in recipe.as_dict().items():
         if name in ("name", "source", "notes"):
@@ -143,11 +143,11 @@ def numbers(recipe: Recipe) -> dict[str, float | str]:
     return found
 
 
-def make(folder: Path, seed: int) -> None:
-    """Write every input file to ``folder``."""
+def make(folder: Path, seed: int, photo: Image.Image | None = None, paint: Image.Image | None = None) -> None:
+    """Write every input file to ``folder``; its two pictures are made, too, unless they are given."""
     random = RandomState(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    photo, paint = photograph(120, 152), painting(96, 128)
+    photo, paint = photo or photograph(120, 152), paint or painting(96, 128)
     photo.save(folder / "photo.png")
     paint.save(folder / "painting.png")
     (folder / "narrow.safetensors").write_bytes(weights_file(NARROW, narrow_parameters(random)))

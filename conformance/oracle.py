@@ -10,6 +10,7 @@ tests/test_oracle.py checks it by values worked out by hand, by central differen
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 
@@ -122,7 +123,7 @@ class OracleEngine:
         wanted = set(taps)
         return {name: x for name, x in self.maps(image, wanted).items() if name in wanted}
 
-    def gram(self, feature: Floats, divisor: GramDivisor) -> Floats:
+    def gram(self, feature: Floats, divisor: GramDivisor) -> Array:
         return losses.gram(feature, divisor)
 
     def targets(self, recipe: Recipe, content: Array, style: Array) -> Targets:
@@ -152,7 +153,7 @@ class OracleEngine:
 
         names = list(maps)
         kinds = dict(layers(self.network))
-        for before, name in reversed(list(zip(names, names[1:], strict=False))):
+        for before, name in reversed(list(itertools.pairwise(names))):
             if kinds[name] == "conv":
                 slopes[before] += convolve_backward(slopes[name], self.parameters[f"{name}.weight"])
             elif kinds[name] == "relu":
@@ -271,7 +272,8 @@ def normalise(pixels: NDArray[np.uint8]) -> Floats:
 def denormalise(image: Floats) -> NDArray[np.uint8]:
     """(1, 3, H, W) -> (H, W, 3) in 0..255: clipped, and rounded to the nearest."""
     planes = [np.clip(image[0, c] * DEVIATION[c] + MEAN[c], 0, 1) for c in range(3)]
-    return np.rint(np.stack(planes, axis=-1) * 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.rint(np.stack(planes, axis=-1) * 255).astype(np.uint8)
+    return pixels
 
 
 def resize(pixels: NDArray[np.uint8], height: int, width: int) -> Floats:
@@ -280,7 +282,8 @@ def resize(pixels: NDArray[np.uint8], height: int, width: int) -> Floats:
     A pixel's value stands at its centre, half a pixel from its edge.
     """
     down, across = (triangle(before, after) for before, after in zip(pixels.shape[:2], (height, width), strict=True))
-    return np.einsum("ij,jkc,lk->ilc", down, pixels.astype(np.float64), across, optimize=True)
+    resized: Floats = np.einsum("ij,jkc,lk->ilc", down, pixels.astype(np.float64), across, optimize=True)
+    return resized
 
 
 def triangle(before: int, after: int) -> Floats:

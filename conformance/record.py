@@ -1,19 +1,21 @@
 """Record: have one backend compute every case, in one process, and keep what it says.
 
-What is done for each kind of case stands here once, as a *probe*. A probe asks a *subject*: a backend with core's optimisers and
-pictures, or the oracle with its own. The oracle also leaves notes on each point (``POINT~NOTE``): what :mod:`.tolerances` needs
-to know of the problem, such as how many numbers were added up.
+What is done for each kind of case stands here once, as a *probe*. A probe asks a *subject*: a backend with core's optimisers
+and pictures, or the oracle with its own. The oracle also leaves notes on each point (``POINT~NOTE``): what :mod:`.tolerances`
+needs to know of the problem, such as how many numbers were added up.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -85,8 +87,8 @@ class Subject:
         optimiser = Adam(recipe.optimiser, recipe.schedule)
         state = optimiser.start(engine.tensor(gradients[0] * 0))
         for gradient in gradients:
-            evaluation = Evaluation({}, engine.tensor(gradient))
-            state = optimiser.step(state, lambda image, evaluation=evaluation: (image, evaluation))
+            given = Evaluation({}, engine.tensor(gradient))
+            state = optimiser.step(state, partial(at, given))
         return engine.array(state["image"])
 
     def rates(self, recipe: Recipe, updates: Sequence[int]) -> list[float]:
@@ -108,7 +110,7 @@ class Subject:
         return engine.array(state["image"]), totals
 
     def native_adam(self, engine: Engine, recipe: Recipe, gradients: Array) -> Array:
-        return native.adam(self.backend.name, engine, recipe.optimiser, gradients)
+        return native.adam(self.backend.name, engine, recipe.optimiser, list(gradients))
 
     def native_lbfgs(self, engine: Engine, objective: Objective, start: Array, evaluations: int) -> tuple[Array, list[float]]:
         return native.lbfgs(self.backend.name, engine, LbfgsSettings(), objective, start, evaluations)
@@ -132,6 +134,16 @@ class Subject:
         return numbers(recipe)
 
 
+def at(given: Evaluation, image: Tensor) -> tuple[Tensor, Evaluation]:
+    """What an optimiser is told at ``image``: always ``given``."""
+    return image, given
+
+
+def after(updates: int, images_of_updates: Iterator[Array]) -> Array:
+    """The image after so many updates."""
+    return next(itertools.islice(images_of_updates, updates - 1, None))
+
+
 class OracleSubject(Subject):
     """The oracle, with its own optimisers and pictures."""
 
@@ -144,16 +156,14 @@ class OracleSubject(Subject):
             totals.append(evaluation.terms["total"])
             return evaluation.terms["total"], evaluation.gradient
 
-        image = start
-        for _, image in zip(range(recipe.steps), oracle.adam(evaluate, start, recipe.optimiser, recipe.schedule), strict=False):
-            pass
+        image = after(recipe.steps, oracle.adam(evaluate, start, recipe.optimiser, recipe.schedule))
         evaluate(image)
         return {"image": image, "totals": np.array(totals), "rates": np.array(self.rates(recipe, range(1, recipe.steps + 1)))}
 
     def adam(self, engine: Engine, recipe: Recipe, gradients: Array) -> Array:
         given = iter(gradients.astype(np.float64))
         iterates = oracle.adam(lambda image: (0.0, next(given)), gradients[0] * 0, recipe.optimiser, recipe.schedule)
-        return [image for _, image in zip(gradients, iterates, strict=False)][-1]
+        return after(len(gradients), iterates)
 
     def rates(self, recipe: Recipe, updates: Sequence[int]) -> list[float]:
         return [oracle.learning_rate(recipe.optimiser, recipe.schedule, update) for update in updates]
@@ -166,10 +176,7 @@ class OracleSubject(Subject):
             totals.append(float(evaluation.terms["total"]))
             return totals[-1], evaluation.gradient
 
-        image = start
-        for _, image in zip(range(evaluations), oracle.lbfgs(evaluate, start), strict=False):
-            pass
-        return image, totals
+        return after(evaluations, oracle.lbfgs(evaluate, start)), totals
 
     native_adam = adam
     native_lbfgs = lbfgs
@@ -292,7 +299,7 @@ def probe_gradient(subject: Subject, case: Case, dtype: str) -> Points:
     found = {"total": engine.array(engine.objective(recipe, targets)(engine.tensor(image)).gradient)}
     for term in ("content", "style", "tv"):
         if getattr(recipe, f"{term}_weight") > 0:
-            others = {f"{other}_weight": 0.0 for other in ("content", "style", "tv") if other != term}
+            others: dict[str, Any] = {f"{other}_weight": 0.0 for other in ("content", "style", "tv") if other != term}
             alone = dataclasses.replace(recipe, **others)
             found[term] = engine.array(engine.objective(alone, targets)(engine.tensor(image)).gradient)
     return found

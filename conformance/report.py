@@ -178,7 +178,7 @@ def as_junit(comparison: Comparison) -> bytes:
         for verdict in comparison.verdicts:
             if verdict.backend == trace.name:
                 mine.setdefault((verdict.case, verdict.dtype), []).append(verdict)
-        suite = ElementTree.SubElement(root, "testsuite", name=trace.name, tests=str(len(mine)), errors="0")
+        suite = ElementTree.SubElement(root, "testsuite", name=xml_text(trace.name), tests=str(len(mine)), errors="0")
         failures = skipped = 0
         for (case, dtype), verdicts in mine.items():
             test = ElementTree.SubElement(

@@ -24,8 +24,8 @@ Bound = Callable[[float, Array, Notes], float]
 #: Epsilon of the dtype that a case is computed in; whole numbers and text are compared exactly or in units of their own.
 EPS = {"float32": float(np.finfo(np.float32).eps), "float64": float(np.finfo(np.float64).eps)}
 
-#: Features are right to some 7 eps of their root mean square, single values to some 40. A ReLU or a pooling that decides by less
-#: than this many eps can be decided otherwise by rounding.
+#: Features are right to some 7 eps of their root mean square, single values to some 40. A ReLU or a pooling that decides by
+#: less than this many eps can be decided otherwise by rounding.
 DECIDED = 64
 
 
@@ -78,7 +78,7 @@ def nearly_all_in_rates(found: Array, expected: Array, notes: Notes) -> float:
     return float(np.quantile(np.abs(found - expected), 0.999)) / notes["rate"]
 
 
-def in_eighth_bits(found: Array, expected: Array, notes: Notes) -> float:
+def in_steps_of_eight_bits(found: Array, expected: Array, notes: Notes) -> float:
     """Root mean square difference of the pictures that would be saved, in steps of 1/255."""
     deviation, mean = np.array([0.229, 0.224, 0.225]), np.array([0.485, 0.456, 0.406])
     one, other = ((x.reshape(3, -1).T * deviation + mean).clip(0, 1) for x in (found, expected))
@@ -122,94 +122,139 @@ def constant(value: float) -> Bound:
     return lambda eps, expected, notes: value
 
 
-EXACT = Tolerance(
-    "exact", how_many_differ, constant(1), "values that differ", "nothing is rounded here, so not one value may differ"
-)
+EXACT = Tolerance("exact", how_many_differ, constant(1), "values that differ", "nothing is rounded here, so not one may differ")
 FEATURES = Tolerance(
-    "features", relative_norm, convolved, "relative norm",
-    "4 (1 + d) eps after d convolutions: rounding adds up from layer to layer; at most 7.2 eps were seen after 12, at all widths",
-)  # fmt: skip
+    "features",
+    relative_norm,
+    convolved,
+    "relative norm",
+    "4 (1 + d) eps after d convolutions: rounding adds up from layer to layer; 7.2 eps were seen after 12, whatever the width",
+)
 GRAM = Tolerance(
-    "Gram matrix alone", gram_error, summed, "largest |dG_ij| / sqrt(G_ii G_jj)",
-    "(8 + 2 sqrt(n)) eps for sums over n pixels: n numbers added one after another are off by some sqrt(n) eps, and MKL's float64 product "
-    "on AMD does that (41 eps at n = 4500); blocked sums are better (2.2 eps at 3e3, 10.9 eps at 1.35e5)",
-)  # fmt: skip
+    "Gram matrix alone",
+    gram_error,
+    summed,
+    "largest |dG_ij| / sqrt(G_ii G_jj)",
+    "(8 + 2 sqrt(n)) eps for sums over n pixels: n numbers added one after another are off by some sqrt(n) eps, as MKL's "
+    "float64 product on AMD does (41 eps at n = 4500); blocked sums are better (2.2 eps at 3e3, 10.9 eps at 1.35e5)",
+)
 TARGET = Tolerance(
-    "Gram matrix in the network", gram_error, times(128), "largest |dG_ij| / sqrt(G_ii G_jj)",
+    "Gram matrix in the network",
+    gram_error,
+    times(128),
+    "largest |dG_ij| / sqrt(G_ii G_jj)",
     "128 eps: the features' own rounding enters twice; 34 eps were seen at conv5_1",
-)  # fmt: skip
+)
 TERM = Tolerance(
-    "loss term", largest, squared, "absolute",
-    "8 eps L + 2 sqrt(w L) o + w o^2 with o = (8 + sqrt(n)) eps s: maps or Gram matrices of root mean square s are off by o, for Gram "
-    "matrices of n pixels added up one after another (n = 0 for maps); n / 8 instead of sqrt(n) where all products are alike, as on a "
-    "checkerboard, and so are their rounding errors (n / 27 was seen). Near the target the difference cancels, and a relative bound "
-    "could not hold",
-)  # fmt: skip
+    "loss term",
+    largest,
+    squared,
+    "absolute",
+    "8 eps L + 2 sqrt(w L) o + w o^2 with o = (8 + sqrt(n)) eps s: maps or Gram matrices of root mean square s are off by o, "
+    "for Gram matrices of n pixels added up one after another (n = 0 for maps); n / 8 instead of sqrt(n) where all products "
+    "are alike, as on a checkerboard, and so are their rounding errors (n / 27 was seen). Near the target the difference "
+    "cancels, and a relative bound could not hold",
+)
 VARIATION = Tolerance(
-    "total variation", largest_relative, times(32), "relative",
-    "32 eps: no cancellation, and sums add pairwise; 7 eps were seen. Paddle's mean() has 41 eps at 300x450 and 174 at a million",
-)  # fmt: skip
+    "total variation",
+    largest_relative,
+    times(32),
+    "relative",
+    "32 eps: no cancellation, and sums add pairwise; 7 were seen. Paddle's mean() has 41 at 300x450, 174 at a million values",
+)
 TOTAL = Tolerance("total", largest, added, "absolute", "the bounds of its terms, and 8 eps for adding them up")
 GRADIENT = Tolerance(
-    "gradient", relative_norm, differentiated, "relative norm",
-    "(64 + 8 c) eps with c the size of features and targets over that of their difference, where no decision is close; 6 eps were seen "
-    "for c near 1, and wrong kernels, taps or factors are off by 1e-4 at the least",
-)  # fmt: skip
+    "gradient",
+    relative_norm,
+    differentiated,
+    "relative norm",
+    "(64 + 8 c) eps with c the size of features and targets over that of their difference, where no decision is close: 6 eps "
+    "were seen for c near 1, and wrong kernels, taps or factors are off by 1e-4 at the least",
+)
 UNDECIDED = Tolerance(
-    "gradient, undecided", relative_norm, lambda eps, e, n: 30 * math.sqrt(eps), "relative norm",
-    "30 sqrt(eps): a ReLU or a pooling here decides by less than 64 eps, so rounding may send its gradient elsewhere; with a chance p "
-    "for each unit the relative norm is some sqrt(p), whatever the size; 6.5e-3 were seen in float32",
-)  # fmt: skip
+    "gradient, undecided",
+    relative_norm,
+    lambda eps, expected, notes: 30 * math.sqrt(eps),
+    "relative norm",
+    "30 sqrt(eps): a ReLU or a pooling here decides by less than 64 eps, so rounding may send its gradient elsewhere; with a "
+    "chance p for each unit the relative norm is some sqrt(p), whatever the size; 6.5e-3 were seen in float32",
+)
 STEP = {
     "float64": Tolerance(
-        "one step", in_rates, constant(1e-9), "learning rates, largest",
+        "one step",
+        in_rates,
+        constant(1e-9),
+        "learning rates, largest",
         "Adam's first step is the gradient's sign where it is not near 0, so that gradients right to 64 eps give 1e-12",
     ),
     "float32": Tolerance(
-        "one step", nearly_all_in_rates, constant(1e-3), "learning rates, 99.9 % quantile",
+        "one step",
+        nearly_all_in_rates,
+        constant(1e-3),
+        "learning rates, 99.9 % quantile",
         "where the gradient crosses 0, its sign is rounding's: 4e-5 of the pixels were seen to move by more",
     ),
-}  # fmt: skip
+}
 IMAGE = {
     "float64": Tolerance(
-        "ten steps", in_rates, constant(1e-8), "learning rates, largest",
+        "ten steps",
+        in_rates,
+        constant(1e-8),
+        "learning rates, largest",
         "1e-8: rounding grows with the steps through Adam's signs; 5e-11 were seen",
     ),
     "float32": Tolerance(
-        "ten steps", in_eighth_bits, constant(255 * 10 ** (-33 / 20)), "steps of 1/255, root mean square",
-        "33 dB: decisions that rounding turns drive correct runs apart (36 dB were seen), so this is a smoke test; float64 judges",
+        "ten steps",
+        in_steps_of_eight_bits,
+        constant(255 * 10 ** (-33 / 20)),
+        "steps of 1/255, root mean square",
+        "33 dB: decisions that rounding turns drive correct runs apart (36 dB were seen): a smoke test; float64 judges",
     ),
-}  # fmt: skip
+}
 CURVE = {
-    "float64": Tolerance(
-        "loss curve", largest_relative, constant(1e-10), "relative", "1e-10 over ten steps: 2e-13 were seen"
-    ),
+    "float64": Tolerance("loss curve", largest_relative, constant(1e-10), "relative", "1e-10 over ten steps: 2e-13 were seen"),
     "float32": Tolerance(
         "loss curve", largest_relative, constant(1e-2), "relative", "1e-2 over ten steps: 3e-3 were seen where decisions turn"
     ),
-}  # fmt: skip
+}
 ADAM = {
-    "float64": Tolerance("Adam alone", in_rates, constant(1e-12), "learning rates, largest", "1e-12 after ten steps: 3e-15 were seen"),
+    "float64": Tolerance(
+        "Adam alone", in_rates, constant(1e-12), "learning rates, largest", "1e-12 after ten steps: 3e-15 were seen"
+    ),
     "float32": Tolerance(
-        "Adam alone", in_rates, constant(1e-5), "learning rates, largest",
+        "Adam alone",
+        in_rates,
+        constant(1e-5),
+        "learning rates, largest",
         "1e-5 after ten steps: 3e-6 were seen; powers of beta kept in float32, as Paddle's own, give 2e-5",
     ),
-}  # fmt: skip
+}
 LBFGS = Tolerance(
-    "L-BFGS", largest_scaled, constant(1e-7), "largest, over 1 + its size",
-    "1e-7 after 20 evaluations: without a line search all take the same steps, but each step passes on what rounding did to those "
+    "L-BFGS",
+    largest_scaled,
+    constant(1e-7),
+    "largest, over 1 + its size",
+    "1e-7 after 20 evaluations: without a line search all take the same steps, but each passes on what rounding did to those "
     "before it; 8e-10 were seen",
-)  # fmt: skip
+)
 RATES = Tolerance(
-    "learning rate", largest_relative, lambda eps, e, n: 32 * EPS["float64"], "relative", "a product of at most 10 factors"
+    "learning rate",
+    largest_relative,
+    lambda eps, expected, notes: 32 * EPS["float64"],
+    "relative",
+    "32 eps: a product of some ten factors, added to none",
 )
 NORMALISED = Tolerance(
     "normalised picture", largest_scaled, times(2), "largest, over 1 + its size", "one rounding to the dtype"
 )
 RESIZED = Tolerance(
-    "resized picture", largest, constant(1.25), "steps of 1/255",
-    "1.25: Pillow rounds to 8 bits after each axis (half a step each) and has weights of 22 bits; without antialiasing it is 20 and more",
-)  # fmt: skip
+    "resized picture",
+    largest,
+    constant(1.25),
+    "steps of 1/255",
+    "1.25: Pillow rounds to 8 bits after each axis (half a step each) and has weights of 22 bits; without antialiasing it is "
+    "20 and more",
+)
 
 
 def tolerance(kind: str, point: str, dtype: str, notes: Notes) -> Tolerance:

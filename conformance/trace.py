@@ -59,7 +59,7 @@ class Trace:
         """Write the two files, each whole or not at all."""
         arrays = {f"{dtype}|{case}|{point}": a for (dtype, case), points in self.points.items() for point, a in points.items()}
         file = io.BytesIO()
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         run = {**self.run, "schema": SCHEMA, "points_sha256": sha256(file.getvalue())}
         write_atomically(folder / POINTS, file.getvalue())
         write_atomically(folder / RUN, (json.dumps({**run, "run_sha256": digest(run)}, indent=1) + "\n").encode())

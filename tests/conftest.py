@@ -10,10 +10,10 @@ import os
 
 import numpy as np
 import pytest
-from reference import Reference
 
 from isostyle import demo, images, registry
-from isostyle.network import VGG19_DEPTHS, Network
+from isostyle.conformance.inputs import NARROW, narrow_parameters
+from isostyle.conformance.oracle import OracleEngine
 
 ASKED_FOR = os.environ.get("ISOSTYLE_TEST_BACKENDS")
 BACKENDS = ("torch", "mxnet", "paddle") if ASKED_FOR is None else tuple(name for name in ASKED_FOR.split(",") if name)
@@ -57,25 +57,19 @@ def any_backend():
 @pytest.fixture(scope="session")
 def network():
     """VGG-19's table with few channels, all counts different, so that a swapped axis shows."""
-    return Network("narrow", VGG19_DEPTHS, (4, 6, 8, 10, 12))
+    return NARROW
 
 
 @pytest.fixture(scope="session")
 def parameters(network):
     """He-normal weights and small biases, from a seed."""
-    random = np.random.RandomState(0)
-    found = {}
-    for layer in network.convolutions:
-        deviation = np.sqrt(2 / (9 * layer.in_channels))
-        shape = (layer.out_channels, layer.in_channels, 3, 3)
-        found[f"{layer.name}.weight"] = (random.standard_normal(shape) * deviation).astype(np.float32)
-        found[f"{layer.name}.bias"] = (random.standard_normal(layer.out_channels) * 0.1).astype(np.float32)
-    return found
+    return narrow_parameters(np.random.RandomState(0))
 
 
 @pytest.fixture(scope="session")
 def reference(network, parameters):
-    return Reference(network, parameters)
+    """The float64 oracle; tests/test_oracle.py checks it."""
+    return OracleEngine(network, parameters)
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +98,7 @@ def noisy(content):
     """The content image plus noise: off the kinks of the total variation, where float32 and float64 part at once.
 
     Of 400 seeds, this one keeps every ReLU and pooling decision furthest from flipping, so that float32 decides as float64
-    does on any processor; test_reference.py checks the distance.
+    does on any processor; test_oracle.py checks the distance.
     """
     return (content + 0.3 * images.noise(content.shape, 276, "float64")).astype(np.float32).astype(np.float64)
 

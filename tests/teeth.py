@@ -1,0 +1,187 @@
+"""Plant a defect in a copy of the sources, record with it, and see what the comparison says.
+
+Each framework has one worker process (teeth_worker.py), which imports the framework once and isostyle anew for every defect.
+The oracle is recorded with the untouched sources for a defect in a backend, which it does not use, and with the defect for one
+in core, as it would happen to a developer.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from defects import Defect
+
+import isostyle.backends
+import isostyle.conformance
+from isostyle.conformance import compare, trace
+from isostyle.recipe import RECIPES
+
+#: Where a change of the total is measured: in the first picture's, and after the ten steps of the short run, in float64.
+FIRST_TOTAL, LAST_TOTAL = "terms/d2l/photo", "run/d2l/photo"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one defect in one backend."""
+
+    #: For each pattern and recipe that should catch it: the worst verdict that fails, or None.
+    caught: dict[str, compare.Verdict | None]
+    #: Relative change of the total: of the first picture, and after the short run; NaN where there was none.
+    change: tuple[float, float]
+
+
+class Worker:
+    """A framework in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.count = 0
+        self.process: subprocess.Popen[str] | None = None
+
+    def record(self, root: Path, backend: str, patterns: Sequence[str], inputs: Path | None = None) -> trace.Trace:
+        """A trace of ``backend`` with the package in ``root``.
+
+        Raises:
+            RuntimeError: there is none, as where the package cannot even be imported.
+        """
+        if self.process is None or self.process.poll() is not None:
+            self.process = subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("teeth_worker.py"))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                # Bytecode of a copy that changes within a second would be taken for that of the one before.
+                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+            )
+        self.count += 1
+        out = self.folder / f"{backend}-{self.count}"
+        job = {"root": str(root), "backend": backend, "patterns": list(patterns), "out": str(out)}
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps({**job, "inputs": inputs and str(inputs)}) + "\n")
+        self.process.stdin.flush()
+        answer = next((line[2:] for line in self.process.stdout if line.startswith("@@")), '"the process died"')
+        if (problem := json.loads(answer)) is not None:
+            raise RuntimeError(problem)
+        found = trace.load(out)
+        shutil.rmtree(out)
+        return found
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+
+
+class Workshop:
+    """Workers, copies of the sources, and the traces of the untouched ones."""
+
+    def __init__(self, folder: Path) -> None:
+        # The worker tells copies from installed packages by this name.
+        self.folder = folder / "isostyle-teeth"
+        self.folder.mkdir()
+        self.workers: dict[str, Worker] = {}
+        self.untouched: dict[str, trace.Trace] = {}
+        self.copies = 0
+
+    def worker(self, backend: str) -> Worker:
+        return self.workers.setdefault(backend, Worker(self.folder))
+
+    def close(self) -> None:
+        for worker in self.workers.values():
+            worker.close()
+
+    @cached_property
+    def original(self) -> Path:
+        return self.copy()
+
+    def copy(self) -> Path:
+        """A folder with a copy of the package; its data are links."""
+        self.copies += 1
+        root = self.folder / f"copy-{self.copies}"
+        for name, package in (("", isostyle), ("backends", isostyle.backends), ("conformance", isostyle.conformance)):
+            place = Path(package.__file__ or "").parent
+            target = root / "isostyle" / name
+            target.mkdir(parents=True)
+            for path in place.iterdir():
+                if path.suffix in (".py", ".toml"):
+                    shutil.copy(path, target)
+                elif path.name in ("data", "deviations"):
+                    (target / path.name).symlink_to(path)
+        return root
+
+    def plant(self, defect: Defect, backend: str) -> Path:
+        """A copy with ``defect``.
+
+        Raises:
+            ValueError: the text that it replaces is not there, or not once.
+        """
+        file, old, new = defect.edit(backend) or ("", "", "")
+        root = self.copy()
+        path = root / "isostyle" / file.removeprefix("core/")
+        text = path.read_text()
+        if text.count(old) != 1:
+            raise ValueError(f"{defect.name!r} does not apply: {file} has {old!r} {text.count(old)} times")
+        path.write_text(text.replace(old, new))
+        return root
+
+    def reference(self, root: Path, patterns: Sequence[str], in_core: bool) -> trace.Trace:
+        """The oracle's trace: the untouched sources' has every case and is kept."""
+        if in_core:
+            return self.worker("oracle").record(root, "oracle", patterns)
+        if "oracle" not in self.untouched:
+            self.untouched["oracle"] = self.worker("oracle").record(self.original, "oracle", [])
+        return self.untouched["oracle"]
+
+    def totals(self, found: trace.Trace) -> tuple[float, float]:
+        """The total of the first picture, and after the short run."""
+        first = found.points.get(("float64", FIRST_TOTAL), {}).get("total")
+        last = found.points.get(("float64", LAST_TOTAL), {}).get("totals")
+        return (math.nan if first is None else float(first), math.nan if last is None else float(last[-1]))
+
+    def baseline(self, backend: str) -> tuple[float, float]:
+        if backend not in self.untouched:
+            self.untouched[backend] = self.worker(backend).record(self.original, backend, [FIRST_TOTAL, LAST_TOTAL])
+        return self.totals(self.untouched[backend])
+
+    def try_out(self, defect: Defect, backend: str) -> Outcome:
+        """Record with the defect, and look at the points that should catch it."""
+        root = self.plant(defect, backend)
+        try:
+            expected = [
+                pattern.format(recipe=recipe)
+                for pattern in defect.caught_by
+                for recipe in (defect.recipes or RECIPES if "{recipe}" in pattern else [""])
+            ]
+            cases = sorted({pattern.partition(":")[0] for pattern in expected} | {FIRST_TOTAL, LAST_TOTAL})
+            in_core = any(file.startswith("core/") for file in defect.edits)
+            found = self.worker(backend).record(root, backend, cases)
+            verdicts = list(compare.judge(self.reference(root, cases, in_core), found, cases))
+        finally:
+            shutil.rmtree(root)
+        caught: dict[str, compare.Verdict | None] = {}
+        for pattern in expected:
+            failing = [verdict for verdict in verdicts if verdict.verdict in compare.BAD and matches(verdict, pattern)]
+            # A number says how far off; where there is none (an error, another shape), that is worse than any.
+            failing.sort(key=lambda verdict: math.inf if math.isnan(verdict.ratio) else verdict.ratio)
+            caught[pattern] = failing[-1] if failing else None
+        before, after = self.baseline(backend), self.totals(found)
+        change = tuple(abs(now / then - 1) for then, now in zip(before, after, strict=True))
+        return Outcome(caught, (change[0], change[1]))
+
+
+def matches(verdict: compare.Verdict, pattern: str) -> bool:
+    """Whether a verdict is at ``CASE:POINT``, or on the whole case, as where the backend raised an error; or at ``CASE``."""
+    case, _, point = pattern.partition(":")
+    return fnmatch.fnmatchcase(verdict.case, case) and (not verdict.point or fnmatch.fnmatchcase(verdict.point, point or "*"))

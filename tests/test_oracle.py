@@ -1,0 +1,227 @@
+"""The oracle itself: by hand, by central differences, by values recorded from torch, and against torch in float64."""
+
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import relative_error
+from PIL import Image
+
+from isostyle import images
+from isostyle.conformance import oracle
+from isostyle.network import COMPACT, VGG16, VGG19, Network
+from isostyle.recipe import D2L, RECIPES, AdamSettings, StepDecay
+
+RECORDED = json.loads(Path(__file__).with_name("data").joinpath("optimisers.json").read_text())
+
+
+# Layers, by hand
+
+
+def test_convolution_is_cross_correlation_with_zero_padding():
+    x = np.array([[[[1.0, 2.0], [3.0, 4.0]]]])
+    kernel = np.arange(9.0).reshape(1, 1, 3, 3)
+    # Top left: 4*1 + 5*2 + 7*3 + 8*4 = 67, and 0.5 for the bias; a kernel turned by 180 degrees would give 13.5.
+    np.testing.assert_array_equal(oracle.convolve(x, kernel, np.array([0.5]))[0, 0], [[67.5, 57.5], [37.5, 27.5]])
+
+
+def test_convolution_adds_up_input_channels_and_keeps_output_channels_apart():
+    x = np.array([1.0, 10.0]).reshape(1, 2, 1, 1)
+    kernel = np.zeros((3, 2, 3, 3))
+    kernel[:, :, 1, 1] = [[1, 0], [0, 1], [2, 3]]
+    np.testing.assert_array_equal(oracle.convolve(x, kernel, np.zeros(3)).ravel(), [1, 10, 32])
+
+
+def test_convolution_backward_is_the_transpose():
+    random = np.random.RandomState(0)
+    x, y = random.standard_normal((1, 3, 5, 4)), random.standard_normal((1, 2, 5, 4))
+    weight = random.standard_normal((2, 3, 3, 3))
+    forward = (oracle.convolve(x, weight, np.zeros(2)) * y).sum()
+    assert forward == pytest.approx((x * oracle.convolve_backward(y, weight)).sum(), rel=1e-12)
+
+
+def test_relu_has_slope_zero_at_zero():
+    np.testing.assert_array_equal(oracle.relu_backward(np.ones(3), np.array([-1.0, 0.0, 2.0])), [0, 0, 1])
+
+
+def test_pooling_drops_an_odd_last_column():
+    x = np.array([[[[1.0, 5.0, 9.0], [3.0, 2.0, 9.0]]]])
+    np.testing.assert_array_equal(oracle.pool(x), [[[[5.0]]]])
+
+
+def test_pooling_sends_the_slope_to_the_first_of_equal_maxima():
+    x = np.array([[[[1.0, 7.0], [7.0, 7.0]]]])
+    np.testing.assert_array_equal(oracle.pool_backward(np.array([[[[2.0]]]]), x), [[[[0.0, 2.0], [0.0, 0.0]]]])
+
+
+@pytest.mark.parametrize("network", [VGG19, VGG16, COMPACT], ids=lambda network: network.name)
+def test_the_oracle_s_order_of_layers_is_that_of_core_s_table(network):
+    assert list(oracle.layers(network)) == [(layer.name, layer.kind) for layer in network.layers]
+
+
+def test_the_oracle_computes_no_layer_beyond_the_deepest_tap(reference, noisy):
+    assert list(reference.maps(noisy, ["pool1"]))[-1] == "pool1"
+
+
+# Gradients
+
+
+def test_no_decision_of_the_noisy_image_is_close(reference, noisy):
+    """Float32 features are right to 5e-7 of their root mean square."""
+    assert reference.least_margin(noisy, ["conv5_1"]) > 5e-5
+
+
+def test_a_decision_that_is_made_closer_is_noticed(reference, noisy):
+    """One pixel's blue value, moved until a ReLU of the first layer is nearly undecided."""
+    weight = reference.parameters["conv1_1.weight"]
+    before = reference.maps(noisy, ["conv1_1"])["conv1_1"][0, 0, 20, 30]
+    moved = noisy.copy()
+    moved[0, 2, 20, 30] -= (before - 1e-9) / weight[0, 2, 1, 1]
+    assert 0 < reference.least_margin(moved, ["relu1_1"]) < 1e-7
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
+def test_gradient_agrees_with_central_differences(reference, content, style, noisy, recipe):
+    targets = reference.targets(recipe, content, style)
+    gradient = reference.evaluate(recipe, targets, noisy).gradient
+    random = np.random.RandomState(2)
+    h = 1e-7
+    for _ in range(5):
+        direction = random.standard_normal(noisy.shape)
+        up = reference.evaluate(recipe, targets, noisy + h * direction).terms["total"]
+        down = reference.evaluate(recipe, targets, noisy - h * direction).terms["total"]
+        assert (up - down) / (2 * h) == pytest.approx((gradient * direction).sum(), rel=1e-5)
+
+
+def test_gradient_through_every_kind_of_tap_agrees_with_central_differences(reference, content, style, noisy):
+    recipe = dataclasses.replace(
+        D2L, content_taps=(("relu2_2", 1.0), ("pool3", 2.0)), style_taps=(("pool1", 1.0), ("relu3_1", 0.5)), style_weight=1.0
+    )
+    targets = reference.targets(recipe, content, style)
+    gradient = reference.evaluate(recipe, targets, noisy).gradient
+    direction = np.random.RandomState(3).standard_normal(noisy.shape)
+    h = 1e-7
+    up, down = (reference.evaluate(recipe, targets, noisy + s * h * direction).terms["total"] for s in (1, -1))
+    assert (up - down) / (2 * h) == pytest.approx((gradient * direction).sum(), rel=1e-5)
+
+
+def test_the_total_is_the_sum_of_its_terms(reference, content, style, noisy):
+    terms = reference.evaluate(D2L, reference.targets(D2L, content, style), noisy).terms
+    assert terms["total"] == pytest.approx(sum(value for name, value in terms.items() if name != "total"), rel=1e-15)
+    assert list(terms)[-1] == "total"
+
+
+def test_terms_and_gradient_agree_with_torch_s_own_functions_and_autograd(reference, parameters, content, style, noisy):
+    """torch in float64, written out here once more, with torch's convolution, pooling, losses and gradient."""
+    torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'isostyle[torch]'")
+    functional = torch.nn.functional
+
+    def maps(image):
+        found, x = {}, image
+        for name, kind in oracle.layers(reference.network):
+            if kind == "conv":
+                weight, bias = (torch.tensor(parameters[f"{name}.{part}"], dtype=torch.float64) for part in ("weight", "bias"))
+                x = functional.conv2d(x, weight, bias, padding=1)
+            else:
+                x = functional.relu(x) if kind == "relu" else functional.max_pool2d(x, 2)
+            found[name] = x
+        return found
+
+    def gram(feature):
+        matrix = feature.flatten(2)[0]
+        return matrix @ matrix.T / feature.numel()
+
+    image = torch.tensor(noisy, requires_grad=True)
+    mine, contents, styles = maps(image), maps(torch.tensor(content)), maps(torch.tensor(style))
+    terms = {f"content/{tap}": functional.mse_loss(mine[tap], contents[tap]) for tap, _ in D2L.content_taps}
+    terms |= {f"style/{tap}": 1e4 * functional.mse_loss(gram(mine[tap]), gram(styles[tap])) for tap, _ in D2L.style_taps}
+    terms["tv"] = 5 * (image.diff(dim=2).abs().mean() + image.diff(dim=3).abs().mean())
+    terms["total"] = sum(terms.values())
+    terms["total"].backward()
+    found = reference.evaluate(D2L, reference.targets(D2L, content, style), noisy)
+    assert {name: float(value.detach()) for name, value in terms.items()} == pytest.approx(dict(found.terms), rel=1e-13)
+    assert relative_error(image.grad.numpy(), found.gradient) < 1e-14
+
+
+# Optimisers
+
+
+def test_adam_with_decay_is_what_torch_computed():
+    given = iter(np.array(RECORDED["gradients"]))
+    iterates = oracle.adam(lambda x: (0.0, next(given)), np.zeros(3), AdamSettings(0.3), StepDecay(4, 0.8))
+    np.testing.assert_allclose(list(itertools.islice(iterates, 10)), RECORDED["adam"], rtol=1e-13)
+
+
+def valley(x):
+    """The function of scripts/record_optimisers.py, and its gradient by hand."""
+    weights = np.arange(1, len(x) + 1)
+    bend = x[1:] - x[:-1] ** 2 / 4
+    gradient = weights * (x - 1) / 2
+    gradient[1:] += 2 * bend
+    gradient[:-1] -= bend * x[:-1]
+    return (weights * (x - 1) ** 2).sum() / 4 + (bend**2).sum(), gradient
+
+
+@pytest.mark.parametrize("history", [3, 100])
+def test_lbfgs_takes_the_steps_that_torch_took(history):
+    expected = RECORDED["lbfgs"][str(history)]
+    iterates = oracle.lbfgs(valley, np.array(RECORDED["start"]), rate=0.5, history=history)
+    np.testing.assert_allclose(list(itertools.islice(iterates, len(expected) - 1)), expected[1:], rtol=1e-10)
+
+
+@pytest.mark.parametrize(("update", "rate"), [(1, 0.3), (4, 0.3), (5, 0.24), (8, 0.24), (9, 0.192)])
+def test_the_learning_rate_decays_after_every_fourth_update(update, rate):
+    assert oracle.learning_rate(AdamSettings(0.3), StepDecay(4, 0.8), update) == pytest.approx(rate, rel=1e-15)
+
+
+# Pictures
+
+
+def test_normalised_black_and_white_by_hand():
+    pixels = np.array([[[0, 0, 0], [255, 255, 255]]], dtype=np.uint8)
+    found = oracle.normalise(pixels)
+    assert found.shape == (1, 3, 1, 2)
+    np.testing.assert_allclose(found[0, :, 0, 0], [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225])
+    np.testing.assert_allclose(found[0, :, 0, 1], [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225])
+
+
+def test_denormalising_clips_and_rounds_to_the_nearest():
+    values = (np.array([-1.0, 0.4 / 255, 0.6 / 255, 254.6 / 255, 2.0])[:, None] - oracle.MEAN) / oracle.DEVIATION
+    np.testing.assert_array_equal(oracle.denormalise(values.T.reshape(1, 3, 1, 5))[0, :, 0], [0, 0, 1, 255, 255])
+
+
+def test_halving_a_row_weighs_four_pixels_by_a_triangle():
+    """Pixel 1 of 3, centre at 3: pixels 1 to 4 at distances 1.5, .5, .5, 1.5 of 2, so weights 1, 3, 3, 1."""
+    row = np.array([0, 8, 0, 16, 0, 0], dtype=np.uint8)
+    found = oracle.resize(np.repeat(row[None, :, None], 3, axis=2), 1, 3)
+    np.testing.assert_allclose(found[0, 1], (8 + 3 * 16) / 8)
+
+
+@pytest.mark.parametrize("size", [(5, 7), (23, 11), (40, 60)])
+def test_resizing_agrees_with_pillow(size):
+    pixels = np.random.RandomState(0).randint(0, 256, (20, 30, 3)).astype(np.uint8)
+    expected = np.asarray(images.resize(Image.fromarray(pixels), *size)).astype(float)
+    # Pillow rounds twice, by half a step each.
+    assert np.abs(oracle.resize(pixels, *size) - expected).max() < 1.25
+
+
+# What it is not made of
+
+
+def test_the_oracle_imports_neither_core_s_optimisers_nor_a_backend():
+    import subprocess
+    import sys
+
+    code = "import isostyle.conformance.oracle, sys; print(*sorted(name for name in sys.modules if 'isostyle' in name))"
+    names = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "isostyle.losses" in names
+    assert not {"isostyle.optim", "isostyle.backends", "isostyle.run", "isostyle.images"} & set(names)
+
+
+def test_a_narrow_network_has_as_many_maps_as_layers(reference, noisy):
+    deepest = reference.network.layers[-1].name
+    assert isinstance(reference.network, Network)
+    assert len(reference.maps(noisy, [deepest])) == len(reference.network.layers) + 1

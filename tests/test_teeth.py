@@ -1,0 +1,116 @@
+"""The proof can fail: every planted defect is caught where it should be, and untouched sources raise nothing.
+
+Run by `tox run -e teeth`; `python scripts/teeth.py --write docs/teeth.md` makes the table of both.
+"""
+
+import pytest
+from conftest import ASKED_FOR, BACKENDS, obtain
+from defects import DEFECTS
+from teeth import Workshop
+
+from isostyle.conformance import compare, inputs
+from isostyle.conformance.cases import shipped_inputs
+
+pytestmark = [
+    pytest.mark.teeth,
+    pytest.mark.skipif(
+        ASKED_FOR == "", reason="ISOSTYLE_TEST_BACKENDS asks for no backend, and defects are planted in backends"
+    ),
+]
+
+#: Asked for by the project: so many planted defects, of which so many change the total by less than that, and so many seeds.
+AT_LEAST, SMALL_AT_LEAST, SMALL, SEEDS = 60, 12, 1e-3, 100
+#: What untouched sources are looked at for false alarms in: the single formulas, and each kind of point of each recipe.
+SEEDED_CASES = (
+    "tensor",
+    "gram/*",
+    "features/noise",
+    "targets/*/photo",
+    "terms/*/noise",
+    "terms/*/odd",
+    "gradient/*/noise",
+    "step/*/photo",
+    "run/d2l/photo",
+    "adam/d2l/*",
+)
+
+
+def planted():
+    """(defect, backend) for all: those in core once, with the first backend there is."""
+    for defect in DEFECTS:
+        in_core = any(file.startswith("core/") for file in defect.edits)
+        for backend in BACKENDS[:1] if in_core else BACKENDS:
+            if defect.edit(backend):
+                yield pytest.param(defect, backend, id=f"{defect.name}-{backend}")
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    made = Workshop(tmp_path_factory.mktemp("teeth"))
+    yield made
+    made.close()
+
+
+#: Relative change of the total by defect, as the tests go on; the last test looks at them.
+CHANGES = {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("defect", "backend"), planted())
+def test_a_planted_defect_is_caught_by_the_case_that_names_it(workshop, defect, backend):
+    obtain(backend)
+    outcome = workshop.try_out(defect, backend)
+    assert [pattern for pattern, verdict in outcome.caught.items() if verdict is None] == []
+    CHANGES.setdefault(defect.name, outcome.change)
+
+
+def test_every_defect_has_a_name_of_its_own_and_there_are_enough():
+    assert len({defect.name for defect in DEFECTS}) == len(DEFECTS) >= AT_LEAST
+
+
+def test_every_defect_in_a_backend_s_own_words_is_planted_in_all_three_or_is_that_framework_s_own():
+    alone = [defect.name for defect in DEFECTS if len([file for file in defect.edits if file.startswith("backends/")]) == 1]
+    # MXNet's and Paddle's own functions, and torch's shared memory, which the other two do not have.
+    assert len(alone) <= 6, alone
+
+
+def test_many_defects_hardly_change_the_total():
+    """So that comparing totals alone would not find them."""
+    if len(CHANGES) < len(DEFECTS) / 2:
+        pytest.skip("needs the outcome of the tests above, and they did not run")
+    small = [name for name, change in CHANGES.items() if max(change) < SMALL]
+    assert len(small) >= SMALL_AT_LEAST, small
+
+
+def test_a_defect_that_no_longer_applies_is_an_error(workshop):
+    import dataclasses
+
+    gone = dataclasses.replace(DEFECTS[0], edits=dict.fromkeys(DEFECTS[0].edits, ("no such text", "")))
+    with pytest.raises(ValueError, match="does not apply"):
+        workshop.plant(gone, BACKENDS[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_untouched_sources_raise_no_false_alarm_with_other_seeds(workshop, backend, tmp_path_factory):
+    """Other weights, other noise, other gradients, a hundred times."""
+    obtain(backend)
+    alarms = []
+    for seed in range(1000, 1000 + SEEDS):
+        folder = tmp_path_factory.getbasetemp() / f"seed-{seed}"
+        reference = seeded_reference(workshop, folder, seed)
+        found = workshop.worker(backend).record(workshop.original, backend, SEEDED_CASES, folder)
+        alarms += [(seed, v) for v in compare.judge(reference, found, SEEDED_CASES) if v.verdict != "PASS"]
+    assert alarms == []
+
+
+REFERENCES = {}
+
+
+def seeded_reference(workshop, folder, seed):
+    """The oracle's trace for the inputs of ``seed``, made once for all backends."""
+    if seed not in REFERENCES:
+        shipped = shipped_inputs()
+        inputs.make(folder, seed, shipped.picture("photo"), shipped.picture("painting"))
+        REFERENCES[seed] = workshop.worker("oracle").record(workshop.original, "oracle", SEEDED_CASES, folder)
+    return REFERENCES[seed]
