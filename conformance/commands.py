@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -136,6 +138,9 @@ def record_command(
 
     The trace, points.npz and run.json, can be compared on any machine, in any later year.
     """
+    if threads is not None:
+        # Before NumPy is imported, which takes its threads from here, and with it the oracle.
+        os.environ["OMP_NUM_THREADS"] = str(threads)
     from isostyle.conformance.cases import all_cases, select, shipped_inputs
     from isostyle.conformance.record import record
 
@@ -205,6 +210,8 @@ def finish(
     from isostyle.files import write_atomically
 
     files = pairs(deviation_files, "--deviations")
+    for name in files.keys() - {trace.name for trace in traces}:
+        raise InputError(f"--deviations is given for {name!r}, of which there is no trace")
     declared = {trace.name: compare.deviations(trace.name, path_of(files.get(trace.name))) for trace in traces}
     found = compare.compare(reference, traces, declared, patterns)
     # Nothing to compare is the consequence of what went wrong before, not a second problem.
@@ -277,10 +284,10 @@ def record_elsewhere(
 
 
 def installed() -> list[str]:
-    """The built-in backends that nothing is known against."""
+    """The backends that nothing is known against; a third party's is here if it is registered."""
     from isostyle import registry
 
-    return [name for name in registry.PREFERENCE if registry.why_missing(name) is None]
+    return [name for name in registry.names() if registry.why_missing(name) is None]
 
 
 def check_backends(names: Sequence[str], interpreters: dict[str, str]) -> None:
@@ -288,6 +295,9 @@ def check_backends(names: Sequence[str], interpreters: dict[str, str]) -> None:
     from isostyle import registry
     from isostyle.conformance.record import ORACLE
 
+    for name, python in interpreters.items():
+        if shutil.which(python) is None:
+            raise InputError(f"{python!r} cannot be run to record {name!r}: it is no program")
     for name in names:
         if name == ORACLE:
             raise InputError("the oracle is always recorded; name the backends to compare with it")

@@ -6,6 +6,7 @@ fails, and so does comparing nothing.
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import math
 import tomllib
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -49,6 +50,17 @@ class Verdict:
     why: str
     #: Which tolerance; empty where nothing could be measured.
     tolerance: str = ""
+    #: Of the declared deviation that covers this point, if one does.
+    reason: str = ""
+    link: str = ""
+
+    @property
+    def text(self) -> str:
+        """All that is to be said of it, in a sentence."""
+        declared = f"{self.reason} {self.link}".strip()
+        if self.verdict == "XPASS":
+            return f"it was declared to deviate, and does not any more: {declared}"
+        return f"{declared} ({self.why})" if declared and self.verdict == "XFAIL" else declared or self.why
 
     @property
     def place(self) -> str:
@@ -57,19 +69,20 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Deviation:
-    """A declared deviation of one backend: ``case`` and ``point`` are shell patterns."""
+    """A declared deviation of one backend: ``case``, ``points`` and ``dtype`` are shell patterns."""
 
     expect: Literal["fail", "skip"]
     case: str
-    point: str
+    points: tuple[str, ...]
     dtype: str
     reason: str
     link: str
 
     def covers(self, dtype: str, case: str, point: str) -> bool:
-        return all(
-            fnmatch.fnmatchcase(text, pattern)
-            for text, pattern in ((dtype, self.dtype), (case, self.case), (point, self.point))
+        return (
+            fnmatch.fnmatchcase(dtype, self.dtype)
+            and fnmatch.fnmatchcase(case, self.case)
+            and any(fnmatch.fnmatchcase(point, pattern) for pattern in self.points)
         )
 
 
@@ -112,14 +125,20 @@ def deviations(backend: str, file: Path | None = None) -> tuple[Deviation, ...]:
         entries = tomllib.loads(text).get("deviation", [])
         found = []
         for entry in entries:
-            entry = {"point": "*", "dtype": "*", "link": "", **entry}
-            if set(entry) != {"expect", "case", "point", "dtype", "reason", "link"}:
-                raise ValueError("each deviation has expect, case and reason, and may have point, dtype and link")
-            if entry["expect"] not in ("fail", "skip") or not all(isinstance(value, str) for value in entry.values()):
-                raise ValueError("expect must be 'fail' or 'skip', and everything is text")
+            entry = {"points": ["*"], "dtype": "*", "link": "", **entry}
+            if set(entry) != {"expect", "case", "points", "dtype", "reason", "link"}:
+                raise ValueError("each deviation has expect, case and reason, and may have points, dtype and link")
+            points = entry.pop("points")
+            texts = [*entry.values(), *points]
+            if (
+                entry["expect"] not in ("fail", "skip")
+                or not all(isinstance(text, str) for text in texts)
+                or isinstance(points, str)
+            ):
+                raise ValueError("expect must be 'fail' or 'skip', points a list of texts, and everything else a text")
             if not entry["reason"].strip():
                 raise ValueError("a deviation needs a reason")
-            found.append(Deviation(**entry))
+            found.append(Deviation(**entry, points=tuple(points)))
         return tuple(found)
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{name} is no file of deviations: {reason(error)}") from None
@@ -143,8 +162,8 @@ def compare(
     for name in sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"there are two traces of {name!r}; compare them one at a time")
     for trace in traces:
-        if trace.run["specification"] != reference.run["specification"]:
-            problems.append(other_specification(reference, trace))
+        if other := other_specification(reference, trace, patterns):
+            problems.append(other)
             continue
         mine = declared.get(trace.name, ())
         met = set()
@@ -152,6 +171,8 @@ def compare(
             cover = next((d for d in mine if d.covers(verdict.dtype, verdict.case, verdict.point)), None)
             if cover:
                 met.add(cover)
+            # Nothing can be met in a case that was not tried.
+            met |= {d for d in mine if verdict.verdict == "SKIP" and fnmatch.fnmatchcase(verdict.case, d.case)}
             verdicts.append(with_deviation(verdict, cover))
         if not patterns:
             remarks += [f"{trace.name}: no point meets the declared deviation of {d.case!r}" for d in mine if d not in met]
@@ -162,26 +183,36 @@ def compare(
     )
 
 
-def other_specification(reference: Trace, trace: Trace) -> str:
-    """Which cases have other digests."""
-    mine, theirs = ({entry["case"]: entry["digest"] for entry in each.run["cases"]} for each in (reference, trace))
-    differing = sorted(case for case in mine.keys() & theirs.keys() if mine[case] != theirs[case])
-    text = f"{trace.name} was recorded for another specification ({trace.run['specification'][:12]}) than the oracle "
-    text += f"({reference.run['specification'][:12]}), of isostyle {trace.run['versions'].get('isostyle')}: "
-    if differing:
-        return text + f"{len(differing)} cases differ in recipe or inputs, {differing[0]} among them"
-    return text + f"it has {len(theirs)} cases, the oracle {len(mine)}"
+def other_specification(reference: Trace, trace: Trace, patterns: Sequence[str]) -> str | None:
+    """A sentence if cases that both traces have were recorded with other recipes, networks or inputs; else None.
+
+    A trace that was recorded for a part of the cases is not of another specification; what it lacks is missing.
+    """
+    mine, theirs = ({entry["case"]: entry.get("digest") for entry in each.run["cases"]} for each in (reference, trace))
+    asked = {case for case, *_ in wanted(reference, trace.name, patterns)} & theirs.keys() & mine.keys()
+    differing = sorted(case for case in asked if mine[case] != theirs[case])
+    if not differing:
+        return None
+    return (
+        f"{trace.name} was recorded for another specification ({trace.run['specification'][:12]}, isostyle "
+        f"{trace.run['versions'].get('isostyle')}) than the oracle ({reference.run['specification'][:12]}): recipe, network or "
+        f"inputs of {len(differing)} of {len(asked)} cases differ, {differing[0]} among them"
+    )
 
 
 def judge(reference: Trace, trace: Trace, patterns: Sequence[str] = ()) -> Iterator[Verdict]:
     """A verdict on every point of every case, no deviation considered."""
-    for case, kind, dtype in wanted(reference, trace.name, patterns):
+    for case, kind, dtype, own in wanted(reference, trace.name, patterns):
         expected, notes = split(reference.points.get((first_dtype(reference, case), case), {}))
         if not expected:
-            why = f"the oracle has nothing: {reference.error(first_dtype(reference, case), case)}"
+            why = f"the oracle has nothing: {reference.said(first_dtype(reference, case), case, 'error')}"
             yield Verdict(trace.name, dtype, kind, case, "", "FAIL", math.nan, why)
             continue
-        if (error := trace.error(dtype, case)) is not None:
+        # A backend cannot excuse itself; only a framework's own code may be absent (torchvision is another package).
+        if own and (excuse := trace.said(dtype, case, "skip")) is not None:
+            yield Verdict(trace.name, dtype, kind, case, "", "SKIP", math.nan, excuse)
+            continue
+        if (error := trace.said(dtype, case, "error")) is not None:
             yield Verdict(trace.name, dtype, kind, case, "", "FAIL", math.nan, f"the backend raised {error}")
             continue
         found = trace.points.get((dtype, case), {})
@@ -238,26 +269,20 @@ def first_difference(found: Array, expected: Array) -> str:
 
 def with_deviation(verdict: Verdict, cover: Deviation | None) -> Verdict:
     """The verdict in the light of a declared deviation."""
-    if cover is None:
+    if cover is None or (verdict.verdict in ("SKIP", "MISSING") and cover.expect == "fail"):
         return verdict
-    text = f"{cover.reason} {cover.link}".strip()
-    changed: dict[str, Any] = {**vars(verdict)}
+    changed: dict[Kind, Kind] = {"PASS": "XPASS", "FAIL": "XFAIL"}
     if cover.expect == "skip":
-        return Verdict(**{**changed, "verdict": "SKIP", "ratio": math.nan, "why": text})
-    if verdict.verdict == "PASS":
-        why = f"it was declared to deviate, and does not any more: {text}"
-        return Verdict(**{**changed, "verdict": "XPASS", "why": why})
-    if verdict.verdict == "FAIL":
-        return Verdict(**{**changed, "verdict": "XFAIL", "why": f"{text} ({verdict.why})"})
-    return verdict
+        return dataclasses.replace(verdict, verdict="SKIP", ratio=math.nan, reason=cover.reason, link=cover.link)
+    return dataclasses.replace(verdict, verdict=changed[verdict.verdict], reason=cover.reason, link=cover.link)
 
 
-def wanted(reference: Trace, backend: str, patterns: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """(case, kind, dtype) of everything that ``backend`` should have."""
+def wanted(reference: Trace, backend: str, patterns: Sequence[str]) -> Iterator[tuple[str, str, str, bool]]:
+    """(case, kind, dtype, whether it is about a framework's own code) of everything that ``backend`` should have."""
     for entry in reference.run["expected"]:
         meant = not entry["only"] or backend in entry["only"]
         if meant and (not patterns or any(fnmatch.fnmatchcase(entry["case"], pattern) for pattern in patterns)):
-            yield entry["case"], entry["kind"], entry["dtype"]
+            yield entry["case"], entry["kind"], entry["dtype"], bool(entry["only"])
 
 
 def first_dtype(reference: Trace, case: str) -> str:
@@ -276,27 +301,34 @@ def split(points: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, dict
 
 
 def distances(reference: Trace, traces: Sequence[Trace], patterns: Sequence[str]) -> dict[tuple[str, str], float]:
-    """The worst error between each two traces, in tolerances of the oracle's. Kinds that a framework's own code is compared in
-    (its zoo, its optimisers) are left out: they say nothing of the backends."""
+    """The worst error between each two traces, in tolerances of the oracle's. Cases about a framework's own code (its zoo, its
+    optimisers) are left out: they say nothing of the backends."""
     found = {}
-    for i, one in enumerate(traces):
-        for other in traces[i + 1 :]:
+    comparable = [trace for trace in traces if other_specification(reference, trace, patterns) is None]
+    for i, one in enumerate(comparable):
+        for other in comparable[i + 1 :]:
             worst = math.nan
-            for case, kind, dtype in wanted(reference, one.name, patterns):
+            for case, kind, dtype, own in wanted(reference, one.name, patterns):
                 expected, notes = split(reference.points.get((first_dtype(reference, case), case), {}))
                 mine, theirs = one.points.get((dtype, case), {}), other.points.get((dtype, case), {})
-                for point in expected.keys() & mine.keys() & theirs.keys():
-                    if kind.startswith("native") or kind == "zoo" or mine[point].shape != theirs[point].shape:
+                for point in () if own else expected.keys() & mine.keys() & theirs.keys():
+                    arrays = expected[point], mine[point], theirs[point]
+                    chosen = tolerance(kind, point, dtype, {**notes.get("", {}), **notes.get(point, {})})
+                    # A total is no further apart than its terms; text, and what has another shape, is judged elsewhere.
+                    if chosen.name == "total" or any(x.dtype.kind == "U" or x.shape != arrays[0].shape for x in arrays):
                         continue
-                    of_point = {**notes.get("", {}), **notes.get(point, {}), "terms": math.inf}
-                    chosen = tolerance(kind, point, dtype, of_point)
-                    if chosen.name == "total" or expected[point].dtype.kind == "U":
-                        continue
-                    bound = chosen.bound(EPS.get(dtype, 0.0), expected[point], of_point)
-                    # Around the oracle's value, so that what an error is measured against stays the same.
-                    shifted = expected[point] + (mine[point].astype(np.float64) - theirs[point])
-                    error = chosen.measure(shifted, expected[point].astype(np.float64), of_point)
-                    ratio = error / bound if bound else math.inf if error else 0.0
+                    ratio = distance(*arrays, chosen, {**notes.get("", {}), **notes.get(point, {})}, dtype)
                     worst = ratio if math.isnan(worst) else max(worst, ratio)
             found[one.name, other.name] = worst
     return found
+
+
+def distance(expected: Array, mine: Array, theirs: Array, chosen: Tolerance, notes: Mapping[str, float], dtype: str) -> float:
+    """The error between two traces over the oracle's tolerance; infinite if either is not finite."""
+    if not (np.isfinite(mine).all() and np.isfinite(theirs).all()):
+        return math.inf
+    # Around the oracle's value, so that what an error is measured against stays the same.
+    shifted = expected + (mine.astype(np.float64) - theirs)
+    error = chosen.measure(shifted, expected.astype(np.float64), notes)
+    bound = chosen.bound(EPS.get(dtype, 0.0), expected, notes)
+    return error / bound if bound else math.inf if error else 0.0

@@ -472,6 +472,8 @@ def record(
             try:
                 found = PROBES[case.kind](subject, case, dtype)
                 points[dtype, case.name] = {**found, **(notes(subject, case) if reference else {})}
+            except zoo.NotInstalled as error:
+                entry["skip"] = str(error)
             except Exception as error:
                 text = str(error) if isinstance(error, IsostyleError) else f"{type(error).__name__}: {reason(error)}"
                 entry["error"] = text.splitlines()[0][:300]

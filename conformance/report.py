@@ -15,9 +15,9 @@ from xml.etree import ElementTree
 from isostyle.conformance.compare import BAD, KINDS, Comparison, Verdict
 
 SCHEMA = "isostyle-conformance-1"
-#: Verdicts that are printed one by one; of a kind that fails everywhere, no more than so many a backend.
+#: Verdicts that are printed one by one: of each kind of case the worst few, for one mistake can fail a thousand points.
 SHOWN = ("FAIL", "XPASS", "MISSING", "XFAIL", "SKIP")
-SHOWN_AT_MOST = 10
+SHOWN_AT_MOST = 3
 #: Characters that XML 1.0 has no way to say.
 NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 
@@ -108,18 +108,18 @@ def table(comparison: Comparison) -> str:
 
 
 def details(comparison: Comparison) -> Iterator[str]:
-    """A line for each verdict that is not PASS, a few of each kind and backend."""
-    seen: dict[tuple[str, str], int] = {}
-    for verdict in sorted(comparison.verdicts, key=severity, reverse=True):
+    """A line for each verdict that is not PASS, the worst few of each kind, in the order of the specification: what is built on
+    something wrong comes after it."""
+    groups: dict[tuple[str, str, str], list[Verdict]] = {}
+    for verdict in comparison.verdicts:
         if verdict.verdict in SHOWN:
-            key = verdict.backend, verdict.verdict
-            seen[key] = seen.get(key, 0) + 1
-            if seen[key] <= SHOWN_AT_MOST:
-                yield f"{verdict.verdict:<7} {verdict.backend} {verdict.place}: {verdict.why}"
-    for (backend, kind), count in seen.items():
-        if count > SHOWN_AT_MOST:
-            yield f"{kind:<7} {backend}: {count - SHOWN_AT_MOST} more; --json has them all"
-    if seen:
+            groups.setdefault((verdict.verdict, verdict.backend, verdict.kind), []).append(verdict)
+    for (word, backend, kind), verdicts in sorted(groups.items(), key=lambda group: SHOWN.index(group[0][0])):
+        for verdict in sorted(verdicts, key=severity, reverse=True)[:SHOWN_AT_MOST]:
+            yield f"{word:<7} {backend} {verdict.place}: {verdict.text}"
+        if len(verdicts) > SHOWN_AT_MOST:
+            yield f"{word:<7} {backend} {kind}: {len(verdicts) - SHOWN_AT_MOST} more; --json has them all"
+    if groups:
         yield ""
 
 
@@ -181,18 +181,17 @@ def as_junit(comparison: Comparison) -> bytes:
         suite = ElementTree.SubElement(root, "testsuite", name=xml_text(trace.name), tests=str(len(mine)), errors="0")
         failures = skipped = 0
         for (case, dtype), verdicts in mine.items():
-            test = ElementTree.SubElement(
-                suite, "testcase", classname=f"{trace.name}.{verdicts[0].kind}", name=f"{case} {dtype}"
-            )
+            where = {"classname": xml_text(f"{trace.name}.{verdicts[0].kind}"), "name": xml_text(f"{case} {dtype}")}
+            test = ElementTree.SubElement(suite, "testcase", where)
             bad = [verdict for verdict in verdicts if verdict.verdict in BAD]
             declared = [verdict for verdict in verdicts if verdict.verdict in ("XFAIL", "SKIP")]
             if bad:
                 failures += 1
                 failure = ElementTree.SubElement(test, "failure", message=xml_text(f"{bad[0].verdict}: {bad[0].place}"))
-                failure.text = xml_text("\n".join(f"{verdict.verdict} {verdict.place}: {verdict.why}" for verdict in bad))
+                failure.text = xml_text("\n".join(f"{verdict.verdict} {verdict.place}: {verdict.text}" for verdict in bad))
             elif declared and not any(verdict.verdict == "PASS" for verdict in verdicts):
                 skipped += 1
-                ElementTree.SubElement(test, "skipped", message=xml_text(f"{declared[0].verdict}: {declared[0].why}"))
+                ElementTree.SubElement(test, "skipped", message=xml_text(f"{declared[0].verdict}: {declared[0].text}"))
         suite.set("failures", str(failures))
         suite.set("skipped", str(skipped))
     if comparison.problems:

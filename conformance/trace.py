@@ -10,10 +10,10 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -41,17 +41,11 @@ class Trace:
         """The backend's name."""
         return str(self.run["backend"])
 
-    @property
-    def recorded(self) -> Iterator[tuple[str, str]]:
-        """(dtype, case) of everything that was tried, also of what raised an error."""
-        for entry in self.run["cases"]:
-            yield entry["dtype"], entry["case"]
-
-    def error(self, dtype: str, case: str) -> str | None:
-        """What the backend raised in this case; None if it did not."""
+    def said(self, dtype: str, case: str, what: Literal["error", "skip"]) -> str | None:
+        """What the backend raised in this case, or why it did not try it; None if it did neither."""
         for entry in self.run["cases"]:
             if (entry["dtype"], entry["case"]) == (dtype, case):
-                text: str | None = entry.get("error")
+                text: str | None = entry.get(what)
                 return text
         return None
 
@@ -91,15 +85,24 @@ def load(folder: Path) -> Trace:
         data = read_input(folder / POINTS)
         if sha256(data) != run.get("points_sha256"):
             raise InputError(f"{str(folder / POINTS)!r} is not what was recorded, or not all of it: its digest does not fit")
-        for key in ("backend", "specification", "cases", "versions"):
-            if key not in run:
-                raise InputError(f"{str(folder / RUN)!r} says nothing of {key!r}")
+        check_run(run, repr(str(folder / RUN)))
         return Trace(run, read_points(data))
     except InputError:
         raise
     # json, zipfile and NumPy meet a broken file with these; RecursionError is json's for a thousand brackets.
     except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile, MemoryError, RecursionError) as error:
         raise InputError(f"{name} cannot be read as a trace: {reason(error)}") from None
+
+
+def check_run(run: Mapping[str, Any], name: str) -> None:
+    """Raises InputError unless a run.json has what a comparison looks at, in the right form."""
+    for key, kind in (("backend", str), ("specification", str), ("versions", dict), ("cases", list), ("expected", list)):
+        if not isinstance(run.get(key), kind):
+            raise InputError(f"{name} says nothing of {key!r}, or nothing that can be understood")
+    for entry in (*run["cases"], *run["expected"]):
+        texts = isinstance(entry, dict) and [entry.get(key, "") for key in ("case", "dtype", "kind", "digest", "error", "skip")]
+        if not texts or not all(isinstance(text, str) for text in texts) or not (entry.get("case") and entry.get("dtype")):
+            raise InputError(f"{name} has a case that cannot be understood: {str(entry)[:80]}")
 
 
 def read_points(data: bytes) -> dict[tuple[str, str], dict[str, Array]]:

@@ -6,13 +6,15 @@ Nothing is downloaded: the weights are those of the case. torchvision, gluon and
 
 from __future__ import annotations
 
-import contextlib
+import importlib.util
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from isostyle.errors import InputError
 from isostyle.interface import Array, Engine, Parameters
 from isostyle.network import Network
 
@@ -21,6 +23,12 @@ TAPS = ("conv1_1", "relu1_2", "pool1", "conv3_4", "conv5_1")
 #: Operators that torchvision's Python files refer to when they are imported, by name and signature.
 TORCHVISION_OPERATORS = ("nms", "qnms")
 TORCHVISION_SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+#: Declarations last as long as these objects.
+TORCHVISION_LIBRARY: list[Any] = []
+
+
+class NotInstalled(InputError):
+    """The framework's zoo is another package, and is not here."""
 
 
 def examine(backend: str, network: Network, parameters: Parameters, engine: Engine, image: Array) -> dict[str, Array]:
@@ -61,8 +69,11 @@ def torch_layers(network: Network, parameters: Parameters, engine: Engine) -> Se
     """torchvision's."""
     import torch
 
-    with torch_operators():
-        from torchvision.models import vgg19
+    if importlib.util.find_spec("torchvision") is None:
+        raise NotInstalled("torchvision, which has torch's VGG-19, is not installed: pip install 'isostyle[zoo]'")
+    declare_operators()
+    from torchvision.models import vgg19
+
     # On the device "meta", no memory is taken for the 120 million weights of the classifier.
     with torch.device("meta"):
         features = vgg19(weights=None).features
@@ -74,24 +85,22 @@ def torch_layers(network: Network, parameters: Parameters, engine: Engine) -> Se
     return list(features)
 
 
-@contextlib.contextmanager
-def torch_operators() -> Any:
-    """torchvision's compiled operators load only beside the torch that they were built for (a CUDA build's do not beside a CPU
-    build), and without them `import torchvision` fails, though VGG needs none. So their names are declared if they are missing.
+def declare_operators() -> None:
+    """Make torchvision's Python files importable.
+
+    Its compiled operators load only beside the torch that they were built for (a CUDA build's do not beside a CPU build), and
+    without them `import torchvision` fails, though VGG needs none. So their names are declared if they are missing.
     """
     import torch
 
-    library = torch.library.Library("torchvision", "FRAGMENT")
     try:
         import torchvision  # noqa: F401
     except RuntimeError:
-        import sys
-
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
         for operator in TORCHVISION_OPERATORS:
-            library.define(operator + TORCHVISION_SIGNATURE)
-    yield
+            TORCHVISION_LIBRARY.append(torch.library.Library("torchvision", "FRAGMENT"))
+            TORCHVISION_LIBRARY[-1].define(operator + TORCHVISION_SIGNATURE)
 
 
 def paddle_layers(network: Network, parameters: Parameters, engine: Engine) -> Sequence[Any]:

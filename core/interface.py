@@ -2,7 +2,7 @@
 
 NumPy arrays cross the border, tensors stay inside. Two phases: :meth:`Backend.prepare` puts a network on a device, and the
 :class:`Engine` that it returns computes with it. A third party's backend implements these protocols and registers its class
-under the entry-point group ``isostyle.backends``; CONTRIBUTING.md walks through it.
+under the entry-point group ``isostyle.backends``; docs/adding-a-backend.md walks through it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from isostyle.network import Network
 from isostyle.recipe import GramDivisor, Recipe
 
-#: A framework's own tensor. Core uses on it only ``+ - * / **`` with tensors and Python numbers, ``abs()``, ``.sum()`` and
-#: ``float()``, which NumPy, torch, MXNet and Paddle all have, with one meaning. No protocol says that for all four.
+#: A framework's own tensor. Core uses on it only ``+ - * / **`` with tensors and Python numbers, ``-x``, ``abs()``, ``.sum()``
+#: and ``float()``, which NumPy, torch, MXNet and Paddle all have, with one meaning. No protocol says that for all four.
 Tensor = Any
 Array = NDArray[Any]
 Dtype = Literal["float32", "float64"]
@@ -36,7 +36,8 @@ class Targets:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Weighted loss terms (0-d tensors, ``total`` last) and the total's gradient, shape (1, 3, H, W)."""
+    """Weighted loss terms (0-d tensors: ``content/TAP``, ``style/TAP``, ``tv`` and, last, ``total``) and the total's gradient,
+    shape (1, 3, H, W)."""
 
     terms: Mapping[str, Tensor]
     gradient: Tensor
@@ -58,7 +59,10 @@ class Engine(Protocol):
         """A copy of ``tensor`` as NumPy, dtype kept; later changes of the tensor do not reach it."""
 
     def features(self, image: Tensor, taps: Iterable[str]) -> dict[str, Tensor]:
-        """Feature maps (1, C, H, W) of a normalised image by tap; layers beyond the deepest tap are not computed."""
+        """Feature maps (1, C, H, W) of a normalised image by tap; layers beyond the deepest tap are not computed.
+
+        At a kink, the slope of a ReLU at 0 is 0, and the first of equal values in a pooling window, row by row, has all of it.
+        """
 
     def gram(self, feature: Tensor, divisor: GramDivisor) -> Tensor:
         """Gram matrix (C, C) of a feature map: :func:`isostyle.losses.gram`."""

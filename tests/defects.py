@@ -192,8 +192,8 @@ in_backends(
     ),
 )
 in_backends(
-    "no padding", "features/photo",
-    **convolves("x, weight, bias"), mxnet=("pad=pad, ", "pad=(0, 0), "),
+    "padding of two pixels", "features/photo:conv1_1",
+    **convolves("x, weight, bias, padding=2"), mxnet=("pad=pad, ", "pad=(2, 2), "),
 )
 in_backends(
     "bias dropped", "features/photo:conv1_1", "gradient/{recipe}/photo:total",

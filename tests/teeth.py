@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,8 @@ import isostyle.conformance
 from isostyle.conformance import compare, trace
 from isostyle.recipe import RECIPES
 
+#: Of one recording, which takes seconds.
+TIMEOUT_S = 300
 #: Where a change of the total is measured: in the first picture's, and after the ten steps of the short run, in float64.
 FIRST_TOTAL, LAST_TOTAL = "terms/d2l/photo", "run/d2l/photo"
 
@@ -71,7 +74,11 @@ class Worker:
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps({**job, "inputs": inputs and str(inputs)}) + "\n")
         self.process.stdin.flush()
-        answer = next((line[2:] for line in self.process.stdout if line.startswith("@@")), '"the process died"')
+        # Whoever waits for an answer that does not come is told so.
+        alarm = threading.Timer(TIMEOUT_S, self.process.kill)
+        alarm.start()
+        answer = next((line[2:] for line in self.process.stdout if line.startswith("@@")), '"the process died, or hung"')
+        alarm.cancel()
         if (problem := json.loads(answer)) is not None:
             raise RuntimeError(problem)
         found = trace.load(out)

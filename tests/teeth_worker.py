@@ -27,4 +27,5 @@ for line in sys.stdin:
         found.save(Path(job["out"]))
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
-    print("@@" + json.dumps(problem), flush=True)
+    # On a line of its own, whatever a framework has printed without an end.
+    print("\n@@" + json.dumps(problem), flush=True)

@@ -100,18 +100,28 @@ def test_an_error_that_a_backend_raised_fails_with_its_text(oracle, perfect):
     assert {verdict.dtype for verdict in rest} == {"float32", "float64"}
 
 
+def of_another_specification(trace, *cases):
+    """``trace`` with other digests: of these cases, or of all."""
+    entries = [{**entry, "digest": "0" * 64} if entry["case"] in cases or not cases else entry for entry in trace.run["cases"]]
+    return dataclasses.replace(trace, run={**trace.run, "specification": "0" * 64, "cases": entries})
+
+
 def test_another_specification_is_a_problem_and_nothing_of_it_is_compared(oracle, perfect):
-    trace = dataclasses.replace(perfect, run={**perfect.run, "specification": "0" * 64})
-    found, rest = failing(oracle, trace)
+    found, rest = failing(oracle, of_another_specification(perfect))
     assert not found.passed
     assert rest == []
     assert "another specification" in found.problems[0]
 
 
 def test_another_specification_names_a_case_that_differs(oracle, perfect):
-    entries = [{**entry, "digest": "0" * 64} if entry["case"] == CASE else entry for entry in perfect.run["cases"]]
-    trace = dataclasses.replace(perfect, run={**perfect.run, "specification": "0" * 64, "cases": entries})
-    assert f"1 cases differ in recipe or inputs, {CASE} among them" in compare(oracle, [trace]).problems[0]
+    [problem] = compare(oracle, [of_another_specification(perfect, CASE)]).problems
+    assert f"1 of 6 cases differ, {CASE} among them" in problem
+
+
+def test_cases_that_are_the_same_in_another_specification_can_be_compared_alone(oracle, perfect):
+    trace = of_another_specification(perfect, CASE)
+    assert compare(oracle, [trace], patterns=["recipe/*"]).passed
+    assert not compare(oracle, [trace], patterns=["recipe/*", CASE]).passed
 
 
 @pytest.mark.parametrize("traces", [0, 1])
@@ -135,6 +145,36 @@ def test_cases_that_are_meant_for_others_are_not_asked_for(oracle, perfect):
 def test_traces_are_compared_with_each_other(oracle, perfect):
     other = changed(flawless(oracle, "paddle"), "resize/half", "photo", lambda x: x + 0.5, "uint8")
     assert compare(oracle, [perfect, other]).apart["torch", "paddle"] == pytest.approx(0.5 / 1.25)
+
+
+def excused(trace, case):
+    """``trace`` with a case that was not tried."""
+    entries = [{**entry, "skip": "It is not here."} if entry["case"] == case else entry for entry in trace.run["cases"]]
+    points = {key: arrays for key, arrays in trace.points.items() if key[1] != case}
+    return dataclasses.replace(trace, points=points, run={**trace.run, "cases": entries})
+
+
+def test_a_framework_s_own_code_that_is_not_installed_is_skipped_with_the_reason(oracle, perfect):
+    found, [verdict] = failing(oracle, excused(perfect, "native-adam/1"))
+    assert found.passed
+    assert (verdict.verdict, verdict.why) == ("SKIP", "It is not here.")
+
+
+def test_a_backend_cannot_excuse_itself(oracle, perfect):
+    found, rest = failing(oracle, excused(perfect, CASE))
+    assert not found.passed
+    assert {verdict.verdict for verdict in rest} == {"MISSING"}
+
+
+def test_traces_that_are_not_finite_or_of_another_shape_have_no_distance_that_looks_small(oracle, perfect):
+    other = flawless(oracle, "paddle")
+    endless = changed(other, "resize/half", "photo", lambda x: x * np.nan, "uint8")
+    assert compare(oracle, [perfect, endless]).apart["torch", "paddle"] == np.inf
+    for shape in (lambda x: x[:1], lambda x: x[:0], lambda x: x.astype("U")):
+        both = [changed(trace, "resize/half", "photo", shape, "uint8") for trace in (perfect, other)]
+        found = compare(oracle, both)
+        assert found.apart["torch", "paddle"] == 0
+        assert not found.passed
 
 
 # Tolerances
@@ -162,14 +202,14 @@ def test_a_gradient_s_tolerance_is_wide_only_where_a_decision_is_close(oracle, p
 
 
 def deviation(expect, case=CASE, point="tv"):
-    return {"torch": [Deviation(expect, case, point, "*", "Because of X.", "https://example.org/1")]}
+    return {"torch": [Deviation(expect, case, (point,), "*", "Because of X.", "https://example.org/1")]}
 
 
 def test_a_declared_deviation_is_an_expected_failure_with_its_reason(oracle, perfect):
     wrong = changed(perfect, CASE, "tv", lambda x: x * 2)
     found, rest = failing(oracle, wrong, declared=deviation("fail"))
     assert [verdict.verdict for verdict in rest if verdict.dtype == "float64"] == ["XFAIL"]
-    assert "Because of X. https://example.org/1" in rest[-1].why
+    assert "Because of X. https://example.org/1" in rest[-1].text
     # The same declaration covers float32, which is right: it says too much.
     assert [verdict.verdict for verdict in rest if verdict.dtype == "float32"] == ["XPASS"]
     assert not found.passed
@@ -185,7 +225,7 @@ def test_expected_failures_alone_conform(oracle, perfect):
 def test_a_declared_skip_is_reported_with_its_reason_and_needs_no_point(oracle, perfect):
     found, rest = failing(oracle, changed(perfect, CASE, "tv", lambda x: None), declared=deviation("skip"))
     assert {verdict.verdict for verdict in rest} == {"SKIP"}
-    assert "Because of X." in rest[0].why
+    assert "Because of X." in rest[0].text
     assert found.passed
 
 
@@ -220,6 +260,8 @@ def test_shipped_deviations_can_be_read_and_have_reasons(backend):
         '[[deviation]]\nexpect = "pass"\ncase = "*"\nreason = "why"',
         '[[deviation]]\nexpect = "fail"\ncase = "*"\nreason = "why"\nunknown = "x"',
         '[[deviation]]\nexpect = "fail"\ncase = 3\nreason = "why"',
+        '[[deviation]]\nexpect = "fail"\ncase = "*"\nreason = "why"\npoints = "x"',
+        '[[deviation]]\nexpect = "fail"\ncase = "*"\nreason = "why"\npoints = 3',
     ],
 )
 def test_a_file_that_declares_nothing_sensible_is_refused(tmp_path, text):

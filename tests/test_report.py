@@ -27,7 +27,9 @@ def good(oracle):
 @pytest.fixture
 def bad(oracle):
     wrong = changed(flawless(oracle), CASE, "tv", lambda x: x * 2)
-    return compare(oracle, [changed(wrong, CASE, "total", lambda x: np.full_like(x, np.nan), "float32"), flawless(oracle, "paddle")])
+    return compare(
+        oracle, [changed(wrong, CASE, "total", lambda x: np.full_like(x, np.nan), "float32"), flawless(oracle, "paddle")]
+    )
 
 
 def test_the_table_has_a_row_for_each_kind_and_dtype_and_ends_with_the_verdict(good):
@@ -71,7 +73,8 @@ def test_junit_has_a_suite_for_each_backend_and_a_failure_for_each_failing_case(
 
 def test_a_problem_is_an_error_in_junit(oracle):
     other = flawless(oracle)
-    found = compare(oracle, [dataclasses.replace(other, run={**other.run, "specification": "0" * 64})])
+    entries = [{**entry, "digest": "0" * 64} for entry in other.run["cases"]]
+    found = compare(oracle, [dataclasses.replace(other, run={**other.run, "cases": entries})])
     [error] = ElementTree.fromstring(report.as_junit(found)).iter("error")
     assert "another specification" in error.get("message")
 
@@ -82,3 +85,16 @@ def test_text_that_xml_cannot_hold_does_not_break_junit(oracle):
         {**entry, "error": "]]>\x1b[31m<b>"} for entry in trace.run["cases"]]})]))  # fmt: skip
     assert b"<b>" not in found
     assert len(list(ElementTree.fromstring(found).iter("failure"))) > 0
+
+
+def test_what_fails_is_told_kind_by_kind_not_by_the_largest_numbers_alone(oracle):
+    """A wrong Gram matrix fails a hundred terms by more than it fails itself; the first kind is nearest to the cause."""
+    wrong = flawless(oracle)
+    for case, points in (("terms/d2l/minimal", ("tv", "total", "style/conv1_1", "style/conv2_1", "style/conv3_1")),
+                         ("resize/half", ("photo",))):  # fmt: skip
+        for point in points:
+            wrong = changed(wrong, case, point, lambda x: x + 1e6, "uint8" if case == "resize/half" else "float64")
+    text = report.table(compare(oracle, [wrong]))
+    assert "FAIL    torch resize/half:photo uint8" in text
+    assert text.count("FAIL    torch terms/d2l/minimal:") == report.SHOWN_AT_MOST
+    assert "FAIL    torch terms: 2 more" in text

@@ -89,11 +89,22 @@ def test_a_run_json_that_is_none_is_refused(folder, text, message):
         load(folder)
 
 
-def test_a_run_json_without_a_specification_is_refused(folder):
-    run = json.loads((folder / RUN).read_text())
-    del run["specification"]
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("specification", None),
+        ("specification", 3),
+        ("versions", ["isostyle"]),
+        ("cases", "all"),
+        ("cases", ["a/b"]),
+        ("cases", [{"case": 1, "dtype": "float32"}]),
+        ("expected", [{"case": "a/b"}]),
+    ],
+)
+def test_a_run_json_whose_facts_have_another_form_is_refused(folder, key, value):
+    run = {**json.loads((folder / RUN).read_text()), key: value}
     (folder / RUN).write_text(json.dumps({**run, "run_sha256": trace.digest(run)}))
-    with pytest.raises(InputError, match="says nothing of 'specification'"):
+    with pytest.raises(InputError, match="understood"):
         load(folder)
 
 
