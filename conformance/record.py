@@ -220,7 +220,7 @@ def probe_tensor(subject: Subject, case: Case, dtype: str) -> Points:
     tensor = engine.tensor(overwritten)
     overwritten[:] = 0
     found["after its array was overwritten"] = engine.array(tensor)
-    taken = np.array(engine.array(tensor), copy=False)
+    taken = np.asarray(engine.array(tensor))
     if taken.flags.writeable:
         taken[:] = 0
     found["after its copy was overwritten"] = engine.array(tensor)

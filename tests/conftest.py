@@ -6,7 +6,9 @@ installed (a missing one is skipped, with the reason). ISOSTYLE_TEST_BACKENDS= (
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,9 @@ ASKED_FOR = os.environ.get("ISOSTYLE_TEST_BACKENDS")
 BACKENDS = ("torch", "mxnet", "paddle") if ASKED_FOR is None else tuple(name for name in ASKED_FOR.split(",") if name)
 #: One number for all tests, so that one process never needs a framework with two.
 THREADS = 2
+
+#: What torch's optimisers computed; scripts/record_optimisers.py made it.
+RECORDED = json.loads(Path(__file__).with_name("data").joinpath("optimisers.json").read_text())
 
 EPS = {"float32": float(np.finfo(np.float32).eps), "float64": float(np.finfo(np.float64).eps)}
 
@@ -106,3 +111,13 @@ def noisy(content):
 def relative_error(found, expected):
     """Relative L2 distance."""
     return float(np.linalg.norm(np.asarray(found, np.float64) - expected) / np.linalg.norm(expected))
+
+
+def valley(x):
+    """The value of the function in scripts/record_optimisers.py, and its gradient by hand."""
+    weights = np.arange(1, len(x) + 1)
+    bend = x[1:] - x[:-1] ** 2 / 4
+    gradient = weights * (x - 1) / 2
+    gradient[1:] += 2 * bend
+    gradient[:-1] -= bend * x[:-1]
+    return (weights * (x - 1) ** 2).sum() / 4 + (bend**2).sum(), gradient

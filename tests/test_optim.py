@@ -1,10 +1,8 @@
 """Adam and L-BFGS, on NumPy arrays, against their formulas and against torch's own."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
+from conftest import RECORDED, valley
 
 from isostyle.interface import Evaluation
 from isostyle.optim import Adam, Lbfgs
@@ -73,17 +71,10 @@ def test_the_state_is_all_that_is_needed_to_go_on():
 
 # L-BFGS
 
-RECORDED = json.loads(Path(__file__).with_name("data").joinpath("optimisers.json").read_text())
 
-
-def valley(x):
-    """The function of scripts/record_optimisers.py, and its gradient by hand."""
-    weights = np.arange(1, len(x) + 1)
-    bend = x[1:] - x[:-1] ** 2 / 4
-    gradient = weights * (x - 1) / 2
-    gradient[1:] += 2 * bend
-    gradient[:-1] -= bend * x[:-1]
-    return x, Evaluation({"total": (weights * (x - 1) ** 2).sum() / 4 + (bend**2).sum()}, gradient)
+def evaluate(x):
+    value, gradient = valley(x)
+    return x, Evaluation({"total": value}, gradient)
 
 
 @pytest.mark.parametrize("history", [3, 100])
@@ -91,7 +82,7 @@ def test_lbfgs_takes_the_steps_that_torch_took(history):
     lbfgs = Lbfgs(LbfgsSettings(learning_rate=0.5, history=history))
     state = lbfgs.start(np.array(RECORDED["start"]))
     for expected in RECORDED["lbfgs"][str(history)][1:]:
-        state = lbfgs.step(state, valley)
+        state = lbfgs.step(state, evaluate)
         np.testing.assert_allclose(state["image"], expected, rtol=1e-10)
 
 
@@ -99,7 +90,7 @@ def test_lbfgs_keeps_no_more_pairs_than_its_history():
     lbfgs = Lbfgs(LbfgsSettings(history=3))
     state = lbfgs.start(np.array(RECORDED["start"]))
     for _ in range(8):
-        state = lbfgs.step(state, valley)
+        state = lbfgs.step(state, evaluate)
     assert state["pairs"] == 3
     assert sorted(name for name in state if name.startswith("move") and name != "move") == ["move0", "move1", "move2"]
 
@@ -108,9 +99,9 @@ def test_lbfgs_changes_no_array_in_place_and_goes_on_from_its_state_alone():
     lbfgs = Lbfgs(LbfgsSettings(learning_rate=0.5))
     state = lbfgs.start(np.array(RECORDED["start"]))
     for _ in range(5):
-        state = lbfgs.step(state, valley)
+        state = lbfgs.step(state, evaluate)
     kept = {name: np.array(value, copy=True) for name, value in state.items()}
-    one, other = lbfgs.step(state, valley), lbfgs.step(dict(state), valley)
+    one, other = lbfgs.step(state, evaluate), lbfgs.step(dict(state), evaluate)
     np.testing.assert_array_equal(one["image"], other["image"])
     for name, value in kept.items():
         np.testing.assert_array_equal(state[name], value)

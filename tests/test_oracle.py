@@ -2,20 +2,16 @@
 
 import dataclasses
 import itertools
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import relative_error
+from conftest import RECORDED, relative_error, valley
 from PIL import Image
 
 from isostyle import images
 from isostyle.conformance import oracle
 from isostyle.network import COMPACT, VGG16, VGG19, Network
 from isostyle.recipe import D2L, RECIPES, AdamSettings, StepDecay
-
-RECORDED = json.loads(Path(__file__).with_name("data").joinpath("optimisers.json").read_text())
 
 
 # Layers, by hand
@@ -153,16 +149,6 @@ def test_adam_with_decay_is_what_torch_computed():
     given = iter(np.array(RECORDED["gradients"]))
     iterates = oracle.adam(lambda x: (0.0, next(given)), np.zeros(3), AdamSettings(0.3), StepDecay(4, 0.8))
     np.testing.assert_allclose(list(itertools.islice(iterates, 10)), RECORDED["adam"], rtol=1e-13)
-
-
-def valley(x):
-    """The function of scripts/record_optimisers.py, and its gradient by hand."""
-    weights = np.arange(1, len(x) + 1)
-    bend = x[1:] - x[:-1] ** 2 / 4
-    gradient = weights * (x - 1) / 2
-    gradient[1:] += 2 * bend
-    gradient[:-1] -= bend * x[:-1]
-    return (weights * (x - 1) ** 2).sum() / 4 + (bend**2).sum(), gradient
 
 
 @pytest.mark.parametrize("history", [3, 100])
