@@ -13,7 +13,6 @@ from isostyle.conformance import oracle
 from isostyle.network import COMPACT, VGG16, VGG19, Network
 from isostyle.recipe import D2L, RECIPES, AdamSettings, StepDecay
 
-
 # Layers, by hand
 
 
