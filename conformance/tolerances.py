@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isostyle.interface import Array
+from isostyle.network import RGB_MEAN, RGB_STD
 
 #: What the oracle says of a point: ``convolutions`` passed, ``pixels`` added up, ``margin`` of the closest decision, ...
 Notes = Mapping[str, float]
@@ -80,8 +81,7 @@ def nearly_all_in_rates(found: Array, expected: Array, notes: Notes) -> float:
 
 def in_steps_of_eight_bits(found: Array, expected: Array, notes: Notes) -> float:
     """Root mean square difference of the pictures that would be saved, in steps of 1/255."""
-    deviation, mean = np.array([0.229, 0.224, 0.225]), np.array([0.485, 0.456, 0.406])
-    one, other = ((x.reshape(3, -1).T * deviation + mean).clip(0, 1) for x in (found, expected))
+    one, other = ((x.reshape(3, -1).T * RGB_STD + RGB_MEAN).clip(0, 1) for x in (found, expected))
     return 255 * math.sqrt(float(np.square(one - other).mean()))
 
 

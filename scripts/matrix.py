@@ -1,6 +1,6 @@
 """What `isostyle conform` prints, for docs/conformance.md.
 
-    python scripts/matrix.py [--write docs/conformance.md]
+python scripts/matrix.py [--write docs/conformance.md]
 """
 
 from __future__ import annotations

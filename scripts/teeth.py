@@ -79,7 +79,7 @@ def defect_table(outcomes: dict[tuple[str, str], Outcome]) -> str:
         some = next((outcome for outcome in mine.values() if outcome), None)
         if some is None:
             continue
-        small += max(some.change) < SMALL
+        small += some.small(SMALL)
         in_core = [file for file in defect.edits if file.startswith("core/")]
         where = in_core[0] if in_core else "backends"
         caught = ", ".join(f"`{pattern}`" for pattern in defect.caught_by)

@@ -28,6 +28,14 @@ class Defect:
     #: Recipes that {recipe} stands for; empty: all.
     recipes: Sequence[str] = ()
 
+    @property
+    def in_total(self) -> bool:
+        """Whether the total that a backend reports passes through it. It does not through pictures (scenes are tensors), L-BFGS
+        (the short run uses Adam), the zoo, or the formulas that the oracle executes."""
+        elsewhere = ("normalise", "denormalise", "round-trip", "resize", "lbfgs", "zoo")
+        kinds = {pattern.partition("/")[0].partition(":")[0] for pattern in self.caught_by}
+        return "core/losses.py" not in self.edits and not kinds <= set(elsewhere)
+
     def edit(self, backend: str) -> tuple[str, str, str] | None:
         """(file, old, new) for a run with ``backend``; None if the mistake cannot be made in it."""
         for file in (f"backends/{backend}_backend.py", *(file for file in self.edits if file.startswith("core/"))):
@@ -135,6 +143,8 @@ def pools(torch: str, mxnet: str, paddle: str) -> dict[str, Edit]:
     return {backend: (POOLING[backend], text) for backend, text in texts}
 
 
+in_backends("weights in half precision", "features/photo:conv1_1", "gradient/{recipe}/photo:total",
+            all=("self.tensor(array) for name, array in", 'self.tensor(array.astype("float16")) for name, array in'))
 in_backends("in-place ReLU", "features/photo:conv1_1", **activates("x = F.relu_(x)", "x[:] = npx.relu(x)", "x = F.relu_(x)"))
 in_backends(
     "every tap after a ReLU", "features/photo:conv1_1", "terms/{recipe}/photo:style/*", "targets/{recipe}/photo:style/*",
@@ -359,6 +369,10 @@ in_backends(
     "gradient scaled by the number of pixels", "gradient/{recipe}/photo:total",
     **{backend: (text, text.replace("}, ", "}, 1 / image.shape[2] * ")) for backend, text in GRADIENT.items()},
 )
+in_backends("content targets kept in half precision", "terms/{recipe}/photo:content/*",
+            all=("self.content = {tap: engine.tensor(array)", 'self.content = {tap: engine.tensor(array.astype("float16"))'))
+in_backends("style targets kept in half precision", "terms/{recipe}/photo:style/*",
+            all=("self.style = {tap: engine.tensor(array)", 'self.style = {tap: engine.tensor(array.astype("float16"))'))
 in_backends("style targets from the content image", "targets/{recipe}/photo:style/*",
             all=("self.features(self.tensor(style)", "self.features(self.tensor(content)"))
 in_backends("style targets with another divisor", "targets/{recipe}/photo:style/*", "terms/{recipe}/photo:style/*",

@@ -39,8 +39,12 @@ class Outcome:
 
     #: For each pattern and recipe that should catch it: the worst verdict that fails, or None.
     caught: dict[str, compare.Verdict | None]
-    #: Relative change of the total: of the first picture, and after the short run; NaN where there was none.
+    #: Relative change of the total: of the first picture, and after the short run; NaN where there is none to compare.
     change: tuple[float, float]
+
+    def small(self, bound: float) -> bool:
+        """Whether it changes the total by less than ``bound``, both times; not if there is none to compare."""
+        return all(value < bound for value in self.change)
 
 
 class Worker:
@@ -184,8 +188,8 @@ class Workshop:
             failing.sort(key=lambda verdict: math.inf if math.isnan(verdict.ratio) else verdict.ratio)
             caught[pattern] = failing[-1] if failing else None
         before, after = self.baseline(backend), self.totals(found)
-        change = tuple(abs(now / then - 1) for then, now in zip(before, after, strict=True))
-        return Outcome(caught, (change[0], change[1]))
+        first, last = (abs(now / then - 1) if defect.in_total else math.nan for then, now in zip(before, after, strict=True))
+        return Outcome(caught, (first, last))
 
 
 def matches(verdict: compare.Verdict, pattern: str) -> bool:
