@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,13 +25,32 @@ from defects import Defect
 
 import isostyle.backends
 import isostyle.conformance
-from isostyle.conformance import compare, trace
+from isostyle.conformance import compare, inputs, trace
+from isostyle.conformance.cases import shipped_inputs
 from isostyle.recipe import RECIPES
 
 #: Of one recording, which takes seconds.
 TIMEOUT_S = 300
 #: Where a change of the total is measured: in the first picture's, and after the ten steps of the short run, in float64.
 FIRST_TOTAL, LAST_TOTAL = "terms/d2l/photo", "run/d2l/photo"
+#: What untouched sources are looked at for false alarms in. (The numbers of the recipe `isostyle` are d2l's.)
+SEEDED_CASES = (
+    "tensor",
+    "gram/*",
+    "features/noise",
+    "targets/d2l/photo",
+    *(
+        f"{kind}/{recipe}/{scene}"
+        for kind in ("terms", "gradient")
+        for recipe in ("d2l", "painterly")
+        for scene in ("noise", "odd")
+    ),
+    "step/d2l/photo",
+    "run/painterly/photo",
+    "adam/d2l/*",
+)
+#: The shipped inputs have a seed below this.
+FIRST_SEED = 1000
 
 
 @dataclass(frozen=True)
@@ -55,7 +75,7 @@ class Worker:
         self.count = 0
         self.process: subprocess.Popen[str] | None = None
 
-    def record(self, root: Path, backend: str, patterns: Sequence[str], inputs: Path | None = None) -> trace.Trace:
+    def record(self, root: Path, backend: str, patterns: Sequence[str], folder: Path | None = None) -> trace.Trace:
         """A trace of ``backend`` with the package in ``root``.
 
         Raises:
@@ -76,7 +96,7 @@ class Worker:
         job = {"root": str(root), "backend": backend, "patterns": list(patterns), "out": str(out)}
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({**job, "inputs": inputs and str(inputs)}) + "\n")
+        self.process.stdin.write(json.dumps({**job, "inputs": folder and str(folder)}) + "\n")
         self.process.stdin.flush()
         # Whoever waits for an answer that does not come is told so.
         alarm = threading.Timer(TIMEOUT_S, self.process.kill)
@@ -190,6 +210,19 @@ class Workshop:
         before, after = self.baseline(backend), self.totals(found)
         first, last = (abs(now / then - 1) if defect.in_total else math.nan for then, now in zip(before, after, strict=True))
         return Outcome(caught, (first, last))
+
+    def look_at_seed(self, number: int, backends: Sequence[str], folder: Path) -> dict[str, list[compare.Verdict]]:
+        """Verdicts on the untouched sources, with inputs from another seed; the backends work side by side."""
+        shipped = shipped_inputs()
+        place = folder / f"seed-{number}"
+        inputs.make(place, FIRST_SEED + number, shipped.picture("photo"), shipped.picture("painting"))
+        names = ["oracle", *backends]
+        root = self.original
+        workers = [self.worker(name) for name in names]
+        with ThreadPoolExecutor(len(names)) as pool:
+            traces = list(pool.map(lambda worker, name: worker.record(root, name, SEEDED_CASES, place), workers, names))
+        shutil.rmtree(place)
+        return {trace.name: list(compare.judge(traces[0], trace, SEEDED_CASES)) for trace in traces[1:]}
 
 
 def matches(verdict: compare.Verdict, pattern: str) -> bool:
