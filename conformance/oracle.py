@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,9 +62,11 @@ def relu(x: Floats) -> Floats:
     return np.maximum(x, 0)
 
 
-def relu_backward(slope: Floats, x: Floats) -> Floats:
-    """The slope where x was above 0; at 0 itself it is 0."""
-    return slope * (x > 0)
+def relu_backward(slope: Floats, x: Floats, turned: Sequence[int] = ()) -> Floats:
+    """The slope where x was above 0; at 0 itself it is 0. At the flat indices ``turned`` it is decided the other way."""
+    passes = x > 0
+    passes.flat[list(turned)] ^= True
+    return slope * passes
 
 
 def pool(x: Floats) -> Floats:
@@ -73,13 +75,16 @@ def pool(x: Floats) -> Floats:
     return largest
 
 
-def pool_backward(slope: Floats, x: Floats) -> Floats:
-    """The first maximum of each window, row by row, gets the whole slope."""
-    first = corners(x).argmax(axis=0)
+def pool_backward(slope: Floats, x: Floats, turned: Sequence[int] = ()) -> Floats:
+    """The first maximum of each window, row by row, gets the whole slope; in the windows ``turned``, the second largest."""
+    windows = corners(x)
+    chosen = windows.argmax(axis=0)
+    for window in turned:
+        chosen.flat[window] = windows.reshape(4, -1)[:, window].argsort(kind="stable")[-2]
     result = np.zeros_like(x)
     height, width = slope.shape[2:]
     for number, (row, column) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
-        result[:, :, row : row + 2 * height : 2, column : column + 2 * width : 2] = slope * (first == number)
+        result[:, :, row : row + 2 * height : 2, column : column + 2 * width : 2] = slope * (chosen == number)
     return result
 
 
@@ -135,9 +140,14 @@ class OracleEngine:
         return lambda image: self.evaluate(recipe, targets, image)
 
     def evaluate(self, recipe: Recipe, targets: Targets, image: Floats) -> Evaluation:
-        """Weighted terms, and the gradient of their sum with respect to ``image``: the chain rule, from the last layer back."""
+        """Weighted terms, and the gradient of their sum with respect to ``image``."""
         maps = self.maps(image, recipe.taps)
-        terms = {}
+        terms, slopes = self.terms(recipe, targets, maps)
+        return Evaluation(terms, self.backward(maps, slopes))
+
+    def terms(self, recipe: Recipe, targets: Targets, maps: Mapping[str, Floats]) -> tuple[dict[str, float], dict[str, Floats]]:
+        """Weighted terms, and by map the slope of their sum where it looks at that map itself."""
+        terms: dict[str, float] = {}
         slopes = {name: np.zeros_like(x) for name, x in maps.items()}
         for tap, weight in recipe.content_taps:
             weight *= recipe.content_weight
@@ -150,36 +160,51 @@ class OracleEngine:
         terms["tv"] = recipe.tv_weight * losses.tv_loss(maps["image"])
         slopes["image"] += recipe.tv_weight * losses.tv_loss_gradient(maps["image"])
         terms["total"] = math.fsum(terms.values())
+        return terms, slopes
 
-        names = list(maps)
+    def backward(
+        self, maps: Mapping[str, Floats], slopes: Mapping[str, Floats], turned: Mapping[str, Sequence[int]] | None = None
+    ) -> Floats:
+        """The chain rule, from the last layer back to the image. ``turned``: decisions by layer that go the other way."""
+        turned = turned or {}
         kinds = dict(layers(self.network))
+        names = list(maps)
+        slope = slopes[names[-1]]
         for before, name in reversed(list(itertools.pairwise(names))):
             if kinds[name] == "conv":
-                slopes[before] += convolve_backward(slopes[name], self.parameters[f"{name}.weight"])
+                slope = convolve_backward(slope, self.parameters[f"{name}.weight"])
             elif kinds[name] == "relu":
-                slopes[before] += relu_backward(slopes[name], maps[before])
+                slope = relu_backward(slope, maps[before], turned.get(name, ()))
             else:
-                slopes[before] += pool_backward(slopes[name], maps[before])
-        return Evaluation(terms, slopes["image"])
+                slope = pool_backward(slope, maps[before], turned.get(name, ()))
+            slope = slope + slopes[before]
+        return slope
+
+    def decisions(self, maps: Mapping[str, Floats]) -> Iterator[tuple[str, Floats]]:
+        """By ReLU and pool: how far each of its decisions is from the other way, in root mean squares of the map.
+
+        For a ReLU, the distance of its input from 0; for a pooling window, that of its two largest values from each other.
+        Rounding that is larger can send a gradient to another place. Exact zeros and ties count as infinitely far: they come
+        from regions in which nothing is added up but zeros and a bias, and are exact everywhere (on photographs and noise; a
+        flat image has others).
+        """
+        kinds = dict(layers(self.network))
+        for before, name in itertools.pairwise(maps):
+            if kinds[name] == "conv":
+                continue
+            if kinds[name] == "relu":
+                distance = np.abs(maps[before])
+            else:
+                *_, second, first = np.sort(corners(maps[before]), axis=0)
+                distance = first - second
+            scale = math.sqrt(np.square(maps[before]).mean()) or 1.0
+            yield name, np.where(distance > 0, distance / scale, math.inf)
 
     def least_margin(self, image: Floats, taps: Iterable[str]) -> float:
-        """How close the network comes to deciding otherwise: the least distance of a ReLU's input from 0, and of the two
-        largest values of a pooling window from each other, in root mean squares of the map. Rounding that is larger can send a
-        gradient to another place. Exact zeros and ties do not count: they come from regions in which nothing is added up but
-        zeros and a bias, and are exact everywhere (on photographs and noise; a flat image has others)."""
-        margins, before = [math.inf], np.zeros(0)
-        kinds = dict(layers(self.network))
-        maps = self.maps(image, taps)
-        for name, x in maps.items():
-            scale = math.sqrt(np.square(x).mean()) or 1.0
-            if kinds.get(name) == "conv" and name != list(maps)[-1]:
-                distances = np.abs(x)
-                margins.append(float(distances[distances > 0].min(initial=math.inf)) / scale)
-            if kinds.get(name) == "pool":
-                *_, second, first = np.sort(corners(before), axis=0)
-                margins.append(float((first - second)[first > second].min(initial=math.inf)) / scale)
-            before = x
-        return min(margins)
+        """How close the closest decision is; infinite if there is none."""
+        return min(
+            (float(distance.min(initial=math.inf)) for _, distance in self.decisions(self.maps(image, taps))), default=math.inf
+        )
 
 
 class Oracle:

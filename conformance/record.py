@@ -37,9 +37,10 @@ from isostyle.conformance.cases import (
     short,
     specification_digest,
 )
+from isostyle.conformance.tolerances import DECIDED, EPS
 from isostyle.errors import InputError, IsostyleError
 from isostyle.files import reason
-from isostyle.interface import Array, Backend, Engine, Evaluation, Objective, Tensor
+from isostyle.interface import Array, Backend, Engine, Evaluation, Objective, Targets, Tensor
 from isostyle.optim import Adam, Lbfgs
 from isostyle.recipe import LbfgsSettings, Recipe
 
@@ -299,9 +300,7 @@ def probe_gradient(subject: Subject, case: Case, dtype: str) -> Points:
     found = {"total": engine.array(engine.objective(recipe, targets)(engine.tensor(image)).gradient)}
     for term in ("content", "style", "tv"):
         if getattr(recipe, f"{term}_weight") > 0:
-            others: dict[str, Any] = {f"{other}_weight": 0.0 for other in ("content", "style", "tv") if other != term}
-            alone = dataclasses.replace(recipe, **others)
-            found[term] = engine.array(engine.objective(alone, targets)(engine.tensor(image)).gradient)
+            found[term] = engine.array(engine.objective(alone(recipe, term), targets)(engine.tensor(image)).gradient)
     return found
 
 
@@ -400,8 +399,6 @@ def notes(subject: Subject, case: Case) -> Points:
         for name in ("map", "wide map"):
             found[f"{name}~pixels"] = math.prod(subject.inputs.arrays[name].shape[2:])
     engine: Any = engine_of(subject, case, "float64") if case.recipe and case.network else None
-    if case.kind in ("gradient", "step", "run"):
-        found["~margin"] = engine.least_margin(subject.scene(case)[2], recipe_of(case).taps)
     if case.kind in ("step", "run", "lbfgs", "native-lbfgs", "adam", "native-adam"):
         found["~rate"] = case.recipe.optimiser.learning_rate if case.recipe else 0.3
     if case.kind in ("terms", "gradient"):
@@ -427,7 +424,35 @@ def notes(subject: Subject, case: Case) -> Points:
             for kind, amount in (*cancelled.items(), ("total", sum(cancelled.values()))):
                 share = math.fsum(value for name, value in terms.items() if name == kind or name.startswith(f"{kind}/"))
                 found[f"{kind}~cancellation"] = amount / share if share else 0.0
+            found.update(turned_decisions(engine, recipe, targets, image))
     return {name: np.asarray(float(value)) for name, value in found.items()}
+
+
+def turned_decisions(engine: oracle.OracleEngine, recipe: Recipe, targets: Targets, image: Array) -> dict[str, float]:
+    """``margin``, of the closest decision; and for each gradient how far it would be off, in relative norm, if every ReLU and
+    pooling that decides by less than rounding in float32 went the other way."""
+    maps = engine.maps(image, recipe.taps)
+    distances = list(engine.decisions(maps))
+    least = min((float(distance.min(initial=math.inf)) for _, distance in distances), default=math.inf)
+    close = [(name, int(i)) for name, x in distances for i in np.flatnonzero(x.ravel() < DECIDED * EPS["float32"])]
+    found = {"~margin": least, "~close": float(len(close))}
+    off: dict[str, float] = {}
+    for kind in ("content", "style", "tv"):
+        _, slopes = engine.terms(alone(recipe, kind), targets, maps)
+        gradient = engine.backward(maps, slopes)
+        size = float(np.linalg.norm(gradient)) or 1.0
+        each = (np.linalg.norm(engine.backward(maps, slopes, {name: [i]}) - gradient) for name, i in close if kind != "tv")
+        off[kind] = math.fsum(float(one) for one in each)
+        found[f"{kind}~turned"] = off[kind] / size
+    _, slopes = engine.terms(recipe, targets, maps)
+    found["total~turned"] = math.fsum(off.values()) / (float(np.linalg.norm(engine.backward(maps, slopes))) or 1.0)
+    return found
+
+
+def alone(recipe: Recipe, term: str) -> Recipe:
+    """``recipe`` with one kind of term left."""
+    others: dict[str, Any] = {f"{other}_weight": 0.0 for other in ("content", "style", "tv") if other != term}
+    return dataclasses.replace(recipe, **others)
 
 
 def rms(x: Array) -> float:

@@ -191,11 +191,16 @@ def test_a_total_may_not_be_wrong_by_more_than_its_terms_may(oracle, perfect):
     assert verdict.point == "total"
 
 
-def test_a_gradient_s_tolerance_is_wide_only_where_a_decision_is_close(oracle, perfect):
-    wrong = changed(perfect, "gradient/d2l/minimal", "total", lambda x: x * np.float32(1 + 1e-3), "float32")
+def test_a_gradient_s_tolerance_is_wide_only_where_a_decision_is_close_and_by_what_that_decision_changes(oracle, perfect):
+    case = "gradient/d2l/minimal"
+    wrong = changed(perfect, case, "total", lambda x: x * np.float32(1 + 1e-3), "float32")
     assert not compare(oracle, [wrong]).passed
-    close = changed(oracle, "gradient/d2l/minimal", "~margin", lambda x: x * 0)
+    turned = changed(oracle, case, "total~turned", lambda x: x * 0 + 2e-3)
+    assert not compare(turned, [wrong]).passed
+    close = changed(turned, case, "~margin", lambda x: x * 0 + 1e-7)
     assert compare(close, [wrong]).passed
+    # Of no use to a backend that claims float64, whose rounding is far smaller.
+    assert not compare(close, [changed(perfect, case, "total", lambda x: x * (1 + 1e-3))]).passed
 
 
 # Declared deviations

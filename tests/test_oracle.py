@@ -69,13 +69,35 @@ def test_no_decision_of_the_noisy_image_is_close(reference, noisy):
     assert reference.least_margin(noisy, ["conv5_1"]) > 5e-5
 
 
-def test_a_decision_that_is_made_closer_is_noticed(reference, noisy):
-    """One pixel's blue value, moved until a ReLU of the first layer is nearly undecided."""
+def moved_to_a_close_decision(reference, noisy, distance):
+    """One pixel's blue value, moved until a ReLU of the first layer is undecided but for ``distance``."""
     weight = reference.parameters["conv1_1.weight"]
     before = reference.maps(noisy, ["conv1_1"])["conv1_1"][0, 0, 20, 30]
     moved = noisy.copy()
-    moved[0, 2, 20, 30] -= (before - 1e-9) / weight[0, 2, 1, 1]
-    assert 0 < reference.least_margin(moved, ["relu1_1"]) < 1e-7
+    moved[0, 2, 20, 30] -= (before - distance) / weight[0, 2, 1, 1]
+    return moved
+
+
+def test_a_decision_that_is_made_closer_is_noticed(reference, noisy):
+    assert 0 < reference.least_margin(moved_to_a_close_decision(reference, noisy, 1e-9), ["relu1_1"]) < 1e-7
+
+
+def test_a_turned_decision_gives_the_gradient_of_the_other_side(reference, content, style, noisy):
+    """Just above 0 with the decision turned is what just below 0 is: what rounding would do to it."""
+    above, below = (moved_to_a_close_decision(reference, noisy, distance) for distance in (1e-9, -1e-9))
+    targets = reference.targets(D2L, content, style)
+    maps = reference.maps(above, D2L.taps)
+    _, slopes = reference.terms(D2L, targets, maps)
+    index = np.ravel_multi_index((0, 0, 20, 30), maps["conv1_1"].shape)
+    turned = reference.backward(maps, slopes, {"relu1_1": [index]})
+    expected = reference.evaluate(D2L, targets, below).gradient
+    assert relative_error(turned, expected) < 1e-6
+    assert relative_error(reference.backward(maps, slopes), expected) > 1e-5
+
+
+def test_a_turned_pooling_window_sends_its_slope_to_the_second_largest():
+    x = np.array([[[[1.0, 7.0], [6.0, 2.0]]]])
+    np.testing.assert_array_equal(oracle.pool_backward(np.array([[[[2.0]]]]), x, [0]), [[[[0.0, 0.0], [2.0, 0.0]]]])
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
