@@ -50,22 +50,23 @@ DIVISORS: tuple[GramDivisor, ...] = ("chw", "hw", "1")
 #: The frameworks whose own VGG-19 and own optimisers are compared too.
 FRAMEWORKS = ("torch", "mxnet", "paddle")
 
-#: For the network `exact`, which has two blocks.
+#: For the network `exact`, which has three blocks.
 EXACT_RECIPE = dataclasses.replace(
     D2L,
     name="exact",
-    content_taps=(("conv2_2", 1.0),),
-    style_taps=(("conv1_1", 1.0), ("relu1_2", 0.5), ("pool1", 2.0), ("conv2_1", 1.0)),
+    content_taps=(("conv2_2", 1.0), ("pool3", 1.0)),
+    style_taps=(("conv1_1", 1.0), ("relu1_2", 0.5), ("pool1", 2.0), ("conv2_1", 1.0), ("relu3_2", 1.0)),
     style_weight=1.0,
 )
 #: For the scene `large`: no layer but the first.
 FIRST_LAYER = dataclasses.replace(D2L, name="first-layer", content_taps=(("conv1_1", 1.0),), style_taps=(("conv1_1", 1.0),))
-#: Taps after the ReLU and at pools, which no recipe so far has.
+#: Taps after the ReLU, at pools and at the very end, and weights of 0, which no recipe so far has.
 EVERY_KIND_OF_TAP = dataclasses.replace(
     D2L,
     name="post-relu",
-    content_taps=(("relu4_2", 0.5), ("pool3", 2.0)),
-    style_taps=(("relu1_1", 1.0), ("conv2_2", 0.25), ("relu3_4", 2.0), ("pool4", 1.0)),
+    content_taps=(("relu4_2", 0.5), ("pool5", 2.0), ("conv3_3", 0.0)),
+    style_taps=(("relu1_1", 1.0), ("conv2_2", 0.25), ("relu3_4", 2.0), ("pool4", 1.0), ("conv5_4", 1.0)),
+    tv_weight=0.0,
 )
 
 
@@ -105,10 +106,13 @@ def all_cases() -> tuple[Case, ...]:
     for variant in RESIZES:
         add(Case("resize", variant=variant, dtypes=("uint8",)))
     # The network.
-    for scene in ("photo", "odd", "minimal", "noise", "flat", "checkerboard", "saturated"):
+    for scene in ("photo", "odd", "minimal", "noise", "loud", "flat", "checkerboard", "saturated"):
         add(Case("features", scene, "narrow"))
     for scene in ("tied", "tied-flat", "tied-odd"):
         add(Case("features", scene, "exact"))
+    # Another network of the same name and table: an engine is of its weights.
+    for scene in ("photo", "loud"):
+        add(Case("features", scene, "negated"))
     add(Case("features", "picture", "compact"))
     add(Case("zoo", "noise", "vgg19", dtypes=("float32",), only=FRAMEWORKS))
     # Single formulas.
@@ -122,7 +126,9 @@ def all_cases() -> tuple[Case, ...]:
     for scene in ("tied", "tied-flat", "tied-odd"):
         add(Case("terms", scene, "exact", EXACT_RECIPE))
         add(Case("gradient", scene, "exact", EXACT_RECIPE))
-    add(Case("terms", "large", "narrow", FIRST_LAYER))
+    for variant in DIVISORS:
+        first = dataclasses.replace(FIRST_LAYER, name=f"first-layer-{variant}", gram_divisor=variant)
+        add(Case("terms", "large", "narrow", first))
     add(Case("terms", "photo", "narrow", EVERY_KIND_OF_TAP))
     add(Case("gradient", "photo", "narrow", EVERY_KIND_OF_TAP))
     # Every recipe.
@@ -131,12 +137,12 @@ def all_cases() -> tuple[Case, ...]:
         add(Case("schedule", recipe=recipe, dtypes=("float64",)))
         for variant in GRADIENT_SCALES:
             add(Case("adam", recipe=recipe, variant=variant))
-        for scene in ("photo", "odd", "minimal", "noise", "flat", "checkerboard", "saturated", "content"):
+        for scene in ("photo", "odd", "minimal", "noise", "loud", "flat", "checkerboard", "saturated", "content"):
             add(Case("terms", scene, "narrow", recipe))
         add(Case("terms", "picture", "compact", recipe))
         for scene in ("photo", "odd"):
             add(Case("targets", scene, "narrow", recipe))
-        for scene in ("photo", "odd", "minimal", "noise"):
+        for scene in ("photo", "odd", "minimal", "noise", "loud"):
             add(Case("gradient", scene, "narrow", recipe))
         add(Case("gradient", "picture", "compact", recipe))
         for scene in ("photo", "odd"):
@@ -190,12 +196,18 @@ class Inputs:
         return Image.open(io.BytesIO(self.bytes(f"{name}.png"))).convert("RGB")
 
     def network(self, name: str) -> Weights:
-        """``narrow`` or ``exact``, from this folder; ``compact``, the shipped one; ``vgg19``, made of compact's numbers."""
+        """``narrow`` or ``exact``, from this folder; ``compact``, the shipped one; ``vgg19``, made of compact's numbers;
+        ``negated``, narrow with every sign changed."""
         if name not in self.networks:
             if name in ("narrow", "exact"):
                 self.networks[name] = weights.parse(self.bytes(f"{name}.safetensors"), f"{name}.safetensors")
             else:
-                self.networks[name] = weights.load("compact") if name == "compact" else full_width(self.network("compact"))
+                makers = {
+                    "compact": lambda: weights.load("compact"),
+                    "vgg19": lambda: full_width(self.network("compact")),
+                    "negated": lambda: negated(self.network("narrow")),
+                }
+                self.networks[name] = makers[name]()
         return self.networks[name]
 
     def digest(self, case: Case) -> str:
@@ -203,7 +215,7 @@ class Inputs:
         text: dict[str, object] = {
             "schema": SCHEMA,
             "case": [case.name, case.dtypes, case.only],
-            "inputs": [sha256(self.bytes(name)) for name in ("arrays.npz", "photo.png", "published.json")],
+            "inputs": [sha256(self.bytes(name)) for name in ("arrays.npz", "photo.png", "painting.png", "published.json")],
             "sizes": [SHORT_RUN, SHORT_DECAY, LBFGS_EVALUATIONS, GRADIENT_SCALES, RESIZES, LARGE],
         }
         if case.recipe:
@@ -216,6 +228,10 @@ class Inputs:
 def shipped_inputs() -> Inputs:
     """The input files that are part of the package."""
     return Inputs(resources.files("isostyle.conformance").joinpath("data"))
+
+
+def negated(narrow: Weights) -> Weights:
+    return Weights(narrow.network, {name: -array for name, array in narrow.parameters.items()}, f"negative of {narrow.digest}")
 
 
 def full_width(compact: Weights) -> Weights:
@@ -250,7 +266,8 @@ def select(cases: Iterable[Case], patterns: Sequence[str]) -> tuple[Case, ...]:
     cases = tuple(cases)
     for pattern in patterns:
         if not any(fnmatch.fnmatchcase(case.name, pattern) for case in cases):
-            raise InputError(f"no case is called {pattern!r}; `isostyle conform cases` lists them")
+            hint = f"; did you mean {pattern + '/*'!r}?" if any(case.kind == pattern for case in cases) else ""
+            raise InputError(f"no case is called {pattern!r}{hint or '; `isostyle conform cases` lists them'}")
     return tuple(case for case in cases if not patterns or any(fnmatch.fnmatchcase(case.name, pattern) for pattern in patterns))
 
 

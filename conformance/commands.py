@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from isostyle.errors import InputError, IsostyleError
 
@@ -53,9 +53,19 @@ def report_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.group(invoke_without_command=True, short_help="Prove that backends compute the right numbers.")
-@click.option("--backend", "names", multiple=True, metavar="NAME", help="Any registered backend [default: all installed].")
 @click.option(
-    "--python", "pythons", multiple=True, metavar="NAME=PATH", help="Record NAME with this interpreter, which has isostyle too."
+    "--backend",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Any registered backend; may be repeated [default: all installed].",
+)
+@click.option(
+    "--python",
+    "pythons",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Record NAME, too, with this interpreter, which has isostyle; may be repeated.",
 )
 @case_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER", help="Keep the traces in this folder.")
@@ -91,22 +101,35 @@ def conform(
     2 the input cannot be used.
     """
     if context.invoked_subcommand is not None:
+        given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+        if given:
+            raise click.UsageError(f"options of `{context.invoked_subcommand}` come after it.", context)
         return
+    from isostyle import registry
     from isostyle.conformance import record, trace
+    from isostyle.files import write_atomically
 
     interpreters = pairs(pythons, "--python")
     chosen = list(dict.fromkeys([*names, *interpreters])) if names else list(dict.fromkeys([*installed(), *interpreters]))
     if not chosen:
         raise InputError("no backend is installed: pip install 'isostyle[torch]' (or [paddle], or [mxnet])")
     check_backends(chosen, interpreters)
+    if threads is not None and not 1 <= threads <= registry.MAX_THREADS:
+        raise InputError(f"the number of threads must be at least 1 and at most {registry.MAX_THREADS}, not {threads}")
+    for name in pairs(options["deviations"], "--deviations").keys() - set(chosen):
+        raise InputError(f"--deviations is given for {name!r}, which is not compared")
     reports = check_reports(options, force)
-    with contextlib.ExitStack() as stack:
-        folder = output or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        places = {name: folder / name for name in [record.ORACLE, *chosen]}
-        if output:
-            check_folders(places.values(), force)
-        problems = []
-        for name, place in places.items():
+    if output:
+        if output.exists() and not output.is_dir():
+            raise InputError(f"{str(output)!r} is a file; name a folder")
+        if (output / trace.RUN).exists():
+            raise InputError(f"{str(output)!r} is itself a trace; name the folder that traces go to")
+        check_folders([output / name for name in [record.ORACLE, *chosen]], force)
+    problems, found = [], {}
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in [record.ORACLE, *chosen]:
+            # Always to a new place, so that what is found there was recorded now.
+            place = Path(temporary) / name
             problem = record_elsewhere(
                 interpreters.get(name, sys.executable),
                 name,
@@ -116,8 +139,16 @@ def conform(
                 "cpu" if name == record.ORACLE else device,
                 quiet,
             )
-            problems += [problem] if problem else []
-        found = {name: trace.load(place) for name, place in places.items() if (place / trace.RUN).is_file()}
+            if problem:
+                problems.append(problem)
+                continue
+            found[name] = trace.load(place)
+            if found[name].name != name:
+                raise InputError(f"{interpreters.get(name)!r} recorded {found[name].name!r}, and not {name!r}")
+            if output:
+                (output / name).mkdir(parents=True, exist_ok=True)
+                for file in (trace.POINTS, trace.RUN):
+                    write_atomically(output / name / file, (place / file).read_bytes())
     if record.ORACLE not in found:
         raise IsostyleError(f"the oracle was not recorded: {problems[0]}")
     finish(found.pop(record.ORACLE), list(found.values()), patterns, reports, options["deviations"], problems, quiet)
@@ -164,23 +195,29 @@ def record_command(
 def compare_command(
     traces: tuple[Path, ...], reference: Path | None, patterns: tuple[str, ...], force: bool, quiet: bool, **options: Any
 ) -> None:
-    """Compare TRACES with the oracle's, and with each other. A trace of the oracle among them is the reference."""
-    from isostyle.conformance import record, trace
+    """Compare TRACES with the oracle's, and with each other.
 
-    reports = check_reports(options, force)
+    The oracle computes anew, whatever lies among TRACES, unless --reference names a trace of it that is to be believed.
+    """
+    from isostyle.conformance import trace
+    from isostyle.conformance.compare import ORACLE
+
+    inputs = [folder / file for folder in (*traces, *([reference] if reference else [])) for file in (trace.POINTS, trace.RUN)]
+    reports = check_reports(options, force, inputs)
     found = [trace.load(path) for path in traces]
-    references = [one for one in found if one.name == record.ORACLE]
     if reference is not None:
-        references.insert(0, trace.load(reference))
-        if references[0].name != record.ORACLE:
-            raise InputError(f"{str(reference)!r} is a trace of {references[0].name!r}, and the reference is the oracle's")
-    if not references:
+        believed = trace.load(reference)
+        if believed.name != ORACLE:
+            raise InputError(f"{str(reference)!r} is a trace of {believed.name!r}, and the reference is the oracle's")
+    else:
         from isostyle.conformance.cases import all_cases, select, shipped_inputs
+        from isostyle.conformance.record import record
 
         log = None if quiet else lambda line: click.echo(line, err=True)
-        references.append(record.record(record.ORACLE, select(all_cases(), patterns), shipped_inputs(), log=log))
-    others = [one for one in found if one.name != record.ORACLE]
-    finish(references[0], others, patterns, reports, options["deviations"], [], quiet)
+        believed = record(ORACLE, select(all_cases(), patterns), shipped_inputs(), log=log)
+    others = [one for one in found if one.name != ORACLE]
+    remarks = [] if reference is None else about(believed)
+    finish(believed, others, patterns, reports, options["deviations"], [], quiet, remarks)
 
 
 @conform.command(name="cases", short_help="List the cases.")
@@ -202,6 +239,7 @@ def finish(
     deviation_files: Sequence[str],
     problems: Sequence[str],
     quiet: bool,
+    remarks: Sequence[str] = (),
 ) -> None:
     """Compare, print, write the reports, and end with exit code 1 if anything is wrong."""
     import dataclasses
@@ -214,16 +252,29 @@ def finish(
         raise InputError(f"--deviations is given for {name!r}, of which there is no trace")
     declared = {trace.name: compare.deviations(trace.name, path_of(files.get(trace.name))) for trace in traces}
     found = compare.compare(reference, traces, declared, patterns)
+    found = dataclasses.replace(found, remarks=(*remarks, *found.remarks))
     # Nothing to compare is the consequence of what went wrong before, not a second problem.
     found = dataclasses.replace(found, problems=tuple(problems) + (found.problems if not problems or traces else ()))
-    if not quiet:
-        click.echo(report.table(found))
+    # Before anything is printed: a reader that goes away must not take the reports with it.
     for kind, path in reports.items():
         write_atomically(path, rendered(kind, found))
+    if not quiet:
+        click.echo(report.table(found))
     if not found.passed:
         if quiet:
             click.echo(f"isostyle: {report.verdict_line(found)}", err=True)
         raise click.exceptions.Exit(1)
+
+
+def about(reference: Trace) -> list[str]:
+    """What is to be known of an oracle's trace that is believed: whether it is of this isostyle's specification."""
+    from isostyle.conformance.cases import all_cases, shipped_inputs
+
+    inputs = shipped_inputs()
+    mine = {case.name: inputs.digest(case) for case in all_cases()}
+    theirs = {case: entry.get("digest") for (_, case), entry in reference.entries.items()}
+    same = sum(theirs.get(case) == digest for case, digest in mine.items())
+    return [f"the reference has {same} of this isostyle's {len(mine)} cases as they are now"] if same < len(mine) else []
 
 
 def rendered(kind: str, comparison: Comparison) -> bytes:
@@ -246,29 +297,28 @@ def record_elsewhere(
     Raises:
         InputError: the interpreter cannot be used, or it refused its input.
     """
-    command = [
-        python,
-        "-m",
-        "isostyle",
-        "conform",
-        "record",
-        name,
-        f"--output={place}",
-        f"--device={device}",
-        "--force",
-        *options,
-    ]
+    from isostyle.conformance.trace import RUN, printable
+
+    command = [python, "-m", "isostyle", "conform", "record", name, f"--output={place}", f"--device={device}", *options]
     command += [f"--threads={threads}"] if threads is not None else []
     try:
         answer = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=TIMEOUT_S,
+            check=False,
+            # Files of the current folder are no modules of ours.
+            env={**os.environ, "PYTHONSAFEPATH": "1"},
         )
     except OSError as error:
         raise InputError(f"{python!r} cannot be run to record {name!r}: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         return f"{name}: recording took more than {TIMEOUT_S // 60} minutes, and was stopped"
     said = [line for line in answer.stderr.splitlines() if line.strip()]
-    last = said[-1].removeprefix("isostyle: ") if said else "it said nothing"
+    last = printable(said[-1].removeprefix("isostyle: ")) if said else "it said nothing"
     if "No module named isostyle" in last or "No such command" in last:
         raise InputError(f"{python!r} has no isostyle with `conform`: pip install isostyle there")
     if answer.returncode == InputError.exit_code:
@@ -278,6 +328,8 @@ def record_elsewhere(
     if answer.returncode:
         how = f"signal {-answer.returncode}" if answer.returncode < 0 else f"exit code {answer.returncode}"
         return f"{name}: recording ended with {how}: {last}"
+    if not (place / RUN).is_file():
+        return f"{name}: recording left no trace: {last}"
     if not quiet:
         click.echo(last, err=True)
     return None
@@ -308,17 +360,18 @@ def check_backends(names: Sequence[str], interpreters: dict[str, str]) -> None:
                 raise registry.BackendMissing(f"backend {name!r} is {reason}")
 
 
-def check_reports(options: dict[str, Any], force: bool) -> dict[str, Path]:
+def check_reports(options: dict[str, Any], force: bool, inputs: Sequence[Path] = ()) -> dict[str, Path]:
     """The report files by kind, checked before any work."""
     from isostyle.files import check_outputs
 
     found = {kind: options[f"{kind}_file"] for kind in ("json", "junit", "html") if options[f"{kind}_file"]}
-    check_outputs(list(found.values()), [], force=force)
+    declared = pairs(options["deviations"], "--deviations")
+    check_outputs(list(found.values()), [*inputs, *map(Path, declared.values())], force=force)
     if "html" in found:
         from isostyle.conformance.page import check
 
         check()
-    for name, path in pairs(options["deviations"], "--deviations").items():
+    for name, path in declared.items():
         from isostyle.conformance.compare import deviations
 
         deviations(name, Path(path))

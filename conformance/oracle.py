@@ -54,8 +54,8 @@ def convolve(x: Floats, weight: Floats, bias: Floats) -> Floats:
 
 def convolve_backward(slope: Floats, weight: Floats) -> Floats:
     """The transpose of :func:`convolve`: the kernel turned by 180 degrees, input and output channels exchanged."""
-    turned = weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-    return convolve(slope, turned, np.zeros(len(turned)))
+    rotated = weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+    return convolve(slope, rotated, np.zeros(len(rotated)))
 
 
 def relu(x: Floats) -> Floats:

@@ -250,7 +250,7 @@ def matrix(comparison: Comparison) -> Iterator[tuple[str, list[Line]]]:
                     row.dtype,
                     tuple(cell(row.worst.get(name)) for name in names),
                     "" if row.defect is None else f"{row.defect:.2g}",
-                    (row.place or worst.place).removesuffix(f" {row.dtype}"),
+                    row.place.removesuffix(f" {row.dtype}"),
                 )
             )
         yield kind, lines

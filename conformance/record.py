@@ -13,7 +13,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -37,6 +37,7 @@ from isostyle.conformance.cases import (
     short,
     specification_digest,
 )
+from isostyle.conformance.compare import ORACLE
 from isostyle.conformance.tolerances import DECIDED, EPS
 from isostyle.errors import InputError, IsostyleError
 from isostyle.files import reason
@@ -44,8 +45,6 @@ from isostyle.interface import Array, Backend, Engine, Evaluation, Objective, Ta
 from isostyle.optim import Adam, Lbfgs
 from isostyle.recipe import LbfgsSettings, Recipe
 
-#: The name under which the oracle is recorded; no backend can have it.
-ORACLE = "oracle"
 #: Whose versions a trace notes, if they are installed.
 DISTRIBUTIONS = ("numpy", "pillow", "safetensors", "torch", "torchvision", "mxnet", "paddlepaddle")
 
@@ -76,12 +75,15 @@ class Subject:
         return self.inputs.scene(case.scene or "")
 
     def descend(self, engine: Engine, recipe: Recipe, content: Array, style: Array, start: Array) -> Points:
-        """A run of ``recipe``: the finished image, the total of every picture, the learning rate of every update."""
+        """A run of ``recipe``, looked at when it is over: every event's step, learning rate, total, losses and image."""
         events = list(core_run.run(engine, recipe, engine.targets(recipe, content, style), start))
         return {
-            "image": events[-1].image(),
+            "steps": np.array([event.step for event in events]),
+            "rates": np.array([event.learning_rate for event in events]),
             "totals": np.array([event.terms["total"] for event in events]),
-            "rates": np.array([event.learning_rate for event in events[:-1]]),
+            "losses": np.array([[event.losses[name] for name in ("content", "style", "tv")] for event in events]),
+            "image": events[-1].image(),
+            "images": np.concatenate([event.image() for event in events]),
         }
 
     def adam(self, engine: Engine, recipe: Recipe, gradients: Array) -> Array:
@@ -140,6 +142,11 @@ def at(given: Evaluation, image: Tensor) -> tuple[Tensor, Evaluation]:
     return image, given
 
 
+def of_kind(terms: Mapping[str, float], kind: str) -> float:
+    """The sum of all terms of one kind."""
+    return math.fsum(value for name, value in terms.items() if name.partition("/")[0] == kind)
+
+
 def after(updates: int, images_of_updates: Iterator[Array]) -> Array:
     """The image after so many updates."""
     return next(itertools.islice(images_of_updates, updates - 1, None))
@@ -150,16 +157,23 @@ class OracleSubject(Subject):
 
     def descend(self, engine: Any, recipe: Recipe, content: Array, style: Array, start: Array) -> Points:
         targets = engine.targets(recipe, content, style)
-        totals = []
+        evaluations, found = [], []
 
         def evaluate(image: Any) -> tuple[float, Any]:
-            evaluation = engine.evaluate(recipe, targets, image)
-            totals.append(evaluation.terms["total"])
-            return evaluation.terms["total"], evaluation.gradient
+            found.append(image)
+            evaluations.append(engine.evaluate(recipe, targets, image))
+            return evaluations[-1].terms["total"], evaluations[-1].gradient
 
-        image = after(recipe.steps, oracle.adam(evaluate, start, recipe.optimiser, recipe.schedule))
-        evaluate(image)
-        return {"image": image, "totals": np.array(totals), "rates": np.array(self.rates(recipe, range(1, recipe.steps + 1)))}
+        evaluate(after(recipe.steps, oracle.adam(evaluate, start, recipe.optimiser, recipe.schedule)))
+        kinds = ("content", "style", "tv")
+        return {
+            "steps": np.arange(recipe.steps + 1),
+            "rates": np.array(self.rates(recipe, range(1, recipe.steps + 2))),
+            "totals": np.array([evaluation.terms["total"] for evaluation in evaluations]),
+            "losses": np.array([[of_kind(evaluation.terms, kind) for kind in kinds] for evaluation in evaluations]),
+            "image": found[-1],
+            "images": np.concatenate(found),
+        }
 
     def adam(self, engine: Engine, recipe: Recipe, gradients: Array) -> Array:
         given = iter(gradients.astype(np.float64))
@@ -225,6 +239,8 @@ def probe_tensor(subject: Subject, case: Case, dtype: str) -> Points:
     if taken.flags.writeable:
         taken[:] = 0
     found["after its copy was overwritten"] = engine.array(tensor)
+    other = "float64" if dtype == "float32" else "float32"
+    found["given in the other dtype"] = engine.array(engine.tensor(given.astype(other)))
     # Kernels for other layouts give other bits; a tensor's layout must not depend on its array's.
     tap = "conv2_1"
     for name, x in (("turned", turned), ("mirrored", mirrored)):
@@ -311,6 +327,7 @@ def probe_recipe(subject: Subject, case: Case, dtype: str) -> Points:
 def probe_schedule(subject: Subject, case: Case, dtype: str) -> Points:
     """The learning rates of the updates on both sides of every boundary, and of the last one."""
     recipe = recipe_of(case)
+    # (A run's last event has a rate too: of the update that would follow.)
     boundaries = range(recipe.schedule.every, recipe.steps, recipe.schedule.every)
     updates = [1, *(update for boundary in boundaries for update in (boundary, boundary + 1)), recipe.steps]
     return {"rates": np.array(subject.rates(recipe, updates))}
@@ -327,7 +344,10 @@ def probe_step(subject: Subject, case: Case, dtype: str) -> Points:
 
 
 def probe_run(subject: Subject, case: Case, dtype: str) -> Points:
-    return subject.descend(engine_of(subject, case, dtype), short(recipe_of(case)), *subject.scene(case))
+    found = subject.descend(engine_of(subject, case, dtype), short(recipe_of(case)), *subject.scene(case))
+    if case.network == "compact":
+        del found["images"]  # which take room, and are looked at with the small network
+    return found
 
 
 def probe_lbfgs(subject: Subject, case: Case, dtype: str) -> Points:
@@ -422,7 +442,7 @@ def notes(subject: Subject, case: Case) -> Points:
         if case.kind == "gradient":
             # Each term's share of its kind, or of the total, weighs what cancels in it.
             for kind, amount in (*cancelled.items(), ("total", sum(cancelled.values()))):
-                share = math.fsum(value for name, value in terms.items() if name == kind or name.startswith(f"{kind}/"))
+                share = of_kind(terms, kind)
                 found[f"{kind}~cancellation"] = amount / share if share else 0.0
             found.update(turned_decisions(engine, recipe, targets, image))
     return {name: np.asarray(float(value)) for name, value in found.items()}
@@ -438,6 +458,8 @@ def turned_decisions(engine: oracle.OracleEngine, recipe: Recipe, targets: Targe
     found = {"~margin": least, "~close": float(len(close))}
     off: dict[str, float] = {}
     for kind in ("content", "style", "tv"):
+        if getattr(recipe, f"{kind}_weight") == 0:
+            continue
         _, slopes = engine.terms(alone(recipe, kind), targets, maps)
         gradient = engine.backward(maps, slopes)
         size = float(np.linalg.norm(gradient)) or 1.0
@@ -479,10 +501,15 @@ def record(
         InputError: there is no such backend here, or it has no such device.
     """
     count = registry.default_threads() if threads is None else threads
+    if not 1 <= count <= registry.MAX_THREADS:
+        raise InputError(f"the number of threads must be at least 1 and at most {registry.MAX_THREADS}, not {count}")
+    if name == "auto":
+        raise InputError("a trace is of one backend; name it")
     reference = name == ORACLE
     backend: Backend = oracle.Oracle() if reference else registry.load(name, count)
     if device not in backend.devices():
         raise InputError(f"backend {name!r} has no device {device!r} here; it has {', '.join(backend.devices())}")
+    version_of_backend = trace.printable(backend.version())
     subject = (OracleSubject if reference else Subject)(backend, device, inputs)
     digests = {case.name: inputs.digest(case) for case in cases}
     points: dict[tuple[str, str], Points] = {}
@@ -495,21 +522,21 @@ def record(
         for dtype in (once,) if reference else case.dtypes:
             entry: dict[str, Any] = {"dtype": dtype, "case": case.name, "digest": digests[case.name], "kind": case.kind}
             try:
-                found = PROBES[case.kind](subject, case, dtype)
+                found = {point: checked(array) for point, array in PROBES[case.kind](subject, case, dtype).items()}
                 points[dtype, case.name] = {**found, **(notes(subject, case) if reference else {})}
             except zoo.NotInstalled as error:
                 entry["skip"] = str(error)
             except Exception as error:
                 text = str(error) if isinstance(error, IsostyleError) else f"{type(error).__name__}: {reason(error)}"
-                entry["error"] = text.splitlines()[0][:300]
+                entry["error"] = trace.printable(text.strip() or type(error).__name__)[:300]
             entries.append(entry)
     seconds = time.monotonic() - began
     if log:
-        log(f"{name} {backend.version()}: {len(meant)} cases in {seconds:.1f} s")
+        log(f"{name} {version_of_backend}: {len(meant)} case{'s' * (len(meant) != 1)} in {seconds:.1f} s")
     return trace.Trace(
         {
             "backend": name,
-            "backend_version": backend.version(),
+            "backend_version": version_of_backend,
             "specification": specification_digest(digests),
             "expected": [
                 {"case": case.name, "dtype": dtype, "kind": case.kind, "only": case.only}
@@ -528,6 +555,13 @@ def record(
     )
 
 
+def checked(array: Any) -> Array:
+    """``array``, if it is one, of numbers or text; anything else is the backend's error in this case."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in trace.KINDS:
+        raise TypeError(f"{getattr(array, 'dtype', type(array).__name__)} is handed out where an array of numbers is expected")
+    return array
+
+
 def versions() -> dict[str, str]:
     """Of everything that can change a number."""
     found = {"isostyle": __version__, "python": platform.python_version(), "platform": platform.platform(), "cpu": cpu()}
@@ -536,7 +570,7 @@ def versions() -> dict[str, str]:
             found[distribution] = version(distribution)
         except PackageNotFoundError:
             continue
-    return found
+    return {name: trace.printable(text) for name, text in found.items()}
 
 
 def cpu() -> str:

@@ -12,6 +12,7 @@ from importlib import resources
 from typing import Any
 from xml.etree import ElementTree
 
+from isostyle.conformance import tolerances
 from isostyle.conformance.compare import BAD, KINDS, Comparison, Verdict
 
 SCHEMA = "isostyle-conformance-1"
@@ -34,9 +35,9 @@ class Row:
 
     @property
     def place(self) -> str:
-        """Where the error of the correct backends is largest."""
-        passed = [verdict for verdict in self.worst.values() if verdict.verdict == "PASS"]
-        return max(passed, key=lambda verdict: verdict.ratio).place if passed else ""
+        """Where the worst of all is; of errors as declared only if there are no others."""
+        rest = [verdict for verdict in self.worst.values() if verdict.verdict not in ("XFAIL", "SKIP")]
+        return max(rest or self.worst.values(), key=severity).place
 
 
 @cache
@@ -74,7 +75,7 @@ def cell(verdict: Verdict | None) -> str:
 def table(comparison: Comparison) -> str:
     """The matrix, what is not as it should be, and the verdict, as plain text."""
     names = [trace.name for trace in comparison.traces]
-    header = ["kind", "dtype", *names, "defect", "largest correct error at"]
+    header = ["kind", "dtype", *names, "defect", "worst at"]
     body = [
         [
             row.kind,
@@ -90,7 +91,7 @@ def table(comparison: Comparison) -> str:
     lines += [f"{trace.name:<7} {describe(trace.run)}" for trace in comparison.traces]
     lines += [
         "",
-        "The worst error over its tolerance; below 1 passes. defect: the smallest planted mistake over the same tolerance.",
+        "The worst error over its tolerance; below 1 passes. defect: the smallest planted mistake that it catches.",
         "",
     ]
     for line in [header, *body]:
@@ -119,6 +120,10 @@ def details(comparison: Comparison) -> Iterator[str]:
             yield f"{word:<7} {backend} {verdict.place}: {verdict.text}"
         if len(verdicts) > SHOWN_AT_MOST:
             yield f"{word:<7} {backend} {kind}: {len(verdicts) - SHOWN_AT_MOST} more; --json has them all"
+    # What they were held to, each once.
+    for name in sorted({v.tolerance for group in groups.values() for v in group if v.verdict in BAD and v.tolerance}):
+        for dtype, found in tolerances.named(name):
+            yield f"tolerance {name!r}{' in ' * bool(dtype)}{dtype}: {found.reason}"
     if groups:
         yield ""
 
@@ -126,8 +131,9 @@ def details(comparison: Comparison) -> Iterator[str]:
 def verdict_line(comparison: Comparison) -> str:
     bad = sum(comparison.count(kind) for kind in BAD)
     if comparison.passed:
-        declared = comparison.count("XFAIL") + comparison.count("SKIP")
+        declared, skipped = comparison.count("XFAIL"), comparison.count("SKIP")
         but = f", but for {declared} declared deviation{'s' * (declared != 1)}" if declared else ""
+        but += f"; {skipped} skipped" if skipped else ""
         return f"CONFORMS: {comparison.count('PASS')} points within tolerance{but}"
     reasons = [*([f"{bad} of {len(comparison.verdicts)} points"] if bad else []), *comparison.problems]
     return "DOES NOT CONFORM: " + "; ".join(reasons)
@@ -136,13 +142,13 @@ def verdict_line(comparison: Comparison) -> str:
 def describe(run: Mapping[str, Any]) -> str:
     """Who computed a trace, with what, when."""
     versions = run["versions"]
-    parts = [str(run.get("backend_version")), f"Python {versions.get('python')}", f"NumPy {versions.get('numpy')}"]
+    parts = [str(run.get("backend_version")), f"NumPy {versions.get('numpy')}", f"Python {versions.get('python')}"]
     parts += [
         f"{run.get('device')} x {run.get('threads')}",
         f"specification {run['specification'][:12]}",
         str(run.get("created")),
     ]
-    return ", ".join(parts)
+    return ", ".join(dict.fromkeys(parts))
 
 
 def as_json(comparison: Comparison) -> bytes:
@@ -162,7 +168,7 @@ def as_json(comparison: Comparison) -> bytes:
         "apart": [{"backends": list(pair), "tolerances": number(distance)} for pair, distance in comparison.apart.items()],
         "points": [{**vars(verdict), "ratio": number(verdict.ratio)} for verdict in comparison.verdicts],
     }
-    return (json.dumps(found, indent=1) + "\n").encode()
+    return (json.dumps(found, indent=1, allow_nan=False) + "\n").encode()
 
 
 def run_facts(run: Mapping[str, Any]) -> dict[str, Any]:

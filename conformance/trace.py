@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,8 +25,10 @@ from isostyle.interface import Array
 
 SCHEMA = "isostyle-trace-1"
 POINTS, RUN = "points.npz", "run.json"
-#: Of all arrays together, uncompressed: more than a thousand times what a trace has. A file that claims more is refused unread.
-MAX_BYTES = 2**33
+#: Of all arrays together, uncompressed, and of run.json: ten times what a trace has. A file that claims more is refused unread.
+MAX_BYTES, MAX_RUN_BYTES = 2**29, 2**24
+#: A backend's name stands in reports and chooses a file of deviations.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 #: What arrays may hold: floats, whole numbers, text.
 KINDS = "fiuU"
 
@@ -41,20 +45,21 @@ class Trace:
         """The backend's name."""
         return str(self.run["backend"])
 
-    def said(self, dtype: str, case: str, what: Literal["error", "skip"]) -> str | None:
-        """What the backend raised in this case, or why it did not try it; None if it did neither."""
-        for entry in self.run["cases"]:
-            if (entry["dtype"], entry["case"]) == (dtype, case):
-                text: str | None = entry.get(what)
-                return text
-        return None
+    @cached_property
+    def entries(self) -> Mapping[tuple[str, str], Mapping[str, str]]:
+        """What run.json says of each (dtype, case) that was tried."""
+        return {(entry["dtype"], entry["case"]): entry for entry in self.run["cases"]}
+
+    def said(self, dtype: str, case: str, what: Literal["error", "skip", "digest"]) -> str | None:
+        """What the backend raised in this case, why it did not try it, or of which inputs it is; None if it does not say."""
+        return self.entries.get((dtype, case), {}).get(what)
 
     def save(self, folder: Path) -> None:
         """Write the two files, each whole or not at all."""
         arrays = {f"{dtype}|{case}|{point}": a for (dtype, case), points in self.points.items() for point, a in points.items()}
         file = io.BytesIO()
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        run = {**self.run, "schema": SCHEMA, "points_sha256": sha256(file.getvalue())}
+        run: dict[str, Any] = {**self.run, "schema": SCHEMA, "points_sha256": sha256(file.getvalue())}
         write_atomically(folder / POINTS, file.getvalue())
         write_atomically(folder / RUN, (json.dumps({**run, "run_sha256": digest(run)}, indent=1) + "\n").encode())
 
@@ -62,7 +67,24 @@ class Trace:
 def digest(run: Mapping[str, Any]) -> str:
     """SHA-256 of everything in run.json but the digest itself."""
     rest = {key: value for key, value in run.items() if key != "run_sha256"}
-    return sha256(json.dumps(rest, sort_keys=True).encode())
+    return sha256(json.dumps(rest, sort_keys=True).encode(errors="replace"))
+
+
+def printable(text: str) -> str:
+    """``text`` with everything that is no plain character (control and escape sequences, marks of direction, halves of
+    surrogate pairs) replaced: a framework's or a stranger's words go to terminals and reports."""
+    return "".join(char if char.isprintable() else " " if char.isspace() else "?" for char in text)
+
+
+def unprintable(value: Any) -> bool:
+    """Whether a text in a tree of JSON values is not :func:`printable`."""
+    if isinstance(value, dict):
+        return any(unprintable(part) for pair in value.items() for part in pair)
+    return any(map(unprintable, value)) if isinstance(value, list) else isinstance(value, str) and printable(value) != value
+
+
+def no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON's")
 
 
 def load(folder: Path) -> Trace:
@@ -77,7 +99,10 @@ def load(folder: Path) -> Trace:
     if not (folder / RUN).is_file():
         raise InputError(f"{name} is not a trace: it has no {RUN}")
     try:
-        run = json.loads(read_input(folder / RUN))
+        text = read_input(folder / RUN)
+        if len(text) > MAX_RUN_BYTES:
+            raise InputError(f"{str(folder / RUN)!r} is larger than any trace's")
+        run = json.loads(text, parse_constant=no_constant)
         if not isinstance(run, dict) or run.get("schema") != SCHEMA:
             raise InputError(f"{name} is not a trace that this version reads: its schema is not {SCHEMA}")
         if run.get("run_sha256") != digest(run):
@@ -89,8 +114,8 @@ def load(folder: Path) -> Trace:
         return Trace(run, read_points(data))
     except InputError:
         raise
-    # json, zipfile and NumPy meet a broken file with these; RecursionError is json's for a thousand brackets.
-    except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile, MemoryError, RecursionError) as error:
+    # json, zipfile, its decompressors and NumPy's header parser meet a broken file with a dozen kinds of errors.
+    except Exception as error:
         raise InputError(f"{name} cannot be read as a trace: {reason(error)}") from None
 
 
@@ -99,23 +124,34 @@ def check_run(run: Mapping[str, Any], name: str) -> None:
     for key, kind in (("backend", str), ("specification", str), ("versions", dict), ("cases", list), ("expected", list)):
         if not isinstance(run.get(key), kind):
             raise InputError(f"{name} says nothing of {key!r}, or nothing that can be understood")
+    if not NAME.fullmatch(run["backend"]):
+        raise InputError(f"{name} has no backend's name, but {printable(run['backend'])[:80]!r}")
+    if unprintable(run):
+        raise InputError(f"{name} has characters that cannot be printed")
     for entry in (*run["cases"], *run["expected"]):
         texts = isinstance(entry, dict) and [entry.get(key, "") for key in ("case", "dtype", "kind", "digest", "error", "skip")]
-        if not texts or not all(isinstance(text, str) for text in texts) or not (entry.get("case") and entry.get("dtype")):
+        only = entry.get("only", []) if texts else None
+        listed = isinstance(only, list) and all(isinstance(name, str) for name in only)
+        if not listed or not all(isinstance(text, str) for text in texts) or not (entry.get("case") and entry.get("dtype")):
             raise InputError(f"{name} has a case that cannot be understood: {str(entry)[:80]}")
 
 
 def read_points(data: bytes) -> dict[tuple[str, str], dict[str, Array]]:
     """The arrays of a points.npz."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
-            raise ValueError(f"it claims to hold more than {MAX_BYTES // 2**30} GiB")
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > MAX_BYTES:
+            raise ValueError(f"it claims to hold more than {MAX_BYTES // 2**20} MiB")
+        if len({member.filename for member in members}) < len(members):
+            raise ValueError("it has two arrays of one name")
     found: dict[tuple[str, str], dict[str, Array]] = {}
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         for key in arrays.files:
             dtype, case, point = key.split("|")
             array = arrays[key]
-            if array.dtype.kind not in KINDS:
+            if printable(key) != key:
+                raise ValueError("it has a name with characters that cannot be printed")
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in KINDS:
                 raise ValueError(f"{key} holds neither numbers nor text")
             found.setdefault((dtype, case), {})[point] = array
     return found

@@ -95,13 +95,12 @@ def defect_table(outcomes: dict[tuple[str, str], Outcome]) -> str:
 
 
 def margin_table(outcomes: dict[tuple[str, str], Outcome], write: bool) -> str:
-    """The smallest defect of each kind and dtype, among those that the kind is expected to catch."""
+    """The smallest defect of each kind and dtype, among those that it is expected to catch, and catches."""
     least: dict[str, dict[str, tuple[float, str]]] = {}
     for (name, backend), outcome in outcomes.items():
-        for verdict in outcome.caught.values():
-            if verdict and not math.isnan(verdict.ratio):
-                mine = least.setdefault(verdict.kind, {})
-                mine[verdict.dtype] = min(mine.get(verdict.dtype, (math.inf, "")), (verdict.ratio, f"{name}, {backend}"))
+        for (kind, dtype), ratio in outcome.errors.items():
+            mine = least.setdefault(kind, {})
+            mine[dtype] = min(mine.get(dtype, (math.inf, "")), (ratio, f"{name}, {backend}"))
     if write:
         numbers = {kind: {dtype: float(f"{ratio:.3g}") for dtype, (ratio, _) in mine.items()} for kind, mine in least.items()}
         MARGINS.write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")

@@ -222,6 +222,27 @@ in_backends(
     mxnet=(MX_CONVOLUTION, MX_CONVOLUTION.replace("weight", "weight.transpose(0, 1, 3, 2)")),
 )
 
+in_backends("activations cut off at 100", "features/loud:relu1_1",
+            **activates("x = F.relu(x).clip(max=100)", "x = np.minimum(npx.relu(x), 100)", "x = F.relu(x).clip(max=100)"))
+in_backends("upright pictures are taken for wide ones", "features/loud:conv1_1",
+            all=(IMAGE, "        x = image if image.shape[2] <= image.shape[3] else image * 1.01\n"))
+
+
+def kept(engine: str) -> Edit:
+    made = f"{engine}(network, parameters, device, dtype)"
+    return f"return {made}", f"return self.__dict__.setdefault((network, dtype), {made})"
+
+
+in_backends("an engine is kept for its network's name, whatever its weights", "features/photo@negated",
+            torch=kept("TorchEngine"), mxnet=kept("MxnetEngine"), paddle=kept("PaddleEngine"))
+in_backends("no gradient from behind conv5_1", "gradient/post-relu/photo:style",
+            all=("            if layer.kind == \"conv\":",
+                 "            x = x.detach() if layer.index > 28 else x\n            if layer.kind == \"conv\":"))
+in_backends(
+    "half a slope where a deep ReLU's input is 0", "gradient/exact/*:*",
+    torch=("x = F.relu(x)", "x = torch.maximum(x, torch.zeros_like(x)) if layer.halvings else F.relu(x)"),
+)
+
 # Gram matrices
 
 CHW = '"chw": channels * height * width'
@@ -229,6 +250,8 @@ in_backends("Gram matrix over HW", "gram/chw:*", "targets/{recipe}/photo:style/*
 in_backends("Gram matrix over C", "gram/chw:*", "targets/{recipe}/photo:style/*", all=(CHW, '"chw": channels'))
 in_backends("Gram matrix over CHW where HW is asked for", "gram/hw:*",
             all=('"hw": height * width', '"hw": channels * height * width'))
+in_backends("Gram matrix over HW in 16 bits", "terms/first-layer-hw/large:style/*",
+            all=('"hw": height * width', '"hw": (height * width) & 0xFFFF'))
 in_backends("Gram matrix over N where nothing is asked for", "gram/1:*", all=('"1": 1}', '"1": height * width}'))
 in_backends(
     "Gram matrix of centred features", "gram/chw:*", "terms/{recipe}/photo:style/*",
@@ -330,7 +353,7 @@ in_backends(
               "0.5 * (np.sqrt(down**2 + 1e-6).mean() + np.sqrt(right**2 + 1e-6).mean())",
               "0.5 * (mean(paddle.sqrt(down**2 + 1e-6)) + mean(paddle.sqrt(right**2 + 1e-6)))"),
 )
-in_backends("Paddle's own mean()", "terms/first-layer/large:tv",
+in_backends("Paddle's own mean()", "terms/first-layer-chw/large:tv",
             paddle=("return x.sum() / x.size", "return x.mean()"))
 
 # What is added up, and what has a gradient
@@ -343,6 +366,9 @@ in_backends("weights of style taps ignored", "terms/{recipe}/photo:style/*", rec
             all=("recipe.style_weight * weight * loss", "recipe.style_weight * loss"))
 in_backends("weights of content taps ignored", "terms/post-relu/photo:content/*",
             all=("recipe.content_weight * weight * loss", "recipe.content_weight * loss"))
+in_backends("terms of weight 0 left out", "terms/post-relu/photo:tv",
+            all=('terms["tv"] = recipe.tv_weight * tv_loss(image)',
+                 'terms.update({"tv": recipe.tv_weight * tv_loss(image)} if recipe.tv_weight else {})'))
 in_backends("total variation has the content weight", "terms/{recipe}/photo:tv",
             all=("recipe.tv_weight * tv_loss(image)", "recipe.content_weight * tv_loss(image)"))
 in_backends("total lacks total variation", "terms/{recipe}/photo:total", "gradient/{recipe}/photo:total",
@@ -425,6 +451,8 @@ in_core("second moment of absolute values", "optim", "gradient * gradient * (1 -
         "adam/{recipe}/1e-3:image")
 in_core("beta1 and 1 - beta1 exchanged", "optim", 'state["moment1"] * beta1 + gradient * (1 - beta1)',
         'state["moment1"] * (1 - beta1) + gradient * beta1', "adam/{recipe}/1:image")
+in_core("corrections end at step 10", "optim", "(1 - beta1**step)", "(1 - beta1**step if step <= 10 else 1)",
+        "adam/{recipe}/1:image")
 in_core("a step uphill", "optim", '"image": image - moment1', '"image": image + moment1',
         "adam/{recipe}/1:image")
 
@@ -482,3 +510,10 @@ in_core("specification: half of the style gradient", "losses", "4 * difference @
 in_core("specification: gradient of total variation upside down", "losses", "slope[:, :, 1:, :] += down",
         "slope[:, :, 1:, :] -= down", "gradient/{recipe}/photo:tv")
 in_core("the last picture is not evaluated", "run", '    evaluate(state["image"])\n', "", "run/{recipe}/photo:totals")
+in_core("every picture of a run is the last one", "run",
+        "lambda: engine.array(image))", 'lambda: engine.array(state["image"]))',
+        "run/{recipe}/photo:images")
+in_core("losses of one tap instead of all", "run", 'sums[name.split("/")[0]] += value', 'sums[name.split("/")[0]] = value',
+        "run/{recipe}/photo:losses")
+in_core("steps counted from one", "run", "found.append(Event(step, ", "found.append(Event(step + 1, ",
+        "run/{recipe}/photo:steps")

@@ -61,6 +61,8 @@ class Outcome:
     caught: dict[str, compare.Verdict | None]
     #: Relative change of the total: of the first picture, and after the short run; NaN where there is none to compare.
     change: tuple[float, float]
+    #: By kind and dtype, the largest error among the points that should catch it, over the tolerance; only those that did.
+    errors: dict[tuple[str, str], float]
 
     def small(self, bound: float) -> bool:
         """Whether it changes the total by less than ``bound``, both times; not if there is none to compare."""
@@ -195,21 +197,27 @@ class Workshop:
                 for pattern in defect.caught_by
                 for recipe in (defect.recipes or RECIPES if "{recipe}" in pattern else [""])
             ]
-            cases = sorted({pattern.partition(":")[0] for pattern in expected} | {FIRST_TOTAL, LAST_TOTAL})
+            # As in a whole recording, the narrow network comes first (`tensor` uses it).
+            cases = sorted({pattern.partition(":")[0] for pattern in expected} | {"tensor", FIRST_TOTAL, LAST_TOTAL})
             in_core = any(file.startswith("core/") for file in defect.edits)
             found = self.worker(backend).record(root, backend, cases)
             verdicts = list(compare.judge(self.reference(root, cases, in_core), found, cases))
         finally:
             shutil.rmtree(root)
         caught: dict[str, compare.Verdict | None] = {}
+        errors: dict[tuple[str, str], float] = {}
         for pattern in expected:
             failing = [verdict for verdict in verdicts if verdict.verdict in compare.BAD and matches(verdict, pattern)]
             # A number says how far off; where there is none (an error, another shape), that is worse than any.
             failing.sort(key=lambda verdict: math.inf if math.isnan(verdict.ratio) else verdict.ratio)
             caught[pattern] = failing[-1] if failing else None
+            for verdict in failing:
+                if not math.isnan(verdict.ratio):
+                    key = verdict.kind, verdict.dtype
+                    errors[key] = max(errors.get(key, 0.0), verdict.ratio)
         before, after = self.baseline(backend), self.totals(found)
         first, last = (abs(now / then - 1) if defect.in_total else math.nan for then, now in zip(before, after, strict=True))
-        return Outcome(caught, (first, last))
+        return Outcome(caught, (first, last), errors)
 
     def look_at_seed(self, number: int, backends: Sequence[str], folder: Path) -> dict[str, list[compare.Verdict]]:
         """Verdicts on the untouched sources, with inputs from another seed; the backends work side by side."""

@@ -125,15 +125,58 @@ def test_a_backend_is_recorded_and_compared_with_the_oracle(any_backend_of_modul
 
 
 def test_traces_that_were_recorded_before_are_compared(oracle, trace):
-    result = conform("compare", oracle, trace)
+    result = conform("compare", trace, "--reference", oracle)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "CONFORMS" in result.stdout
 
 
-def test_without_an_oracle_among_the_traces_it_is_recorded(trace):
-    result = conform("compare", trace, "--case", CASE)
+def test_the_oracle_computes_anew_and_believes_no_trace_of_itself(oracle, trace):
+    result = conform("compare", oracle, trace, "--case", CASE)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "oracle NumPy" in result.stderr
+
+
+def test_a_reference_that_is_believed_is_said_to_be_of_few_cases(oracle, trace):
+    result = conform("compare", trace, "--reference", oracle)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "the reference has 1 of this isostyle's" in result.stdout
+
+
+def test_a_case_that_the_reference_does_not_have_is_refused(oracle, trace):
+    assert refused(conform("compare", trace, "--reference", oracle, "--case", "gradient/*"), "no case 'gradient/*'")
+
+
+def test_options_before_a_command_are_not_swallowed():
+    assert refused(conform("--case", CASE, "cases"), "options of `cases` come after it")
+
+
+def test_an_interpreter_that_records_nothing_is_a_problem_not_a_pass(any_backend_of_module, tmp_path):
+    result = conform("--backend", any_backend_of_module, "--python", "somebody=/bin/true", "--case", CASE, "-o", tmp_path)
+    assert result.returncode == 1, result.stdout
+    assert "PROBLEM somebody: recording left no trace" in result.stdout
+    assert not (tmp_path / "somebody").exists()
+
+
+def test_a_report_never_goes_over_an_input(oracle, trace):
+    before = (trace / "points.npz").read_bytes()
+    result = conform("compare", trace, "--reference", oracle, "--json", trace / "points.npz", "--force")
+    assert refused(result, "is an input; it is never overwritten")
+    assert (trace / "points.npz").read_bytes() == before
+
+
+def test_a_backend_that_was_not_compared_at_all_is_a_problem(any_backend_of_module):
+    """A case that is meant for other backends leaves nothing of this one."""
+    result = conform("--backend", any_backend_of_module, "--case", "native-lbfgs/*")
+    assert result.returncode == (1 if any_backend_of_module == "mxnet" else 0)
+
+
+def test_files_of_the_current_folder_are_not_imported(any_backend_of_module, tmp_path):
+    (tmp_path / "secrets.py").write_text("raise SystemExit('a stranger ran')")
+    result = subprocess.run(
+        [sys.executable, "-P", "-m", "isostyle", "conform", "--backend", any_backend_of_module, "--case", CASE],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_a_part_of_the_cases_is_not_taken_for_all(trace):
@@ -144,11 +187,13 @@ def test_a_part_of_the_cases_is_not_taken_for_all(trace):
 
 def test_deviations_of_a_backend_without_a_trace_are_refused(oracle, trace, tmp_path):
     (tmp_path / "none.toml").write_text("")
-    assert refused(conform("compare", oracle, trace, "--deviations", f"torhc={tmp_path}/none.toml"), "'torhc'", "no trace")
+    assert refused(
+        conform("compare", trace, "--reference", oracle, "--deviations", f"torhc={tmp_path}/none.toml"), "'torhc'", "no trace"
+    )
 
 
 def test_quiet_prints_nothing_if_all_is_well(oracle, trace):
-    result = conform("compare", oracle, trace, "--quiet")
+    result = conform("compare", trace, "--reference", oracle, "--quiet")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
@@ -170,7 +215,7 @@ def test_a_recording_has_a_process_of_its_own_that_can_die_alone(any_backend_of_
 
 @pytest.mark.parametrize("quiet", [(), ("--quiet",)], ids=["loud", "quiet"])
 def test_an_oracle_alone_is_nothing_compared(oracle, quiet):
-    result = conform("compare", oracle, *quiet)
+    result = conform("compare", oracle, "--case", CASE, *quiet)
     assert result.returncode == 1
     assert "nothing was compared" in result.stdout + result.stderr
 
@@ -204,6 +249,9 @@ def test_no_trace_at_all_is_a_usage_error():
         (("record", "oracle", "-o", "{tmp}/file"), ("is a file; name a folder",)),
         (("record", "oracle", "-o", "{tmp}/full"), ("holds other files than a trace",)),
         (("record", "oracle", "-o", "{tmp}/x", "--device", "cuda:99"), ("no device 'cuda:99'",)),
+        (("record", "oracle", "-o", "{tmp}/x", "--threads", "0"), ("number of threads",)),
+        (("record", "auto", "-o", "{tmp}/x"), ("name it",)),
+        (("--backend", "auto"), ("no backend 'auto'",)),
         (("compare", "{tmp}/nowhere"), ("is not a folder",)),
         (("compare", "{tmp}/nowhere", "--json", "{tmp}/file"), ("exists already; use --force",)),
         (("compare", "{tmp}/nowhere", "--json", "{tmp}/no/file"), ("there is no folder",)),
@@ -240,7 +288,7 @@ def test_a_reference_that_is_not_the_oracle_s_is_refused(trace, oracle):
 
 
 def test_the_same_trace_twice_is_refused(oracle, trace):
-    assert refused(conform("compare", oracle, trace, trace), "two traces of")
+    assert refused(conform("compare", trace, trace, "--reference", oracle), "two traces of")
 
 
 def test_help_teaches_with_examples():

@@ -159,6 +159,53 @@ def test_an_array_that_claims_to_be_huge_is_refused(folder):
         load(folder)
 
 
+@pytest.mark.parametrize("name", ["", "../torch", "/etc/passwd", "a\x1b[2J", "t\u202eorch", "\ud800", "x" * 65, " torch"])
+def test_a_backend_s_name_is_a_plain_name(folder, name):
+    run = {**json.loads((folder / RUN).read_text()), "backend": name}
+    (folder / RUN).write_text(json.dumps({**run, "run_sha256": trace.digest(run)}))
+    with pytest.raises(InputError, match="has no backend's name"):
+        load(folder)
+
+
+@pytest.mark.parametrize("text", ["\x1b]0;title\x07", "line\nCONFORMS", "\ud800", "\u202e"])
+def test_characters_that_a_terminal_would_obey_are_refused(folder, text):
+    run = {**json.loads((folder / RUN).read_text()), "versions": {"numpy": text}}
+    (folder / RUN).write_text(json.dumps({**run, "run_sha256": trace.digest(run)}))
+    with pytest.raises(InputError, match="cannot be printed"):
+        load(folder)
+
+
+def test_numbers_that_json_does_not_have_are_refused(folder):
+    text = (folder / RUN).read_text().replace('"expected": []', '"expected": [], "threads": Infinity')
+    (folder / RUN).write_text(text)
+    with pytest.raises(InputError, match="Infinity is no number"):
+        load(folder)
+
+
+def test_two_arrays_of_one_name_are_refused(folder):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as members:
+        members.writestr("float32|a|x.npy", b"")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            members.writestr("float32|a|x.npy", b"")
+    rewrite(folder, file.getvalue())
+    with pytest.raises(InputError, match="two arrays of one name"):
+        load(folder)
+
+
+def test_a_member_that_is_no_array_is_refused(folder):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as members:
+        members.writestr("float32|a|x", b"hello")
+    rewrite(folder, file.getvalue())
+    with pytest.raises(InputError, match="neither numbers nor text"):
+        load(folder)
+
+
+def test_printable_text_keeps_letters_and_loses_what_a_terminal_obeys():
+    assert trace.printable("Fehler: 3 \xd7 4\x1b[31m\n\u202e") == "Fehler: 3 \xd7 4?[31m ?"
+
+
 def test_an_archive_that_claims_more_than_any_trace_has_is_refused_unread(folder, monkeypatch):
     monkeypatch.setattr(trace, "MAX_BYTES", 100)
     with pytest.raises(InputError, match="claims to hold more"):

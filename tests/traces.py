@@ -6,7 +6,8 @@ import dataclasses
 import numpy as np
 
 from isostyle.conformance.cases import all_cases, select, shipped_inputs
-from isostyle.conformance.record import ORACLE, record
+from isostyle.conformance.compare import ORACLE, dtype_of
+from isostyle.conformance.record import record
 from isostyle.conformance.trace import Trace
 
 #: One case of each sort of number: floats of both dtypes, whole numbers, text, curves.
@@ -26,12 +27,15 @@ def flawless(reference, name="torch"):
         source = next(points for (_, other), points in reference.points.items() if other == case)
         entries.append({"case": case, "dtype": dtype, "kind": entry["kind"], "digest": digests[case]})
         points[dtype, case] = {
-            point: array.astype(dtype) if dtype.startswith("float") and point not in ("totals", "rates") else np.array(array)
-            for point, array in source.items()
-            if "~" not in point
+            point: as_dtype(array, dtype_of(entry["kind"], dtype, point)) for point, array in source.items() if "~" not in point
         }
     run = copy.deepcopy({**reference.run, "backend": name, "backend_version": "1.0", "cases": entries})
     return Trace(run, points)
+
+
+def as_dtype(array, name):
+    """``array`` in the dtype that a backend should hand out; numbers that are to be whole are rounded."""
+    return np.array(array) if name == "str" else (np.rint(array) if name == "uint8" else array).astype(name)
 
 
 def changed(trace, case, point, change, dtype="float64"):
