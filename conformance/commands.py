@@ -106,7 +106,8 @@ def conform(
             raise click.UsageError(f"options of `{context.invoked_subcommand}` come after it.", context)
         return
     from isostyle import registry
-    from isostyle.conformance import record, trace
+    from isostyle.conformance import trace
+    from isostyle.conformance.compare import ORACLE
     from isostyle.files import write_atomically
 
     interpreters = pairs(pythons, "--python")
@@ -124,10 +125,10 @@ def conform(
             raise InputError(f"{str(output)!r} is a file; name a folder")
         if (output / trace.RUN).exists():
             raise InputError(f"{str(output)!r} is itself a trace; name the folder that traces go to")
-        check_folders([output / name for name in [record.ORACLE, *chosen]], force)
+        check_folders([output / name for name in [ORACLE, *chosen]], force)
     problems, found = [], {}
     with tempfile.TemporaryDirectory() as temporary:
-        for name in [record.ORACLE, *chosen]:
+        for name in [ORACLE, *chosen]:
             # Always to a new place, so that what is found there was recorded now.
             place = Path(temporary) / name
             problem = record_elsewhere(
@@ -136,7 +137,7 @@ def conform(
                 place,
                 ["--case=" + pattern for pattern in patterns],
                 threads,
-                "cpu" if name == record.ORACLE else device,
+                "cpu" if name == ORACLE else device,
                 quiet,
             )
             if problem:
@@ -149,9 +150,9 @@ def conform(
                 (output / name).mkdir(parents=True, exist_ok=True)
                 for file in (trace.POINTS, trace.RUN):
                     write_atomically(output / name / file, (place / file).read_bytes())
-    if record.ORACLE not in found:
+    if ORACLE not in found:
         raise IsostyleError(f"the oracle was not recorded: {problems[0]}")
-    finish(found.pop(record.ORACLE), list(found.values()), patterns, reports, options["deviations"], problems, quiet)
+    finish(found.pop(ORACLE), list(found.values()), patterns, reports, options["deviations"], problems, quiet)
 
 
 @conform.command(name="record", short_help="Have one backend compute every case.")
@@ -345,7 +346,7 @@ def installed() -> list[str]:
 def check_backends(names: Sequence[str], interpreters: dict[str, str]) -> None:
     """Errors before half a minute of work, not after. What other interpreters have is not known here."""
     from isostyle import registry
-    from isostyle.conformance.record import ORACLE
+    from isostyle.conformance.compare import ORACLE
 
     for name, python in interpreters.items():
         if shutil.which(python) is None:

@@ -244,7 +244,6 @@ def matrix(comparison: Comparison) -> Iterator[tuple[str, list[Line]]]:
     for kind, rows in itertools.groupby(report.matrix(comparison), key=lambda row: row.kind):
         lines = []
         for row in rows:
-            worst = max(row.worst.values(), key=report.severity)
             lines.append(
                 Line(
                     row.dtype,

@@ -17,11 +17,11 @@ import numpy as np
 from isostyle.interface import Array
 from isostyle.network import RGB_MEAN, RGB_STD
 
-#: What the oracle says of a point. ``convolutions``: passed so far. ``pixels``: added up in a Gram matrix. ``alike``: 1 if all
-#: its products are. ``weight`` and ``size``: of a loss term, and the root mean squares of both its sides. ``terms``: the bounds
-#: of a total's terms, added up. ``cancellation``: size over what is left of it when the two sides are subtracted. ``margin``: of
-#: the closest decision of a ReLU or a pooling. ``turned``: what a gradient changes if close decisions go the other way.
-#: ``rate``: the learning rate. ``exact``: 1 if nothing is rounded.
+#: What the oracle says of a point. ``convolutions``: passed so far. ``pixels``: added up in a Gram matrix. ``alike``: 1 if
+#: all its products are. ``weight`` and ``size``: of a loss term, and root mean squares of both its sides. ``terms``: bounds
+#: of a total's terms, added up. ``cancellation``: size over what is left of it when the two sides are subtracted.
+#: ``margin``: of the closest decision of a ReLU or a pooling. ``turned``: what a gradient changes if close decisions go the
+#: other way. ``rate``: the learning rate. ``exact``: 1 if nothing is rounded.
 Notes = Mapping[str, float]
 Measure = Callable[[Array, Array, Notes], float]
 Bound = Callable[[float, Array, Notes], float]

@@ -129,10 +129,11 @@ def check_run(run: Mapping[str, Any], name: str) -> None:
     if unprintable(run):
         raise InputError(f"{name} has characters that cannot be printed")
     for entry in (*run["cases"], *run["expected"]):
-        texts = isinstance(entry, dict) and [entry.get(key, "") for key in ("case", "dtype", "kind", "digest", "error", "skip")]
-        only = entry.get("only", []) if texts else None
-        listed = isinstance(only, list) and all(isinstance(name, str) for name in only)
-        if not listed or not all(isinstance(text, str) for text in texts) or not (entry.get("case") and entry.get("dtype")):
+        facts: Mapping[str, Any] = entry if isinstance(entry, dict) else {}
+        texts = [facts.get(key, "") for key in ("case", "dtype", "kind", "digest", "error", "skip")]
+        only = facts.get("only", [])
+        listed = isinstance(only, list) and all(isinstance(backend, str) for backend in only)
+        if not listed or not all(isinstance(text, str) for text in texts) or not (facts.get("case") and facts.get("dtype")):
             raise InputError(f"{name} has a case that cannot be understood: {str(entry)[:80]}")
 
 

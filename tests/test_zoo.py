@@ -8,8 +8,8 @@ from conftest import obtain
 
 from isostyle.conformance import zoo
 from isostyle.conformance.cases import all_cases, full_width, select, shipped_inputs
-from isostyle.conformance.compare import deviations, judge, with_deviation
-from isostyle.conformance.record import ORACLE, record
+from isostyle.conformance.compare import ORACLE, deviations, judge, with_deviation
+from isostyle.conformance.record import record
 from isostyle.network import COMPACT, VGG19
 
 CASES = select(all_cases(), ["zoo/*"])
