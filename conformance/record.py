@@ -426,9 +426,8 @@ def notes(subject: Subject, case: Case) -> Points:
         content, style, image = subject.scene(case)
         targets = engine.targets(recipe, content, style)
         maps = engine.features(image, recipe.taps)
-        terms = engine.evaluate(recipe, targets, image).terms
         found["~alike"] = case.scene in FEW_COLOURS
-        cancelled = {"content": 0.0, "style": 0.0, "tv": 0.0}
+        cancellation = {}
         for kind, taps in (("content", recipe.content_taps), ("style", recipe.style_taps)):
             for tap, weight in taps:
                 name = f"{kind}/{tap}"
@@ -438,36 +437,44 @@ def notes(subject: Subject, case: Case) -> Points:
                 found[f"{name}~weight"] = weight * (recipe.content_weight if kind == "content" else recipe.style_weight)
                 found[f"{name}~size"] = size
                 found[f"{name}~pixels"] = 0 if kind == "content" else math.prod(maps[tap].shape[2:])
-                cancelled[kind] += terms[name] * size / apart if apart else 0.0
+                cancellation[name] = size / apart if apart else 0.0
         if case.kind == "gradient":
-            # Each term's share of its kind, or of the total, weighs what cancels in it.
-            for kind, amount in (*cancelled.items(), ("total", sum(cancelled.values()))):
-                share = of_kind(terms, kind)
-                found[f"{kind}~cancellation"] = amount / share if share else 0.0
-            found.update(turned_decisions(engine, recipe, targets, image))
+            found.update(gradient_notes(engine, recipe, targets, image, cancellation))
     return {name: np.asarray(float(value)) for name, value in found.items()}
 
 
-def turned_decisions(engine: oracle.OracleEngine, recipe: Recipe, targets: Targets, image: Array) -> dict[str, float]:
-    """``margin``, of the closest decision; and for each gradient how far it would be off, in relative norm, if every ReLU and
-    pooling that decides by less than rounding in float32 went the other way."""
+def gradient_notes(
+    engine: oracle.OracleEngine, recipe: Recipe, targets: Targets, image: Array, cancellation: Mapping[str, float]
+) -> dict[str, float]:
+    """What the tolerances of gradients need. ``margin``: of the closest decision. ``turned``: how far a gradient would be
+    off, in relative norm, if every ReLU and pooling that decides by less than rounding in float32 went the other way.
+    ``cancellation``: that of each term, weighed by the term's share of the gradient."""
     maps = engine.maps(image, recipe.taps)
     distances = list(engine.decisions(maps))
     least = min((float(distance.min(initial=math.inf)) for _, distance in distances), default=math.inf)
     close = [(name, int(i)) for name, x in distances for i in np.flatnonzero(x.ravel() < DECIDED * EPS["float32"])]
     found = {"~margin": least, "~close": float(len(close))}
-    off: dict[str, float] = {}
+
+    def gradient(part: Recipe, turned: Mapping[str, Sequence[int]] | None = None) -> Array:
+        return engine.backward(maps, engine.terms(part, targets, maps)[1], turned)
+
+    lost, off = {}, {}
     for kind in ("content", "style", "tv"):
         if getattr(recipe, f"{kind}_weight") == 0:
             continue
-        _, slopes = engine.terms(alone(recipe, kind), targets, maps)
-        gradient = engine.backward(maps, slopes)
-        size = float(np.linalg.norm(gradient)) or 1.0
-        each = (np.linalg.norm(engine.backward(maps, slopes, {name: [i]}) - gradient) for name, i in close if kind != "tv")
-        off[kind] = math.fsum(float(one) for one in each)
-        found[f"{kind}~turned"] = off[kind] / size
-    _, slopes = engine.terms(recipe, targets, maps)
-    found["total~turned"] = math.fsum(off.values()) / (float(np.linalg.norm(engine.backward(maps, slopes))) or 1.0)
+        whole = alone(recipe, kind)
+        slope = gradient(whole)
+        taps = {"content": recipe.content_taps, "style": recipe.style_taps}.get(kind, ())
+        lost[kind] = 0.0
+        for tap in taps:
+            only: dict[str, Any] = {f"{kind}_taps": (tap,)}
+            lost[kind] += norm(gradient(dataclasses.replace(whole, **only))) * cancellation[f"{kind}/{tap[0]}"]
+        off[kind] = math.fsum(norm(gradient(whole, {name: [i]}) - slope) for name, i in close if kind != "tv")
+        found[f"{kind}~cancellation"] = lost[kind] / (norm(slope) or 1.0)
+        found[f"{kind}~turned"] = off[kind] / (norm(slope) or 1.0)
+    size = norm(gradient(recipe)) or 1.0
+    found["total~cancellation"] = math.fsum(lost.values()) / size
+    found["total~turned"] = math.fsum(off.values()) / size
     return found
 
 
@@ -475,6 +482,10 @@ def alone(recipe: Recipe, term: str) -> Recipe:
     """``recipe`` with one kind of term left."""
     others: dict[str, Any] = {f"{other}_weight": 0.0 for other in ("content", "style", "tv") if other != term}
     return dataclasses.replace(recipe, **others)
+
+
+def norm(x: Array) -> float:
+    return float(np.linalg.norm(x))
 
 
 def rms(x: Array) -> float:
