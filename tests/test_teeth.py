@@ -40,7 +40,7 @@ OUTCOMES = {}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("defect", "backend"), planted())
+@pytest.mark.parametrize(("defect", "backend"), list(planted()))
 def test_a_planted_defect_is_caught_by_the_case_that_names_it(workshop, defect, backend):
     obtain(backend)
     outcome = workshop.try_out(defect, backend)
