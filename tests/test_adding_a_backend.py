@@ -113,7 +113,7 @@ def test_the_mistake_of_the_page_fails_in_the_kinds_that_it_shows_and_in_no_othe
 def test_the_failing_kind_alone_gives_the_lines_that_the_page_shows(install):
     install(FORGOTTEN_FACTOR)
     answer, _ = conform(cases=["gram/*"])
-    (content,) = [content for content in blocks("text") if "FAIL    toy gram/chw:map" in content]
+    (content,) = [content for content in blocks("text") if "DOES NOT CONFORM: 4 of 12 points" in content]
     for part in re.split(r"\.\.\.", content):
         assert part.strip() in answer.stdout
 
