@@ -117,7 +117,7 @@ def differentiated(eps: float, expected: Array, notes: Notes) -> float:
     """The slope of mean((F - P)^2) has F - P in it, which has lost what F and P have in common; and decisions that are closer
     than rounding may go either way."""
     turned = notes["turned"] if notes["margin"] < DECIDED * eps else 0.0
-    return (64 + 8 * notes["cancellation"]) * eps + turned
+    return (64 + 16 * notes["cancellation"]) * eps + turned
 
 
 def added(eps: float, expected: Array, notes: Notes) -> float:
@@ -179,7 +179,7 @@ GRADIENT = Tolerance(
     relative_norm,
     differentiated,
     "relative norm",
-    "(64 + 8 c) eps with c the size of features and targets over that of their difference: 6 eps were seen for c near 1. "
+    "(64 + 16 c) eps with c the size of features and targets over that of their difference: 6 eps were seen for c near 1. "
     "Mistakes too small for that in float32 (all of total variation, in the recipe painterly: 7e-6) show in float64. Where a "
     "ReLU or a pooling decides by less than 64 eps, rounding may send its gradient elsewhere: the oracle turns each such "
     "decision, and what that changes is added",
