@@ -27,7 +27,7 @@ import isostyle.backends
 import isostyle.conformance
 from isostyle.conformance import compare, inputs, trace
 from isostyle.conformance.cases import shipped_inputs
-from isostyle.recipe import RECIPES
+from isostyle.published import RECIPES
 
 #: Of one recording, which takes seconds.
 TIMEOUT_S = 300

@@ -12,7 +12,8 @@ import isostyle.files
 import isostyle.weights
 from isostyle import api, images
 from isostyle.network import COMPACT
-from isostyle.recipe import D2L, ExactSize, LongSide
+from isostyle.published import D2L
+from isostyle.recipe import ExactSize, LongSide
 
 #: Small enough for a second, large enough for conv5_1.
 QUICK = {"size": (32, 48), "steps": 2}

@@ -15,7 +15,7 @@ from conftest import BACKENDS, EPS, obtain, relative_error
 
 from isostyle import losses
 from isostyle.conformance import oracle
-from isostyle.recipe import D2L
+from isostyle.published import D2L
 from isostyle.run import NonFiniteLoss, run
 
 #: Correct gradients stay below 6 eps where no ReLU or pooling decision flips, as at this size; a wrong kernel, tap or

@@ -203,7 +203,7 @@ def test_recipes_show_every_number(capsys):
 
 
 def test_recipes_as_json_are_whole(capsys):
-    from isostyle.recipe import D2L
+    from isostyle.published import D2L
 
     assert isostyle("recipes", "d2l", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"digest": D2L.digest, **D2L.as_dict()}

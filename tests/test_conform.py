@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from isostyle.conformance.cases import all_cases
-from isostyle.recipe import RECIPES
+from isostyle.published import RECIPES
 
 CASE = "terms/d2l/minimal"
 

@@ -11,7 +11,8 @@ from PIL import Image
 from isostyle import images
 from isostyle.conformance import oracle
 from isostyle.network import COMPACT, VGG16, VGG19, Network
-from isostyle.recipe import D2L, RECIPES, AdamSettings, StepDecay
+from isostyle.published import D2L, RECIPES
+from isostyle.recipe import AdamSettings, StepDecay
 
 # Layers, by hand
 

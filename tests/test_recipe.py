@@ -6,7 +6,8 @@ import math
 import pytest
 
 from isostyle import InputError
-from isostyle.recipe import D2L, ISOSTYLE, RECIPES, AdamSettings, ExactSize, LongSide, StepDecay, find
+from isostyle.published import D2L, ISOSTYLE, RECIPES, find
+from isostyle.recipe import AdamSettings, ExactSize, LongSide, StepDecay
 
 
 def test_d2l_as_published():

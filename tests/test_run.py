@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from isostyle.interface import Evaluation
-from isostyle.recipe import D2L
+from isostyle.published import D2L
 from isostyle.run import NonFiniteLoss, run
 
 START = np.array([3.0, -2.0]).reshape(1, 1, 1, 2)
