@@ -42,7 +42,7 @@ from isostyle.recipe import (
 from isostyle.run import Event, NonFiniteLoss, run
 
 MANIFEST_SCHEMA = "isostyle.manifest/1"
-#: A squeezed image is warned of when its aspect changes by more than this share; rounding to whole pixels changes it by less.
+#: A squeezed image is warned of when its aspect changes by more than this share, and by more than a pixel's rounding.
 ASPECT_TOLERANCE = 0.02
 #: Adam's first learning rate where ``optimiser="adam"`` replaces L-BFGS: d2l's, in normalised space; ours in 0..1, which is
 #: narrower by ImageNet's deviation of about 0.23.
@@ -173,16 +173,20 @@ def stylize(
     read = {role: read_picture(source, f"the {role} image") for role, source in inputs.items()}
     pictures = {role: picture for role, (picture, _) in read.items()}
 
+    # Sizes that cannot be are an error before a framework is loaded; some rules ask whether there is a GPU.
+    plans = plan(pictures, settings, chosen.network)
+
     count = registry.default_threads() if threads is None else threads
     framework = registry.load(backend, count)
     place = choose_device(device, framework.devices(), framework.name)
-    gpu = place != "cpu"
-    fitted = fit(pictures, settings, chosen.network, gpu)
+    if place != "cpu":
+        plans = plan(pictures, settings, chosen.network, gpu=True)
+    fitted = {role: fit(picture, plans[role]) for role, picture in pictures.items()}
     arrays = {role: images.to_array(picture, dtype, settings.space) for role, picture in fitted.items()}
     start = start_image(settings, arrays, fitted, seed, dtype)
     if log:
         log(f"backend {framework.name} {framework.version()} on {place}, {count} thread{'s' * (count > 1)}, {dtype}")
-        for line in changed_aspects(pictures, fitted, settings, gpu):
+        for line in changed_aspects(pictures, plans):
             log(line)
         if settings.updates != settings.steps:
             log(f"{settings.updates} evaluations: the recipe's {settings.steps}, up to a whole block of L-BFGS")
@@ -301,8 +305,18 @@ def read_picture(source: ImageLike, what: str) -> tuple[Image.Image, str | None]
     return images.read(source, what), None
 
 
-def fit(pictures: dict[str, Image.Image], settings: Recipe, network: Network, gpu: bool = False) -> dict[str, Image.Image]:
-    """Resize each picture as the recipe says; a start picture is given the content's size.
+@dataclass(frozen=True)
+class Plan:
+    """How large a picture is made; both are (height, width)."""
+
+    #: It is resized to this,
+    scaled: tuple[int, int]
+    #: and this is cut out of its middle.
+    final: tuple[int, int]
+
+
+def plan(pictures: dict[str, Image.Image], settings: Recipe, network: Network, *, gpu: bool = False) -> dict[str, Plan]:
+    """How large the recipe makes each picture; a start picture gets the content image's size.
 
     Raises:
         InputError: a picture is, or would become, too small for the recipe's deepest tap, or far too large; or the recipe needs
@@ -310,52 +324,53 @@ def fit(pictures: dict[str, Image.Image], settings: Recipe, network: Network, gp
     """
     least = network.least_side(settings.taps)
     deepest = network.cut(settings.taps)[-1].name
-    fitted = {}
+    plans: dict[str, Plan] = {}
     for role, picture in pictures.items():
-        owner = pictures["content"] if role == "init" or (role == "style" and settings.style_size == "content") else picture
-        scaled = settings.size.scaled(owner.height, owner.width, gpu=gpu)
-        height, width = settings.size.fit(owner.height, owner.width, gpu=gpu)
-        if scaled[0] * scaled[1] > images.MAX_PIXELS:
-            raise InputError(
-                f"the size {scaled[0]}x{scaled[1]} is more than {images.MAX_PIXELS / 1e6:.0f} megapixels; choose a smaller one"
-            )
-        for what, shorter in (("is", min(picture.size)), ("would be resized to", min(height, width))):
-            if shorter < least:
-                shape = f"{picture.height}x{picture.width}" if what == "is" else f"{height}x{width}"
-                raise InputError(
-                    f"the {role} image {what} {shape} pixels (height x width); {deepest} needs at least {least}x{least}"
-                )
-        if owner is picture:
-            fitted[role] = images.crop(images.resize(picture, *scaled), height, width)
+        if role == "init" or (role == "style" and settings.style_size == "content"):
+            plans[role] = Plan(plans["content"].final, plans["content"].final)
         else:
-            fitted[role] = images.resize(picture, height, width)
-    content, style = fitted["content"], fitted["style"]
-    if settings.style_size == "equal" and content.size != style.size:
+            plans[role] = Plan(
+                *(rule(picture.height, picture.width, gpu=gpu) for rule in (settings.size.scaled, settings.size.fit))
+            )
+        (tall, wide), final = plans[role].scaled, plans[role].final
+        if tall * wide > images.MAX_PIXELS:
+            raise InputError(
+                f"the size {tall}x{wide} is more than {images.MAX_PIXELS / 1e6:.0f} megapixels; choose a smaller one"
+            )
+        for what, (height, width) in (("is", (picture.height, picture.width)), ("would be resized to", final)):
+            if min(height, width) < least:
+                shape = f"{height}x{width} pixels (height x width)"
+                raise InputError(f"the {role} image {what} {shape}; {deepest} needs at least {least}x{least}")
+    content, style = (plans[role].final for role in ("content", "style"))
+    if settings.style_size == "equal" and content != style:
         raise InputError(
-            f"the recipe {settings.name!r} takes two images of one size, and these would be {content.height}x{content.width} "
-            f"and {style.height}x{style.width}; --recipe tutorial-square crops both, --size 300x450 squeezes them"
+            f"the recipe {settings.name!r} takes two images of one size, and these would be {content[0]}x{content[1]} and "
+            f"{style[0]}x{style[1]}; --recipe tutorial-square crops both, --size 300x450 squeezes them"
         )
-    return fitted
+    return plans
 
 
-def changed_aspects(
-    pictures: dict[str, Image.Image], fitted: dict[str, Image.Image], settings: Recipe, gpu: bool = False
-) -> list[str]:
-    """At most two lines, which name the pictures that were squeezed, and those that were cropped."""
+def fit(picture: Image.Image, planned: Plan) -> Image.Image:
+    """``picture``, resized and cropped."""
+    return images.crop(images.resize(picture, *planned.scaled), *planned.final)
+
+
+def changed_aspects(pictures: dict[str, Image.Image], plans: dict[str, Plan]) -> list[str]:
+    """At most two lines, which name the pictures that are squeezed, and those that are cropped."""
     squeezed, cropped = [], []
     for role, picture in pictures.items():
-        height, width = settings.size.scaled(picture.height, picture.width, gpu=gpu)
-        final = fitted[role].height, fitted[role].width
         name = f"{role} {picture.height}x{picture.width}"
-        if final != settings.size.fit(picture.height, picture.width, gpu=gpu) or role == "init":
-            height, width = final  # it has the content image's size
-        elif final != (height, width):
-            cropped.append(name)
-        if abs(width / height / (picture.width / picture.height) - 1) > ASPECT_TOLERANCE:
+        height, width = plans[role].scaled
+        rounded = min(
+            abs(width - picture.width * height / picture.height), abs(height - picture.height * width / picture.width)
+        )
+        if rounded > 1 and abs(width / height / (picture.width / picture.height) - 1) > ASPECT_TOLERANCE:
             squeezed.append(name)
-    size = f"{fitted['content'].height}x{fitted['content'].width}"
-    found = [f"aspect changed: {' and '.join(squeezed)} squeezed to {size} (height x width)"] if squeezed else []
-    return [*found, *([f"cropped: {' and '.join(cropped)} to the {size} in the middle (height x width)"] if cropped else [])]
+        if plans[role].final != (height, width):
+            cropped.append(name)
+    height, width = plans["content"].final
+    found = [f"aspect changed: {' and '.join(squeezed)} squeezed to {height}x{width} (height x width)"] if squeezed else []
+    return [*found, *([f"cropped: {' and '.join(cropped)} to the {height}x{width} in the middle"] if cropped else [])]
 
 
 def start_image(settings: Recipe, arrays: dict[str, Array], fitted: dict[str, Image.Image], seed: int, dtype: Dtype) -> Array:

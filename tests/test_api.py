@@ -110,7 +110,7 @@ def test_the_log_names_the_backend_and_a_changed_aspect(any_backend, photograph,
 def test_a_kept_aspect_is_not_warned_of(photograph, painting):
     settings = dataclasses.replace(D2L, size=LongSide(100))
     pictures = {"content": photograph, "style": Image.new("RGB", (2000, 330))}
-    assert api.changed_aspects(pictures, api.fit(pictures, settings, COMPACT), settings) == []
+    assert api.changed_aspects(pictures, api.plan(pictures, settings, COMPACT)) == []
 
 
 def test_the_history_has_the_learning_rate_of_each_step(any_backend, photograph, painting):

@@ -60,7 +60,7 @@ def test_run_writes_the_picture_and_its_manifest_into_the_working_folder(folder,
     assert json.loads((folder / "photo-painting.json").read_text())["steps_done"] == 4
     captured = capsys.readouterr()
     assert captured.out.startswith("wrote photo-painting.png: 4 steps in ")
-    assert "step 4/4  content " in captured.err
+    assert "\nresult  content " in captured.err
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -194,11 +194,13 @@ def test_backends_explains_where_mxnet_cannot_be(monkeypatch, python, machine, n
 
 
 def test_recipes_show_every_number(capsys):
+    from isostyle.published import RECIPES
+
     assert isostyle("recipes") == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["isostyle", "painterly", "d2l"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(RECIPES)
     assert isostyle("recipes", "d2l") == 0
     out = capsys.readouterr().out
-    for number in ("10000", "0.3", "0.8 every 50", "500 steps", "300x450", "conv5_1", "1e-08"):
+    for number in ("10000", "0.3", "0.8 every 50", "500 evaluations", "300x450", "conv5_1", "1e-08"):
         assert number in out
 
 
@@ -458,7 +460,7 @@ def test_ctrl_c_keeps_the_last_picture_and_says_so(folder, name):
         seen = []
         for line in process.stderr:
             seen.append(line)
-            if line.startswith("step     20/"):
+            if line.startswith("evaluation     20/"):
                 break
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()

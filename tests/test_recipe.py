@@ -7,7 +7,7 @@ import pytest
 
 from isostyle import InputError
 from isostyle.published import D2L, ISOSTYLE, RECIPES, find
-from isostyle.recipe import AdamSettings, ExactSize, LongSide, StepDecay
+from isostyle.recipe import AdamSettings, ExactSize, LongSide, Reporting, StepDecay
 
 
 def test_d2l_as_published():
@@ -44,7 +44,7 @@ def test_the_digest_changes_with_every_number(change):
 
 
 def test_the_digest_does_not_change_with_prose():
-    assert dataclasses.replace(D2L, name="x", source="y", notes=(), report_every=1).digest == D2L.digest
+    assert dataclasses.replace(D2L, name="x", source="y", notes=(), report=Reporting(1, 1, ())).digest == D2L.digest
 
 
 @pytest.mark.parametrize(("step", "rate"), [(0, 0.3), (49, 0.3), (50, 0.24), (99, 0.24), (100, 0.192), (499, 0.3 * 0.8**9)])
@@ -81,7 +81,7 @@ def test_a_portrait_keeps_its_aspect():
         ({"optimiser": AdamSettings(math.nan)}, "learning rate must be"),
         ({"steps": 2.5}, "number of steps must be a whole number"),
         ({"gram_divisor": "cwh"}, "Gram divisor must be one of chw, hw, 1, not 'cwh'"),
-        ({"start": "contnet"}, "start must be one of content, noise"),
+        ({"start": "contnet"}, "start must be one of content, style, noise"),
         ({"style_taps": ()}, "needs at least one style tap"),
         ({"style_taps": (("conv1_1", 1.0), ("conv1_1", 2.0))}, "each only once"),
         ({"content_taps": (("conv4_4", math.nan),)}, "weight of the content tap conv4_4 must be"),
