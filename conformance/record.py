@@ -400,11 +400,11 @@ def notes(subject: Subject, case: Case) -> Points:
     """``POINT~NOTE``; a note on all points of a case is ``~NOTE``."""
     found: dict[str, float] = {}
     network = subject.inputs.network(case.network).network if case.network else None
-    if case.kind in ("features", "targets", "zoo") and network:
+    if case.kind in ("features", "targets", "terms", "zoo") and network:
         passed = 0
         for name, kind in oracle.layers(network):
             passed += kind == "conv"
-            for prefix in ("", "content/", "features/", "kept/"):
+            for prefix in ("", "content/", "style/", "features/", "kept/"):
                 found[f"{prefix}{name}~convolutions"] = passed
     if case.kind == "features":
         found["~exact"] = case.network == "exact"

@@ -193,7 +193,7 @@ in_backends(
     ),
 )
 in_backends(
-    "ceil-mode pooling", "features/odd:pool1", "terms/{recipe}/odd:style/*",
+    "ceil-mode pooling", "features/odd:pool1", "terms/{recipe}/odd:style/*", recipes=MAX_POOLING,
     **pools(
         "F.max_pool2d(x, POOL, ceil_mode=True)",
         'npx.pooling(x, kernel=(POOL, POOL), stride=(POOL, POOL), pool_type="max", pooling_convention="full")',
@@ -411,7 +411,7 @@ in_backends("terms of weight 0 left out", "terms/post-relu/photo:tv",
                  'terms.update({"tv": recipe.tv_weight * tv_loss(image)} if recipe.tv_weight else {})'))
 in_backends("total variation has the content weight", "terms/{recipe}/photo:tv",
             all=("recipe.tv_weight * tv_loss(", "recipe.content_weight * tv_loss("))
-in_backends("total lacks total variation", "terms/{recipe}/photo:total", "gradient/{recipe}/photo:total",
+in_backends("total lacks total variation", "terms/{recipe}/photo:total", "gradient/{recipe}/photo:total", recipes=WITH_TV,
             all=("list(terms.values())).sum()", "list(terms.values())[:-1]).sum()"))
 in_backends("total is a mean of terms", "terms/{recipe}/photo:total", "gradient/{recipe}/photo:total",
             all=("list(terms.values())).sum()", "list(terms.values())).mean()"))
