@@ -84,6 +84,8 @@ class RemoteFile:
         self.modified: str | None = None
         #: Bytes that came through the line in this process.
         self.fetched = 0
+        #: What that will be in the end; 0 while only headers are read, and it is not known.
+        self.goal = 0
         self.requests = 0
         self.fresh_bytes = 0
 
@@ -119,6 +121,7 @@ class RemoteFile:
         return data
 
     def want(self, spans: Sequence[Span]) -> None:
+        self.goal = self.fetched + sum(end - start for start, end in self._missing(spans))
         self._ensure(spans)
 
     def local(self) -> Path:
@@ -129,7 +132,7 @@ class RemoteFile:
     # More
 
     def fetch_all(self) -> None:
-        self._ensure([(0, self.size)])
+        self.want([(0, self.size)])
 
     @property
     def complete(self) -> bool:
@@ -226,7 +229,7 @@ class RemoteFile:
         attempts, mark = 0, self.fetched
         while gaps := self._missing(spans if first or not self.size else [(a, min(b, self.size)) for a, b in spans]):
             try:
-                self._fetch(*gaps[0], sum(end - start for start, end in gaps))
+                self._fetch(*gaps[0])
                 if first:
                     return
             except Transient as error:
@@ -238,7 +241,7 @@ class RemoteFile:
             except OSError as error:
                 raise DownloadFailed(f"{str(self.part)!r} cannot be written: {reason(error)}") from None
 
-    def _fetch(self, start: int, end: int, wanted: int) -> None:
+    def _fetch(self, start: int, end: int) -> None:
         """One request for the bytes from ``start`` to ``end``, and what comes of it into the part file."""
         with self._answer(start, end) as answer:
             if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -248,8 +251,8 @@ class RemoteFile:
             if answer.status_code == 206:
                 start, end = self._partial(answer, start, end)
             else:
-                start, end, wanted = 0, self._whole(answer), 0
-            total = self.fetched + (wanted or end)
+                start, end = 0, self._whole(answer)
+                self.goal = self.fetched + end
             place = start
             try:
                 while data := receive(answer, min(CHUNK, end - place)) if place < end else b"":
@@ -261,8 +264,8 @@ class RemoteFile:
                     if self.fresh_bytes >= RECORD_EVERY:
                         self._add(start, place)
                         self._remember()
-                    if self.progress:
-                        self.progress(self.fetched, max(total, self.fetched))
+                    if self.progress and self.goal:
+                        self.progress(self.fetched, max(self.goal, self.fetched))
             finally:
                 self._add(start, place)
             if place < end:

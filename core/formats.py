@@ -185,7 +185,7 @@ def index_keras(source: Source) -> Index:
                 rows.append(("/".join((*path, key)), item))
 
     try:
-        with h5py.File(source.local(), "r") as file:
+        with h5py.File(source.local(), "r", locking=False) as file:
             visit(file, ())
             for own, item in rows:
                 stored = keras_tensor(own, item)
