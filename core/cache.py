@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isostyle.errors import InputError, IsostyleError
-from isostyle.files import read_input, reason, sha256, write_atomically
+from isostyle.files import lock, read_input, reason, sha256, write_atomically
 
 VARIABLE = "ISOSTYLE_CACHE"
 SCHEMA = "isostyle.weights/1"
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -131,14 +132,17 @@ def store(record: Record, data: bytes) -> None:
         IsostyleError: they cannot be written; what was there stays.
     """
     place = make_folder()
-    before: Record | None = None
-    with contextlib.suppress(InputError):
-        before = find(record.name)
     try:
-        write_atomically(place / record.file, data)
-        text = json.dumps({"schema": SCHEMA, **dataclasses.asdict(record)}, indent=1) + "\n"
-        write_atomically(place / f"{record.name}.json", text.encode())
-        if before and before.file != record.file:
-            before.path().unlink(missing_ok=True)
+        with (place / LOCK).open("ab") as stream:
+            # One at a time: else one process could remove as old what another has just written.
+            lock(stream, wait=True)
+            before: Record | None = None
+            with contextlib.suppress(InputError):
+                before = find(record.name)
+            write_atomically(place / record.file, data)
+            text = json.dumps({"schema": SCHEMA, **dataclasses.asdict(record)}, indent=1) + "\n"
+            write_atomically(place / f"{record.name}.json", text.encode())
+            if before and before.file != record.file:
+                before.path().unlink(missing_ok=True)
     except OSError as error:
         raise IsostyleError(f"cannot write to the cache folder {str(place)!r}: {reason(error)}") from None

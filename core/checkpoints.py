@@ -24,7 +24,7 @@ from isostyle.formats import index_of
 from isostyle.interface import Array, Parameters
 from isostyle.network import KERNEL, RGB_MEAN, RGB_STD, VGG16, VGG19, Layer, Network
 from isostyle.sources import Source, Span
-from isostyle.stored import FLOATS, Index, Stored, given
+from isostyle.stored import FLOATS, MAX_REGION, Index, Stored, given
 
 #: What a network wants of its input. torchvision: RGB in 0..1, minus the mean, divided by the deviation, as everywhere in core.
 #: caffe: BGR in 0..255 minus a mean, as Simonyan and Zisserman's own weights do.
@@ -231,6 +231,10 @@ def load(source: Source, index: Index, places: Mapping[str, str]) -> Parameters:
     regions: dict[Span, list[str]] = {}
     for parameter, own in places.items():
         regions.setdefault(index[own].region, []).append(parameter)
+    for (start, end), parameters_in in regions.items():
+        if end - start > MAX_REGION:
+            own = places[parameters_in[0]]
+            raise InputError(f"{source.name} has {own!r} in a storage of {end - start} bytes; save the convolutions apart")
     source.want(list(regions))
     parameters = {}
     for start, end in sorted(regions):

@@ -13,6 +13,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from http.client import responses
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,7 +21,7 @@ from urllib.parse import urljoin, urlsplit
 
 from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError
-from isostyle.files import MAX_BYTES, reason, write_atomically
+from isostyle.files import MAX_BYTES, lock, reason, write_atomically
 from isostyle.sources import BLOCK, Span, check_span, merged
 
 OFFLINE = "ISOSTYLE_OFFLINE"
@@ -157,7 +158,7 @@ class RemoteFile:
             while True:
                 stream = os.fdopen(os.open(self.part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b")
                 try:
-                    lock(stream)
+                    lock(stream, wait=False)
                 except OSError:
                     stream.close()
                     raise DownloadFailed(f"another isostyle is fetching {self.name} just now; wait for it") from None
@@ -306,19 +307,19 @@ class RemoteFile:
                 target = urljoin(url, answer.headers.get("Location", ""))
             parts = urlsplit(target)
             if parts.scheme not in ("http", "https") or (parts.scheme == "http" and urlsplit(url).scheme == "https"):
-                raise DownloadFailed(f"{self.name} leads to {target!r}, which is not https; it is not followed")
+                raise DownloadFailed(f"{self.name} leads to {target[:200]!r}, which is not https; it is not followed")
             url = target
         raise DownloadFailed(f"{self.name} leads from one address to another, more than {REDIRECTS} times")
 
     def _check_status(self, answer: Any) -> None:
         code = answer.status_code
         if code in TRANSIENT_CODES:
-            raise Transient(f"the server answers {code} {answer.reason or ''}".strip())
+            raise Transient(f"the server answers {code} {responses.get(code, '')}".strip())
         if code == 416 and self.size:
             self._reset()
             raise FileChanged(f"{self.name} changed while it was fetched")
         if code not in (200, 206):
-            raise DownloadFailed(f"{self.name}: the server answers {code} {answer.reason or ''}".strip())
+            raise DownloadFailed(f"{self.name}: the server answers {code} {responses.get(code, '')}".strip())
 
     def _partial(self, answer: Any, start: int, end: int) -> Span:
         """The span of a 206, which has to be the one that was asked for, of the same version of the file."""
@@ -380,12 +381,3 @@ def digests(pieces: Iterator[bytes]) -> dict[str, str]:
         for one in found.values():
             one.update(piece)
     return {name: one.hexdigest() for name, one in found.items()}
-
-
-def lock(stream: Any) -> None:
-    """Take the file for this process; raises OSError if another has it. Without fcntl (Windows) there is no lock."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -34,6 +34,9 @@ TORCH_STORAGES = {
 }
 TORCH_SIZES = {"float32": 4, "float16": 2, "float64": 8, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2}
 
+#: Of _rebuild_tensor_v2 in today's torch: storage, offset, size, stride, requires_grad, hooks, metadata.
+TENSOR_ARGUMENTS = 7
+
 
 @dataclass(frozen=True)
 class Storage:
@@ -54,9 +57,9 @@ class TorchTensor:
 
 def torch_tensor(arguments: tuple[Any, ...]) -> TorchTensor:
     """``torch._utils._rebuild_tensor_v2(storage, offset, size, stride, ...)``."""
+    if not 4 <= len(arguments) <= TENSOR_ARGUMENTS or not isinstance(arguments[0], Storage):
+        raise ValueError("a tensor is made in an unknown way")
     storage, offset, size, stride, *_ = arguments
-    if not isinstance(storage, Storage):
-        raise ValueError("a tensor has no storage")
     shape, strides = shape_of(size), shape_of(stride)
     if len(shape) != len(strides):
         raise ValueError("a tensor has fewer strides than sides")
@@ -69,11 +72,15 @@ def torch_parameter(arguments: tuple[Any, ...]) -> Any:
 
 
 def ordered_dict(arguments: tuple[Any, ...]) -> dict[str, Any]:
-    """``collections.OrderedDict()``, empty; protocol 0 and 1 of Python 2 give its items as a list of lists."""
-    if arguments in ((), ([],)):
+    """``collections.OrderedDict()``, empty; Python 2 gives its items, as a list of lists."""
+    if not arguments:
         return {}
     [items] = arguments
-    return {str(key): value for key, value in items}
+    if not isinstance(items, list):
+        raise ValueError("a dictionary is made in an unknown way")
+    found = {pickles.text_key(key): value for key, value in items}
+    items.clear()  # so that a program cannot have the same long list copied again and again
+    return found
 
 
 TORCH_CALLS: pickles.Calls = {
@@ -87,13 +94,12 @@ TORCH_CALLS: pickles.Calls = {
 
 def torch_storage(identity: Any) -> Storage:
     """A persistent id: ("storage", type, key, device, number of elements), and a sixth in files of before 2020."""
-    kind, storage, key, _, count, *view = identity
-    if kind not in ("storage", b"storage") or not isinstance(storage, pickles.Name) or any(one is not None for one in view):
+    if not isinstance(identity, tuple) or len(identity) not in (5, 6) or (len(identity) == 6 and identity[5] is not None):
         raise ValueError("a storage is described in an unknown way")
-    key = key.decode("latin-1") if isinstance(key, bytes) else key
-    if not isinstance(key, str):
-        raise ValueError("a storage's key is no text")
-    return Storage(TORCH_STORAGES[storage.name], key, whole(count, "a storage's size"))
+    kind, storage, key, _, count, *_ = identity
+    if kind not in ("storage", b"storage") or not isinstance(storage, pickles.Name):
+        raise ValueError("a storage is described in an unknown way")
+    return Storage(TORCH_STORAGES[storage.name], pickles.text_key(key), whole(count, "a storage's size"))
 
 
 def torch_state(value: Any, name: str) -> dict[str, TorchTensor]:
@@ -137,7 +143,8 @@ def index_pytorch_legacy(source: Source) -> Index:
     keys = pickles.load(cursor, {})
     where = {}
     try:
-        if not isinstance(keys, list) or len({*keys}) != len(keys) or {*keys} != {*storages}:
+        keys = [pickles.text_key(key) for key in keys]
+        if len({*keys}) != len(keys) or {*keys} != {*storages}:
             raise ValueError("its list of storages does not fit its tensors")
         for key in keys:
             storage = storages[key]

@@ -13,7 +13,18 @@ from isostyle.errors import InputError
 from isostyle.format_paddle import index_paddle
 from isostyle.format_pytorch import PYTORCH_LEGACY_START, ZIP_START, index_pytorch_legacy, index_pytorch_zip
 from isostyle.sources import Cursor, Source
-from isostyle.stored import FLOATS, MAX_DIMENSIONS, MAX_HEADER, MAX_TENSORS, Index, Stored, as_input_error, shape_of, whole
+from isostyle.stored import (
+    FLOATS,
+    MAX_DIMENSIONS,
+    MAX_HEADER,
+    MAX_NAME,
+    MAX_TENSORS,
+    Index,
+    Stored,
+    as_input_error,
+    shape_of,
+    whole,
+)
 
 FORMATS = ".pth, .safetensors, .pdparams, .params or .h5"
 MXNET_LIST_MAGIC = 0x112  # MXNet, src/ndarray/ndarray.cc: kMXAPINDArrayListMagic
@@ -39,6 +50,8 @@ def index_of(source: Source) -> tuple[str, Index]:
         raise InputError(f"{source.name} is no file of weights that isostyle reads: {FORMATS}")
     for own, stored in index.items():
         first, end = stored.region
+        if len(own) > MAX_NAME:
+            raise InputError(f"{source.name} has a tensor with a name of {len(own)} letters")
         if not 0 <= first <= end <= source.size:
             raise InputError(
                 f"{source.name} is cut short, or its header lies: {own!r} would end at byte {end} of {source.size}"

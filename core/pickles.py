@@ -111,7 +111,7 @@ def _run(cursor: Cursor, calls: Calls, persistent: Callable[[Any], Any] | None) 
         if not isinstance(into, dict):
             raise ValueError("it puts a key into what is no dictionary")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            into[_key(key)] = value
+            into[text_key(key)] = value
 
     def find(module: str, attribute: str) -> None:
         if (module, attribute) not in calls:
@@ -233,12 +233,12 @@ def _run(cursor: Cursor, calls: Calls, persistent: Callable[[Any], Any] | None) 
     raise ValueError(f"it has more than {MAX_OPCODES} opcodes")
 
 
-def _key(key: Any) -> str | int:
-    """Only what is hashed at once: a tuple of tuples could take for ever."""
-    if isinstance(key, bytes):
+def text_key(key: Any) -> str:
+    """A dictionary's key as text. A tuple of tuples of tuples could take for ever to hash or to print, so there are none."""
+    if isinstance(key, bytes):  # Python 2's text
         return key.decode("latin-1")
     if isinstance(key, str | int):
-        return key
+        return str(key)
     raise ValueError("a dictionary's key is neither text nor a number")
 
 

@@ -17,6 +17,9 @@ from isostyle.sources import Span
 #: A header of more than this is none of a VGG's.
 MAX_HEADER = 2**20
 MAX_TENSORS = 1000
+MAX_NAME = 200
+#: Two of VGG-19 in float64. A tensor's storage is read whole, and can be larger than the tensor.
+MAX_REGION = 2**28
 MAX_DIMENSIONS = 8
 
 #: numpy's names of the numbers that become float32; bfloat16 is the upper half of a float32.
@@ -54,9 +57,11 @@ class Stored:
             steps = tuple(step * storage.itemsize for step in self.strides)
             found = np.lib.stride_tricks.as_strided(storage[self.offset :], self.shape, steps, writeable=False)
         if self.dtype == "bfloat16":
-            return np.ascontiguousarray((found.astype(np.uint32) << 16).view(np.float32))
+            found = np.ascontiguousarray(found, np.uint32) << 16
+            return found.view(np.float32)
         with np.errstate(over="ignore"):  # becomes infinite, and is refused as such
-            return np.ascontiguousarray(found, np.float32)
+            # A copy: a view would keep the whole storage in memory.
+            return np.array(found, np.float32, order="C")
 
 
 def given(content: Callable[[], bytes]) -> Callable[[bytes], bytes]:

@@ -175,7 +175,7 @@ def list_() -> None:
         there = "" if record.path().is_file() else " (GONE)"
         click.echo(f"{name:<8} {record.state()}")
         for key, value in {
-            "source": record.source,
+            "source": shown(record.source),
             "read as": f"{record.format}, preprocessing {record.preprocessing}",
             "numbers": f"sha256 {record.parameters_sha256}",
             "file": f"{record.path()}{there}",
@@ -185,7 +185,14 @@ def list_() -> None:
 
 def tell(record: Record) -> None:
     """The line that `fetch` and `import` end with."""
-    click.echo(f"{record.name}: in the cache, {record.state()}; preprocessing {record.preprocessing}; from {record.source}")
+    click.echo(
+        f"{record.name}: in the cache, {record.state()}; preprocessing {record.preprocessing}; from {shown(record.source)}"
+    )
+
+
+def shown(name: str) -> str:
+    """A file's name may hold what a terminal would obey."""
+    return name if name.isprintable() else repr(name)
 
 
 @contextlib.contextmanager

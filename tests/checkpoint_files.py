@@ -7,6 +7,8 @@ import json
 import pickle
 import struct
 import zipfile
+from collections import OrderedDict
+from typing import ClassVar
 
 import numpy as np
 from safetensors.numpy import save as safetensors_bytes
@@ -74,9 +76,9 @@ STORAGES = {"float32": "FloatStorage", "float16": "HalfStorage", "float64": "Dou
 class Pickler(pickle._Pickler):
     """The pure Python pickler, which can be taught to write names of what is not installed."""
 
-    def __init__(self, stream, legacy, rebuild):
+    def __init__(self, stream, legacy, rebuild, python2):
         super().__init__(stream, 2)
-        self.legacy, self.rebuild = legacy, rebuild
+        self.legacy, self.rebuild, self.python2 = legacy, rebuild, python2
 
     def persistent_id(self, obj):
         if isinstance(obj, Storage):
@@ -90,7 +92,15 @@ class Pickler(pickle._Pickler):
         if isinstance(obj, Tensor):
             row = (obj.storage, obj.offset, obj.shape, obj.strides)
             return Global("torch._utils", self.rebuild), row if self.rebuild == "_rebuild_tensor" else (*row, False, {})
+        if self.python2 and isinstance(obj, OrderedDict):
+            return Global("collections", "OrderedDict"), ([[key, value] for key, value in obj.items()],)
         return NotImplemented
+
+    def save_str(self, obj):
+        if not self.python2:
+            return pickle._Pickler.save_str(self, obj)
+        self.write(b"U" + bytes([len(obj)]) + obj.encode())
+        self.memoize(obj)
 
     def save_global(self, obj, name=None):
         if not isinstance(obj, Global):
@@ -98,12 +108,10 @@ class Pickler(pickle._Pickler):
         self.write(f"c{obj.module}\n{obj.name}\n".encode())
         self.memoize(obj)
 
-    dispatch = pickle._Pickler.dispatch
+    dispatch: ClassVar = {**pickle._Pickler.dispatch, str: save_str}
 
 
 def torch_state(tensors):
-    from collections import OrderedDict
-
     found, storages = OrderedDict(), []
     for number, (name, array) in enumerate(tensors.items()):
         storages.append(Storage(array, str(94000000 + 7919 * number % 1000), STORAGES[array.dtype.name]))
@@ -112,19 +120,20 @@ def torch_state(tensors):
     return found, storages
 
 
-def pickled(value, *, legacy=False, rebuild="_rebuild_tensor_v2"):
+def pickled(value, *, legacy=False, rebuild="_rebuild_tensor_v2", python2=False):
     stream = io.BytesIO()
-    Pickler(stream, legacy, rebuild).dump(value)
+    Pickler(stream, legacy, rebuild, python2).dump(value)
     return stream.getvalue()
 
 
-def torch_legacy(tensors, *, rebuild="_rebuild_tensor_v2"):
+def torch_legacy(tensors, *, rebuild="_rebuild_tensor_v2", python2=False):
     state, storages = torch_state(tensors)
     system = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
     keys = sorted(storage.key for storage in storages)
-    parts = [pickled(0x1950A86A20F9469CFC6C), pickled(1001), pickled(system), pickled(state, legacy=True, rebuild=rebuild)]
+    parts = [pickled(0x1950A86A20F9469CFC6C), pickled(1001), pickled(system, python2=python2)]
+    parts.append(pickled(state, legacy=True, rebuild=rebuild, python2=python2))
     by_key = {storage.key: storage.array for storage in storages}
-    parts.append(pickled(keys))
+    parts.append(pickled(keys, python2=python2))
     for key in keys:
         parts += [struct.pack("<q", by_key[key].size), by_key[key].tobytes()]
     return b"".join(parts)

@@ -55,6 +55,7 @@ WRITERS = {
     "pytorch-zip": lambda network, parameters: files.torch_zip(numbered(network, parameters)),
     "pytorch-legacy": lambda network, parameters: files.torch_legacy(numbered(network, parameters)),
     "pytorch-legacy of 2017": lambda n, p: files.torch_legacy(numbered(n, p), rebuild="_rebuild_tensor"),
+    "pytorch-legacy of Python 2": lambda n, p: files.torch_legacy(numbered(n, p), rebuild="_rebuild_tensor", python2=True),
     "safetensors": lambda network, parameters: files.safetensors(numbered(network, parameters)),
     "safetensors of isostyle": lambda network, parameters: files.safetensors(parameters),
     "paddle": lambda network, parameters: files.paddle(numbered(network, parameters)),
@@ -332,6 +333,11 @@ def torch_zip_of(program):
     return files.torch_zip({}, state=program)
 
 
+#: A name that the tables have; and a tuple whose hash, and text, take 2**300 steps.
+DICTIONARY = b"\x80\x02ccollections\nOrderedDict\n"
+BOMB = b")" + b"q\x00h\x00\x86" * 300
+
+
 @pytest.mark.parametrize(
     ("program", "sentence"),
     [
@@ -352,6 +358,11 @@ def torch_zip_of(program):
         (b"\x80\x02)" + b"q\x00h\x00\x86" * 300 + b"}h\x00Ns.", "cannot be read"),
         (b"\x80\x02}q\x00h\x00X\x01\x00\x00\x00ah\x00s.", "cannot be read|convolutions"),
         (b"\x80\x02" + b"(" * 40_000 + b"t" * 9000, "cut short"),
+        # Bombs: a list copied again and again, and tuples of tuples of tuples as a key.
+        (DICTIONARY + b"q\x01(](" + b"](NNee" * 9000 + b"ee", "cut short|cannot be read"),
+        (DICTIONARY + b"q\x01](" + b"](K\x01Ne" * 8000 + b"e\x85q\x02(" + b"h\x01h\x02R" * 2000 + b"t.", "cannot be read"),
+        (DICTIONARY + b"](](" + BOMB + b"Neee\x85R.", "neither text"),
+        (b"\x80\x02}" + BOMB + b"Ns.", "neither text"),
         (b"\x80\x02\x8a\xff" + b"\xff" * 255 + b".", "state dictionary|not of a dictionary"),
     ],
 )
@@ -364,6 +375,23 @@ def test_a_hostile_pickle_runs_nothing_and_takes_no_memory(wrap, program, senten
     assert tracemalloc.get_traced_memory()[1] < 32 * MEBIBYTE
     tracemalloc.stop()
     assert not Path("/tmp/isostyle-was-here").exists()
+
+
+def test_a_list_of_storages_that_takes_for_ever_to_hash_is_refused(read):
+    parts = [files.pickled(value) for value in (0x1950A86A20F9469CFC6C, 1001, {}, {})]
+    with pytest.raises(InputError, match="neither text"):
+        read(b"".join(parts) + b"\x80\x02](" + BOMB + b"e.")
+
+
+def test_a_small_tensor_in_a_huge_storage_is_refused_unread(read, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "MAX_REGION", 2**10)
+    with pytest.raises(InputError, match="in a storage of"):
+        read(files.torch_zip(numbered(NARROW19, random_parameters(NARROW19))))
+
+
+def test_a_name_of_many_letters_is_not_repeated(read):
+    with pytest.raises(InputError, match="a name of 100000 letters"):
+        read(files.safetensors({"a" * 100_000: np.ones(1, np.float32)}))
 
 
 def one_storage(count, shape, strides, offset=0):
