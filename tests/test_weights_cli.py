@@ -13,9 +13,8 @@ import checkpoint_files as files
 import numpy as np
 import pytest
 from checkpoint_files import numbered, random_parameters
-from conftest import obtain
 from file_server import serve
-from test_checkpoints import WRITERS, assert_same
+from test_checkpoints import WRITERS, assert_same, framework
 
 from isostyle import InputError, cache, cli, download, fetch, published, weights
 from isostyle.network import VGG16, VGG16_DEPTHS, VGG19, VGG19_DEPTHS, Network
@@ -528,8 +527,7 @@ def test_the_record_and_the_file_say_where_the_weights_came_from(imported):
 
 
 def test_torchvision_s_own_weights_are_taken_from_torch_hub_s_cache(publish, parameters, monkeypatch, place):
-    obtain("torch")
-    pytest.importorskip("torch")
+    framework("torch")
     from importlib.util import find_spec
 
     if find_spec("torchvision") is None:
