@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: Without a terminal, a line is printed whenever another tenth has come.
 TENTHS = 10
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 @click.group()
@@ -87,17 +88,21 @@ def fetch(
         network = published.NETWORKS[name]
         size = published.whole_bytes(network) if whole else published.fetched_bytes(network)
         click.echo(f"{name}: {published.megabytes(size)} to download, unless they are here", err=True)
-    with progress(name, quiet) as report:
-        record = fetch.fetch(
-            name,
-            sources=sources,
-            mirrors=mirrors,
-            preprocessing=preprocessing,
-            whole=whole,
-            force=force,
-            offline=offline or download.offline(),
-            progress=report,
-        )
+    try:
+        with progress(name, quiet) as report:
+            record = fetch.fetch(
+                name,
+                sources=sources,
+                mirrors=mirrors,
+                preprocessing=preprocessing,
+                whole=whole,
+                force=force,
+                offline=offline or download.offline(),
+                progress=report,
+            )
+    except KeyboardInterrupt:
+        click.echo("isostyle: interrupted; what has come is kept for the next `isostyle weights fetch`", err=True)
+        raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
     if not quiet:
         tell(record)
 

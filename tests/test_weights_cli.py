@@ -1,5 +1,6 @@
 """`isostyle weights`: from every format and every kind of server to the cache, and a wrong file never gets there."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -392,6 +393,26 @@ def test_progress_without_a_terminal_is_a_line_for_each_tenth(publish, parameter
     lines = [line for line in capsys.readouterr().err.splitlines() if " of " in line]
     assert 3 <= len(lines) <= 11
     assert lines[-1].split()[1] == lines[-1].split()[3]
+
+
+def test_ctrl_c_keeps_what_has_come(publish, parameters, monkeypatch, capsys):
+    publish.put("torchvision", files.torch_legacy(with_classifier(NETWORKS["vgg19"], parameters["vgg19"])))
+
+    def press(done, wanted):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("isostyle.weights_cli.progress", lambda *_: contextlib.nullcontext(press))
+    assert isostyle("weights", "fetch", "vgg19") == 130
+    assert "interrupted; what has come is kept" in capsys.readouterr().err
+    assert [path.suffixes for path in sorted(cache.folder().iterdir())] == [[".part"], [".part", ".json"]]
+    assert cached_files() == []
+
+
+def test_a_bar_is_drawn_on_a_terminal(publish, parameters, monkeypatch, capsys):
+    publish.put("torchvision", files.torch_zip(with_classifier(NETWORKS["vgg19"], parameters["vgg19"])))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert isostyle("weights", "fetch", "vgg19") == 0
+    assert "MB" in capsys.readouterr().err
 
 
 def test_quiet_prints_nothing(publish, parameters, capsys):
