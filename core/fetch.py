@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from isostyle import cache, checkpoints, published, weights
+from isostyle import cache, checkpoints, published_weights, weights
 from isostyle._version import __version__
 from isostyle.checkpoints import PREPROCESSINGS, Checkpoint, Preprocessing
 from isostyle.download import CHANGES, CHUNK, OFFLINE, DownloadFailed, FileChanged, Progress, RemoteFile, digests
 from isostyle.errors import InputError, IsostyleError
-from isostyle.published import Published
+from isostyle.published_weights import Published
 from isostyle.sources import LocalFile
 
 #: Installed programs that have weights: functions of a network's name and of whether they must not download, which return the
@@ -39,7 +39,7 @@ def fetch(
 
     Args:
         name: vgg19 or vgg16.
-        sources: names (published.SOURCES, or of the group :data:`GROUP`) or addresses; the first that works is taken.
+        sources: names (published_weights.SOURCES, or of the group :data:`GROUP`) or addresses; the first that works is taken.
         mirrors: addresses that are tried first: folders that hold the published files, or files.
         preprocessing: what the network wants of its input; by default, the published file's.
         whole: fetch the classifier too, so that the published digest can be checked.
@@ -51,17 +51,17 @@ def fetch(
         InputError: a name or an address cannot be used, or ``offline``.
         DownloadFailed: no source worked; the cache is as it was.
     """
-    if name not in published.NETWORKS:
-        raise InputError(f"there is no network {name!r} to fetch; there are {', '.join(published.NETWORKS)}")
+    if name not in published_weights.NETWORKS:
+        raise InputError(f"there is no network {name!r} to fetch; there are {', '.join(published_weights.NETWORKS)}")
     wanted = check_preprocessing(preprocessing)
-    places = [place for source in sources or published.DEFAULT_SOURCES for place in addresses(source, name, mirrors)]
+    places = [place for source in sources or published_weights.DEFAULT_SOURCES for place in addresses(source, name, mirrors)]
     if not force and (record := cache.find(name)) is not None:
         cache.read(record)
         return record
     if offline and not all(isinstance(place, EntryPoint) for place in places):
-        files = [published.find(source, name) for source in published.DEFAULT_SOURCES]
+        files = [published_weights.find(source, name) for source in published_weights.DEFAULT_SOURCES]
         raise InputError(
-            f"offline (--offline, or {OFFLINE}): nothing is fetched; on another machine, {published.by_hand(*files)[3:]}"
+            f"offline (--offline, or {OFFLINE}): nothing is fetched; on another machine, {published_weights.by_hand(*files)[3:]}"
         )
     problems: list[IsostyleError] = []
     for place in places:
@@ -89,12 +89,12 @@ def addresses(source: str, name: str, mirrors: Sequence[str]) -> list[str | Entr
         return [source]
     if source in programs.names:
         return [programs[source]]
-    if source not in published.SOURCES:
-        known = ", ".join([*published.SOURCES, *sorted(programs.names)])
+    if source not in published_weights.SOURCES:
+        known = ", ".join([*published_weights.SOURCES, *sorted(programs.names)])
         raise InputError(
             f"there is no source {source!r} of weights; there are {known}, or an address that begins with https://"
         )
-    file = published.find(source, name)
+    file = published_weights.find(source, name)
     found: list[str | EntryPoint] = []
     for mirror in mirrors:
         if urlsplit(mirror).scheme not in ("http", "https"):
@@ -109,7 +109,7 @@ def addresses(source: str, name: str, mirrors: Sequence[str]) -> list[str | Entr
 
 def from_address(url: str, name: str, wanted: Preprocessing | None, whole: bool, progress: Progress | None) -> cache.Record:
     """Fetch a file, or its convolutions, read it, and cache what it holds. A part file of a wrong file is thrown away."""
-    known = published.by_name(urlsplit(url).path.rpartition("/")[2])
+    known = published_weights.by_name(urlsplit(url).path.rpartition("/")[2])
     for attempt in range(CHANGES):
         with RemoteFile(url, cache.make_folder(), progress) as file:
             try:
@@ -143,10 +143,10 @@ def from_program(entry: EntryPoint, name: str, offline: bool) -> cache.Record:
     path, tensors = cast(tuple[Path, Mapping[str, Any]], entry.load()(name, offline))
     with LocalFile(path) as file:
         found = file_digests(file)
-    known = published.by_name(path.name)
+    known = published_weights.by_name(path.name)
     verified = verify(found, known, file.name)
     checkpoint = checkpoints.read_arrays(
-        tensors, f"the {name} of {entry.name}", network=published.NETWORKS[name], preprocessing=preprocessing_of(known)
+        tensors, f"the {name} of {entry.name}", network=published_weights.NETWORKS[name], preprocessing=preprocessing_of(known)
     )
     return keep(checkpoint, f"{entry.name}: {path.name}", found, verified)
 
@@ -165,12 +165,12 @@ def import_file(
     Raises:
         InputError: the file cannot be used, or the cache has other weights already; the cache is as it was.
     """
-    if network is not None and network not in published.NETWORKS:
-        raise InputError(f"there is no network {network!r} to import; there are {', '.join(published.NETWORKS)}")
+    if network is not None and network not in published_weights.NETWORKS:
+        raise InputError(f"there is no network {network!r} to import; there are {', '.join(published_weights.NETWORKS)}")
     wanted = check_preprocessing(preprocessing)
     with LocalFile(path) as file:
         found = file_digests(file)
-        known = published.by_name(path.name)
+        known = published_weights.by_name(path.name)
         verified = verify(found, known, file.name)
         checkpoint = read(file, network, wanted, verified)
     return keep(checkpoint, path.name, found, verified, replace=force)
@@ -181,12 +181,12 @@ def read(
 ) -> Checkpoint:
     if known and known.preprocessing is None:
         raise InputError(f"{file.name} is {known.file}, whose preprocessing isostyle has not; take {first_file(known.network)}")
-    networks = [published.NETWORKS[network]] if network else [*published.NETWORKS.values()]
+    networks = [published_weights.NETWORKS[network]] if network else [*published_weights.NETWORKS.values()]
     return checkpoints.read(file, networks, wanted or preprocessing_of(known))
 
 
 def first_file(network: str) -> str:
-    return published.find("torchvision", network).file
+    return published_weights.find("torchvision", network).file
 
 
 def preprocessing_of(known: Published | None) -> Preprocessing | None:
@@ -215,7 +215,7 @@ def verify(found: Mapping[str, str], known: Published | None, name: str) -> Publ
         raise InputError(
             f"{name} is damaged, or not {known.file}: its {kind.upper()} begins with {found[kind][:8]}, not with {begin}"
         )
-    return published.by_digest(dict(found))
+    return published_weights.by_digest(dict(found))
 
 
 def keep(

@@ -17,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
-from isostyle import cache, published
+from isostyle import cache, published_weights
 from isostyle.errors import InputError
 from isostyle.files import read_input, sha256
 from isostyle.interface import Parameters
@@ -27,7 +27,7 @@ from isostyle.network import COMPACT, KERNEL, Network
 COMPACT_FILE = "compact.safetensors"
 COMPACT_SHA256 = "f9bb59b6077b956a97ded56a5039299bf909ec0544e5422badddab541f7a4725"
 #: Names that ``--network`` takes; anything that ends in .safetensors is a file. The last two are fetched or imported once.
-NETWORKS = (COMPACT.name, *published.NETWORKS)
+NETWORKS = (COMPACT.name, *published_weights.NETWORKS)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def load(name: str) -> Weights:
         if sha256(data) != COMPACT_SHA256:
             raise InputError(f"the file {COMPACT_FILE} of this installation is damaged; install isostyle again")
         return parse(data, COMPACT_FILE)
-    if name in published.NETWORKS:
+    if name in published_weights.NETWORKS:
         return load_cached(name)
     if not name.endswith(".safetensors"):
         raise InputError(f"there is no network {name!r}; there are {', '.join(NETWORKS)}, or a .safetensors file")
@@ -65,7 +65,7 @@ def load_cached(name: str) -> Weights:
     """
     record = cache.find(name)
     if record is None:
-        raise InputError(f"the weights of {name} are not here: {published.how_to(name)}")
+        raise InputError(f"the weights of {name} are not here: {published_weights.how_to(name)}")
     try:
         data = cache.read(record)
     except InputError:
@@ -74,7 +74,7 @@ def load_cached(name: str) -> Weights:
             raise
         record, data = again, cache.read(again)
     weights = parse(data, record.file)
-    if weights.network != published.NETWORKS[name]:
+    if weights.network != published_weights.NETWORKS[name]:
         raise InputError(f"{str(record.path())!r} is not {name}; `isostyle weights fetch {name} --force` makes it anew")
     return weights
 

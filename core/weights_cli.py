@@ -82,12 +82,12 @@ def fetch(
     Where the server allows it, only the convolutions are downloaded (80 MB of VGG-19's 575). A download that broke off goes on
     where it stopped. What is in the cache is replaced only by what was read and found good.
     """
-    from isostyle import download, fetch, published
+    from isostyle import download, fetch, published_weights
 
-    if not quiet and name in published.NETWORKS:
-        network = published.NETWORKS[name]
-        size = published.whole_bytes(network) if whole else published.fetched_bytes(network)
-        click.echo(f"{name}: {published.megabytes(size)} to download, unless they are here", err=True)
+    if not quiet and name in published_weights.NETWORKS:
+        network = published_weights.NETWORKS[name]
+        size = published_weights.whole_bytes(network) if whole else published_weights.fetched_bytes(network)
+        click.echo(f"{name}: {published_weights.megabytes(size)} to download, unless they are here", err=True)
     try:
         with progress(name, quiet) as report:
             record = fetch.fetch(
@@ -139,15 +139,15 @@ def verify(name: str | None) -> None:
 
     Exit code 1 if a file was changed or is gone, 2 if there is nothing to check.
     """
-    from isostyle import cache, published
+    from isostyle import cache, published_weights
     from isostyle.errors import InputError
     from isostyle.weights import load_cached
 
-    if name is not None and name not in published.NETWORKS:
-        raise InputError(f"there is no network {name!r} in the cache; there are {', '.join(published.NETWORKS)}")
+    if name is not None and name not in published_weights.NETWORKS:
+        raise InputError(f"there is no network {name!r} in the cache; there are {', '.join(published_weights.NETWORKS)}")
     records = []
     damaged = []
-    for one in [name] if name else published.NETWORKS:
+    for one in [name] if name else published_weights.NETWORKS:
         try:
             if (record := cache.find(one)) is not None:
                 records.append(record)
@@ -158,24 +158,26 @@ def verify(name: str | None) -> None:
     if damaged:
         raise IsostyleError("; ".join(damaged))
     if not records:
-        raise InputError(f"there is nothing to verify: {published.how_to(name or next(iter(published.NETWORKS)))}")
+        raise InputError(
+            f"there is nothing to verify: {published_weights.how_to(name or next(iter(published_weights.NETWORKS)))}"
+        )
 
 
 @weights.command("list", short_help="Show which weights are there, and what was checked.")
 def list_() -> None:
     """Show which weights are there, where they came from, and what was checked."""
-    from isostyle import cache, published
+    from isostyle import cache, published_weights
     from isostyle.errors import InputError
 
     click.echo(f"{'compact':<8} ships with isostyle")
-    for name in published.NETWORKS:
+    for name in published_weights.NETWORKS:
         try:
             record = cache.find(name)
         except InputError as error:
             click.echo(f"{name:<8} {error}")
             continue
         if record is None:
-            click.echo(f"{name:<8} not here: {published.how_to(name)}")
+            click.echo(f"{name:<8} not here: {published_weights.how_to(name)}")
             continue
         there = "" if record.path().is_file() else " (GONE)"
         click.echo(f"{name:<8} {record.state()}")

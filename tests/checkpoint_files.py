@@ -196,6 +196,19 @@ def gluon_names(network, parameters, prefix="vgg0_"):
     return {**found, f"{prefix}dense0_weight": np.ones((4, 5), np.float32), f"{prefix}dense0_bias": np.ones(4, np.float32)}
 
 
+def gluon_numbers(network, parameters):
+    """gluon's VGG counts its dense layers on from the convolutions."""
+    dense = len(network.layers)
+    extra = {f"features.{dense}.weight": np.ones((4, 5), np.float32), f"features.{dense}.bias": np.ones(4, np.float32)}
+    return {**numbered(network, parameters, classifier=False), **extra, "output.weight": np.ones((3, 4), np.float32)}
+
+
+def timm_names(network, parameters):
+    """timm's VGG has a classifier of convolutions."""
+    extra = {"pre_logits.fc1.weight": np.ones((5, 4, 7, 7), np.float32), "head.fc.weight": np.ones((3, 5), np.float32)}
+    return {**numbered(network, parameters, classifier=False), **extra}
+
+
 def keras(parameters, *, layout="2016", classifier=True):
     """The three layouts: block1_conv1/block1_conv1_W_1:0; block1_conv1/block1_conv1/kernel:0; below model_weights."""
     import h5py

@@ -58,6 +58,8 @@ WRITERS = {
     "pytorch-legacy of Python 2": lambda n, p: files.torch_legacy(numbered(n, p), rebuild="_rebuild_tensor", python2=True),
     "safetensors": lambda network, parameters: files.safetensors(numbered(network, parameters)),
     "safetensors of isostyle": lambda network, parameters: files.safetensors(parameters),
+    "safetensors of timm": lambda network, parameters: files.safetensors(files.timm_names(network, parameters)),
+    "mxnet, gluon's classifier": lambda network, parameters: files.mxnet(files.gluon_numbers(network, parameters)),
     "paddle": lambda network, parameters: files.paddle(numbered(network, parameters)),
     "paddle, protocol 2": lambda network, parameters: files.paddle(numbered(network, parameters), protocol=2),
     "paddle, protocol 3": lambda network, parameters: files.paddle(numbered(network, parameters), protocol=3),

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import checkpoint_files as files
@@ -17,9 +18,9 @@ from checkpoint_files import numbered, random_parameters
 from file_server import serve
 from test_checkpoints import WRITERS, assert_same, framework
 
-from isostyle import InputError, cache, cli, download, fetch, published, weights
+from isostyle import InputError, cache, cli, download, fetch, published_weights, weights
 from isostyle.network import VGG16, VGG16_DEPTHS, VGG19, VGG19_DEPTHS, Network
-from isostyle.published import Published
+from isostyle.published_weights import Published
 
 #: Wide enough that its convolutions are more than a block or two.
 WIDTHS = (8, 16, 32, 48, 48)
@@ -45,7 +46,7 @@ def place(tmp_path, monkeypatch):
 @pytest.fixture
 def narrow(monkeypatch):
     """VGG-19 and VGG-16 are narrow networks in this test."""
-    monkeypatch.setattr(published, "NETWORKS", NETWORKS)
+    monkeypatch.setattr(published_weights, "NETWORKS", NETWORKS)
     return NETWORKS
 
 
@@ -64,8 +65,8 @@ def publish(narrow, parameters, monkeypatch):
     """A server, and `put(source, file's bytes)`: published there under a name with their own digest, or another."""
     with serve() as shelf:
         table = []
-        monkeypatch.setattr(published, "PUBLISHED", table)
-        monkeypatch.setattr(published, "DEFAULT_SOURCES", ("torchvision",))
+        monkeypatch.setattr(published_weights, "PUBLISHED", table)
+        monkeypatch.setattr(published_weights, "DEFAULT_SOURCES", ("torchvision",))
 
         def put(source, data, *, digest=None, network="vgg19", preprocessing="torchvision", suffix=".pth", base=None):
             digest = digest or hashlib.sha256(data).hexdigest()[:8]
@@ -477,6 +478,31 @@ def change_record(**changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def test_imports_at_the_same_time_leave_one_good_pair(narrow, parameters):
+    own = [parameters["vgg19"], random_parameters(NETWORKS["vgg19"], 9)]
+    for number, one in enumerate(own):
+        write_weights(f"{number}", NETWORKS["vgg19"], one)
+    with ThreadPoolExecutor(4) as pool:
+        records = [*pool.map(lambda number: fetch.import_file(Path(f"{number % 2}"), force=True), range(40))]
+    assert len(cached_files()) == 2
+    assert cache.find("vgg19").sha256 in {record.sha256 for record in records}
+    weights.load("vgg19")
+
+
+def test_a_mirror_is_a_folder_or_a_file_of_one_kind(narrow):
+    mirrors = ["https://a/b/", "https://c/x.pth", "https://d/y.safetensors?token=1"]
+    assert fetch.addresses("torchvision", "vgg19", mirrors) == [
+        "https://a/b/vgg19-dcbb9e9d.pth",
+        "https://c/x.pth",
+        "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+    ]
+    assert fetch.addresses("timm", "vgg16", mirrors) == [
+        "https://a/b/timm/vgg16.tv_in1k/resolve/main/model.safetensors",
+        "https://d/y.safetensors?token=1",
+        "https://huggingface.co/timm/vgg16.tv_in1k/resolve/main/model.safetensors",
+    ]
+
+
 def test_a_cache_that_cannot_be_written_is_said(narrow, parameters, capsys, place):
     write_weights("good", NETWORKS["vgg19"], parameters["vgg19"])
     (place / "cache").write_text("in the way")
@@ -504,7 +530,7 @@ def test_run_never_downloads_and_says_how_to_get_the_weights(name, size, whole, 
     assert (
         f"the weights of {name} are not here: `isostyle weights fetch {name}` downloads {size} ({whole} from a server" in text
     )
-    assert f"get {published.find('torchvision', name).file} from https://download.pytorch.org/models/" in text
+    assert f"get {published_weights.find('torchvision', name).file} from https://download.pytorch.org/models/" in text
     assert f"model.safetensors from https://huggingface.co/timm/{name}.tv_in1k/resolve/main/" in text
     assert "run `isostyle weights import" in text
 
@@ -590,7 +616,7 @@ def test_the_real_vgg19_comes_through_at_full_width(full_parameters, monkeypatch
     with serve() as shelf:
         shelf.files["/vgg19.pth"] = data
         assert isostyle("weights", "fetch", "vgg19", "--source", f"{shelf.address}/vgg19.pth") == 0
-        fetched = published.fetched_bytes(VGG19)
+        fetched = published_weights.fetched_bytes(VGG19)
         assert fetched == 80_097_536
         assert fetched < shelf.sent < fetched + 2**17 < len(data)
     assert weights.load("vgg19").network == VGG19
@@ -599,5 +625,5 @@ def test_the_real_vgg19_comes_through_at_full_width(full_parameters, monkeypatch
 
 def test_sizes_are_those_of_the_paper():
     """143.7 and 138.4 million parameters (torchvision's documentation), 4 bytes each."""
-    assert published.whole_bytes(VGG19) == 4 * 143_667_240
-    assert published.whole_bytes(VGG16) == 4 * 138_357_544
+    assert published_weights.whole_bytes(VGG19) == 4 * 143_667_240
+    assert published_weights.whole_bytes(VGG16) == 4 * 138_357_544
