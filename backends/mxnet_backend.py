@@ -17,8 +17,8 @@ import numpy
 from mxnet import autograd, np, npx
 
 from isostyle.interface import Array, Dtype, Evaluation, Parameters, Targets
-from isostyle.network import KERNEL, PADDING, POOL, Network
-from isostyle.recipe import GramDivisor, Recipe
+from isostyle.network import KERNEL, PADDING, POOL, RGB_MEAN, RGB_STD, Network
+from isostyle.recipe import ContentReduction, GramDivisor, Pooling, Recipe, StyleReduction, Taps, Term
 
 Tensor: TypeAlias = np.ndarray
 npx.set_np()
@@ -31,12 +31,17 @@ def gram(feature: Tensor, divisor: GramDivisor) -> Tensor:
     return np.dot(matrix, matrix.T) / {"chw": channels * height * width, "hw": height * width, "1": 1}[divisor]
 
 
-def content_loss(feature: Tensor, target: Tensor) -> Tensor:
-    return np.square(feature - target).mean()
+def content_loss(feature: Tensor, target: Tensor, reduction: ContentReduction) -> Tensor:
+    squares = np.square(feature - target)
+    return squares.mean() if reduction == "mean" else 0.5 * squares.sum()
 
 
-def style_loss(feature: Tensor, target: Tensor, divisor: GramDivisor) -> Tensor:
-    return np.square(gram(feature, divisor) - target).mean()
+def style_loss(feature: Tensor, target: Tensor, divisor: GramDivisor, reduction: StyleReduction) -> Tensor:
+    squares = np.square(gram(feature, divisor) - target)
+    _, channels, height, width = feature.shape
+    if reduction == "quarter-sum":
+        return squares.sum() / float(4 * channels**2 * (height * width) ** 2)
+    return squares.mean() if reduction == "mean" else squares.mean() / (channels * height * width)
 
 
 def tv_loss(image: Tensor) -> Tensor:
@@ -56,6 +61,7 @@ class MxnetEngine:
         self.context = mxnet.gpu(int(number or 0)) if kind == "cuda" else mxnet.cpu()
         # Plain arrays without attach_grad: the weights are frozen, and no gradient is computed for them.
         self.parameters = {name: self.tensor(array) for name, array in parameters.items()}
+        self.mean, self.deviation = (self.tensor(numpy.array(values).reshape(1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
 
     def tensor(self, array: Array) -> Tensor:
         # np.array copies to C order; without a dtype it would make float32 of a list, so it is always given.
@@ -65,8 +71,9 @@ class MxnetEngine:
         array: Array = tensor.asnumpy()  # a copy
         return array
 
-    def features(self, image: Tensor, taps: Iterable[str]) -> dict[str, Tensor]:
+    def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
         wanted = set(taps)
+        kind = {"max": "max", "average": "avg"}[pooling]
         found = {}
         x = image
         for layer in self.network.cut(wanted):
@@ -77,10 +84,16 @@ class MxnetEngine:
             elif layer.kind == "relu":
                 x = npx.relu(x)
             else:
-                x = npx.pooling(x, kernel=(POOL, POOL), stride=(POOL, POOL), pool_type="max")
+                x = npx.pooling(x, kernel=(POOL, POOL), stride=(POOL, POOL), pool_type=kind)
             if layer.name in wanted:
                 found[layer.name] = x
         return found
+
+    def seen(self, recipe: Recipe, image: Tensor, taps: Taps) -> dict[str, Tensor]:
+        """What ``recipe`` looks at: the feature maps of an image of its space."""
+        if recipe.space == "unit":
+            image = (image - self.mean) / self.deviation
+        return self.features(image, [tap for tap, _ in taps], recipe.pooling)
 
     def gram(self, feature: Tensor, divisor: GramDivisor) -> Tensor:
         return gram(feature, divisor)
@@ -89,8 +102,8 @@ class MxnetEngine:
         # train_mode() chooses the convolution kernels that record() uses; others give other bits, and the content loss of
         # the content image itself would not be 0.
         with autograd.train_mode():
-            contents = self.features(self.tensor(content), [tap for tap, _ in recipe.content_taps])
-            styles = self.features(self.tensor(style), [tap for tap, _ in recipe.style_taps])
+            contents = self.seen(recipe, self.tensor(content), recipe.content_taps)
+            styles = self.seen(recipe, self.tensor(style), recipe.style_taps)
             grams = {tap: gram(feature, recipe.gram_divisor) for tap, feature in styles.items()}
         return Targets(
             content={tap: self.array(feature) for tap, feature in contents.items()},
@@ -116,18 +129,24 @@ class MxnetObjective:
         image.attach_grad()
         # Not record(train_mode=False): in float32 that makes max-pooling's backward put gradients into the wrong pixels.
         with autograd.record():
-            feature = self.engine.features(image, recipe.taps)
+            feature = self.engine.seen(recipe, image, recipe.content_taps + recipe.style_taps)
             terms = {}
             for tap, weight in recipe.content_taps:
-                loss = content_loss(feature[tap], self.content[tap])
+                loss = content_loss(self.moved("content", feature[tap]), self.content[tap], recipe.content_reduction)
                 terms[f"content/{tap}"] = recipe.content_weight * weight * loss
             for tap, weight in recipe.style_taps:
-                loss = style_loss(feature[tap], self.style[tap], recipe.gram_divisor)
+                loss = style_loss(
+                    self.moved("style", feature[tap]), self.style[tap], recipe.gram_divisor, recipe.style_reduction
+                )
                 terms[f"style/{tap}"] = recipe.style_weight * weight * loss
-            terms["tv"] = recipe.tv_weight * tv_loss(image)
+            terms["tv"] = recipe.tv_weight * tv_loss(self.moved("tv", image))
             terms["total"] = np.stack(list(terms.values())).sum()
         terms["total"].backward()
         return Evaluation({name: term.detach() for name, term in terms.items()}, image.grad)
+
+    def moved(self, kind: Term, tensor: Tensor) -> Tensor:
+        """``tensor``, or a copy without gradient where the recipe's terms of ``kind`` move nothing."""
+        return tensor.detach() if kind in self.recipe.without_gradient else tensor
 
 
 class MxnetBackend:

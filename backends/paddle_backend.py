@@ -23,8 +23,8 @@ with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
     from paddle import Tensor
 
 from isostyle.interface import Array, Dtype, Evaluation, Parameters, Targets
-from isostyle.network import PADDING, POOL, Network
-from isostyle.recipe import GramDivisor, Recipe
+from isostyle.network import PADDING, POOL, RGB_MEAN, RGB_STD, Network
+from isostyle.recipe import ContentReduction, GramDivisor, Pooling, Recipe, StyleReduction, Taps, Term
 
 
 def mean(x: Tensor) -> Tensor:
@@ -40,12 +40,17 @@ def gram(feature: Tensor, divisor: GramDivisor) -> Tensor:
     return paddle.matmul(matrix, matrix.T) / {"chw": channels * height * width, "hw": height * width, "1": 1}[divisor]
 
 
-def content_loss(feature: Tensor, target: Tensor) -> Tensor:
-    return mean(paddle.square(feature - target))
+def content_loss(feature: Tensor, target: Tensor, reduction: ContentReduction) -> Tensor:
+    squares = paddle.square(feature - target)
+    return mean(squares) if reduction == "mean" else 0.5 * squares.sum()
 
 
-def style_loss(feature: Tensor, target: Tensor, divisor: GramDivisor) -> Tensor:
-    return mean(paddle.square(gram(feature, divisor) - target))
+def style_loss(feature: Tensor, target: Tensor, divisor: GramDivisor, reduction: StyleReduction) -> Tensor:
+    squares = paddle.square(gram(feature, divisor) - target)
+    _, channels, height, width = feature.shape
+    if reduction == "quarter-sum":
+        return squares.sum() / float(4 * channels**2 * (height * width) ** 2)
+    return mean(squares) if reduction == "mean" else mean(squares) / (channels * height * width)
 
 
 def tv_loss(image: Tensor) -> Tensor:
@@ -65,6 +70,7 @@ class PaddleEngine:
         paddle.set_device(self.place)
         # Tensors have stop_gradient=True until told otherwise: the weights are frozen, no gradient is computed for them.
         self.parameters = {name: self.tensor(array) for name, array in parameters.items()}
+        self.mean, self.deviation = (self.tensor(np.array(values).reshape(1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
 
     def tensor(self, array: Array) -> Tensor:
         # to_tensor copies to C order.
@@ -74,7 +80,7 @@ class PaddleEngine:
         array: Array = tensor.numpy()  # a copy
         return array
 
-    def features(self, image: Tensor, taps: Iterable[str]) -> dict[str, Tensor]:
+    def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
         wanted = set(taps)
         found = {}
         x = image
@@ -85,18 +91,24 @@ class PaddleEngine:
             elif layer.kind == "relu":
                 x = F.relu(x)
             else:
-                x = F.max_pool2d(x, POOL, POOL)
+                x = F.max_pool2d(x, POOL, POOL) if pooling == "max" else F.avg_pool2d(x, POOL, POOL)
             if layer.name in wanted:
                 found[layer.name] = x
         return found
+
+    def seen(self, recipe: Recipe, image: Tensor, taps: Taps) -> dict[str, Tensor]:
+        """What ``recipe`` looks at: the feature maps of an image of its space."""
+        if recipe.space == "unit":
+            image = (image - self.mean) / self.deviation
+        return self.features(image, [tap for tap, _ in taps], recipe.pooling)
 
     def gram(self, feature: Tensor, divisor: GramDivisor) -> Tensor:
         return gram(feature, divisor)
 
     def targets(self, recipe: Recipe, content: Array, style: Array) -> Targets:
         with paddle.no_grad():
-            contents = self.features(self.tensor(content), [tap for tap, _ in recipe.content_taps])
-            styles = self.features(self.tensor(style), [tap for tap, _ in recipe.style_taps])
+            contents = self.seen(recipe, self.tensor(content), recipe.content_taps)
+            styles = self.seen(recipe, self.tensor(style), recipe.style_taps)
             grams = {tap: gram(feature, recipe.gram_divisor) for tap, feature in styles.items()}
         return Targets(
             content={tap: self.array(feature) for tap, feature in contents.items()},
@@ -120,18 +132,22 @@ class PaddleObjective:
         recipe = self.recipe
         image = image.detach()
         image.stop_gradient = False
-        feature = self.engine.features(image, recipe.taps)
+        feature = self.engine.seen(recipe, image, recipe.content_taps + recipe.style_taps)
         terms = {}
         for tap, weight in recipe.content_taps:
-            loss = content_loss(feature[tap], self.content[tap])
+            loss = content_loss(self.moved("content", feature[tap]), self.content[tap], recipe.content_reduction)
             terms[f"content/{tap}"] = recipe.content_weight * weight * loss
         for tap, weight in recipe.style_taps:
-            loss = style_loss(feature[tap], self.style[tap], recipe.gram_divisor)
+            loss = style_loss(self.moved("style", feature[tap]), self.style[tap], recipe.gram_divisor, recipe.style_reduction)
             terms[f"style/{tap}"] = recipe.style_weight * weight * loss
-        terms["tv"] = recipe.tv_weight * tv_loss(image)
+        terms["tv"] = recipe.tv_weight * tv_loss(self.moved("tv", image))
         terms["total"] = paddle.stack(list(terms.values())).sum()
         (gradient,) = paddle.grad(terms["total"], image)
         return Evaluation({name: term.detach() for name, term in terms.items()}, gradient)
+
+    def moved(self, kind: Term, tensor: Tensor) -> Tensor:
+        """``tensor``, or a copy without gradient where the recipe's terms of ``kind`` move nothing."""
+        return tensor.detach() if kind in self.recipe.without_gradient else tensor
 
 
 class PaddleBackend:

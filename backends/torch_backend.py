@@ -14,8 +14,8 @@ from torch import Tensor
 
 from isostyle.errors import InputError
 from isostyle.interface import Array, Dtype, Evaluation, Parameters, Targets
-from isostyle.network import PADDING, POOL, Network
-from isostyle.recipe import GramDivisor, Recipe
+from isostyle.network import PADDING, POOL, RGB_MEAN, RGB_STD, Network
+from isostyle.recipe import ContentReduction, GramDivisor, Pooling, Recipe, StyleReduction, Taps, Term
 
 
 def gram(feature: Tensor, divisor: GramDivisor) -> Tensor:
@@ -25,12 +25,17 @@ def gram(feature: Tensor, divisor: GramDivisor) -> Tensor:
     return matrix @ matrix.T / {"chw": channels * height * width, "hw": height * width, "1": 1}[divisor]
 
 
-def content_loss(feature: Tensor, target: Tensor) -> Tensor:
-    return torch.square(feature - target).mean()
+def content_loss(feature: Tensor, target: Tensor, reduction: ContentReduction) -> Tensor:
+    squares = torch.square(feature - target)
+    return squares.mean() if reduction == "mean" else 0.5 * squares.sum()
 
 
-def style_loss(feature: Tensor, target: Tensor, divisor: GramDivisor) -> Tensor:
-    return torch.square(gram(feature, divisor) - target).mean()
+def style_loss(feature: Tensor, target: Tensor, divisor: GramDivisor, reduction: StyleReduction) -> Tensor:
+    squares = torch.square(gram(feature, divisor) - target)
+    _, channels, height, width = feature.shape
+    if reduction == "quarter-sum":
+        return squares.sum() / float(4 * channels**2 * (height * width) ** 2)
+    return squares.mean() if reduction == "mean" else squares.mean() / (channels * height * width)
 
 
 def tv_loss(image: Tensor) -> Tensor:
@@ -48,6 +53,7 @@ class TorchEngine:
         self.dtype = {"float32": torch.float32, "float64": torch.float64}[dtype]
         # Plain tensors, not nn.Parameter: the weights are frozen, and no gradient is computed for them.
         self.parameters = {name: self.tensor(array) for name, array in parameters.items()}
+        self.mean, self.deviation = (self.tensor(np.array(values).reshape(1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
 
     def tensor(self, array: Array) -> Tensor:
         # torch keeps an array's strides, and a transposed HWC picture would silently run other (channels-last) kernels;
@@ -59,7 +65,7 @@ class TorchEngine:
         array: Array = np.array(tensor.detach().cpu().numpy(), copy=True)
         return array
 
-    def features(self, image: Tensor, taps: Iterable[str]) -> dict[str, Tensor]:
+    def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
         wanted = set(taps)
         found = {}
         x = image
@@ -71,18 +77,24 @@ class TorchEngine:
                 # Out of place: torchvision's in-place ReLU turns every tapped convolution into its post-ReLU map.
                 x = F.relu(x)
             else:
-                x = F.max_pool2d(x, POOL)
+                x = F.max_pool2d(x, POOL) if pooling == "max" else F.avg_pool2d(x, POOL)
             if layer.name in wanted:
                 found[layer.name] = x
         return found
+
+    def seen(self, recipe: Recipe, image: Tensor, taps: Taps) -> dict[str, Tensor]:
+        """What ``recipe`` looks at: the feature maps of an image of its space."""
+        if recipe.space == "unit":
+            image = (image - self.mean) / self.deviation
+        return self.features(image, [tap for tap, _ in taps], recipe.pooling)
 
     def gram(self, feature: Tensor, divisor: GramDivisor) -> Tensor:
         return gram(feature, divisor)
 
     def targets(self, recipe: Recipe, content: Array, style: Array) -> Targets:
         with torch.no_grad():
-            contents = self.features(self.tensor(content), [tap for tap, _ in recipe.content_taps])
-            styles = self.features(self.tensor(style), [tap for tap, _ in recipe.style_taps])
+            contents = self.seen(recipe, self.tensor(content), recipe.content_taps)
+            styles = self.seen(recipe, self.tensor(style), recipe.style_taps)
             grams = {tap: gram(feature, recipe.gram_divisor) for tap, feature in styles.items()}
         return Targets(
             content={tap: self.array(feature) for tap, feature in contents.items()},
@@ -105,18 +117,22 @@ class TorchObjective:
     def __call__(self, image: Tensor) -> Evaluation:
         recipe = self.recipe
         image = image.detach().requires_grad_()
-        feature = self.engine.features(image, recipe.taps)
+        feature = self.engine.seen(recipe, image, recipe.content_taps + recipe.style_taps)
         terms = {}
         for tap, weight in recipe.content_taps:
-            loss = content_loss(feature[tap], self.content[tap])
+            loss = content_loss(self.moved("content", feature[tap]), self.content[tap], recipe.content_reduction)
             terms[f"content/{tap}"] = recipe.content_weight * weight * loss
         for tap, weight in recipe.style_taps:
-            loss = style_loss(feature[tap], self.style[tap], recipe.gram_divisor)
+            loss = style_loss(self.moved("style", feature[tap]), self.style[tap], recipe.gram_divisor, recipe.style_reduction)
             terms[f"style/{tap}"] = recipe.style_weight * weight * loss
-        terms["tv"] = recipe.tv_weight * tv_loss(image)
+        terms["tv"] = recipe.tv_weight * tv_loss(self.moved("tv", image))
         terms["total"] = torch.stack(list(terms.values())).sum()
         (gradient,) = torch.autograd.grad(terms["total"], image)
         return Evaluation({name: term.detach() for name, term in terms.items()}, gradient)
+
+    def moved(self, kind: Term, tensor: Tensor) -> Tensor:
+        """``tensor``, or a copy without gradient where the recipe's terms of ``kind`` move nothing."""
+        return tensor.detach() if kind in self.recipe.without_gradient else tensor
 
 
 class TorchBackend:

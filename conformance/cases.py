@@ -13,7 +13,7 @@ import fnmatch
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -26,7 +26,9 @@ from isostyle import weights
 from isostyle.errors import InputError
 from isostyle.files import sha256
 from isostyle.interface import Array
-from isostyle.recipe import D2L, RECIPES, GramDivisor, Recipe, StepDecay
+from isostyle.network import RGB_MEAN, RGB_STD
+from isostyle.published import D2L, PAINTERLY, RECIPES, TUTORIAL
+from isostyle.recipe import AdamSettings, Constant, GramDivisor, LbfgsSettings, Recipe, Space, StepDecay
 from isostyle.weights import Weights
 
 #: Raised when a point, its name or its meaning changes.
@@ -46,6 +48,8 @@ RESIZES = {"half": (76, 60), "odd": (45, 51), "wider": (37, 140), "larger": (200
 LARGE = (12, 12)
 #: Scenes whose pixels have few different values, so that rounding errors do not cancel.
 FEW_COLOURS = ("flat", "checkerboard", "saturated")
+#: The images of a scene.
+ROLES = ("content", "style", "image")
 DIVISORS: tuple[GramDivisor, ...] = ("chw", "hw", "1")
 #: The frameworks whose own VGG-19 and own optimisers are compared too.
 FRAMEWORKS = ("torch", "mxnet", "paddle")
@@ -68,6 +72,14 @@ EVERY_KIND_OF_TAP = dataclasses.replace(
     style_taps=(("relu1_1", 1.0), ("conv2_2", 0.25), ("relu3_4", 2.0), ("pool4", 1.0), ("conv5_4", 1.0)),
     tv_weight=0.0,
 )
+
+
+#: d2l's objective, which has total variation, under L-BFGS.
+D2L_LBFGS = dataclasses.replace(D2L, name="d2l-lbfgs", optimiser=LbfgsSettings(), schedule=Constant())
+#: Recipes that are looked at in every scene; the others share their formulas with these.
+THOROUGH = (D2L, PAINTERLY)
+MANY_SCENES = ("photo", "odd", "minimal", "noise", "loud", "flat", "checkerboard", "saturated", "content")
+FEW_SCENES = ("photo", "odd", "noise")
 
 
 @dataclass(frozen=True)
@@ -131,32 +143,68 @@ def all_cases() -> tuple[Case, ...]:
         add(Case("terms", "large", "narrow", first))
     add(Case("terms", "photo", "narrow", EVERY_KIND_OF_TAP))
     add(Case("gradient", "photo", "narrow", EVERY_KIND_OF_TAP))
-    # Every recipe.
+    # Every recipe: its numbers, and what it computes where no recipe before it computes the same.
     for recipe in RECIPES.values():
         add(Case("recipe", recipe=recipe, dtypes=("text",)))
         add(Case("schedule", recipe=recipe, dtypes=("float64",)))
+    for recipe in different(RECIPES.values(), optimiser_of):
         for variant in GRADIENT_SCALES:
             add(Case("adam", recipe=recipe, variant=variant))
-        for scene in ("photo", "odd", "minimal", "noise", "loud", "flat", "checkerboard", "saturated", "content"):
+    for recipe in different(RECIPES.values(), objective_of):
+        scenes = MANY_SCENES if recipe in THOROUGH else FEW_SCENES
+        for scene in scenes:
             add(Case("terms", scene, "narrow", recipe))
         add(Case("terms", "picture", "compact", recipe))
         for scene in ("photo", "odd"):
             add(Case("targets", scene, "narrow", recipe))
-        for scene in ("photo", "odd", "minimal", "noise", "loud"):
-            add(Case("gradient", scene, "narrow", recipe))
-        add(Case("gradient", "picture", "compact", recipe))
+        for scene in scenes:
+            if scene not in (*FEW_COLOURS, "content"):
+                add(Case("gradient", scene, "narrow", recipe))
+        if recipe in THOROUGH:
+            add(Case("gradient", "picture", "compact", recipe))
+    for recipe in different(RECIPES.values(), run_of):
+        if isinstance(recipe.optimiser, LbfgsSettings):
+            add(Case("run", "photo", "narrow", recipe, dtypes=("float64",)))
+            continue
         for scene in ("photo", "odd"):
             add(Case("step", scene, "narrow", recipe))
         add(Case("run", "photo", "narrow", recipe))
-        add(Case("run", "picture", "compact", recipe))
-        add(Case("lbfgs", "photo", "narrow", recipe, dtypes=("float64",)))
+        if recipe in THOROUGH:
+            add(Case("run", "picture", "compact", recipe))
+    add(Case("run", "photo", "narrow", D2L_LBFGS, dtypes=("float64",)))
     # The frameworks' own optimisers.
     for variant in GRADIENT_SCALES:
         add(Case("native-adam", variant=variant, dtypes=("float64",), only=FRAMEWORKS))
     add(Case("native-lbfgs", "photo", "narrow", D2L, dtypes=("float64",), only=FRAMEWORKS))
+    add(Case("native-lbfgs", "photo", "narrow", TUTORIAL, dtypes=("float64",), only=FRAMEWORKS))
     names = [case.name for case in found]
     assert len(set(names)) == len(names), "two cases of one name"
     return tuple(found)
+
+
+def objective_of(recipe: Recipe) -> object:
+    """All that the terms and the gradient of one image depend on."""
+    prose = ("name", "source", "notes", "report")
+    of_runs = ("clamped", "start", "optimiser", "schedule", "steps", "size", "style_size")
+    return tuple(value for name, value in vars(recipe).items() if name not in (*prose, *of_runs))
+
+
+def optimiser_of(recipe: Recipe) -> object:
+    """All that Adam depends on; None where it is not the optimiser."""
+    return (recipe.optimiser, recipe.schedule) if isinstance(recipe.optimiser, AdamSettings) else None
+
+
+def run_of(recipe: Recipe) -> object:
+    return objective_of(recipe), recipe.optimiser, recipe.schedule, recipe.clamped
+
+
+def different(recipes: Iterable[Recipe], aspect: Callable[[Recipe], object]) -> list[Recipe]:
+    """The first recipe of each kind, d2l before all others; none for the aspect None."""
+    found: dict[object, Recipe] = {}
+    for recipe in sorted(recipes, key=lambda recipe: recipe is not D2L):
+        found.setdefault(aspect(recipe), recipe)
+    found.pop(None, None)
+    return list(found.values())
 
 
 @dataclass(frozen=True)
@@ -181,12 +229,15 @@ class Inputs:
     def networks(self) -> dict[str, Weights]:
         return {}
 
-    def scene(self, name: str) -> tuple[Array, Array, Array]:
-        """content, style and image, float32, (1, 3, H, W). ``large`` is the scene ``photo``, repeated."""
-        if name == "large":
-            content, style, image = (np.tile(array, (1, 1, *LARGE)) for array in self.scene("photo"))
-        else:
-            content, style, image = (self.arrays[f"{name}/{role}"] for role in ("content", "style", "image"))
+    def scene(self, name: str, space: Space = "normalised") -> tuple[Array, Array, Array]:
+        """content, style and image of ``space``, float32, (1, 3, H, W). ``large`` is the scene ``photo``, repeated."""
+        times = LARGE if name == "large" else (1, 1)
+        found = [np.tile(self.arrays[f"{name if times == (1, 1) else 'photo'}/{role}"], (1, 1, *times)) for role in ROLES]
+        if space == "unit":
+            mean, deviation = (np.array(values).reshape(1, 3, 1, 1) for values in (RGB_MEAN, RGB_STD))
+            # Rounded once more, so that all who are given these images are given the same numbers.
+            found = [(array.astype(np.float64) * deviation + mean).astype(np.float32) for array in found]
+        content, style, image = found
         return content, style, image
 
     def bytes(self, name: str) -> bytes:
@@ -253,8 +304,13 @@ def full_width(compact: Weights) -> Weights:
 
 
 def short(recipe: Recipe, steps: int = SHORT_RUN) -> Recipe:
-    """``recipe`` with a few steps, within which the learning rate decays."""
-    return dataclasses.replace(recipe, steps=steps, schedule=StepDecay(SHORT_DECAY, recipe.schedule.factor))
+    """``recipe`` with a few steps, within which the learning rate decays; L-BFGS has :data:`LBFGS_EVALUATIONS`."""
+    if isinstance(recipe.optimiser, LbfgsSettings):
+        return dataclasses.replace(recipe, steps=LBFGS_EVALUATIONS)
+    schedule = recipe.schedule
+    if isinstance(schedule, StepDecay):
+        schedule = StepDecay(SHORT_DECAY, schedule.factor)
+    return dataclasses.replace(recipe, steps=steps, schedule=schedule)
 
 
 def select(cases: Iterable[Case], patterns: Sequence[str]) -> tuple[Case, ...]:

@@ -22,7 +22,8 @@ from safetensors.numpy import save as save_tensors
 from isostyle.conformance import oracle
 from isostyle.interface import Array
 from isostyle.network import VGG19_DEPTHS, Network
-from isostyle.recipe import RECIPES, Recipe
+from isostyle.published import RECIPES
+from isostyle.recipe import Recipe
 
 #: VGG-19 with few channels, all counts different, so that swapped axes show.
 NARROW = Network("narrow", VGG19_DEPTHS, (4, 6, 8, 10, 12))
@@ -141,11 +142,14 @@ def numbers(recipe: Recipe) -> dict[str, float | str]:
             continue
         if name.endswith("_taps"):
             found.update({f"{name}/{tap}": weight for tap, weight in value})
+        elif name == "report":
+            found.update({f"{name}/{key}": value[key] for key in ("first", "every")})
+            found.update({f"{name}/{shown}": factor for shown, factor in value["values"]})
         elif isinstance(value, dict):
-            found.update({f"{name}/{key}": entry for key, entry in value.items()})
+            found.update({f"{name}/{key}": entry for key, entry in value.items() if entry is not None})
         else:
-            found[name] = value
-    return found
+            found[name] = " ".join(value) if isinstance(value, list) else value
+    return {name: str(value).lower() if isinstance(value, bool) else value for name, value in found.items()}
 
 
 def make(folder: Path, seed: int, photo: Image.Image | None = None, paint: Image.Image | None = None) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from isostyle import losses
 from isostyle.interface import Array, Dtype, Evaluation, Objective, Parameters, Targets
 from isostyle.network import Network
-from isostyle.recipe import AdamSettings, GramDivisor, Recipe, StepDecay
+from isostyle.recipe import AdamSettings, Constant, GramDivisor, LbfgsSettings, Pooling, Recipe, StepDecay, Taps
 
 Floats = NDArray[np.float64]
 
@@ -88,10 +88,32 @@ def pool_backward(slope: Floats, x: Floats, turned: Sequence[int] = ()) -> Float
     return result
 
 
+def average(x: Floats) -> Floats:
+    """2x2 mean with stride 2; an odd last row or column is dropped."""
+    mean: Floats = corners(x).sum(axis=0) / 4
+    return mean
+
+
+def average_backward(slope: Floats, x: Floats) -> Floats:
+    """Each pixel of a window gets a quarter of the slope."""
+    result = np.zeros_like(x)
+    height, width = slope.shape[2:]
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        result[:, :, row : row + 2 * height : 2, column : column + 2 * width : 2] = slope / 4
+    return result
+
+
 def corners(x: Floats) -> Floats:
     """The four pixels of every 2x2 window, stacked: (4, 1, C, H // 2, W // 2)."""
     height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
     return np.stack([x[:, :, row:height:2, column:width:2] for row in (0, 1) for column in (0, 1)])
+
+
+def enter(image: Floats, recipe: Recipe) -> Floats:
+    """What the network is given: an image in 0..1 is normalised."""
+    if recipe.space == "unit":
+        image = (image - MEAN[None, :, None, None]) / DEVIATION[None, :, None, None]
+    return image
 
 
 class OracleEngine:
@@ -109,8 +131,8 @@ class OracleEngine:
     def array(self, tensor: Floats) -> Array:
         return tensor.copy()
 
-    def maps(self, image: Floats, taps: Iterable[str]) -> dict[str, Floats]:
-        """``image``, then every layer's map (1, C, H, W) up to the deepest of ``taps``, by name, in order."""
+    def maps(self, image: Floats, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Floats]:
+        """``image``, normalised, then every layer's map (1, C, H, W) up to the deepest of ``taps``, by name, in order."""
         wanted = set(taps)
         found = {"image": self.tensor(image)}
         x = found["image"]
@@ -120,20 +142,24 @@ class OracleEngine:
             if kind == "conv":
                 x = convolve(x, self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"])
             else:
-                x = relu(x) if kind == "relu" else pool(x)
+                x = relu(x) if kind == "relu" else pool(x) if pooling == "max" else average(x)
             found[name] = x
         return found
 
-    def features(self, image: Floats, taps: Iterable[str]) -> dict[str, Floats]:
+    def features(self, image: Floats, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Floats]:
         wanted = set(taps)
-        return {name: x for name, x in self.maps(image, wanted).items() if name in wanted}
+        return {name: x for name, x in self.maps(image, wanted, pooling).items() if name in wanted}
+
+    def seen(self, recipe: Recipe, image: Floats, taps: Taps) -> dict[str, Floats]:
+        """The feature maps at ``taps`` of an image of the recipe's space."""
+        return self.features(enter(image, recipe), [tap for tap, _ in taps], recipe.pooling)
 
     def gram(self, feature: Floats, divisor: GramDivisor) -> Array:
         return losses.gram(feature, divisor)
 
     def targets(self, recipe: Recipe, content: Array, style: Array) -> Targets:
-        contents = self.features(content, [tap for tap, _ in recipe.content_taps])
-        styles = self.features(style, [tap for tap, _ in recipe.style_taps])
+        contents = self.seen(recipe, content, recipe.content_taps)
+        styles = self.seen(recipe, style, recipe.style_taps)
         return Targets(contents, {tap: losses.gram(feature, recipe.gram_divisor) for tap, feature in styles.items()})
 
     def objective(self, recipe: Recipe, targets: Targets) -> Objective:
@@ -141,29 +167,47 @@ class OracleEngine:
 
     def evaluate(self, recipe: Recipe, targets: Targets, image: Floats) -> Evaluation:
         """Weighted terms, and the gradient of their sum with respect to ``image``."""
-        maps = self.maps(image, recipe.taps)
-        terms, slopes = self.terms(recipe, targets, maps)
-        return Evaluation(terms, self.backward(maps, slopes))
+        image = self.tensor(image)
+        maps = self.maps(enter(image, recipe), recipe.taps, recipe.pooling)
+        terms, slopes = self.terms(recipe, targets, maps, image)
+        return Evaluation(terms, self.backward(recipe, maps, slopes))
 
-    def terms(self, recipe: Recipe, targets: Targets, maps: Mapping[str, Floats]) -> tuple[dict[str, float], dict[str, Floats]]:
-        """Weighted terms, and by map the slope of their sum where it looks at that map itself."""
+    def terms(
+        self, recipe: Recipe, targets: Targets, maps: Mapping[str, Floats], image: Floats
+    ) -> tuple[dict[str, float], dict[str, Floats]]:
+        """Weighted terms, and by map the slope of their sum where it looks at that map itself.
+
+        Total variation looks at ``image``, as it is optimised: its slope is called ``optimised``. Terms that the recipe wants
+        without gradient have none.
+        """
         terms: dict[str, float] = {}
         slopes = {name: np.zeros_like(x) for name, x in maps.items()}
+        slopes["optimised"] = np.zeros_like(image)
+        moves = {kind: kind not in recipe.without_gradient for kind in ("content", "style", "tv")}
         for tap, weight in recipe.content_taps:
             weight *= recipe.content_weight
-            terms[f"content/{tap}"] = weight * losses.content_loss(maps[tap], targets.content[tap])
-            slopes[tap] += weight * losses.content_loss_gradient(maps[tap], targets.content[tap])
+            given = maps[tap], targets.content[tap], recipe.content_reduction
+            terms[f"content/{tap}"] = weight * losses.content_loss(*given)
+            if moves["content"]:
+                slopes[tap] += weight * losses.content_loss_gradient(*given)
         for tap, weight in recipe.style_taps:
             weight *= recipe.style_weight
-            terms[f"style/{tap}"] = weight * losses.style_loss(maps[tap], targets.style[tap], recipe.gram_divisor)
-            slopes[tap] += weight * losses.style_loss_gradient(maps[tap], targets.style[tap], recipe.gram_divisor)
-        terms["tv"] = recipe.tv_weight * losses.tv_loss(maps["image"])
-        slopes["image"] += recipe.tv_weight * losses.tv_loss_gradient(maps["image"])
+            compared = maps[tap], targets.style[tap], recipe.gram_divisor, recipe.style_reduction
+            terms[f"style/{tap}"] = weight * losses.style_loss(*compared)
+            if moves["style"]:
+                slopes[tap] += weight * losses.style_loss_gradient(*compared)
+        terms["tv"] = recipe.tv_weight * losses.tv_loss(image)
+        if moves["tv"]:
+            slopes["optimised"] += recipe.tv_weight * losses.tv_loss_gradient(image)
         terms["total"] = math.fsum(terms.values())
         return terms, slopes
 
     def backward(
-        self, maps: Mapping[str, Floats], slopes: Mapping[str, Floats], turned: Mapping[str, Sequence[int]] | None = None
+        self,
+        recipe: Recipe,
+        maps: Mapping[str, Floats],
+        slopes: Mapping[str, Floats],
+        turned: Mapping[str, Sequence[int]] | None = None,
     ) -> Floats:
         """The chain rule, from the last layer back to the image. ``turned``: decisions by layer that go the other way."""
         turned = turned or {}
@@ -175,13 +219,17 @@ class OracleEngine:
                 slope = convolve_backward(slope, self.parameters[f"{name}.weight"])
             elif kinds[name] == "relu":
                 slope = relu_backward(slope, maps[before], turned.get(name, ()))
+            elif recipe.pooling == "average":
+                slope = average_backward(slope, maps[before])
             else:
                 slope = pool_backward(slope, maps[before], turned.get(name, ()))
             slope = slope + slopes[before]
-        return slope
+        if recipe.space == "unit":
+            slope = slope / DEVIATION[None, :, None, None]
+        return slope + slopes["optimised"]
 
-    def decisions(self, maps: Mapping[str, Floats]) -> Iterator[tuple[str, Floats]]:
-        """By ReLU and pool: how far each of its decisions is from the other way, in root mean squares of the map.
+    def decisions(self, maps: Mapping[str, Floats], pooling: Pooling = "max") -> Iterator[tuple[str, Floats]]:
+        """By ReLU and max-pool: how far each of its decisions is from the other way, in root mean squares of the map.
 
         For a ReLU, the distance of its input from 0; for a pooling window, that of its two largest values from each other.
         Rounding that is larger can send a gradient to another place. Exact zeros and ties count as infinitely far: they come
@@ -190,7 +238,7 @@ class OracleEngine:
         """
         kinds = dict(layers(self.network))
         for before, name in itertools.pairwise(maps):
-            if kinds[name] == "conv":
+            if kinds[name] == "conv" or (kinds[name] == "pool" and pooling == "average"):
                 continue
             if kinds[name] == "relu":
                 distance = np.abs(maps[before])
@@ -228,20 +276,25 @@ class Oracle:
 # Optimisers. Each yields the image after every update; `evaluate` gives the value and the gradient at an image.
 
 
-def learning_rate(settings: AdamSettings, schedule: StepDecay, update: int) -> float:
+def learning_rate(settings: AdamSettings | LbfgsSettings, schedule: StepDecay | Constant, update: int) -> float:
     """Of update number ``update``, counted from 1: multiplied by the factor after every ``schedule.every`` finished updates."""
     rate = settings.learning_rate
-    for finished in range(1, update):
-        if finished % schedule.every == 0:
-            rate *= schedule.factor
+    if isinstance(schedule, StepDecay):
+        for finished in range(1, update):
+            if finished % schedule.every == 0:
+                rate *= schedule.factor
     return rate
 
 
 def adam(
-    evaluate: Callable[[Floats], tuple[float, Floats]], image: Floats, settings: AdamSettings, schedule: StepDecay
+    evaluate: Callable[[Floats], tuple[float, Floats]],
+    image: Floats,
+    settings: AdamSettings,
+    schedule: StepDecay | Constant,
+    clamped: bool = False,
 ) -> Iterator[Floats]:
-    """Kingma and Ba 2015, algorithm 1, line by line."""
-    x = image.astype(np.float64)
+    """Kingma and Ba 2015, algorithm 1, line by line. ``clamped``: to 0..1, at the start and after every update."""
+    x = kept(image.astype(np.float64), clamped)
     m, v = np.zeros_like(x), np.zeros_like(x)
     t = 0
     while True:
@@ -251,16 +304,23 @@ def adam(
         v = settings.beta2 * v + (1 - settings.beta2) * g**2
         m_hat = m / (1 - settings.beta1**t)
         v_hat = v / (1 - settings.beta2**t)
-        x = x - learning_rate(settings, schedule, t) * m_hat / (np.sqrt(v_hat) + settings.epsilon)
+        x = kept(x - learning_rate(settings, schedule, t) * m_hat / (np.sqrt(v_hat) + settings.epsilon), clamped)
         yield x
 
 
 def lbfgs(
-    evaluate: Callable[[Floats], tuple[float, Floats]], image: Floats, rate: float = 1.0, history: int = 100
+    evaluate: Callable[[Floats], tuple[float, Floats]],
+    image: Floats,
+    rate: float = 1.0,
+    history: int = 100,
+    clamped: bool = False,
 ) -> Iterator[Floats]:
     """Limited-memory BFGS without line search, one evaluation an update: Nocedal and Wright 2006, algorithms 7.4 and 7.5, with
-    the step lengths of torch.optim.LBFGS: the first is at most 1 / sum |g|, every other one is ``rate``."""
-    x = image.astype(np.float64)
+    the step lengths of torch.optim.LBFGS: the first is at most 1 / sum |g|, every other one is ``rate``.
+
+    ``clamped``: to 0..1, at the start and after every update; s is the move as it was made, before that.
+    """
+    x = kept(image.astype(np.float64), clamped)
     pairs: list[tuple[Floats, Floats]] = []  # s: how the image moved, y: how the gradient changed
     moved = before = np.zeros_like(x)
     scale = 1.0
@@ -282,8 +342,12 @@ def lbfgs(
             r = r + s * (alpha - (y * r).sum() / (s * y).sum())
         moved = -r * (min(1.0, 1 / np.abs(g).sum()) * rate if first else rate)
         before, first = g, False
-        x = x + moved
+        x = kept(x + moved, clamped)
         yield x
+
+
+def kept(x: Floats, clamped: bool) -> Floats:
+    return np.minimum(np.maximum(x, 0), 1) if clamped else x
 
 
 # Pictures

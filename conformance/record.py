@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from isostyle import images, registry
+from isostyle import images, losses, registry
 from isostyle import run as core_run
 from isostyle._version import __version__
 from isostyle.conformance import native, oracle, trace, zoo
@@ -42,8 +42,9 @@ from isostyle.conformance.tolerances import DECIDED, EPS
 from isostyle.errors import InputError, IsostyleError
 from isostyle.files import reason
 from isostyle.interface import Array, Backend, Engine, Evaluation, Objective, Targets, Tensor
-from isostyle.optim import Adam, Lbfgs
-from isostyle.recipe import LbfgsSettings, Recipe
+from isostyle.optim import optimiser
+from isostyle.published import D2L
+from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Recipe, StepDecay
 
 #: Whose versions a trace notes, if they are installed.
 DISTRIBUTIONS = ("numpy", "pillow", "safetensors", "torch", "torchvision", "mxnet", "paddlepaddle")
@@ -71,8 +72,8 @@ class Subject:
         return self.engines[key]
 
     def scene(self, case: Case) -> tuple[Array, Array, Array]:
-        """content, style and image."""
-        return self.inputs.scene(case.scene or "")
+        """content, style and image, in the space of the case's recipe."""
+        return self.inputs.scene(case.scene or "", case.recipe.space if case.recipe else "normalised")
 
     def descend(self, engine: Engine, recipe: Recipe, content: Array, style: Array, start: Array) -> Points:
         """A run of ``recipe``, looked at when it is over: every event's step, learning rate, total, losses and image."""
@@ -87,33 +88,19 @@ class Subject:
         }
 
     def adam(self, engine: Engine, recipe: Recipe, gradients: Array) -> Array:
-        optimiser = Adam(recipe.optimiser, recipe.schedule)
-        state = optimiser.start(engine.tensor(gradients[0] * 0))
+        method = optimiser(recipe)
+        state = method.start(engine.tensor(gradients[0] * 0))
         for gradient in gradients:
             given = Evaluation({}, engine.tensor(gradient))
-            state = optimiser.step(state, partial(at, given))
+            state = method.step(state, partial(at, given))
         return engine.array(state["image"])
 
     def rates(self, recipe: Recipe, updates: Sequence[int]) -> list[float]:
-        optimiser = Adam(recipe.optimiser, recipe.schedule)
-        return [optimiser.learning_rate({"step": update - 1}) for update in updates]
-
-    def lbfgs(self, engine: Engine, objective: Objective, start: Array, evaluations: int) -> tuple[Array, list[float]]:
-        optimiser = Lbfgs(LbfgsSettings())
-        totals = []
-
-        def evaluate(image: Tensor) -> tuple[Tensor, Evaluation]:
-            evaluation = objective(image)
-            totals.append(float(evaluation.terms["total"]))
-            return image, evaluation
-
-        state = optimiser.start(engine.tensor(start))
-        for _ in range(evaluations):
-            state = optimiser.step(state, evaluate)
-        return engine.array(state["image"]), totals
+        method = optimiser(recipe)
+        return [method.learning_rate({"step": update - 1}) for update in updates]
 
     def native_adam(self, engine: Engine, recipe: Recipe, gradients: Array) -> Array:
-        return native.adam(self.backend.name, engine, recipe.optimiser, list(gradients))
+        return native.adam(self.backend.name, engine, adam_of(recipe), list(gradients))
 
     def native_lbfgs(self, engine: Engine, objective: Objective, start: Array, evaluations: int) -> tuple[Array, list[float]]:
         return native.lbfgs(self.backend.name, engine, LbfgsSettings(), objective, start, evaluations)
@@ -135,6 +122,11 @@ class Subject:
         from isostyle.conformance.inputs import numbers
 
         return numbers(recipe)
+
+
+def adam_of(recipe: Recipe) -> AdamSettings:
+    assert isinstance(recipe.optimiser, AdamSettings)
+    return recipe.optimiser
 
 
 def at(given: Evaluation, image: Tensor) -> tuple[Tensor, Evaluation]:
@@ -164,7 +156,12 @@ class OracleSubject(Subject):
             evaluations.append(engine.evaluate(recipe, targets, image))
             return evaluations[-1].terms["total"], evaluations[-1].gradient
 
-        evaluate(after(recipe.steps, oracle.adam(evaluate, start, recipe.optimiser, recipe.schedule)))
+        settings = recipe.optimiser
+        if isinstance(settings, LbfgsSettings):
+            iterates = oracle.lbfgs(evaluate, start, settings.learning_rate, settings.history, recipe.clamped)
+        else:
+            iterates = oracle.adam(evaluate, start, settings, recipe.schedule, recipe.clamped)
+        evaluate(after(recipe.steps, iterates))
         kinds = ("content", "style", "tv")
         return {
             "steps": np.arange(recipe.steps + 1),
@@ -177,13 +174,15 @@ class OracleSubject(Subject):
 
     def adam(self, engine: Engine, recipe: Recipe, gradients: Array) -> Array:
         given = iter(gradients.astype(np.float64))
-        iterates = oracle.adam(lambda image: (0.0, next(given)), gradients[0] * 0, recipe.optimiser, recipe.schedule)
+        iterates = oracle.adam(lambda image: (0.0, next(given)), gradients[0] * 0, adam_of(recipe), recipe.schedule)
         return after(len(gradients), iterates)
 
     def rates(self, recipe: Recipe, updates: Sequence[int]) -> list[float]:
         return [oracle.learning_rate(recipe.optimiser, recipe.schedule, update) for update in updates]
 
-    def lbfgs(self, engine: Any, objective: Objective, start: Array, evaluations: int) -> tuple[Array, list[float]]:
+    native_adam = adam
+
+    def native_lbfgs(self, engine: Any, objective: Objective, start: Array, evaluations: int) -> tuple[Array, list[float]]:
         totals: list[float] = []
 
         def evaluate(image: Any) -> tuple[float, Any]:
@@ -192,9 +191,6 @@ class OracleSubject(Subject):
             return totals[-1], evaluation.gradient
 
         return after(evaluations, oracle.lbfgs(evaluate, start)), totals
-
-    native_adam = adam
-    native_lbfgs = lbfgs
 
     def zoo(self, engine: Any, case: Case) -> Points:
         maps = engine.features(self.scene(case)[2], zoo.TAPS)
@@ -315,7 +311,7 @@ def probe_gradient(subject: Subject, case: Case, dtype: str) -> Points:
     targets = engine.targets(recipe, content, style)
     found = {"total": engine.array(engine.objective(recipe, targets)(engine.tensor(image)).gradient)}
     for term in ("content", "style", "tv"):
-        if getattr(recipe, f"{term}_weight") > 0:
+        if getattr(recipe, f"{term}_weight") > 0 and term not in recipe.without_gradient:
             found[term] = engine.array(engine.objective(alone(recipe, term), targets)(engine.tensor(image)).gradient)
     return found
 
@@ -328,7 +324,8 @@ def probe_schedule(subject: Subject, case: Case, dtype: str) -> Points:
     """The learning rates of the updates on both sides of every boundary, and of the last one."""
     recipe = recipe_of(case)
     # (A run's last event has a rate too: of the update that would follow.)
-    boundaries = range(recipe.schedule.every, recipe.steps, recipe.schedule.every)
+    every = recipe.schedule.every if isinstance(recipe.schedule, StepDecay) else recipe.steps
+    boundaries = range(every, recipe.steps, every)
     updates = [1, *(update for boundary in boundaries for update in (boundary, boundary + 1)), recipe.steps]
     return {"rates": np.array(subject.rates(recipe, updates))}
 
@@ -350,20 +347,17 @@ def probe_run(subject: Subject, case: Case, dtype: str) -> Points:
     return found
 
 
-def probe_lbfgs(subject: Subject, case: Case, dtype: str) -> Points:
+def probe_native_lbfgs(subject: Subject, case: Case, dtype: str) -> Points:
     engine, recipe = engine_of(subject, case, dtype), recipe_of(case)
     content, style, start = subject.scene(case)
     objective = engine.objective(recipe, engine.targets(recipe, content, style))
-    method = subject.native_lbfgs if case.kind == "native-lbfgs" else subject.lbfgs
-    image, totals = method(engine, objective, start, LBFGS_EVALUATIONS)
+    image, totals = subject.native_lbfgs(engine, objective, start, LBFGS_EVALUATIONS)
     return {"image": image, "totals": np.array(totals)}
 
 
 def probe_native_adam(subject: Subject, case: Case, dtype: str) -> Points:
-    from isostyle.recipe import D2L, StepDecay
-
     gradients = subject.inputs.arrays["gradients"] * np.float32(GRADIENT_SCALES[case.variant or ""])
-    steady = dataclasses.replace(D2L, schedule=StepDecay(len(gradients) + 1, 1.0))
+    steady = dataclasses.replace(D2L, schedule=Constant())
     return {"image": subject.native_adam(subject.engine("narrow", dtype), steady, gradients)}
 
 
@@ -384,9 +378,8 @@ PROBES: dict[str, Callable[[Subject, Case, str], Points]] = {
     "adam": probe_adam,
     "step": probe_step,
     "run": probe_run,
-    "lbfgs": probe_lbfgs,
     "native-adam": probe_native_adam,
-    "native-lbfgs": probe_lbfgs,
+    "native-lbfgs": probe_native_lbfgs,
 }
 
 
@@ -419,13 +412,14 @@ def notes(subject: Subject, case: Case) -> Points:
         for name in ("map", "wide map"):
             found[f"{name}~pixels"] = math.prod(subject.inputs.arrays[name].shape[2:])
     engine: Any = engine_of(subject, case, "float64") if case.recipe and case.network else None
-    if case.kind in ("step", "run", "lbfgs", "native-lbfgs", "adam", "native-adam"):
-        found["~rate"] = case.recipe.optimiser.learning_rate if case.recipe else 0.3
+    if case.kind in ("step", "run", "native-lbfgs", "adam", "native-adam"):
+        found["~rate"] = (case.recipe or D2L).optimiser.learning_rate
+        found["~lbfgs"] = isinstance((case.recipe or D2L).optimiser, LbfgsSettings) or case.kind == "native-lbfgs"
     if case.kind in ("terms", "gradient"):
         recipe = recipe_of(case)
         content, style, image = subject.scene(case)
         targets = engine.targets(recipe, content, style)
-        maps = engine.features(image, recipe.taps)
+        maps = engine.seen(recipe, image, recipe.content_taps + recipe.style_taps)
         found["~alike"] = case.scene in FEW_COLOURS
         cancellation = {}
         for kind, taps in (("content", recipe.content_taps), ("style", recipe.style_taps)):
@@ -434,7 +428,7 @@ def notes(subject: Subject, case: Case) -> Points:
                 mine = maps[tap] if kind == "content" else engine.gram(maps[tap], recipe.gram_divisor)
                 theirs = targets.content[tap] if kind == "content" else targets.style[tap]
                 size, apart = rms(mine) + rms(theirs), rms(mine - theirs)
-                found[f"{name}~weight"] = weight * (recipe.content_weight if kind == "content" else recipe.style_weight)
+                found[f"{name}~weight"] = weight * weight_of_mean(recipe, kind, maps[tap].shape)
                 found[f"{name}~size"] = size
                 found[f"{name}~pixels"] = 0 if kind == "content" else math.prod(maps[tap].shape[2:])
                 cancellation[name] = size / apart if apart else 0.0
@@ -443,24 +437,32 @@ def notes(subject: Subject, case: Case) -> Points:
     return {name: np.asarray(float(value)) for name, value in found.items()}
 
 
+def weight_of_mean(recipe: Recipe, kind: str, shape: tuple[int, ...]) -> float:
+    """What the mean of squared differences is multiplied by in the total, whatever the recipe's reduction."""
+    if kind == "content":
+        return recipe.content_weight * losses.content_scale(shape, recipe.content_reduction) * math.prod(shape)
+    return recipe.style_weight * losses.style_scale(shape, recipe.style_reduction) * shape[1] ** 2
+
+
 def gradient_notes(
     engine: oracle.OracleEngine, recipe: Recipe, targets: Targets, image: Array, cancellation: Mapping[str, float]
 ) -> dict[str, float]:
     """What the tolerances of gradients need. ``margin``: of the closest decision. ``turned``: how far a gradient would be
     off, in relative norm, if every ReLU and pooling that decides by less than rounding in float32 went the other way.
     ``cancellation``: that of each term, weighed by the term's share of the gradient."""
-    maps = engine.maps(image, recipe.taps)
-    distances = list(engine.decisions(maps))
+    image = engine.tensor(image)
+    maps = engine.maps(oracle.enter(image, recipe), recipe.taps, recipe.pooling)
+    distances = list(engine.decisions(maps, recipe.pooling))
     least = min((float(distance.min(initial=math.inf)) for _, distance in distances), default=math.inf)
     close = [(name, int(i)) for name, x in distances for i in np.flatnonzero(x.ravel() < DECIDED * EPS["float32"])]
     found = {"~margin": least, "~close": float(len(close))}
 
     def gradient(part: Recipe, turned: Mapping[str, Sequence[int]] | None = None) -> Array:
-        return engine.backward(maps, engine.terms(part, targets, maps)[1], turned)
+        return engine.backward(part, maps, engine.terms(part, targets, maps, image)[1], turned)
 
     lost, off = {}, {}
     for kind in ("content", "style", "tv"):
-        if getattr(recipe, f"{kind}_weight") == 0:
+        if getattr(recipe, f"{kind}_weight") == 0 or kind in recipe.without_gradient:
             continue
         whole = alone(recipe, kind)
         slope = gradient(whole)
@@ -479,7 +481,7 @@ def gradient_notes(
 
 
 def alone(recipe: Recipe, term: str) -> Recipe:
-    """``recipe`` with one kind of term left."""
+    """``recipe`` with one kind of term left, which has a gradient."""
     others: dict[str, Any] = {f"{other}_weight": 0.0 for other in ("content", "style", "tv") if other != term}
     return dataclasses.replace(recipe, **others)
 

@@ -17,11 +17,13 @@ from isostyle.errors import InputError, IsostyleError
 
 if TYPE_CHECKING:
     from isostyle.api import Interrupted, Result, Stopped, stylize
-    from isostyle.recipe import RECIPES, ExactSize, LongSide, Recipe
+    from isostyle.published import RECIPES
+    from isostyle.recipe import AsIs, ExactSize, LongSide, Recipe, ShortSide, Square
     from isostyle.run import Event
 
 __all__ = [
     "RECIPES",
+    "AsIs",
     "Event",
     "ExactSize",
     "InputError",
@@ -30,6 +32,8 @@ __all__ = [
     "LongSide",
     "Recipe",
     "Result",
+    "ShortSide",
+    "Square",
     "Stopped",
     "__version__",
     "stylize",
@@ -37,7 +41,8 @@ __all__ = [
 
 _HOME = {
     **dict.fromkeys(("Interrupted", "Result", "Stopped", "stylize"), "isostyle.api"),
-    **dict.fromkeys(("RECIPES", "ExactSize", "LongSide", "Recipe"), "isostyle.recipe"),
+    "RECIPES": "isostyle.published",
+    **dict.fromkeys(("AsIs", "ExactSize", "LongSide", "Recipe", "ShortSide", "Square"), "isostyle.recipe"),
     "Event": "isostyle.run",
 }
 

@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,19 +18,35 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from isostyle import images, registry, weights
+from isostyle import images, recipe_text, registry, weights
 from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError
 from isostyle.files import read_input, sha256
 from isostyle.images import ImageLike
 from isostyle.interface import Array, Dtype
-from isostyle.network import Network
-from isostyle.recipe import NAMED_STARTS, START_NOISE_STD, ExactSize, LongSide, Recipe, find
+from isostyle.network import RGB_STD, Network
+from isostyle.recipe import (
+    NAMED_STARTS,
+    START_NOISE_STD,
+    AdamSettings,
+    Constant,
+    ExactSize,
+    LbfgsSettings,
+    LongSide,
+    Pooling,
+    Recipe,
+    Size,
+    Space,
+    Taps,
+)
 from isostyle.run import Event, NonFiniteLoss, run
 
 MANIFEST_SCHEMA = "isostyle.manifest/1"
-#: A squeezed image is warned of when its aspect changes by more than this share; rounding to whole pixels changes it by less.
+#: A squeezed image is warned of when its aspect changes by more than this share, and by more than a pixel's rounding.
 ASPECT_TOLERANCE = 0.02
+#: Adam's first learning rate where ``optimiser="adam"`` replaces L-BFGS: d2l's, in normalised space; ours in 0..1, which is
+#: narrower by ImageNet's deviation of about 0.23.
+ADAM_RATES: dict[Space, float] = {"normalised": 0.3, "unit": 0.07}
 #: Seeds that NumPy's generator takes.
 SEEDS = range(2**32)
 
@@ -41,9 +57,9 @@ class Result:
 
     #: RGB, 8 bits.
     picture: Image.Image
-    #: The same before clipping and rounding: normalised, shape (1, 3, H, W).
+    #: The same before clipping and rounding, in the recipe's space, shape (1, 3, H, W).
     image: Array
-    #: One row per step: step, learning_rate, content, style, tv, total, and every term by its name.
+    #: One row per evaluation: step, evaluation, learning_rate, content, style, tv, total, and every term by its name.
     history: list[dict[str, float]]
     #: Settings, digests, versions, time, memory and losses, ready for JSON.
     manifest: dict[str, Any]
@@ -76,11 +92,15 @@ def stylize(
     *,
     backend: str = "auto",
     recipe: str | Recipe = "isostyle",
-    size: ExactSize | LongSide | tuple[int, int] | int | None = None,
+    size: Size | tuple[int, int] | int | None = None,
     steps: int | None = None,
     content_weight: float | None = None,
     style_weight: float | None = None,
     tv_weight: float | None = None,
+    content_taps: Taps | Mapping[str, float] | None = None,
+    style_taps: Taps | Mapping[str, float] | None = None,
+    pooling: Pooling | None = None,
+    optimiser: str | AdamSettings | LbfgsSettings | None = None,
     learning_rate: float | None = None,
     init: ImageLike | None = None,
     seed: int = 0,
@@ -97,21 +117,25 @@ def stylize(
         content: a path, a PIL image, or an array of uint8 or of floats in 0..1, shape (H, W) or (H, W, 3).
         style: likewise.
         backend: ``torch``, ``paddle``, ``mxnet``, a third party's, or ``auto``: the first that is installed.
-        recipe: a published recipe's name, or a :class:`Recipe`; the next six arguments override parts of it.
-        size: (height, width) in pixels for both images, or the length of the longer side.
-        steps: updates of the image.
+        recipe: a published recipe's name, a ``.toml`` file, or a :class:`Recipe`; the next ten arguments override parts of it.
+        size: (height, width) in pixels for both images, the length of the longer side, or a :class:`Size`.
+        steps: updates of the image; L-BFGS makes whole blocks of them.
         content_weight: effective weight of the content terms in the total.
         style_weight: of the style terms (d2l: 1e4).
         tv_weight: of the total variation.
+        content_taps: weights by layer, as ``{"conv4_4": 1.0}``.
+        style_taps: likewise.
+        pooling: ``"max"`` or ``"average"``.
+        optimiser: ``"adam"`` or ``"lbfgs"``, with the numbers that they usually have, or settings of your own.
         learning_rate: of the first step.
-        init: ``"content"``, ``"noise"``, ``"content+noise"``, or a picture to start from.
+        init: ``"content"``, ``"style"``, ``"noise"``, ``"uniform-noise"``, ``"content+noise"``, or a picture to start from.
         seed: of the noise; the same on every backend.
         network: ``"compact"``, ``"vgg19"`` or ``"vgg16"`` (see docs/weights.md), or a path of a ``.safetensors`` file.
         dtype: ``"float32"`` or ``"float64"``.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
         threads: CPU threads; by default ``OMP_NUM_THREADS``, or all cores. A framework that this process has imported
             before may keep the number that it had (MXNet does).
-        callback: called with an :class:`Event` for each of the ``steps`` + 1 pictures, the start's first.
+        callback: called with an :class:`Event` for each evaluation: the start's first, the finished picture's last.
         log: called with a line for each thing that a user should know (the backend that runs, a changed aspect).
 
     Raises:
@@ -126,6 +150,10 @@ def stylize(
         content_weight=content_weight,
         style_weight=style_weight,
         tv_weight=tv_weight,
+        content_taps=content_taps,
+        style_taps=style_taps,
+        pooling=pooling,
+        optimiser=optimiser,
         learning_rate=learning_rate,
         start=None if init is None else init if isinstance(init, str) and init in NAMED_STARTS else "image",
     )
@@ -134,6 +162,9 @@ def stylize(
     if not isinstance(seed, int) or seed not in SEEDS:
         raise InputError(f"the seed must be a whole number in 0..{SEEDS[-1]}, not {seed!r}")
     chosen = weights.load(network)
+    # A name that the network does not have is an error before any picture is read.
+    needed = {layer.name for layer in chosen.network.cut(settings.taps)}
+    parameters = {name: array for name, array in chosen.parameters.items() if name.partition(".")[0] in needed}
     inputs = {"content": content, "style": style}
     if settings.start == "image":
         if init is None:
@@ -141,22 +172,29 @@ def stylize(
         inputs["init"] = init
     read = {role: read_picture(source, f"the {role} image") for role, source in inputs.items()}
     pictures = {role: picture for role, (picture, _) in read.items()}
-    fitted = fit(pictures, settings, chosen.network)
-    arrays = {role: images.to_array(picture, dtype) for role, picture in fitted.items()}
-    start = start_image(settings, arrays, seed, dtype)
+
+    # Sizes that cannot be are an error before a framework is loaded; some rules ask whether there is a GPU.
+    plans = plan(pictures, settings, chosen.network)
 
     count = registry.default_threads() if threads is None else threads
     framework = registry.load(backend, count)
     place = choose_device(device, framework.devices(), framework.name)
+    if place != "cpu":
+        plans = plan(pictures, settings, chosen.network, gpu=True)
+    fitted = {role: fit(picture, plans[role]) for role, picture in pictures.items()}
+    arrays = {role: images.to_array(picture, dtype, settings.space) for role, picture in fitted.items()}
+    start = start_image(settings, arrays, fitted, seed, dtype)
     if log:
         log(f"backend {framework.name} {framework.version()} on {place}, {count} thread{'s' * (count > 1)}, {dtype}")
-        for line in changed_aspects(pictures, fitted, settings):
+        for line in changed_aspects(pictures, plans):
             log(line)
+        if settings.updates != settings.steps:
+            log(f"{settings.updates} evaluations: the recipe's {settings.steps}, up to a whole block of L-BFGS")
 
     def events() -> Iterator[Event]:
         """The run; what the framework raises is told apart from what the callback does."""
         try:
-            engine = framework.prepare(chosen.network, chosen.parameters, device=place, dtype=dtype)
+            engine = framework.prepare(chosen.network, parameters, device=place, dtype=dtype)
             yield from run(engine, settings, engine.targets(settings, arrays["content"], arrays["style"]), start)
         except IsostyleError:
             raise
@@ -170,7 +208,10 @@ def stylize(
     try:
         for event in events():
             last = event
-            history.append({"step": event.step, "learning_rate": event.learning_rate, **event.losses, **event.terms})
+            counted = {"step": event.step, "evaluation": event.evaluation, "learning_rate": event.learning_rate}
+            history.append({**counted, **event.losses, **event.terms})
+            if log and event.note:
+                log(event.note)
             if callback:
                 callback(event)
     except (NonFiniteLoss, FrameworkFailure, KeyboardInterrupt) as error:
@@ -197,12 +238,14 @@ def stylize(
                 "platform": platform.platform(),
             },
             "steps_done": last.step,
+            "evaluations": last.evaluation,
+            "optimiser_ended": last.note,
             "stopped_by": None if problem is None else "interrupt" if isinstance(problem, KeyboardInterrupt) else str(problem),
             "seconds": round(seconds, 3),
             "peak_memory_bytes": peak_memory(),
             "losses": {"first": history[0], "last": history[-1]},
         }
-        result = Result(images.to_picture(image), image, history, manifest)
+        result = Result(images.to_picture(image, settings.space), image, history, manifest)
     if isinstance(problem, KeyboardInterrupt):
         raise Interrupted(result) from problem
     if problem is not None:
@@ -214,7 +257,10 @@ def stylize(
 def override(
     base: str | Recipe,
     *,
-    size: ExactSize | LongSide | tuple[int, int] | int | None = None,
+    size: Size | tuple[int, int] | int | None = None,
+    content_taps: Taps | Mapping[str, float] | None = None,
+    style_taps: Taps | Mapping[str, float] | None = None,
+    optimiser: str | AdamSettings | LbfgsSettings | None = None,
     learning_rate: float | None = None,
     **changes: Any,
 ) -> Recipe:
@@ -223,9 +269,9 @@ def override(
     Raises:
         InputError: there is no such recipe, or a value is out of range.
     """
-    found = find(base) if isinstance(base, str) else base
+    found = recipe_text.load(base) if isinstance(base, str) else base
     changes = {name: value for name, value in changes.items() if value is not None}
-    if isinstance(size, ExactSize | LongSide):
+    if isinstance(size, Size):
         changes["size"] = size
     elif size is not None:
         try:
@@ -233,9 +279,22 @@ def override(
             changes["size"] = LongSide(*sides) if len(sides) == 1 else ExactSize(*sides)
         except TypeError:
             raise InputError(f"the size must be (height, width), or one number for the longer side, not {size!r}") from None
+    for name, taps in (("content_taps", content_taps), ("style_taps", style_taps)):
+        if taps is not None:
+            changes[name] = tuple(taps.items()) if isinstance(taps, Mapping) else taps
+    settings = found.optimiser
+    if isinstance(optimiser, str):
+        if optimiser not in ("adam", "lbfgs"):
+            raise InputError(f"the optimiser must be adam or lbfgs, not {optimiser!r}")
+        if optimiser != settings.kind:
+            settings = LbfgsSettings() if optimiser == "lbfgs" else AdamSettings(ADAM_RATES[found.space])
+    elif optimiser is not None:
+        settings = optimiser
+    if isinstance(settings, LbfgsSettings):
+        changes["schedule"] = Constant()
     if learning_rate is not None:
-        changes["optimiser"] = dataclasses.replace(found.optimiser, learning_rate=learning_rate)
-    return dataclasses.replace(found, **changes)
+        settings = dataclasses.replace(settings, learning_rate=learning_rate)
+    return dataclasses.replace(found, optimiser=settings, **changes)
 
 
 def read_picture(source: ImageLike, what: str) -> tuple[Image.Image, str | None]:
@@ -246,52 +305,87 @@ def read_picture(source: ImageLike, what: str) -> tuple[Image.Image, str | None]
     return images.read(source, what), None
 
 
-def fit(pictures: dict[str, Image.Image], settings: Recipe, network: Network) -> dict[str, Image.Image]:
-    """Resize each picture as the recipe says; a start picture is given the content's size.
+@dataclass(frozen=True)
+class Plan:
+    """How large a picture is made; both are (height, width)."""
+
+    #: It is resized to this,
+    scaled: tuple[int, int]
+    #: and this is cut out of its middle.
+    final: tuple[int, int]
+
+
+def plan(pictures: dict[str, Image.Image], settings: Recipe, network: Network, *, gpu: bool = False) -> dict[str, Plan]:
+    """How large the recipe makes each picture; a start picture gets the content image's size.
 
     Raises:
-        InputError: a picture is, or would become, too small for the recipe's deepest tap, or far too large.
+        InputError: a picture is, or would become, too small for the recipe's deepest tap, or far too large; or the recipe needs
+            two of equal size, and these would not be.
     """
     least = network.least_side(settings.taps)
     deepest = network.cut(settings.taps)[-1].name
-    fitted = {}
+    plans: dict[str, Plan] = {}
     for role, picture in pictures.items():
-        owner = pictures["content"] if role == "init" else picture
-        height, width = settings.size.fit(owner.height, owner.width)
-        if height * width > images.MAX_PIXELS:
-            raise InputError(
-                f"the size {height}x{width} is more than {images.MAX_PIXELS / 1e6:.0f} megapixels; choose a smaller one"
+        if role == "init" or (role == "style" and settings.style_size == "content"):
+            plans[role] = Plan(plans["content"].final, plans["content"].final)
+        else:
+            plans[role] = Plan(
+                *(rule(picture.height, picture.width, gpu=gpu) for rule in (settings.size.scaled, settings.size.fit))
             )
-        for what, shorter in (("is", min(picture.size)), ("would be resized to", min(height, width))):
-            if shorter < least:
-                shape = f"{picture.height}x{picture.width}" if what == "is" else f"{height}x{width}"
-                raise InputError(
-                    f"the {role} image {what} {shape} pixels (height x width); {deepest} needs at least {least}x{least}"
-                )
-        fitted[role] = images.resize(picture, height, width)
-    return fitted
+        (tall, wide), final = plans[role].scaled, plans[role].final
+        if tall * wide > images.MAX_PIXELS:
+            raise InputError(
+                f"the size {tall}x{wide} is more than {images.MAX_PIXELS / 1e6:.0f} megapixels; choose a smaller one"
+            )
+        for what, (height, width) in (("is", (picture.height, picture.width)), ("would be resized to", final)):
+            if min(height, width) < least:
+                shape = f"{height}x{width} pixels (height x width)"
+                raise InputError(f"the {role} image {what} {shape}; {deepest} needs at least {least}x{least}")
+    content, style = (plans[role].final for role in ("content", "style"))
+    if settings.style_size == "equal" and content != style:
+        raise InputError(
+            f"the recipe {settings.name!r} takes two images of one size, and these would be {content[0]}x{content[1]} and "
+            f"{style[0]}x{style[1]}; --recipe tutorial-square crops both, --size 300x450 squeezes them"
+        )
+    return plans
 
 
-def changed_aspects(pictures: dict[str, Image.Image], fitted: dict[str, Image.Image], settings: Recipe) -> list[str]:
-    """At most one line, which names the pictures that were squeezed; under a rule that keeps aspects only a start can be."""
-    squeezed = [
-        f"{role} {picture.height}x{picture.width}"
-        for role, picture in pictures.items()
-        if (isinstance(settings.size, ExactSize) or role == "init")
-        and abs(fitted[role].width / fitted[role].height / (picture.width / picture.height) - 1) > ASPECT_TOLERANCE
-    ]
-    size = f"{fitted['content'].height}x{fitted['content'].width}"
-    return [f"aspect changed: {' and '.join(squeezed)} squeezed to {size} (height x width)"] if squeezed else []
+def fit(picture: Image.Image, planned: Plan) -> Image.Image:
+    """``picture``, resized and cropped."""
+    return images.crop(images.resize(picture, *planned.scaled), *planned.final)
 
 
-def start_image(settings: Recipe, arrays: dict[str, Array], seed: int, dtype: Dtype) -> Array:
-    """The normalised image (1, 3, H, W) that the optimisation starts from."""
+def changed_aspects(pictures: dict[str, Image.Image], plans: dict[str, Plan]) -> list[str]:
+    """At most two lines, which name the pictures that are squeezed, and those that are cropped."""
+    squeezed, cropped = [], []
+    for role, picture in pictures.items():
+        name = f"{role} {picture.height}x{picture.width}"
+        height, width = plans[role].scaled
+        rounded = min(
+            abs(width - picture.width * height / picture.height), abs(height - picture.height * width / picture.width)
+        )
+        if rounded > 1 and abs(width / height / (picture.width / picture.height) - 1) > ASPECT_TOLERANCE:
+            squeezed.append(name)
+        if plans[role].final != (height, width):
+            cropped.append(name)
+    height, width = plans["content"].final
+    found = [f"aspect changed: {' and '.join(squeezed)} squeezed to {height}x{width} (height x width)"] if squeezed else []
+    return [*found, *([f"cropped: {' and '.join(cropped)} to the {height}x{width} in the middle"] if cropped else [])]
+
+
+def start_image(settings: Recipe, arrays: dict[str, Array], fitted: dict[str, Image.Image], seed: int, dtype: Dtype) -> Array:
+    """The image (1, 3, H, W), in the recipe's space, that the optimisation starts from."""
     content = arrays["content"]
     if settings.start == "noise":
         return images.noise(content.shape, seed, dtype)
+    if settings.start == "uniform-noise":
+        return images.uniform_noise(content.shape, seed, dtype)
     if settings.start == "content+noise":
-        noisy: Array = content + images.noise(content.shape, seed, dtype) * np.asarray(START_NOISE_STD, dtype)
+        deviation = np.array(RGB_STD if settings.space == "unit" else (1, 1, 1)).reshape(1, 3, 1, 1) * START_NOISE_STD
+        noisy: Array = content + images.noise(content.shape, seed, dtype) * deviation.astype(dtype)
         return noisy
+    if settings.start == "style":
+        return images.to_array(images.resize(fitted["style"], *content.shape[2:]), dtype, settings.space)
     return arrays["init"] if settings.start == "image" else content
 
 

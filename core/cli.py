@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from isostyle.api import Result
     from isostyle.images import ImageLike
+    from isostyle.recipe import Recipe, Size, Taps
     from isostyle.run import Event
 
 #: Entry points whose commands join this command line.
@@ -37,19 +38,55 @@ JPEG_QUALITY = 95
 DEMO_FOLDER = "isostyle-demo"
 DEMO_RECIPE = "painterly"
 DEMO_STRIP_HEIGHT = 450
+#: Options that replace parts of a recipe.
+OVERRIDES = (
+    "size",
+    "steps",
+    "content_weight",
+    "style_weight",
+    "tv_weight",
+    "content_taps",
+    "style_taps",
+    "pooling",
+    "optimiser",
+    "learning_rate",
+)
 
 
-def parse_size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | int | None:
-    """``300x450`` is height x width, both images; ``450`` is the longer side, aspects kept."""
+def parse_size(ctx: click.Context, param: click.Parameter, value: str | None) -> Size | None:
+    """``300x450``: height x width, both images; ``450``, ``long:450``, ``short:300``, ``square:512``, ``as-is``."""
+    from isostyle.recipe import AsIs, ExactSize, LongSide, ShortSide, Square
+
     if value is None:
         return None
+    rule, _, number = value.lower().rpartition(":")
+    rules: dict[str, Callable[[int], Size]] = {"": LongSide, "long": LongSide, "short": ShortSide, "square": Square}
     try:
-        sides = [int(side) for side in value.lower().split("x")]
-    except ValueError:
-        sides = []
-    if len(sides) not in (1, 2):
-        raise InputError(f"the size must be HEIGHTxWIDTH, as 300x450, or one number for the longer side, not {value!r}")
-    return (sides[0], sides[1]) if len(sides) == 2 else sides[0]
+        if value.lower() == "as-is":
+            return AsIs()
+        if not rule and "x" in number:
+            height, width = (int(side) for side in number.split("x"))
+            return ExactSize(height, width)
+        return rules[rule](int(number))
+    except (ValueError, KeyError):
+        raise InputError(
+            "the size must be HEIGHTxWIDTH, as 300x450; long:N, or N alone, for the longer side; short:N for the shorter one; "
+            f"square:N; or as-is; not {value!r}"
+        ) from None
+
+
+def parse_taps(ctx: click.Context, param: click.Parameter, value: str | None) -> Taps | None:
+    """``conv1_1,conv2_1=0.5``: layers, each with its weight; 1 if it has none."""
+    if value is None:
+        return None
+    taps = []
+    for part in value.split(","):
+        name, given, weight = part.strip().partition("=")
+        try:
+            taps.append((name.strip(), float(weight) if given else 1.0))
+        except ValueError:
+            raise InputError(f"{param.opts[0]} takes layers and weights, as conv1_1=1,conv2_1=0.5, not {value!r}") from None
+    return tuple(taps)
 
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -63,12 +100,13 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
                 metavar="NAME",
                 help="torch, mxnet, paddle, or auto: the first of torch, paddle, mxnet that is installed.",
             ),
-            click.option("--steps", type=int, metavar="N", help="Updates of the picture (recipe: 500)."),
+            click.option("--steps", type=int, metavar="N", help="Updates of the picture [default: the recipe's]."),
             click.option(
                 "--size",
                 callback=parse_size,
-                metavar="HxW|N",
-                help="300x450: exact height x width. 450: the longer side, aspects kept.",
+                metavar="SIZE",
+                help="450 or long:450, the longer side; short:300, the shorter one; 300x450, exact height x width; square:512, "
+                "cropped; as-is [default: the recipe's].",
             ),
             click.option(
                 "--device",
@@ -131,13 +169,30 @@ def cli(context: click.Context) -> None:
     help="The picture; its suffix says the format [default: ./CONTENT-STYLE.png].",
 )
 @click.option(
-    "--recipe", default="isostyle", show_default=True, metavar="NAME", help="What to compute; `isostyle recipes` lists them."
+    "--recipe",
+    default="isostyle",
+    show_default=True,
+    metavar="NAME|FILE.toml",
+    help="What to compute: `isostyle recipes` lists them, `isostyle recipes NAME --toml` prints one to change.",
 )
 @click.option("--content-weight", type=float, metavar="X", help="Effective weight of the content terms (d2l: 1).")
 @click.option("--style-weight", type=float, metavar="X", help="Effective weight of the style terms (d2l: 1e4).")
 @click.option("--tv-weight", type=float, metavar="X", help="Effective weight of the total variation (d2l: 10).")
+@click.option(
+    "--content-taps",
+    callback=parse_taps,
+    metavar="LAYERS",
+    help="Layers with their weights, as conv4_2 or relu4_2=0.5,conv5_2.",
+)
+@click.option("--style-taps", callback=parse_taps, metavar="LAYERS", help="Likewise, as conv1_1,conv2_1=0.5.")
+@click.option("--pooling", metavar="KIND", help="max or average [default: the recipe's].")
+@click.option("--optimizer", metavar="NAME", help="adam or lbfgs [default: the recipe's].")
 @click.option("--lr", type=float, metavar="X", help="Learning rate of the first step (d2l: 0.3).")
-@click.option("--init", metavar="START", help="content, noise, content+noise, or a picture [default: the recipe's].")
+@click.option(
+    "--init",
+    metavar="START",
+    help="content, style, noise, uniform-noise, content+noise, or a picture [default: the recipe's].",
+)
 @click.option(
     "--seed",
     type=int,
@@ -159,7 +214,15 @@ def cli(context: click.Context) -> None:
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Plot of the losses, .png, .svg or .pdf.")
 @common_options
 def run(
-    content: Path, style: Path, output: Path | None, lr: float | None, init: str | None, network: str, **options: Any
+    content: Path,
+    style: Path,
+    output: Path | None,
+    recipe: str,
+    lr: float | None,
+    optimizer: str | None,
+    init: str | None,
+    network: str,
+    **options: Any,
 ) -> None:
     """Paint CONTENT (a photograph) in the manner of STYLE (a painting).
 
@@ -167,17 +230,32 @@ def run(
       isostyle run photo.jpg painting.jpg
       isostyle run photo.jpg painting.jpg -o out.jpg --backend paddle --size 600
       isostyle run photo.jpg painting.jpg --recipe d2l --history losses.csv --plot losses.png
+      isostyle run photo.jpg painting.jpg --recipe tutorial-square --size square:256
+      isostyle run photo.jpg painting.jpg --recipe my.toml --style-taps relu1_1,relu2_1=0.5
 
     Beside the picture goes a manifest, FILE.json: settings, digests, versions, time, memory and losses.
     """
     from isostyle.recipe import NAMED_STARTS
+    from isostyle.recipe_text import SUFFIX, load
     from isostyle.weights import NETWORKS
 
     paths = [content, style]
+    paths += [Path(recipe)] if recipe.endswith(SUFFIX) else []
     paths += [Path(init)] if init and init not in NAMED_STARTS else []
     paths += [Path(network)] if network not in NETWORKS else []
     output = output or Path(f"{content.stem}-{style.stem}.png")
-    transfer(content, style, output, input_paths=paths, learning_rate=lr, init=init, network=network, **options)
+    transfer(
+        content,
+        style,
+        output,
+        input_paths=paths,
+        recipe=load(recipe),
+        learning_rate=lr,
+        optimiser=optimizer,
+        init=init,
+        network=network,
+        **options,
+    )
 
 
 @cli.command(short_help="Make a picture at once, from nothing.")
@@ -200,6 +278,7 @@ def demo(folder: Path, force: bool, **options: Any) -> None:
     from isostyle.api import override
     from isostyle.demo import painting, photograph
     from isostyle.files import check_outputs
+    from isostyle.published import find
     from isostyle.report import strip
 
     if folder.exists() and not folder.is_dir():
@@ -216,7 +295,7 @@ def demo(folder: Path, force: bool, **options: Any) -> None:
             click.echo("drawing a painting", err=True)
         style = painting()
         picture, plot = folder / "result.png", folder / "losses.png"
-        result = transfer(content, style, picture, recipe=DEMO_RECIPE, plot=plot, force=force, **options)
+        result = transfer(content, style, picture, recipe=find(DEMO_RECIPE), plot=plot, force=force, **options)
     finally:
         if made:
             # Gone again only if a wrong option stopped the demo before it wrote anything.
@@ -239,45 +318,52 @@ def backends() -> None:
         click.echo(f"{row.name:<8} {found}")
 
 
-@cli.command(short_help="List the recipes, or show every number of one.")
+@cli.command(short_help="List the recipes, show every number of one, or compare two.")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print the recipe as JSON.")
-def recipes(name: str | None, as_json: bool) -> None:
-    """List the recipes, or show every number of one."""
-    from isostyle.recipe import RECIPES, find
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.option("--toml", "as_toml", is_flag=True, help="Print it as a file to change and run: `--recipe my.toml`.")
+@click.option("--diff", nargs=2, metavar="A B", help="Show what two recipes do differently.")
+def recipes(name: str | None, as_json: bool, as_toml: bool, diff: tuple[str, str] | None) -> None:
+    """List the recipes, show every number of one, or compare two. NAME, A and B may be files, too.
 
-    if name is None and as_json:
-        click.echo(json.dumps([{"digest": recipe.digest, **recipe.as_dict()} for recipe in RECIPES.values()], indent=1))
+    \b
+      isostyle recipes d2l
+      isostyle recipes --diff d2l d2l-torch-tab
+      isostyle recipes tutorial --toml > my.toml
+    """
+    from isostyle.published import RECIPES
+    from isostyle.recipe_text import differences, load, rows, to_toml
+
+    if (name is not None) + bool(diff) > 1 or as_json + as_toml + bool(diff) > 1:
+        raise InputError("--diff, --json and --toml are different answers; choose one, and --diff names its recipes itself")
+    if diff:
+        one, other = (load(each) for each in diff)
+        found = differences(one, other)
+        width = max(len(one.name), len(other.name))
+        click.echo(f"{one.name} and {other.name} " + ("differ in" if found else "compute the same"))
+        for key, values in found.items():
+            for recipe, value in zip((one, other), values, strict=True):
+                click.echo(f"  {key if recipe is one else '':<16} {recipe.name:<{width}}  {value}")
         return
     if name is None:
+        if as_toml:
+            raise InputError("--toml prints one recipe; name it")
+        if as_json:
+            click.echo(json.dumps([{"digest": recipe.digest, **recipe.as_dict()} for recipe in RECIPES.values()], indent=1))
+            return
+        width = max(map(len, RECIPES))
         for recipe in RECIPES.values():
-            click.echo(f"{recipe.name:<10} {recipe.source}")
+            click.echo(f"{recipe.name:<{width}}  {recipe.source}")
         return
-    recipe = find(name)
+    recipe = load(name)
+    if as_toml:
+        click.echo(to_toml(recipe), nl=False)
+        return
     if as_json:
         click.echo(json.dumps({"digest": recipe.digest, **recipe.as_dict()}, indent=1))
         return
-    rows = {
-        "source": recipe.source,
-        "digest": recipe.digest,
-        "content taps": "  ".join(f"{tap} x {weight:g}" for tap, weight in recipe.content_taps),
-        "style taps": "  ".join(f"{tap} x {weight:g}" for tap, weight in recipe.style_taps),
-        "Gram divisor": {"chw": "channels * height * width", "hw": "height * width", "1": "1"}[recipe.gram_divisor],
-        "content loss": "mean squared difference",
-        "style loss": "mean squared difference of Gram matrices",
-        "total variation": "(mean |dy| + mean |dx|) / 2 of the normalised image",
-        "weights": f"content {recipe.content_weight:g}, style {recipe.style_weight:g}, TV {recipe.tv_weight:g}",
-        "start": recipe.start,
-        "optimised": "the normalised image, unbounded; clipped to 0..1 when saved",
-        "optimiser": "Adam, learning rate {learning_rate:g}, beta1 {beta1:g}, beta2 {beta2:g}, epsilon {epsilon:g}".format(
-            **vars(recipe.optimiser)
-        ),
-        "schedule": f"{recipe.steps} steps, learning rate x {recipe.schedule.factor:g} every {recipe.schedule.every}",
-        "size": str(recipe.size),
-        "reported": f"every {recipe.report_every} steps",
-    }
     click.echo(recipe.name)
-    for key, value in rows.items():
+    for key, value in {"source": recipe.source, "digest": recipe.digest, **rows(recipe)}.items():
         click.echo(f"  {key:<16} {value}")
     for note in recipe.notes:
         click.echo(f"  * {note}")
@@ -292,13 +378,12 @@ def transfer(
     output: Path,
     *,
     input_paths: Sequence[Path] = (),
-    recipe: str = "isostyle",
+    recipe: Recipe,
     save_every: int | None = None,
     history: Path | None = None,
     plot: Path | None = None,
     force: bool,
     quiet: bool,
-    steps: int | None,
     **options: Any,
 ) -> Result:
     """Run one style transfer and write what it makes: picture, manifest, and history and plot if asked for."""
@@ -307,7 +392,7 @@ def transfer(
     from isostyle.registry import BackendMissing
     from isostyle.report import check_history, check_plot, history_bytes, plot_bytes
 
-    settings = api.override(recipe, steps=steps)
+    settings = api.override(recipe, **{name: options.pop(name) for name in OVERRIDES if name in options})
     if save_every is not None and save_every < 1:
         raise InputError(f"--save-every must be at least 1, not {save_every}")
     check_format(output)
@@ -316,20 +401,20 @@ def transfer(
     if plot:
         check_plot(plot)
     manifest = output.with_suffix(".json")
-    stages = existing_stages(output, save_every, settings.steps) if save_every else []
+    stages = existing_stages(output, save_every, settings.updates) if save_every else []
     extra = [path for path in (history, plot) if path]
-    if save_every and any(is_stage(path, output, save_every, settings.steps) for path in extra):
+    if save_every and any(is_stage(path, output, save_every, settings.updates) for path in extra):
         raise InputError("--history or --plot would go where --save-every puts a picture; name them apart")
     check_outputs([output, manifest, *extra, *stages], input_paths, force=force)
 
     problem: api.Stopped | api.Interrupted | None = None
-    with interruptible() as interrupt, progress(settings.steps, settings.report_every, quiet) as report:
+    with interruptible() as interrupt, progress(settings, quiet) as report:
 
         def callback(event: Event) -> None:
             report.event(event)
-            if save_every and event.step % save_every == 0 and 0 < event.step < settings.steps:
+            if save_every and event.step % save_every == 0 and 0 < event.step < settings.updates:
                 try:
-                    save(images.to_picture(event.image()), stage_path(output, event.step))
+                    save(images.to_picture(event.image(), settings.space), stage_path(output, event.step))
                 except (OSError, ValueError) as error:
                     # The run is worth more than one of its stages.
                     report.line(f"cannot write {str(stage_path(output, event.step))!r}: {reason(error)}")
@@ -472,10 +557,10 @@ def make_folder(folder: Path) -> bool:
 
 
 class Report:
-    """Lines on stderr, which is also how progress looks when stderr is no terminal: one line every so many steps."""
+    """Lines on stderr, which is also how progress looks when stderr is no terminal: what the recipe's source prints."""
 
-    def __init__(self, steps: int, every: int) -> None:
-        self.steps, self.every = steps, every
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
         self.began: float | None = None
 
     def line(self, text: str) -> None:
@@ -486,25 +571,32 @@ class Report:
     def event(self, event: Event) -> None:
         now = time.monotonic()
         self.began = self.began or now
-        if event.step % self.every == 0 or event.step == self.steps:
-            left = (now - self.began) / event.step * (self.steps - event.step) if event.step else None
+        total = self.recipe.updates
+        if event.step == total:
+            self.line(f"result  {self.losses(event)}")
+        elif self.recipe.report.due(event.evaluation):
+            left = (now - self.began) / event.step * (total - event.step) if event.step else None
             eta = f"  eta {left:.0f} s" if left else ""
-            self.line(f"step {event.step:>{len(str(self.steps))}}/{self.steps}  {losses_text(event)}{eta}")
+            self.line(f"evaluation {event.evaluation:>{len(str(total))}}/{total}  {self.losses(event)}{eta}")
+
+    def losses(self, event: Event, digits: int = 6) -> str:
+        shown = ((name, event.losses[name] * factor) for name, factor in self.recipe.report.values)
+        return "  ".join(f"{name} {value:.{digits}g}" for name, value in shown)
 
 
 class Bar(Report):
     """A progress bar on a terminal, with the time left and the losses."""
 
-    def __init__(self, steps: int, every: int, live: Any) -> None:
-        super().__init__(steps, every)
+    def __init__(self, recipe: Recipe, live: Any) -> None:
+        super().__init__(recipe)
         self.live = live
-        self.task = live.add_task("", total=steps, losses="")
+        self.task = live.add_task("", total=recipe.updates, losses="")
 
     def line(self, text: str) -> None:
         self.live.console.print(text, highlight=False, markup=False)
 
     def event(self, event: Event) -> None:
-        self.live.update(self.task, completed=event.step, losses=losses_text(event))
+        self.live.update(self.task, completed=event.step, losses=self.losses(event, digits=3))
 
 
 class Silence(Report):
@@ -514,17 +606,13 @@ class Silence(Report):
         pass
 
 
-def losses_text(event: Event) -> str:
-    return "  ".join(f"{name} {value:.3g}" for name, value in event.losses.items())
-
-
 @contextlib.contextmanager
-def progress(steps: int, every: int, quiet: bool) -> Iterator[Report]:
+def progress(recipe: Recipe, quiet: bool) -> Iterator[Report]:
     """The reporter that fits: silent, a bar on a terminal, lines elsewhere."""
     if quiet:
-        yield Silence(steps, every)
+        yield Silence(recipe)
     elif sys.stderr is None or not sys.stderr.isatty():
-        yield Report(steps, every)
+        yield Report(recipe)
     else:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -537,7 +625,7 @@ def progress(steps: int, every: int, quiet: bool) -> Iterator[Report]:
             TextColumn("{task.fields[losses]}"),
         )
         with Progress(*columns, console=Console(stderr=True)) as live:
-            yield Bar(steps, every, live)
+            yield Bar(recipe, live)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -60,9 +60,8 @@ def fetch(
         return record
     if offline and not all(isinstance(place, EntryPoint) for place in places):
         files = [published_weights.find(source, name) for source in published_weights.DEFAULT_SOURCES]
-        raise InputError(
-            f"offline (--offline, or {OFFLINE}): nothing is fetched; on another machine, {published_weights.by_hand(*files)[3:]}"
-        )
+        instead = published_weights.by_hand(*files).removeprefix("or ")
+        raise InputError(f"offline (--offline, or {OFFLINE}): nothing is fetched; on another machine, {instead}")
     problems: list[IsostyleError] = []
     for place in places:
         try:

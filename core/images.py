@@ -21,6 +21,7 @@ from isostyle.errors import InputError
 from isostyle.files import read_input, reason
 from isostyle.interface import Array, Dtype
 from isostyle.network import RGB_MEAN, RGB_STD
+from isostyle.recipe import Space
 
 #: What a caller may hand in: a path, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), of uint8 in 0..255,
 #: uint16 in 0..65535 or floats in 0..1.
@@ -94,22 +95,36 @@ def resize(picture: Image.Image, height: int, width: int) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def to_array(picture: Image.Image, dtype: Dtype) -> Array:
-    """An RGB picture as a normalised, C-contiguous array of shape (1, 3, H, W): (x / 255 - mean) / deviation."""
+def to_array(picture: Image.Image, dtype: Dtype, space: Space = "normalised") -> Array:
+    """An RGB picture as a C-contiguous array of shape (1, 3, H, W): x / 255, and (x / 255 - mean) / deviation if normalised."""
     pixels = np.asarray(picture, dtype=np.float64) / 255
-    normalised = (pixels - np.array(RGB_MEAN)) / np.array(RGB_STD)
-    return np.ascontiguousarray(normalised.transpose(2, 0, 1)[None], dtype=dtype)
+    if space == "normalised":
+        pixels = (pixels - np.array(RGB_MEAN)) / np.array(RGB_STD)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=dtype)
 
 
-def to_picture(image: Array) -> Image.Image:
-    """A normalised array of shape (1, 3, H, W) as an 8-bit RGB picture: clipped to 0..1, rounded to the nearest."""
-    pixels = image[0].transpose(1, 2, 0).astype(np.float64) * np.array(RGB_STD) + np.array(RGB_MEAN)
+def to_picture(image: Array, space: Space = "normalised") -> Image.Image:
+    """An array of shape (1, 3, H, W) as an 8-bit RGB picture: clipped to 0..1, rounded to the nearest."""
+    pixels = image[0].transpose(1, 2, 0).astype(np.float64)
+    if space == "normalised":
+        pixels = pixels * np.array(RGB_STD) + np.array(RGB_MEAN)
     return Image.fromarray(np.rint(pixels.clip(0, 1) * 255).astype(np.uint8))
+
+
+def crop(picture: Image.Image, height: int, width: int) -> Image.Image:
+    """The middle of a picture, ``height`` x ``width`` pixels; an odd pixel goes where torchvision's CenterCrop has it."""
+    top, left = round((picture.height - height) / 2), round((picture.width - width) / 2)
+    return picture.crop((left, top, left + width, top + height))
 
 
 def noise(shape: tuple[int, ...], seed: int, dtype: Dtype) -> Array:
     """Standard normal noise. ``RandomState`` is the one generator of NumPy whose stream is promised never to change."""
     return np.random.RandomState(seed).standard_normal(shape).astype(dtype)
+
+
+def uniform_noise(shape: tuple[int, ...], seed: int, dtype: Dtype) -> Array:
+    """Noise that is uniform in 0..1."""
+    return np.random.RandomState(seed).uniform(size=shape).astype(dtype)
 
 
 def _decoded(picture: Image.Image, what: str) -> Image.Image:

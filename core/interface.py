@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isostyle.network import Network
-from isostyle.recipe import GramDivisor, Recipe
+from isostyle.recipe import GramDivisor, Pooling, Recipe
 
-#: A framework's own tensor. Core uses on it only ``+ - * / **`` with tensors and Python numbers, ``-x``, ``abs()``, ``.sum()``
-#: and ``float()``, which NumPy, torch, MXNet and Paddle all have, with one meaning. No protocol says that for all four.
+#: A framework's own tensor. Core uses on it only ``+ - * / **`` with tensors and Python numbers, ``-x``, ``abs()``, ``.sum()``,
+#: ``.max()``, ``.clip(0, 1)`` and ``float()``, which NumPy, torch, MXNet and Paddle all have, with one meaning. No protocol
+#: says that for all four.
 Tensor = Any
 Array = NDArray[Any]
 Dtype = Literal["float32", "float64"]
@@ -44,7 +45,7 @@ class Evaluation:
 
 
 Objective = Callable[[Tensor], Evaluation]
-"""Evaluates an image of shape (1, 3, H, W) in the recipe's optimised space."""
+"""Evaluates an image of shape (1, 3, H, W) in the recipe's space: the normalised one, or 0..1, normalised inside."""
 
 
 class Engine(Protocol):
@@ -58,17 +59,18 @@ class Engine(Protocol):
     def array(self, tensor: Tensor) -> Array:
         """A copy of ``tensor`` as NumPy, dtype kept; later changes of the tensor do not reach it."""
 
-    def features(self, image: Tensor, taps: Iterable[str]) -> dict[str, Tensor]:
+    def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
         """Feature maps (1, C, H, W) of a normalised image by tap; layers beyond the deepest tap are not computed.
 
-        At a kink, the slope of a ReLU at 0 is 0, and the first of equal values in a pooling window, row by row, has all of it.
+        At a kink, the slope of a ReLU at 0 is 0, and the first of equal values in a max-pooling window, row by row, has all of
+        it.
         """
 
     def gram(self, feature: Tensor, divisor: GramDivisor) -> Tensor:
         """Gram matrix (C, C) of a feature map: :func:`isostyle.losses.gram`."""
 
     def targets(self, recipe: Recipe, content: Array, style: Array) -> Targets:
-        """The targets of normalised images of shape (1, 3, H, W), computed once and without gradients."""
+        """The targets of images of shape (1, 3, H, W) in the recipe's space, computed once and without gradients."""
 
     def objective(self, recipe: Recipe, targets: Targets) -> Objective:
         """The function that ``recipe`` minimises."""

@@ -7,7 +7,8 @@ N = H W columns. Each function returns a number (or matrix) and, where it ends i
 its first argument. All work in the dtype that they are given.
 
 Sources: Gatys, Ecker and Bethge 2016 (equations 1 to 7); Zhang et al., Dive into Deep Learning (`d2l`), for the divisors and
-means; where the two differ, the docstring says so.
+means. Sources differ in what a Gram matrix is divided by (:data:`~isostyle.recipe.GramDivisor`) and in how squared differences
+become one number (:data:`~isostyle.recipe.ContentReduction`, :data:`~isostyle.recipe.StyleReduction`): a recipe names both.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from isostyle.recipe import GramDivisor
+from isostyle.recipe import ContentReduction, GramDivisor, StyleReduction
 
 Array: TypeAlias = NDArray[np.floating]
 
@@ -40,36 +41,54 @@ def gram(feature: Array, divisor: GramDivisor) -> Array:
     return matrix @ matrix.T / divisor_of(feature.shape, divisor)
 
 
-def content_loss(feature: Array, target: Array) -> float:
-    r"""Mean squared difference of two feature maps of one shape (d2l).
+def content_scale(shape: tuple[int, ...], reduction: ContentReduction) -> float:
+    """What the sum of squared differences of maps of ``shape`` (1, C, H, W) is multiplied by: 1 / (C H W), or 1/2."""
+    return {"mean": 1 / math.prod(shape), "half-sum": 0.5}[reduction]
 
-    .. math:: L^c = \frac{1}{C H W} \sum_{ij} (F_{ij} - P_{ij})^2
 
-    Gatys et al. 2016, equation 1, has 1/2 and a sum where this has a mean.
+def content_loss(feature: Array, target: Array, reduction: ContentReduction) -> float:
+    r"""Squared difference of two feature maps of one shape, as a mean or as half of the sum.
+
+    .. math:: L^c = s \sum_{ij} (F_{ij} - P_{ij})^2, \quad s \in \left\{\tfrac{1}{C H W}, \tfrac12\right\}
+
+    d2l, the tutorial, wei and lookcc have the mean; Gatys et al. 2016, equation 1, has half of the sum.
     """
-    return float(np.square(feature - target).mean())
+    return float(content_scale(feature.shape, reduction) * np.square(feature - target).sum())
 
 
-def content_loss_gradient(feature: Array, target: Array) -> Array:
-    r""":math:`\partial L^c / \partial F = 2 (F - P) / (C H W)`, shape (1, C, H, W)."""
-    return 2 * (feature - target) / feature.size
+def content_loss_gradient(feature: Array, target: Array, reduction: ContentReduction) -> Array:
+    r""":math:`\partial L^c / \partial F = 2 s (F - P)`, shape (1, C, H, W)."""
+    return 2 * content_scale(feature.shape, reduction) * (feature - target)
 
 
-def style_loss(feature: Array, target: Array, divisor: GramDivisor) -> float:
-    r"""Mean squared difference of a map's Gram matrix and a target of shape (C, C) (d2l).
+def style_scale(shape: tuple[int, ...], reduction: StyleReduction) -> float:
+    """What the sum of squared differences of Gram matrices of a map of ``shape`` (1, C, H, W) is multiplied by."""
+    _, channels, height, width = shape
+    mean = 1 / channels**2
+    return {
+        "mean": mean,
+        "mean/chw": mean / (channels * height * width),
+        "quarter-sum": mean / (4 * (height * width) ** 2),
+    }[reduction]
 
-    .. math:: L^s = \frac{1}{C^2} \sum_{ij} (G_{ij} - A_{ij})^2
 
-    Gatys et al. 2016, equation 4, has :math:`1 / (4 C^2 (H W)^2)` and d = 1.
+def style_loss(feature: Array, target: Array, divisor: GramDivisor, reduction: StyleReduction) -> float:
+    r"""Squared difference of a map's Gram matrix and a target of shape (C, C).
+
+    .. math:: L^s = s \sum_{ij} (G_{ij} - A_{ij})^2,
+        \quad s \in \left\{\tfrac{1}{C^2}, \tfrac{1}{C^3 H W}, \tfrac{1}{4 C^2 (H W)^2}\right\}
+
+    d2l and the tutorial have the mean; wei and lookcc divide it by the map's C H W; Gatys et al. 2016, equation 4, has the
+    last. H and W are those of the image's own map, whatever the style image's were.
     """
-    return float(np.square(gram(feature, divisor) - target).mean())
+    return float(style_scale(feature.shape, reduction) * np.square(gram(feature, divisor) - target).sum())
 
 
-def style_loss_gradient(feature: Array, target: Array, divisor: GramDivisor) -> Array:
-    r""":math:`\partial L^s / \partial X = \frac{4}{C^2 d} (G - A) X`, as a map of shape (1, C, H, W); A is symmetric."""
+def style_loss_gradient(feature: Array, target: Array, divisor: GramDivisor, reduction: StyleReduction) -> Array:
+    r""":math:`\partial L^s / \partial X = \frac{4 s}{d} (G - A) X`, as a map of shape (1, C, H, W); A is symmetric."""
     matrix = feature.reshape(feature.shape[1], -1)
     difference = gram(feature, divisor) - target
-    slope = 4 * difference @ matrix / (target.size * divisor_of(feature.shape, divisor))
+    slope = 4 * difference @ matrix * (style_scale(feature.shape, reduction) / divisor_of(feature.shape, divisor))
     return slope.reshape(feature.shape)
 
 

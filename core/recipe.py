@@ -1,4 +1,5 @@
-"""Recipes: everything that changes a number in a style transfer, as one frozen value, and the published ones.
+"""Recipes: everything that changes a number in a style transfer, as one frozen value. The published ones stand in
+:mod:`isostyle.published`, their forms as text and TOML in :mod:`isostyle.recipe_text`.
 
 A recipe says what is computed, never how; each backend says how. Two recipes with equal digests compute the same thing. What
 is ours and not the source's is listed in ``notes``.
@@ -7,7 +8,6 @@ is ours and not the source's is listed in ``notes``.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import math
@@ -20,10 +20,26 @@ from isostyle.errors import InputError
 Taps = tuple[tuple[str, float], ...]
 #: What a Gram matrix X X^T is divided by: channels * height * width, height * width, or nothing.
 GramDivisor = Literal["chw", "hw", "1"]
+#: How the squared differences of two feature maps become one number: their mean, or half their sum.
+ContentReduction = Literal["mean", "half-sum"]
+#: How those of two Gram matrices do: their mean over C^2; that mean over C H W; or their sum over 4 C^2 (H W)^2.
+StyleReduction = Literal["mean", "mean/chw", "quarter-sum"]
+Pooling = Literal["max", "average"]
+#: What is optimised: the normalised image, or the image in 0..1, which is normalised inside the network.
+Space = Literal["normalised", "unit"]
+#: The kinds of loss terms.
+Term = Literal["content", "style", "tv"]
 #: Where the optimisation starts; ``image`` is a picture of the user's own.
-Start = Literal["content", "noise", "content+noise", "image"]
+Start = Literal["content", "style", "noise", "uniform-noise", "content+noise", "image"]
 #: Those that need no picture: what ``--init`` takes by name.
-NAMED_STARTS = ("content", "noise", "content+noise")
+NAMED_STARTS = ("content", "style", "noise", "uniform-noise", "content+noise")
+#: The style image's size: by the same rule as the content image's; exactly the content image's; or by the same rule, and equal
+#: to it, or the run is refused.
+StyleSize = Literal["own", "content", "equal"]
+#: What a report may show.
+Reported = Literal["content", "style", "tv", "total"]
+#: Sums of loss terms, each with what it is multiplied by when it is shown.
+Shown = tuple[tuple[Reported, float], ...]
 
 #: Deviation of the noise that ``content+noise`` adds to the normalised content image: enough to move every pixel off the
 #: points where the total variation has a kink, which is what makes float32 runs part early.
@@ -40,8 +56,13 @@ def require_positive(value: float, what: str) -> None:
         raise InputError(f"the {what} must be a finite number above 0, not {value:g}")
 
 
+def require_share(value: float, what: str) -> None:
+    if not 0 <= value < 1:
+        raise InputError(f"the {what} must be at least 0 and below 1, not {value:g}")
+
+
 def require_count(value: int, what: str, unit: str = "") -> None:
-    if not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InputError(f"the {what} must be a whole number of at least 1{' ' * bool(unit)}{unit}, not {value!r}")
 
 
@@ -50,16 +71,43 @@ def require_choice(value: str, choices: tuple[str, ...], what: str) -> None:
         raise InputError(f"the {what} must be one of {', '.join(choices)}, not {value!r}")
 
 
+def brief(value: float) -> str:
+    """A number as short as it can be said without becoming another one: 0.3, 1e+06, 10.000001."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+
+
+# Sizes
+
+
+class Size:
+    """A rule that says how large an image becomes. All sizes are height x width, in pixels."""
+
+    kind: str
+
+    def fit(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
+        """(height, width) that an image of ``height`` x ``width`` pixels ends up with. ``gpu``: whether the run has one."""
+        raise NotImplementedError
+
+    def scaled(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
+        """What it is resized to before its centre is cut out; most rules cut nothing."""
+        return self.fit(height, width, gpu=gpu)
+
+    def check(self) -> None:
+        """Raises InputError if a number is out of range."""
+        for name, value in vars(self).items():
+            if name not in ("kind", "at_most_long_side") and value is not None:
+                require_count(value, "size", "pixel")
+
+
 @dataclass(frozen=True)
-class ExactSize:
+class ExactSize(Size):
     """Both images are squeezed to exactly this many pixels, whatever their aspect."""
 
     height: int
     width: int
-    rule: str = field(default="exact", init=False)
+    kind: str = field(default="exact", init=False)
 
-    def fit(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) that an image of ``height`` x ``width`` pixels is resized to."""
+    def fit(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
         return self.height, self.width
 
     def __str__(self) -> str:
@@ -67,19 +115,76 @@ class ExactSize:
 
 
 @dataclass(frozen=True)
-class LongSide:
+class LongSide(Size):
     """Each image keeps its aspect; its longer side becomes this many pixels."""
 
     pixels: int
-    rule: str = field(default="long-side", init=False)
+    kind: str = field(default="long-side", init=False)
 
-    def fit(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) that an image of ``height`` x ``width`` pixels is resized to."""
+    def fit(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
         scale = self.pixels / max(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
 
     def __str__(self) -> str:
-        return f"longer side {self.pixels}, each image keeps its aspect"
+        return f"longer side {self.pixels}, aspect kept"
+
+
+@dataclass(frozen=True)
+class ShortSide(Size):
+    """Each image keeps its aspect; its shorter side becomes this many pixels, the other is truncated (torchvision's Resize)."""
+
+    pixels: int
+    #: Instead of ``pixels`` where the run has no GPU.
+    pixels_without_gpu: int | None = None
+    #: An image whose longer side has fewer pixels gets that many on its shorter side.
+    at_most_long_side: bool = False
+    kind: str = field(default="short-side", init=False)
+
+    def fit(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
+        short, long = sorted((height, width))
+        pixels = self.pixels if gpu or self.pixels_without_gpu is None else self.pixels_without_gpu
+        if self.at_most_long_side:
+            pixels = min(pixels, long)
+        other = int(pixels * long / short)
+        return (pixels, other) if height <= width else (other, pixels)
+
+    def __str__(self) -> str:
+        without = f" (without a GPU {self.pixels_without_gpu})" if self.pixels_without_gpu else ""
+        at_most = f", or as many as the longer side has, if that is below {self.pixels}" if self.at_most_long_side else ""
+        return f"shorter side {self.pixels}{without}{at_most}; aspect kept, the other side truncated"
+
+
+@dataclass(frozen=True)
+class Square(Size):
+    """The shorter side becomes this many pixels, and the square in the middle is cut out."""
+
+    pixels: int
+    kind: str = field(default="square", init=False)
+
+    def fit(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
+        return self.pixels, self.pixels
+
+    def scaled(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
+        return ShortSide(self.pixels).fit(height, width)
+
+    def __str__(self) -> str:
+        return f"shorter side {self.pixels}, then the {self.pixels}x{self.pixels} pixels in the middle"
+
+
+@dataclass(frozen=True)
+class AsIs(Size):
+    """Nothing is resized."""
+
+    kind: str = field(default="as-is", init=False)
+
+    def fit(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
+        return height, width
+
+    def __str__(self) -> str:
+        return "as it is"
+
+
+# Optimisers and their schedules
 
 
 @dataclass(frozen=True)
@@ -90,15 +195,54 @@ class AdamSettings:
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+    kind: str = field(default="adam", init=False)
+
+    def check(self) -> None:
+        """Raises InputError if a number is out of range."""
+        require_positive(self.learning_rate, "learning rate")
+        require_share(self.beta1, "beta1 of Adam")
+        require_share(self.beta2, "beta2 of Adam")
+        require_positive(self.epsilon, "epsilon of Adam")
+
+    def __str__(self) -> str:
+        return (
+            f"Adam, learning rate {self.learning_rate:g}, beta1 {self.beta1:g}, beta2 {self.beta2:g}, epsilon {self.epsilon:g}"
+        )
 
 
 @dataclass(frozen=True)
 class LbfgsSettings:
-    """Liu and Nocedal 1989, without line search, with the defaults of torch.optim.LBFGS. No recipe uses it yet."""
+    """L-BFGS (Liu and Nocedal 1989) without line search, as torch.optim.LBFGS runs it, with its defaults.
+
+    It goes in blocks of ``iterations`` updates, torch's ``optimizer.step()``: a run's length is looked at between blocks only,
+    and an update too small to matter ends a block early.
+    """
 
     learning_rate: float = 1.0
+    #: Updates in a block (torch's max_iter). torch's max_eval, 25, is never reached without a line search.
+    iterations: int = 20
     #: How many pairs of moves and gradient changes are kept.
     history: int = 100
+    #: It has converged where no component of the gradient is larger than this.
+    tolerance_gradient: float = 1e-7
+    #: A block ends where no pixel moves by more than this, or the total changes by less.
+    tolerance_change: float = 1e-9
+    kind: str = field(default="lbfgs", init=False)
+
+    def check(self) -> None:
+        """Raises InputError if a number is out of range."""
+        require_positive(self.learning_rate, "learning rate")
+        require_count(self.iterations, "number of iterations in a block of L-BFGS")
+        require_count(self.history, "history of L-BFGS")
+        require_weight(self.tolerance_gradient, "gradient tolerance of L-BFGS")
+        require_weight(self.tolerance_change, "change tolerance of L-BFGS")
+
+    def __str__(self) -> str:
+        rate, gradient, change = map(brief, (self.learning_rate, self.tolerance_gradient, self.tolerance_change))
+        return (
+            f"L-BFGS without line search, learning rate {rate}, blocks of {self.iterations}, history {self.history}, "
+            f"tolerances {gradient} (gradient) and {change} (change)"
+        )
 
 
 @dataclass(frozen=True)
@@ -107,10 +251,65 @@ class StepDecay:
 
     every: int
     factor: float
+    kind: str = field(default="step-decay", init=False)
 
     def rate(self, learning_rate: float, step: int) -> float:
         """The learning rate of the update that follows ``step`` finished ones."""
         return float(learning_rate * self.factor ** (step // self.every))
+
+    def check(self) -> None:
+        """Raises InputError if a number is out of range."""
+        require_positive(self.factor, "factor of the schedule")
+        require_count(self.every, "number of steps between decays")
+
+    def __str__(self) -> str:
+        return f"learning rate x {brief(self.factor)} every {self.every} steps"
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The learning rate stays what it is."""
+
+    kind: str = field(default="constant", init=False)
+
+    def rate(self, learning_rate: float, step: int) -> float:
+        """The learning rate of the update that follows ``step`` finished ones."""
+        return learning_rate
+
+    def check(self) -> None:
+        """There is no number to be out of range."""
+
+    def __str__(self) -> str:
+        return "constant learning rate"
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """What is printed, and when: it changes no number. Evaluations are counted from 1."""
+
+    first: int
+    every: int
+    values: Shown
+
+    def due(self, evaluation: int) -> bool:
+        return evaluation >= self.first and (evaluation - self.first) % self.every == 0
+
+    def check(self) -> None:
+        """Raises InputError if a value is out of range."""
+        require_count(self.first, "first evaluation that is reported")
+        require_count(self.every, "number of evaluations between reports")
+        for name, factor in self.values:
+            require_choice(name, get_args(Reported), "reported value")
+            require_weight(factor, f"factor of the reported {name}")
+
+    def __str__(self) -> str:
+        shown = ", ".join(name if factor == 1 else f"{name} x {brief(factor)}" for name, factor in self.values)
+        after = (
+            f"evaluation {self.first}, then every {self.every}"
+            if self.first != self.every
+            else f"every {self.every} evaluations"
+        )
+        return f"{after}: {shown}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +320,8 @@ class Recipe:
 
     .. math:: w_c \\sum_l a_l L^c_l + w_s \\sum_l b_l L^s_l + w_{tv} L^{tv}
 
-    with the terms of :mod:`isostyle.losses`, taps ``l`` and their weights a and b. The image that is optimised is the
-    normalised one, unbounded; it is clipped to 0..1 when it is shown or saved.
+    with the terms of :mod:`isostyle.losses`, taps ``l`` and their weights a and b. The image that is optimised is ``space``'s;
+    it is clipped to 0..1 when it is shown or saved.
     """
 
     name: str
@@ -130,17 +329,26 @@ class Recipe:
     notes: tuple[str, ...] = ()
     content_taps: Taps
     style_taps: Taps
+    pooling: Pooling = "max"
     gram_divisor: GramDivisor
+    content_reduction: ContentReduction
+    style_reduction: StyleReduction
     content_weight: float
     style_weight: float
     tv_weight: float
+    #: Terms that are counted in the total, and move nothing.
+    without_gradient: tuple[Term, ...] = ()
+    space: Space = "normalised"
+    #: Whether the image is clamped to 0..1 before each evaluation and at the end; the optimiser goes on from the clamped one.
+    clamped: bool = False
     start: Start
-    optimiser: AdamSettings
-    schedule: StepDecay
+    optimiser: AdamSettings | LbfgsSettings
+    schedule: StepDecay | Constant
+    #: Evaluations, each followed by an update of the image; L-BFGS ends with the block in which it comes to so many.
     steps: int
-    size: ExactSize | LongSide
-    #: A line of losses is reported every so many steps.
-    report_every: int
+    size: Size
+    style_size: StyleSize
+    report: Reporting
 
     def __post_init__(self) -> None:
         for name in ("content_weight", "style_weight", "tv_weight"):
@@ -152,16 +360,26 @@ class Recipe:
                 require_weight(weight, f"weight of the {kind} tap {tap}")
         if self.content_weight == self.style_weight == self.tv_weight == 0:
             raise InputError("all three weights are 0, so there is nothing to optimise")
-        require_choice(self.gram_divisor, get_args(GramDivisor), "Gram divisor")
-        require_choice(self.start, get_args(Start), "start")
-        require_positive(self.optimiser.learning_rate, "learning rate")
-        require_positive(self.schedule.factor, "factor of the schedule")
-        require_count(self.schedule.every, "number of steps between decays")
+        for value, choices, what in (
+            (self.pooling, Pooling, "pooling"),
+            (self.gram_divisor, GramDivisor, "Gram divisor"),
+            (self.content_reduction, ContentReduction, "content reduction"),
+            (self.style_reduction, StyleReduction, "style reduction"),
+            (self.space, Space, "space"),
+            (self.start, Start, "start"),
+            (self.style_size, StyleSize, "style size"),
+            *((term, Term, "term without gradient") for term in self.without_gradient),
+        ):
+            require_choice(value, get_args(choices), what)
+        if not any(getattr(self, f"{term}_weight") > 0 for term in get_args(Term) if term not in self.without_gradient):
+            raise InputError("no term with a weight has a gradient, so there is nothing to optimise")
+        if self.clamped and self.space != "unit":
+            raise InputError("only an image of the space 'unit' can be clamped to 0..1")
+        if isinstance(self.optimiser, LbfgsSettings) and not isinstance(self.schedule, Constant):
+            raise InputError("L-BFGS has no schedule but 'constant'")
         require_count(self.steps, "number of steps")
-        require_count(self.report_every, "number of steps between reports")
-        for side, value in dataclasses.asdict(self.size).items():
-            if side != "rule":
-                require_count(value, "size", "pixel")
+        for part in (self.optimiser, self.schedule, self.size, self.report):
+            part.check()
 
     def as_dict(self) -> dict[str, Any]:
         """Every value of the recipe, ready for JSON."""
@@ -170,9 +388,9 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of everything that changes a number; the name, the source and the notes do not."""
+        """SHA-256 of everything that changes a number; the name, the source, the notes and the report do not."""
         values = self.as_dict()
-        for prose in ("name", "source", "notes", "report_every"):
+        for prose in ("name", "source", "notes", "report"):
             del values[prose]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
@@ -181,65 +399,8 @@ class Recipe:
         """Names of all layers that the recipe looks at, each once."""
         return tuple(dict.fromkeys(tap for tap, _ in self.content_taps + self.style_taps))
 
-
-D2L = Recipe(
-    name="d2l",
-    source="Zhang et al., Dive into Deep Learning, chapter 'Neural Style Transfer' (MXNet, PyTorch and Paddle tabs)",
-    notes=(
-        "Taps are before the ReLU, as the text means and as the MXNet and Paddle tabs run; the PyTorch tab's in-place ReLU "
-        "makes all but its last tap post-ReLU.",
-        "Style weight: the text says 1e3, but the code sums `10 * styles_l`, which repeats a list; 1e4 is what runs.",
-        "Learning rate 0.3 as in the PyTorch and Paddle tabs; the MXNet tab has 0.9.",
-        "The chapter plots the style loss without the tenfold; here every reported term is its share of the total.",
-    ),
-    content_taps=(("conv4_4", 1.0),),
-    style_taps=(("conv1_1", 1.0), ("conv2_1", 1.0), ("conv3_1", 1.0), ("conv4_1", 1.0), ("conv5_1", 1.0)),
-    gram_divisor="chw",
-    content_weight=1.0,
-    style_weight=1e4,
-    tv_weight=10.0,
-    start="content",
-    optimiser=AdamSettings(learning_rate=0.3),
-    schedule=StepDecay(every=50, factor=0.8),
-    steps=500,
-    size=ExactSize(height=300, width=450),
-    report_every=10,
-)
-
-ISOSTYLE = dataclasses.replace(
-    D2L,
-    name="isostyle",
-    source="isostyle's default: d2l's numbers, each image at its own aspect",
-    notes=("Ours: the longer side of each image becomes 450 pixels, where d2l squeezes both to 300x450.", *D2L.notes),
-    size=LongSide(450),
-)
-
-PAINTERLY = dataclasses.replace(
-    ISOSTYLE,
-    name="painterly",
-    source="isostyle's own, for the compact network: brush strokes before likeness",
-    notes=(
-        "Ours: with d2l's equal tap weights, conv2_1 and conv3_1 have nearly all of the style loss, which fine grain alone can "
-        "satisfy; here the taps have comparable shares, so that strokes, which conv4_1 and conv5_1 see, come through.",
-        "Ours: a tenth of d2l's content weight, and twice its total variation weight.",
-    ),
-    style_taps=(("conv1_1", 3.0), ("conv2_1", 0.3), ("conv3_1", 1.0), ("conv4_1", 100.0), ("conv5_1", 1000.0)),
-    content_weight=0.1,
-    tv_weight=20.0,
-)
-
-#: The default comes first.
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (ISOSTYLE, PAINTERLY, D2L)}
-
-
-def find(name: str) -> Recipe:
-    """The published recipe called ``name``.
-
-    Raises:
-        InputError: there is none; the message suggests the nearest name.
-    """
-    if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "there are " + ", ".join(RECIPES)
-        raise InputError(f"there is no recipe {name!r}; {hint}")
-    return RECIPES[name]
+    @property
+    def updates(self) -> int:
+        """How many updates a run makes if nothing ends it early: ``steps``, up to whole blocks."""
+        block = self.optimiser.iterations if isinstance(self.optimiser, LbfgsSettings) else 1
+        return math.ceil(self.steps / block) * block

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from isostyle.errors import IsostyleError
 from isostyle.interface import Array, Engine, Evaluation, Targets, Tensor
 from isostyle.losses import first_non_finite
-from isostyle.optim import Adam
+from isostyle.optim import optimiser
 from isostyle.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Event:
-    """The losses of one picture. ``step`` counts the updates that made it: 0 is the start, ``recipe.steps`` the result."""
+    """The losses of one picture. ``step`` counts the updates that made it: 0 is the start, ``recipe.updates`` the result."""
 
     step: int
+    #: Counted from 1; the finished picture is evaluated too. More than ``step + 1`` only if L-BFGS ended a block early.
+    evaluation: int
     #: Of the update that follows.
     learning_rate: float
     #: Weighted terms by name (``content/conv4_4``, ``style/conv1_1``, ..., ``tv``) and ``total``, their sum.
     terms: dict[str, float]
-    #: The picture itself, normalised, shape (1, 3, H, W); copied from the device when it is called.
+    #: The picture itself, in the recipe's space, shape (1, 3, H, W); copied from the device when it is called.
     image: Callable[[], Array]
+    #: What the optimiser has to say: why it came to an end, or that a block of L-BFGS ended early.
+    note: str | None = None
 
     @property
     def losses(self) -> dict[str, float]:
@@ -43,35 +48,44 @@ class NonFiniteLoss(IsostyleError):
 
 
 def run(engine: Engine, recipe: Recipe, targets: Targets, start: Array) -> Iterator[Event]:
-    """Optimise the image ``start`` (normalised, shape (1, 3, H, W)); yields ``recipe.steps`` + 1 events.
+    """Optimise the image ``start`` (in the recipe's space, shape (1, 3, H, W)); an event for each evaluation.
 
     An event's losses belong to the picture *before* the update that follows it; the last event is the finished picture's.
+    A run ends after ``recipe.updates`` updates, or earlier if its optimiser comes to an end; evaluations that L-BFGS repeats,
+    because a block of updates ended early, count too, as its published users count them.
 
     Raises:
         NonFiniteLoss: a term, or a pixel of the image, is no longer finite.
     """
     objective = engine.objective(recipe, targets)
-    optimiser = Adam(recipe.optimiser, recipe.schedule)
-    state = optimiser.start(engine.tensor(start))
+    method = optimiser(recipe)
+    state = method.start(engine.tensor(start))
     last: Event | None = None
+    evaluations = 0
     found: list[Event] = []
 
     def evaluate(image: Tensor) -> tuple[Tensor, Evaluation]:
+        nonlocal evaluations
+        if recipe.clamped:
+            image = image.clip(0, 1)
         evaluation = objective(image)
+        evaluations += 1
         terms = {name: float(value) for name, value in evaluation.terms.items()}
         # Paddle's ReLU maps NaN to 0 and MXNet's pooling ignores it, so finite losses do not prove a finite image.
         terms_and_image = {**terms, "the image": float(abs(image).sum())}
         step = state["step"]
         if (broken := first_non_finite(terms_and_image)) is not None:
             raise NonFiniteLoss(broken, terms_and_image[broken], step, last)
-        found.append(Event(step, optimiser.learning_rate(state), terms, lambda: engine.array(image)))
+        found.append(Event(step, evaluations, method.learning_rate(state), terms, lambda: engine.array(image)))
         return image, evaluation
 
-    while state["step"] < recipe.steps:
-        following = optimiser.step(state, evaluate)
-        for last in found:
-            yield last
+    while not ("end" in state or (evaluations >= recipe.steps and state.get("block", 0) == 0)):
+        following = method.step(state, evaluate)
+        (event,) = found
         found.clear()
+        last = dataclasses.replace(event, note=following.get("end") or following.pop("note", None))
+        yield last
         state = following
-    evaluate(state["image"])
-    yield from found
+    if "end" not in state:
+        evaluate(state["image"])
+        yield from found

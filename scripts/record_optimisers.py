@@ -38,22 +38,32 @@ def adam() -> list[list[float]]:
     return images
 
 
-def lbfgs(history: int) -> list[list[float]]:
-    """Every point that is evaluated, and the last one that is reached."""
+def lbfgs(history: int, *, steps: int = 1, clamped: bool = False) -> list[list[float]]:
+    """Every point that is evaluated, and the last one that is reached; ``steps`` calls of step() make the evaluations.
+
+    ``clamped``: to 0..1, in the closure and at the end, as PyTorch's style transfer tutorial does.
+    """
     parameter = torch.nn.Parameter(torch.tensor(START, dtype=torch.float64))
     optimiser = torch.optim.LBFGS(
-        [parameter], lr=0.5, max_iter=EVALUATIONS, tolerance_grad=0, tolerance_change=0, history_size=history
+        [parameter], lr=0.5, max_iter=EVALUATIONS // steps, tolerance_grad=0, tolerance_change=0, history_size=history
     )
     images = []
 
+    def clamp() -> None:
+        if clamped:
+            parameter.data.clamp_(0, 1)
+
     def evaluate() -> torch.Tensor:
+        clamp()
         optimiser.zero_grad()
         images.append(parameter.tolist())
         value = valley(parameter)
         value.backward()
         return value
 
-    optimiser.step(evaluate)
+    for _ in range(steps):
+        optimiser.step(evaluate)
+    clamp()
     return [*images, parameter.tolist()]
 
 
@@ -64,6 +74,7 @@ def main() -> None:
         "adam": adam(),
         "start": START,
         "lbfgs": {str(history): lbfgs(history) for history in (3, 100)},
+        "clamped lbfgs": lbfgs(100, steps=2, clamped=True),
     }
     FILE.write_text(json.dumps(found, indent=1) + "\n")
 

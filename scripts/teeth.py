@@ -49,8 +49,7 @@ def main(write: Path | None, seeds: int, only: str) -> None:
 def plant_all(workshop: Workshop, defects: list[Defect]) -> dict[tuple[str, str], Outcome]:
     outcomes = {}
     for defect in defects:
-        in_core = any(file.startswith("core/") for file in defect.edits)
-        for backend in FRAMEWORKS[:1] if in_core else FRAMEWORKS:
+        for backend in FRAMEWORKS[:1] if defect.in_core else FRAMEWORKS:
             if defect.edit(backend):
                 outcomes[defect.name, backend] = workshop.try_out(defect, backend)
                 click.echo(f"{defect.name} in {backend}", err=True)

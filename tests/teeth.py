@@ -20,14 +20,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import get_args
 
 from defects import Defect
 
 import isostyle.backends
 import isostyle.conformance
 from isostyle.conformance import compare, inputs, trace
-from isostyle.conformance.cases import shipped_inputs
-from isostyle.recipe import RECIPES
+from isostyle.conformance.cases import all_cases, shipped_inputs
+from isostyle.published import RECIPES
+from isostyle.recipe import Recipe, Term
 
 #: Of one recording, which takes seconds.
 TIMEOUT_S = 300
@@ -192,16 +194,11 @@ class Workshop:
         """Record with the defect, and look at the points that should catch it."""
         root = self.plant(defect, backend)
         try:
-            expected = [
-                pattern.format(recipe=recipe)
-                for pattern in defect.caught_by
-                for recipe in (defect.recipes or RECIPES if "{recipe}" in pattern else [""])
-            ]
+            expected = [pattern for template in defect.caught_by for pattern in patterns(template, defect.recipes)]
             # As in a whole recording, the narrow network comes first (`tensor` uses it).
             cases = sorted({pattern.partition(":")[0] for pattern in expected} | {"tensor", FIRST_TOTAL, LAST_TOTAL})
-            in_core = any(file.startswith("core/") for file in defect.edits)
             found = self.worker(backend).record(root, backend, cases)
-            verdicts = list(compare.judge(self.reference(root, cases, in_core), found, cases))
+            verdicts = list(compare.judge(self.reference(root, cases, defect.in_core), found, cases))
         finally:
             shutil.rmtree(root)
         caught: dict[str, compare.Verdict | None] = {}
@@ -231,6 +228,29 @@ class Workshop:
             traces = list(pool.map(lambda worker, name: worker.record(root, name, SEEDED_CASES, place), workers, names))
         shutil.rmtree(place)
         return {trace.name: list(compare.judge(traces[0], trace, SEEDED_CASES)) for trace in traces[1:]}
+
+
+def patterns(template: str, recipes: Sequence[str]) -> list[str]:
+    """``template`` for each recipe that its ``{recipe}`` stands for: of ``recipes``, or of all, those that have such a case,
+    and in which its point is more than zeros."""
+    if "{recipe}" not in template:
+        return [template]
+    cases = {case.name: case for case in all_cases()}
+    found = []
+    for recipe in recipes or RECIPES:
+        name, _, point = template.format(recipe=recipe).partition(":")
+        case = next((case for other, case in cases.items() if other == name or other.startswith(f"{name}/")), None)
+        if case is not None and case.recipe is not None and matters(case.kind, case.recipe, point.partition("/")[0]):
+            found.append(f"{name}:{point}" if point else name)
+    assert found, f"{template} is a case of no recipe"
+    return found
+
+
+def matters(kind: str, recipe: Recipe, term: str) -> bool:
+    """Whether the terms ``content``, ``style`` or ``tv`` of a recipe have values, or, where that is asked for, a gradient."""
+    if term not in get_args(Term):
+        return True
+    return getattr(recipe, f"{term}_weight") > 0 and (kind != "gradient" or term not in recipe.without_gradient)
 
 
 def matches(verdict: compare.Verdict, pattern: str) -> bool:

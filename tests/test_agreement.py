@@ -9,7 +9,8 @@ from conftest import ASKED_FOR, BACKENDS, obtain
 
 import isostyle
 from isostyle import images
-from isostyle.recipe import D2L, ExactSize
+from isostyle.published import D2L
+from isostyle.recipe import ExactSize
 
 SMALL = ExactSize(96, 144)
 #: Float32 runs part at kinks and come together again as the learning rate decays; final totals were seen 1.3 % apart.

@@ -5,14 +5,16 @@ import json
 
 import numpy as np
 import pytest
+from conftest import obtain
 from PIL import Image
 
 import isostyle
 import isostyle.files
 import isostyle.weights
 from isostyle import api, images
-from isostyle.network import COMPACT
-from isostyle.recipe import D2L, ExactSize, LongSide
+from isostyle.network import COMPACT, RGB_STD
+from isostyle.published import D2L, find
+from isostyle.recipe import AdamSettings, Constant, ExactSize, LbfgsSettings, LongSide
 
 #: Small enough for a second, large enough for conv5_1.
 QUICK = {"size": (32, 48), "steps": 2}
@@ -109,7 +111,7 @@ def test_the_log_names_the_backend_and_a_changed_aspect(any_backend, photograph,
 def test_a_kept_aspect_is_not_warned_of(photograph, painting):
     settings = dataclasses.replace(D2L, size=LongSide(100))
     pictures = {"content": photograph, "style": Image.new("RGB", (2000, 330))}
-    assert api.changed_aspects(pictures, api.fit(pictures, settings, COMPACT), settings) == []
+    assert api.changed_aspects(pictures, api.plan(pictures, settings, COMPACT)) == []
 
 
 def test_the_history_has_the_learning_rate_of_each_step(any_backend, photograph, painting):
@@ -178,3 +180,131 @@ def test_a_picture_smaller_than_the_deepest_tap_is_refused_and_not_enlarged(phot
     pictures = {"content": photograph, "style": photograph, role: Image.new("RGB", (40, 15))}
     with pytest.raises(isostyle.InputError, match=f"the {role} image is 15x40 pixels .* at least 16x16"):
         isostyle.stylize(pictures["content"], pictures["style"], backend="torch")
+
+
+# Overrides
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"pooling": "average"}, {"pooling": "average"}),
+        ({"style_taps": {"relu2_1": 0.5}}, {"style_taps": (("relu2_1", 0.5),)}),
+        ({"content_taps": (("conv4_2", 1.0),)}, {"content_taps": (("conv4_2", 1.0),)}),
+        ({"size": isostyle.ShortSide(64)}, {"size": isostyle.ShortSide(64)}),
+        ({"optimiser": "lbfgs"}, {"optimiser": LbfgsSettings(), "schedule": Constant()}),
+        ({"optimiser": "lbfgs", "learning_rate": 0.5}, {"optimiser": LbfgsSettings(0.5), "schedule": Constant()}),
+        ({"optimiser": "adam"}, {}),
+        ({"learning_rate": 0.1}, {"optimiser": AdamSettings(0.1)}),
+    ],
+    ids=str,
+)
+def test_an_override_changes_what_it_names_and_nothing_else(changes, expected):
+    assert api.override("d2l", **changes) == dataclasses.replace(D2L, **expected)
+
+
+def test_adam_in_place_of_lbfgs_has_a_learning_rate_that_fits_the_space():
+    assert api.override("tutorial", optimiser="adam").optimiser == AdamSettings(0.07)
+    assert api.override("gatys2016", optimiser="adam").optimiser == AdamSettings(0.3)
+
+
+def test_an_unknown_optimiser_is_refused():
+    with pytest.raises(isostyle.InputError, match="optimiser must be adam or lbfgs, not 'sgd'"):
+        api.override("d2l", optimiser="sgd")
+
+
+@pytest.mark.parametrize("change", [{"style_taps": {"conv6_1": 1.0}}, {"content_taps": {"conv4-2": 1.0}}], ids=str)
+def test_a_layer_that_the_network_does_not_have_is_refused_before_any_framework_is_loaded(photograph, painting, change):
+    with pytest.raises(isostyle.InputError, match="has no layer .*; did you mean"):
+        isostyle.stylize(photograph, painting, backend="torch", **QUICK, **change)
+
+
+# Sizes
+
+
+def sizes(settings, **pictures):
+    return {role: planned.final for role, planned in api.plan(pictures, settings, COMPACT).items()}
+
+
+WIDE, TALL = Image.new("RGB", (90, 60)), Image.new("RGB", (50, 80))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "content", "style"),
+    [
+        ("d2l", (300, 450), (300, 450)),
+        ("isostyle", (300, 450), (450, 281)),
+        ("wei", (90, 135), (90, 135)),
+        ("lookcc", (60, 90), (80, 50)),
+        ("gatys2016", (60, 90), (60, 90)),
+        ("tutorial-square", (512, 512), (512, 512)),
+    ],
+)
+def test_each_recipe_s_sizes(recipe, content, style):
+    """Of a content image of 60x90 and a style image of 80x50, height x width; wei's 400 is cut to the longer side, 90."""
+    assert sizes(find(recipe), content=WIDE, style=TALL) == {"content": content, "style": style}
+
+
+def test_the_tutorial_refuses_pictures_of_unequal_size_and_names_the_recipe_that_crops_them():
+    with pytest.raises(isostyle.InputError, match="128x192 and 204x128; --recipe tutorial-square crops both"):
+        sizes(find("tutorial"), content=WIDE, style=TALL)
+
+
+def test_a_square_is_cut_out_of_the_middle(photograph):
+    picture = Image.fromarray(np.arange(60 * 90 * 3, dtype=np.uint32).reshape(60, 90, 3).astype(np.uint8))
+    cut = api.fit(picture, api.Plan((60, 90), (60, 60)))
+    np.testing.assert_array_equal(np.asarray(cut), np.asarray(picture)[:, 15:75])
+
+
+# Starts and spaces
+
+
+@pytest.mark.parametrize("recipe", ["d2l", "tutorial-square"])
+@pytest.mark.parametrize("start", ["content", "style", "noise", "uniform-noise", "content+noise"])
+def test_every_start_begins_where_it_says(any_backend, photograph, painting, recipe, start):
+    events = []
+    isostyle.stylize(
+        photograph, painting, backend=any_backend, recipe=recipe, init=start, seed=4, callback=events.append, **QUICK
+    )
+    settings = find(recipe)
+    found = events[0].image()
+    content, style = (images.to_array(images.resize(p, 32, 48), "float32", settings.space) for p in (photograph, painting))
+    deviation = 0.3 * (np.array(RGB_STD).reshape(1, 3, 1, 1) if settings.space == "unit" else 1)
+    expected = {
+        "content": content,
+        "style": style,
+        "noise": images.noise(content.shape, 4, "float32"),
+        "uniform-noise": images.uniform_noise(content.shape, 4, "float32"),
+        "content+noise": content + deviation * images.noise(content.shape, 4, "float32"),
+    }[start]
+    np.testing.assert_allclose(found, expected.clip(0, 1) if settings.clamped else expected, rtol=1e-6, atol=1e-6)
+
+
+def test_an_image_in_0_to_1_is_saved_as_it_is(any_backend, photograph, painting):
+    result = isostyle.stylize(photograph, painting, backend=any_backend, recipe="tutorial-square", **QUICK)
+    assert result.image.min() >= 0
+    assert result.image.max() <= 1
+    np.testing.assert_array_equal(np.asarray(result.picture), np.rint(result.image[0].transpose(1, 2, 0) * 255))
+
+
+def test_an_optimiser_that_ends_early_says_why_in_the_log_and_in_the_manifest(any_backend, photograph):
+    """lookcc's content moves nothing, and the style image is its own style: there is no gradient at all."""
+    lines = []
+    result = isostyle.stylize(
+        photograph, photograph, backend=any_backend, recipe="lookcc", size=(32, 48), init="content", log=lines.append
+    )
+    assert lines[-1] == result.manifest["optimiser_ended"] == "Adam ended at step 0: the gradient is 0 everywhere"
+    assert result.manifest["steps_done"] == 0
+
+
+def test_only_the_weights_up_to_the_deepest_tap_go_to_the_framework(any_backend, photograph, painting, monkeypatch):
+    backend = type(obtain(any_backend))
+    seen, plain = [], backend.prepare
+
+    def watched(self, network, parameters, **options):
+        seen.extend(parameters)
+        return plain(self, network, parameters, **options)
+
+    monkeypatch.setattr(backend, "prepare", watched)
+    isostyle.stylize(photograph, painting, backend=any_backend, recipe="tutorial-square", **QUICK)
+    assert [name for name in seen if name.endswith("weight")][-1] == "conv3_1.weight"

@@ -15,7 +15,7 @@ from conftest import BACKENDS, EPS, obtain, relative_error
 
 from isostyle import losses
 from isostyle.conformance import oracle
-from isostyle.recipe import D2L
+from isostyle.published import D2L
 from isostyle.run import NonFiniteLoss, run
 
 #: Correct gradients stay below 6 eps where no ReLU or pooling decision flips, as at this size; a wrong kernel, tap or
@@ -140,11 +140,11 @@ def test_means_of_millions_of_elements_are_exact(engine32, module):
     feature = random.standard_normal((1, 16, 300, 450)).astype(np.float32)
     found = {
         "tv": module.tv_loss(engine32.tensor(image)),
-        "content": module.content_loss(engine32.tensor(feature), engine32.tensor(feature * 0.5)),
+        "content": module.content_loss(engine32.tensor(feature), engine32.tensor(feature * 0.5), "mean"),
     }
     expected = {
         "tv": losses.tv_loss(image.astype(np.float64)),
-        "content": losses.content_loss(feature.astype(np.float64), feature * 0.5),
+        "content": losses.content_loss(feature.astype(np.float64), feature * 0.5, "mean"),
     }
     for name, tensor in found.items():
         assert float(tensor) == pytest.approx(expected[name], rel=16 * EPS["float32"]), name
@@ -175,9 +175,9 @@ def test_mxnet_computes_its_targets_in_training_mode(network, parameters, conten
 
     modes, plain = [], engine.features
 
-    def watched(image, taps):
+    def watched(image, taps, pooling):
         modes.append((autograd.is_training(), autograd.is_recording()))
-        return plain(image, taps)
+        return plain(image, taps, pooling)
 
     engine.features = watched
     engine.targets(D2L, content, style)
@@ -232,7 +232,7 @@ def test_d2l_counts_its_style_loss_ten_thousandfold(engine64, module, reference,
     targets = reference.targets(D2L, content, style)
     terms = engine64.objective(D2L, targets)(engine64.tensor(noisy)).terms
     feature = engine64.features(engine64.tensor(noisy), ["conv2_1"])["conv2_1"]
-    plain = float(module.style_loss(feature, engine64.tensor(targets.style["conv2_1"]), "chw"))
+    plain = float(module.style_loss(feature, engine64.tensor(targets.style["conv2_1"]), "chw", "mean"))
     assert float(terms["style/conv2_1"]) == pytest.approx(1e4 * plain, rel=1e-12)
 
 

@@ -60,7 +60,7 @@ def test_run_writes_the_picture_and_its_manifest_into_the_working_folder(folder,
     assert json.loads((folder / "photo-painting.json").read_text())["steps_done"] == 4
     captured = capsys.readouterr()
     assert captured.out.startswith("wrote photo-painting.png: 4 steps in ")
-    assert "step 4/4  content " in captured.err
+    assert "\nresult  content " in captured.err
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -194,19 +194,105 @@ def test_backends_explains_where_mxnet_cannot_be(monkeypatch, python, machine, n
 
 
 def test_recipes_show_every_number(capsys):
+    from isostyle.published import RECIPES
+
     assert isostyle("recipes") == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["isostyle", "painterly", "d2l"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(RECIPES)
     assert isostyle("recipes", "d2l") == 0
     out = capsys.readouterr().out
-    for number in ("10000", "0.3", "0.8 every 50", "500 steps", "300x450", "conv5_1", "1e-08"):
+    for number in ("10000", "0.3", "0.8 every 50", "500 evaluations", "300x450", "conv5_1", "1e-08"):
         assert number in out
 
 
 def test_recipes_as_json_are_whole(capsys):
-    from isostyle.recipe import D2L
+    from isostyle.published import D2L
 
     assert isostyle("recipes", "d2l", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"digest": D2L.digest, **D2L.as_dict()}
+
+
+def test_a_printed_recipe_runs_as_a_file(folder, any_backend, capsys):
+    from isostyle.published import find
+
+    assert isostyle("recipes", "tutorial-square", "--toml") == 0
+    (folder / "my.toml").write_text(capsys.readouterr().out)
+    assert isostyle("run", "photo.jpg", "painting.png", "--recipe", "my.toml", "--size", "32x48", "--backend", any_backend) == 0
+    manifest = json.loads((folder / "photo-painting.json").read_text())
+    assert manifest["steps_done"] == 320
+    assert manifest["recipe"]["optimiser"] == find("tutorial").as_dict()["optimiser"]
+
+
+def test_the_tutorial_prints_what_its_source_prints(folder, any_backend, capsys):
+    """Style and content, weighted, every 50 evaluations; then the finished picture's."""
+    command = ["run", "photo.jpg", "painting.png", "--recipe", "tutorial-square", "--size", "32x48", "--backend", any_backend]
+    assert isostyle(*command, "--history", "h.json") == 0
+    lines = [line.split() for line in capsys.readouterr().err.splitlines() if line.startswith(("evaluation", "result"))]
+    assert [line[1] for line in lines[:-1]] == [f"{n}/320" for n in range(50, 301, 50)]
+    history = {row["evaluation"]: row for row in json.loads((folder / "h.json").read_text())}
+    for line in lines[:-1]:
+        row = history[int(line[1].partition("/")[0])]
+        assert (line[2], float(line[3]), line[4], float(line[5])) == (
+            "style",
+            pytest.approx(row["style"], rel=1e-5),
+            "content",
+            pytest.approx(row["content"], rel=1e-5),
+        )
+
+
+def test_recipes_are_compared(capsys):
+    assert isostyle("recipes", "--diff", "lookcc", "lookcc-content") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "lookcc and lookcc-content differ in",
+        "  without gradient lookcc          content",
+        "                   lookcc-content  none",
+    ]
+    assert isostyle("recipes", "--diff", "d2l", "d2l") == 0
+    assert capsys.readouterr().out == "d2l and d2l compute the same\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["d2l", "--toml", "--json"], ["--toml"], ["d2l", "--diff", "d2l", "wei"], ["--json", "--diff", "d2l", "wei"]]
+)
+def test_two_answers_at_once_are_refused(capsys, arguments):
+    assert isostyle("recipes", *arguments) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ("32x48", [32, 48]),
+        ("48", [48, 41]),
+        ("long:48", [48, 41]),
+        ("short:41", [48, 41]),
+        ("square:40", [40, 40]),
+    ],
+)
+def test_sizes_by_long_side_short_side_exact_and_square(folder, any_backend, size, expected):
+    Image.new("RGB", (512, 600)).save(folder / "tall.png")
+    command = ["run", "tall.png", "painting.png", "-o", "out.png", "--size", size, "--steps", "1", "--backend", any_backend]
+    assert isostyle(*command) == 0
+    assert json.loads((folder / "out.json").read_text())["inputs"]["content"]["resized_to"] == expected
+
+
+def test_every_control_reaches_the_recipe(folder, any_backend):
+    command = ["run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK, "--optimizer", "lbfgs", "--lr", "0.5"]
+    command += [
+        "--pooling",
+        "average",
+        "--style-taps",
+        "relu1_1,relu3_1=0.25",
+        "--content-taps",
+        "relu4_2=2",
+        "--init",
+        "style",
+    ]
+    assert isostyle(*command) == 0
+    recipe = json.loads((folder / "photo-painting.json").read_text())["recipe"]
+    assert (recipe["optimiser"]["kind"], recipe["optimiser"]["learning_rate"]) == ("lbfgs", 0.5)
+    assert (recipe["pooling"], recipe["start"]) == ("average", "style")
+    assert recipe["style_taps"] == [["relu1_1", 1.0], ["relu3_1", 0.25]]
+    assert recipe["content_taps"] == [["relu4_2", 2.0]]
 
 
 def test_nothing_asked_is_answered_with_the_help(capsys):
@@ -248,8 +334,8 @@ def test_version_and_help(capsys):
         (["photo.jpg", "painting.png", "--threads", "99999999999999999999"], "at most 1024"),
         (["photo.jpg", "painting.png", "--save-every", "5", "--plot", "photo-painting-0010.png"], "name them apart"),
         (["photo.jpg", "painting.png", "--size", "99999"], "is more than 179 megapixels"),
-        (["photo.jpg", "painting.png", "--size", "big"], "size must be HEIGHTxWIDTH"),
-        (["photo.jpg", "painting.png", "--size", "1x2x3"], "size must be HEIGHTxWIDTH"),
+        (["photo.jpg", "painting.png", "--size", "big"], "the size must be HEIGHTxWIDTH"),
+        (["photo.jpg", "painting.png", "--size", "1x2x3"], "the size must be HEIGHTxWIDTH"),
         (["photo.jpg", "painting.png", "--backend", "pytorch"], "no backend 'pytorch'; did you mean 'torch'?"),
         (["photo.jpg", "painting.png", "--recipe", "d2"], "no recipe 'd2'; did you mean 'd2l'?"),
         (["photo.jpg", "painting.png", "--style-weight", "-1"], "style weight must be a finite number of at least 0"),
@@ -268,6 +354,17 @@ def test_version_and_help(capsys):
         (["photo.jpg", "painting.png", "--network", "vgg99"], "there is no network 'vgg99'"),
         (["photo.jpg", "painting.png", "--save-every", "0"], "--save-every must be at least 1"),
         (["photo.jpg", "painting.png", "--stile-weight", "1"], "No such option"),
+        (["photo.jpg", "painting.png", "--size", "short:x"], "the size must be HEIGHTxWIDTH"),
+        (["photo.jpg", "painting.png", "--size", "wide:300"], "the size must be HEIGHTxWIDTH"),
+        (["photo.jpg", "painting.png", "--pooling", "sum"], "pooling must be one of max, average, not 'sum'"),
+        (["photo.jpg", "painting.png", "--optimizer", "sgd"], "optimiser must be adam or lbfgs, not 'sgd'"),
+        (["photo.jpg", "painting.png", "--style-taps", "conv1_1=x"], "--style-taps takes layers and weights"),
+        (["photo.jpg", "painting.png", "--style-taps", "conv9_9"], "has no layer 'conv9_9'"),
+        (["photo.jpg", "painting.png", "--content-taps", ""], "has no layer ''"),
+        (["photo.jpg", "painting.png", "--recipe", "nowhere.toml"], "there is no file 'nowhere.toml'"),
+        (["photo.jpg", "painting.png", "--recipe", "text.toml"], "'text.toml' is not a TOML file"),
+        (["photo.jpg", "painting.png", "--recipe", "typo.toml"], "'typo.toml': there is no key step; did you mean steps?"),
+        (["photo.jpg", "painting.png", "--recipe", "tutorial"], "takes two images of one size"),
         (["photo.jpg", "painting.png", "-o", "out.xyz"], "does not end in a picture format"),
         (["photo.jpg", "painting.png", "-o", "out"], "does not end in a picture format"),
         (["photo.jpg", "painting.png", "-o", "nowhere/out.png"], "there is no folder 'nowhere'"),
@@ -287,6 +384,8 @@ def test_version_and_help(capsys):
 )
 def test_input_that_cannot_be_used(folder, capsys, arguments, sentence):
     (folder / "text.png").write_text("no picture")
+    (folder / "text.toml").write_text("no TOML")
+    (folder / "typo.toml").write_text('base = "d2l"\nstep = 3\n')
     (folder / "truncated.jpg").write_bytes((folder / "photo.jpg").read_bytes()[:1500])
     (folder / "bomb.ppm").write_bytes(b"P6 60000 60000 255\n" + b"\0" * 99)
     (folder / "folder").mkdir()
@@ -458,7 +557,7 @@ def test_ctrl_c_keeps_the_last_picture_and_says_so(folder, name):
         seen = []
         for line in process.stderr:
             seen.append(line)
-            if line.startswith("step     20/"):
+            if line.startswith("evaluation     20/"):
                 break
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()

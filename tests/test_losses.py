@@ -15,13 +15,18 @@ def test_gram_by_hand(divisor, number):
     np.testing.assert_array_equal(losses.gram(FEATURE, divisor), PRODUCT / number)
 
 
-def test_content_loss_by_hand():
-    assert losses.content_loss(FEATURE, np.zeros_like(FEATURE)) == (1 + 4 + 9 + 16) / 4
+@pytest.mark.parametrize(("reduction", "number"), [("mean", 1 / 4), ("half-sum", 1 / 2)])
+def test_content_loss_by_hand(reduction, number):
+    assert losses.content_loss(FEATURE, np.zeros_like(FEATURE), reduction) == (1 + 4 + 9 + 16) * number
 
 
-def test_style_loss_by_hand():
+@pytest.mark.parametrize(
+    ("reduction", "number"), [("mean", 1 / 2**2), ("mean/chw", 1 / 2**2 / (2 * 2)), ("quarter-sum", 1 / (4 * 2**2 * 2**2))]
+)
+def test_style_loss_by_hand(reduction, number):
+    """The Gram matrices differ by 4 in one corner; C = 2 and H W = 2."""
     target = np.array([[5.0, 11.0], [11.0, 21.0]])
-    assert losses.style_loss(FEATURE, target, "1") == 4**2 / 4
+    assert losses.style_loss(FEATURE, target, "1", reduction) == 4**2 * number
 
 
 def test_total_variation_of_a_checkerboard_by_hand():
@@ -43,10 +48,14 @@ X, OTHER = RANDOM.standard_normal((2, 1, 3, 4, 5))
 @pytest.mark.parametrize(
     ("loss", "gradient", "rest"),
     [
-        pytest.param(losses.content_loss, losses.content_loss_gradient, (OTHER,), id="content"),
         *(
-            pytest.param(losses.style_loss, losses.style_loss_gradient, (losses.gram(OTHER, d), d), id=f"style-{d}")
+            pytest.param(losses.content_loss, losses.content_loss_gradient, (OTHER, r), id=f"content-{r}")
+            for r in ("mean", "half-sum")
+        ),
+        *(
+            pytest.param(losses.style_loss, losses.style_loss_gradient, (losses.gram(OTHER, d), d, r), id=f"style-{d}-{r}")
             for d in ("chw", "hw", "1")
+            for r in ("mean", "mean/chw", "quarter-sum")
         ),
         pytest.param(losses.tv_loss, losses.tv_loss_gradient, (), id="tv"),
     ],

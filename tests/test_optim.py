@@ -1,12 +1,14 @@
 """Adam and L-BFGS, on NumPy arrays, against their formulas and against torch's own."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import RECORDED, valley
 
 from isostyle.interface import Evaluation
 from isostyle.optim import Adam, Lbfgs
-from isostyle.recipe import AdamSettings, LbfgsSettings, StepDecay
+from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, StepDecay
 
 SETTINGS = AdamSettings(learning_rate=0.3)
 SCHEDULE = StepDecay(every=4, factor=0.8)
@@ -72,6 +74,10 @@ def test_the_state_is_all_that_is_needed_to_go_on():
 # L-BFGS
 
 
+#: L-BFGS that neither converges nor ends a block.
+ENDLESS = LbfgsSettings(tolerance_gradient=0, tolerance_change=0)
+
+
 def evaluate(x):
     value, gradient = valley(x)
     return x, Evaluation({"total": value}, gradient)
@@ -79,7 +85,7 @@ def evaluate(x):
 
 @pytest.mark.parametrize("history", [3, 100])
 def test_lbfgs_takes_the_steps_that_torch_took(history):
-    lbfgs = Lbfgs(LbfgsSettings(learning_rate=0.5, history=history))
+    lbfgs = Lbfgs(replace(ENDLESS, learning_rate=0.5, history=history), Constant())
     state = lbfgs.start(np.array(RECORDED["start"]))
     for expected in RECORDED["lbfgs"][str(history)][1:]:
         state = lbfgs.step(state, evaluate)
@@ -87,7 +93,7 @@ def test_lbfgs_takes_the_steps_that_torch_took(history):
 
 
 def test_lbfgs_keeps_no_more_pairs_than_its_history():
-    lbfgs = Lbfgs(LbfgsSettings(history=3))
+    lbfgs = Lbfgs(replace(ENDLESS, history=3), Constant())
     state = lbfgs.start(np.array(RECORDED["start"]))
     for _ in range(8):
         state = lbfgs.step(state, evaluate)
@@ -96,7 +102,7 @@ def test_lbfgs_keeps_no_more_pairs_than_its_history():
 
 
 def test_lbfgs_changes_no_array_in_place_and_goes_on_from_its_state_alone():
-    lbfgs = Lbfgs(LbfgsSettings(learning_rate=0.5))
+    lbfgs = Lbfgs(replace(ENDLESS, learning_rate=0.5), Constant())
     state = lbfgs.start(np.array(RECORDED["start"]))
     for _ in range(5):
         state = lbfgs.step(state, evaluate)
@@ -105,3 +111,44 @@ def test_lbfgs_changes_no_array_in_place_and_goes_on_from_its_state_alone():
     np.testing.assert_array_equal(one["image"], other["image"])
     for name, value in kept.items():
         np.testing.assert_array_equal(state[name], value)
+
+
+# When L-BFGS ends, or a block of it does
+
+
+def flat(slope):
+    """An evaluation that finds the same gradient everywhere, and no change of the total."""
+    return lambda x: (x, Evaluation({"total": 1.0}, np.full_like(x, slope)))
+
+
+def test_lbfgs_ends_where_the_gradient_is_within_its_tolerance_and_says_so():
+    lbfgs = Lbfgs(LbfgsSettings(), Constant())
+    state = lbfgs.step(lbfgs.start(np.ones(3)), flat(9e-8))
+    assert state["end"] == "L-BFGS ended at step 0: the largest component of the gradient, 9e-08, is within its tolerance 1e-07"
+    np.testing.assert_array_equal(state["image"], np.ones(3))
+
+
+def test_lbfgs_ends_where_it_no_longer_goes_downhill():
+    lbfgs = Lbfgs(LbfgsSettings(tolerance_gradient=0), Constant())
+    state = lbfgs.step(lbfgs.start(np.ones(3)), flat(1e-6))
+    assert state["end"] == "L-BFGS ended at step 0: the slope downhill, 3e-12, is within its tolerance 1e-09"
+
+
+def test_a_block_of_lbfgs_ends_early_where_the_total_no_longer_changes_and_the_next_goes_on():
+    lbfgs = Lbfgs(LbfgsSettings(), Constant())
+    state = lbfgs.step(lbfgs.start(np.ones(3)), flat(1.0))
+    state = lbfgs.step(state, flat(1.0))
+    assert state["note"] == "a block of L-BFGS ended early after step 1: the change of the total, 0, is below 1e-09"
+    assert (state["step"], state["block"]) == (1, 0)
+    assert lbfgs.step(state, flat(1.0))["step"] == 2
+
+
+def test_a_block_of_lbfgs_ends_early_where_no_pixel_moves():
+    lbfgs = Lbfgs(LbfgsSettings(learning_rate=1e-12), Constant())
+    state = lbfgs.step(lbfgs.start(np.ones(3)), evaluate)
+    assert "the furthest move" in lbfgs.step(state, evaluate)["note"]
+
+
+def test_adam_ends_where_there_is_no_gradient_at_all():
+    state = Adam(SETTINGS, SCHEDULE).start(np.ones(3))
+    assert "the gradient is 0 everywhere" in Adam(SETTINGS, SCHEDULE).step(state, flat(0.0))["end"]

@@ -11,7 +11,8 @@ from PIL import Image
 from isostyle import images
 from isostyle.conformance import oracle
 from isostyle.network import COMPACT, VGG16, VGG19, Network
-from isostyle.recipe import D2L, RECIPES, AdamSettings, StepDecay
+from isostyle.published import D2L, RECIPES
+from isostyle.recipe import AdamSettings, StepDecay
 
 # Layers, by hand
 
@@ -87,12 +88,12 @@ def test_a_turned_decision_gives_the_gradient_of_the_other_side(reference, conte
     above, below = (moved_to_a_close_decision(reference, noisy, distance) for distance in (1e-9, -1e-9))
     targets = reference.targets(D2L, content, style)
     maps = reference.maps(above, D2L.taps)
-    _, slopes = reference.terms(D2L, targets, maps)
+    _, slopes = reference.terms(D2L, targets, maps, above)
     index = np.ravel_multi_index((0, 0, 20, 30), maps["conv1_1"].shape)
-    turned = reference.backward(maps, slopes, {"relu1_1": [index]})
+    turned = reference.backward(D2L, maps, slopes, {"relu1_1": [index]})
     expected = reference.evaluate(D2L, targets, below).gradient
     assert relative_error(turned, expected) < 1e-6
-    assert relative_error(reference.backward(maps, slopes), expected) > 1e-5
+    assert relative_error(reference.backward(D2L, maps, slopes), expected) > 1e-5
 
 
 def test_a_turned_pooling_window_sends_its_slope_to_the_second_largest():
@@ -100,8 +101,16 @@ def test_a_turned_pooling_window_sends_its_slope_to_the_second_largest():
     np.testing.assert_array_equal(oracle.pool_backward(np.array([[[[2.0]]]]), x, [0]), [[[[0.0, 0.0], [2.0, 0.0]]]])
 
 
+def in_space(recipe, image):
+    """A normalised image in the recipe's space."""
+    return image if recipe.space == "normalised" else image * oracle.DEVIATION[:, None, None] + oracle.MEAN[:, None, None]
+
+
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
 def test_gradient_agrees_with_central_differences(reference, content, style, noisy, recipe):
+    """Of all terms that move the image: lookcc's content does not."""
+    recipe = dataclasses.replace(recipe, content_weight=0.0 if "content" in recipe.without_gradient else recipe.content_weight)
+    content, style, noisy = (in_space(recipe, image) for image in (content, style, noisy))
     targets = reference.targets(recipe, content, style)
     gradient = reference.evaluate(recipe, targets, noisy).gradient
     random = np.random.RandomState(2)
@@ -123,6 +132,31 @@ def test_gradient_through_every_kind_of_tap_agrees_with_central_differences(refe
     h = 1e-7
     up, down = (reference.evaluate(recipe, targets, noisy + s * h * direction).terms["total"] for s in (1, -1))
     assert (up - down) / (2 * h) == pytest.approx((gradient * direction).sum(), rel=1e-5)
+
+
+def test_an_image_in_0_to_1_has_the_terms_of_the_normalised_one(reference, content, style, noisy):
+    unit = dataclasses.replace(D2L, space="unit", tv_weight=0.0)
+    plain = dataclasses.replace(unit, space="normalised")
+    expected = reference.evaluate(plain, reference.targets(plain, content, style), noisy)
+    given = [in_space(unit, image) for image in (content, style, noisy)]
+    found = reference.evaluate(unit, reference.targets(unit, *given[:2]), given[2])
+    assert dict(found.terms) == pytest.approx(dict(expected.terms), rel=1e-12)
+    np.testing.assert_allclose(found.gradient, expected.gradient / oracle.DEVIATION[:, None, None], rtol=1e-9, atol=1e-12)
+
+
+def test_a_term_without_gradient_is_counted_and_moves_nothing(reference, content, style, noisy):
+    recipes = RECIPES["lookcc"], RECIPES["lookcc-content"]
+    targets = reference.targets(recipes[0], content, style)
+    without, whole = (reference.evaluate(recipe, targets, noisy) for recipe in recipes)
+    assert without.terms == whole.terms
+    style_only = dataclasses.replace(recipes[1], content_weight=0.0)
+    np.testing.assert_array_equal(without.gradient, reference.evaluate(style_only, targets, noisy).gradient)
+
+
+def test_average_pooling_by_hand():
+    x = np.array([[[[1.0, 7.0, 9.0], [6.0, 2.0, 9.0], [9.0, 9.0, 9.0]]]])
+    np.testing.assert_array_equal(oracle.average(x), [[[[4.0]]]])
+    np.testing.assert_array_equal(oracle.average_backward(np.array([[[[8.0]]]]), x)[0, 0], [[2, 2, 0], [2, 2, 0], [0, 0, 0]])
 
 
 def test_the_total_is_the_sum_of_its_terms(reference, content, style, noisy):
@@ -177,6 +211,13 @@ def test_lbfgs_takes_the_steps_that_torch_took(history):
     expected = RECORDED["lbfgs"][str(history)]
     iterates = oracle.lbfgs(valley, np.array(RECORDED["start"]), rate=0.5, history=history)
     np.testing.assert_allclose(list(itertools.islice(iterates, len(expected) - 1)), expected[1:], rtol=1e-10)
+
+
+def test_clamped_lbfgs_is_the_published_loop_of_the_tutorial():
+    """torch.optim.LBFGS with a closure that clamps its parameter in place; scripts/record_optimisers.py asked torch."""
+    expected = RECORDED["clamped lbfgs"]
+    iterates = oracle.lbfgs(valley, np.array(RECORDED["start"]), rate=0.5, clamped=True)
+    np.testing.assert_allclose(list(itertools.islice(iterates, len(expected) - 1)), expected[1:], rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.parametrize(("update", "rate"), [(1, 0.3), (4, 0.3), (5, 0.24), (8, 0.24), (9, 0.192)])

@@ -6,7 +6,19 @@ import math
 import pytest
 
 from isostyle import InputError
-from isostyle.recipe import D2L, ISOSTYLE, RECIPES, AdamSettings, ExactSize, LongSide, StepDecay, find
+from isostyle.published import D2L, ISOSTYLE, RECIPES, find
+from isostyle.recipe import (
+    AdamSettings,
+    AsIs,
+    Constant,
+    ExactSize,
+    LbfgsSettings,
+    LongSide,
+    Reporting,
+    ShortSide,
+    Square,
+    StepDecay,
+)
 
 
 def test_d2l_as_published():
@@ -43,7 +55,7 @@ def test_the_digest_changes_with_every_number(change):
 
 
 def test_the_digest_does_not_change_with_prose():
-    assert dataclasses.replace(D2L, name="x", source="y", notes=(), report_every=1).digest == D2L.digest
+    assert dataclasses.replace(D2L, name="x", source="y", notes=(), report=Reporting(1, 1, ())).digest == D2L.digest
 
 
 @pytest.mark.parametrize(("step", "rate"), [(0, 0.3), (49, 0.3), (50, 0.24), (99, 0.24), (100, 0.192), (499, 0.3 * 0.8**9)])
@@ -58,6 +70,13 @@ def test_the_learning_rate_decays_after_every_fifty_steps_and_compounds(step, ra
         (LongSide(450), (300, 450)),
         (LongSide(100), (67, 100)),
         (LongSide(1800), (1200, 1800)),
+        (ShortSide(300), (300, 450)),
+        (ShortSide(301), (301, 451)),  # 451.5, truncated as torchvision's Resize does
+        (ShortSide(512, pixels_without_gpu=128), (128, 192)),
+        (ShortSide(400, at_most_long_side=True), (400, 600)),
+        (ShortSide(1000, at_most_long_side=True), (900, 1350)),
+        (Square(512), (512, 512)),
+        (AsIs(), (600, 900)),
     ],
 )
 def test_sizes_are_height_by_width(size, fitted):
@@ -66,6 +85,15 @@ def test_sizes_are_height_by_width(size, fitted):
 
 def test_a_portrait_keeps_its_aspect():
     assert LongSide(450).fit(height=900, width=600) == (450, 300)
+    assert ShortSide(300).fit(height=900, width=600) == (450, 300)
+
+
+def test_the_tutorial_s_pictures_are_larger_where_there_is_a_gpu():
+    assert find("tutorial").size.fit(height=600, width=900, gpu=True) == (512, 768)
+
+
+def test_a_square_is_scaled_by_its_shorter_side_before_it_is_cut_out():
+    assert Square(512).scaled(height=600, width=900) == (512, 768)
 
 
 @pytest.mark.parametrize(
@@ -80,13 +108,23 @@ def test_a_portrait_keeps_its_aspect():
         ({"optimiser": AdamSettings(math.nan)}, "learning rate must be"),
         ({"steps": 2.5}, "number of steps must be a whole number"),
         ({"gram_divisor": "cwh"}, "Gram divisor must be one of chw, hw, 1, not 'cwh'"),
-        ({"start": "contnet"}, "start must be one of content, noise"),
+        ({"start": "contnet"}, "start must be one of content, style, noise"),
         ({"style_taps": ()}, "needs at least one style tap"),
         ({"style_taps": (("conv1_1", 1.0), ("conv1_1", 2.0))}, "each only once"),
         ({"content_taps": (("conv4_4", math.nan),)}, "weight of the content tap conv4_4 must be"),
         ({"schedule": StepDecay(0, 0.8)}, "number of steps between decays must be"),
         ({"schedule": StepDecay(50, 0.0)}, "factor of the schedule must be"),
         ({"size": ExactSize(0, 450)}, "size must be a whole number of at least 1 pixel, not 0"),
+        ({"size": ShortSide(10, pixels_without_gpu=0)}, "size must be a whole number of at least 1 pixel, not 0"),
+        ({"pooling": "mean"}, "pooling must be one of max, average, not 'mean'"),
+        ({"content_reduction": "sum"}, "content reduction must be one of mean, half-sum, not 'sum'"),
+        ({"style_reduction": "sum"}, "style reduction must be one of mean, mean/chw, quarter-sum, not 'sum'"),
+        ({"space": "rgb"}, "space must be one of normalised, unit, not 'rgb'"),
+        ({"clamped": True}, "only an image of the space 'unit' can be clamped"),
+        ({"without_gradient": ("content", "style", "tv")}, "no term with a weight has a gradient"),
+        ({"optimiser": LbfgsSettings()}, "L-BFGS has no schedule but 'constant'"),
+        ({"optimiser": LbfgsSettings(history=0), "schedule": Constant()}, "history of L-BFGS must be"),
+        ({"optimiser": AdamSettings(0.3, beta2=1.0)}, "beta2 of Adam must be at least 0 and below 1, not 1"),
         ({"size": LongSide(-3)}, "size must be a whole number of at least 1 pixel, not -3"),
     ],
 )
@@ -98,3 +136,15 @@ def test_values_out_of_range_are_refused_by_name(change, sentence):
 def test_an_unknown_recipe_is_answered_with_the_nearest():
     with pytest.raises(InputError, match="no recipe 'd21'; did you mean 'd2l'"):
         find("d21")
+
+
+# Reports
+
+
+@pytest.mark.parametrize(
+    ("recipe", "reported"),
+    [("d2l", [10, 20, 30]), ("tutorial", [50, 100, 150]), ("wei", [100, 200, 300]), ("lookcc", [1, 11, 21])],
+)
+def test_a_recipe_reports_at_the_evaluations_at_which_its_source_prints(recipe, reported):
+    report = find(recipe).report
+    assert [evaluation for evaluation in range(1, 400) if report.due(evaluation)][:3] == reported

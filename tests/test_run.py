@@ -1,12 +1,14 @@
 """The stream of events, on an engine of a few lines of NumPy."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 
 from isostyle.interface import Evaluation
-from isostyle.recipe import D2L
+from isostyle.published import D2L
+from isostyle.recipe import AdamSettings, Constant, LbfgsSettings
 from isostyle.run import NonFiniteLoss, run
 
 START = np.array([3.0, -2.0]).reshape(1, 1, 1, 2)
@@ -37,8 +39,12 @@ class Parabola:
         return evaluate
 
 
-def events(recipe, engine=None):
-    return list(run(engine or Parabola(), recipe, None, START))
+def events(recipe, engine=None, start=START):
+    return list(run(engine or Parabola(), recipe, None, start))
+
+
+LBFGS = dataclasses.replace(D2L, optimiser=LbfgsSettings(), schedule=Constant(), steps=301)
+CLAMPED = dataclasses.replace(D2L, space="unit", clamped=True, tv_weight=0.0)
 
 
 def test_one_event_for_the_start_and_one_for_each_step():
@@ -92,3 +98,74 @@ def test_the_finished_picture_is_checked_too():
 
     with pytest.raises(NonFiniteLoss, match="total became nan at step 3"):
         events(dataclasses.replace(D2L, steps=3), Parabola(spoil))
+
+
+# L-BFGS: whole blocks, evaluations that count, and its end
+
+
+class Slide(Parabola):
+    """A straight slope: L-BFGS never converges on it."""
+
+    def objective(self, recipe, targets):
+        def evaluate(image):
+            self.count += 1
+            total = image.sum()
+            return Evaluation({"content/a": total, "total": total}, image * 0 + 1)
+
+        return evaluate
+
+
+def test_lbfgs_makes_whole_blocks_as_the_tutorial_s_loop_does():
+    """301 evaluations at least, in blocks of 20; and one of the finished picture."""
+    found = events(LBFGS, Slide())
+    assert LBFGS.updates == 320
+    assert [event.evaluation for event in found] == list(range(1, 322))
+    assert found[-1].step == 320
+
+
+def test_a_block_that_ends_early_repeats_an_evaluation_which_counts():
+    """As torch.optim.LBFGS in the tutorial's loop: each block's second evaluation finds no change, and ends it."""
+
+    class Level(Slide):
+        def objective(self, recipe, targets):
+            plain = super().objective(recipe, targets)
+            return lambda image: Evaluation({"content/a": 1.0, "total": 1.0}, plain(image).gradient)
+
+    found = events(dataclasses.replace(LBFGS, steps=4), Level())
+    assert [(event.evaluation, event.step) for event in found] == [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)]
+    assert "the change of the total, 0, is below 1e-09" in found[1].note
+
+
+def test_lbfgs_that_has_converged_ends_the_run_and_names_the_criterion():
+    found = events(LBFGS)
+    assert len(found) < 100
+    assert re.match(
+        r"L-BFGS ended at step \d+: the largest component of the gradient, .* is within its tolerance 1e-07", found[-1].note
+    )
+    assert [event.note for event in found[:-1]] == [None] * (len(found) - 1)
+
+
+def test_adam_without_any_gradient_ends_at_once():
+    found = events(D2L, start=START * 0)
+    assert [event.step for event in found] == [0]
+    assert found[0].note == "Adam ended at step 0: the gradient is 0 everywhere"
+
+
+# Clamping
+
+
+def test_a_clamped_image_is_clamped_before_every_evaluation_and_at_the_end():
+    for event in events(dataclasses.replace(CLAMPED, steps=5)):
+        image = event.image()
+        assert image.min() >= 0
+        assert image.max() <= 1
+
+
+def test_an_image_that_is_not_clamped_may_leave_its_range():
+    assert events(dataclasses.replace(CLAMPED, clamped=False, steps=1))[0].image().min() == -2
+
+
+def test_the_optimiser_goes_on_from_the_clamped_image():
+    """The start, (3, -2), is clamped to (1, 0), where Adam's first step is the learning rate downhill for the first pixel."""
+    recipe = dataclasses.replace(CLAMPED, steps=1, optimiser=AdamSettings(0.25), schedule=Constant())
+    assert events(recipe)[1].image().ravel().tolist() == pytest.approx([0.75, 0])

@@ -22,8 +22,7 @@ AT_LEAST, SMALL_AT_LEAST, SMALL, SEEDS = 60, 12, 1e-3, 100
 def planted():
     """(defect, backend) for all: those in core once, with the first backend there is."""
     for defect in DEFECTS:
-        in_core = any(file.startswith("core/") for file in defect.edits)
-        for backend in BACKENDS[:1] if in_core else BACKENDS:
+        for backend in BACKENDS[:1] if defect.in_core else BACKENDS:
             if defect.edit(backend):
                 yield pytest.param(defect, backend, id=f"{defect.name}-{backend}")
 

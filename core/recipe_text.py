@@ -1,0 +1,301 @@
+"""Recipes as text: for people to read and compare, and as TOML files to keep and change.
+
+A file says every value, or names a published recipe as its ``base`` and says what differs. ``isostyle recipes NAME --toml``
+prints one to start from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import tomllib
+import types
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from isostyle.errors import InputError
+from isostyle.files import read_input
+from isostyle.published import find
+from isostyle.recipe import (
+    AdamSettings,
+    AsIs,
+    Constant,
+    ExactSize,
+    LbfgsSettings,
+    LongSide,
+    Recipe,
+    Reporting,
+    ShortSide,
+    Square,
+    StepDecay,
+    brief,
+)
+
+#: A ``--recipe`` that ends so is a file.
+SUFFIX = ".toml"
+#: What a table with a ``kind`` can be.
+KINDS: dict[str, tuple[type, ...]] = {
+    "optimiser": (AdamSettings, LbfgsSettings),
+    "schedule": (StepDecay, Constant),
+    "size": (ExactSize, LongSide, ShortSide, Square, AsIs),
+}
+#: Tables of layers and their weights, or of what is reported and its factor.
+PAIRS = ("content_taps", "style_taps", "values")
+#: Keys that mean the same as a whole table; what a newcomer would look for.
+COMMENTS = {
+    "content_taps": "Layers by name, and the weight of each: conv4_4 is a convolution, relu4_4 the ReLU after it.",
+    "gram_divisor": "Gram matrices are divided by channels * height * width, height * width, or nothing.",
+    "content_reduction": "Squared differences become their mean, or half of their sum.",
+    "style_reduction": "The mean over C^2; that over C H W; or the sum over 4 C^2 (H W)^2.",
+    "content_weight": "Weights in the total that is minimised.",
+    "without_gradient": 'Of "content", "style", "tv": counted in the total, but moving nothing.',
+    "space": "What is optimised: the normalised image, or the one in 0..1, normalised inside the network.",
+    "clamped": "Whether the image is clamped to 0..1 before every evaluation; for the space unit only.",
+    "steps": "Evaluations, each followed by an update of the image; L-BFGS makes whole blocks of its iterations.",
+    "style_size": "The style image's size: by the same rule, exactly the content image's, or by the same rule, and equal.",
+    "report": "What is printed, and when; what a value is multiplied by when it is shown.",
+}
+
+HEADER = """\
+# A recipe for isostyle: `isostyle run photo.jpg painting.jpg --recipe FILE.toml`. Change what you like. A file may also begin
+# with `base = "NAME"`, a published recipe, and say only what differs; a table that it has takes the place of the base's whole.
+"""
+
+
+def load(name: str) -> Recipe:
+    """The recipe in the file ``name``, if it ends in ``.toml``, or the published one of that name.
+
+    Raises:
+        InputError: there is none, or the file cannot be used; the message names the key and what it may be.
+    """
+    return read_toml(read_input(Path(name)), name) if name.endswith(SUFFIX) else find(name)
+
+
+def rows(recipe: Recipe) -> dict[str, str]:
+    """Every number of a recipe, in words, by what it is."""
+    divisors = {"chw": "channels * height * width", "hw": "height * width", "1": "1"}
+    contents = {"mean": "mean squared difference", "half-sum": "half of the sum of squared differences"}
+    styles = {
+        "mean": "mean squared difference of Gram matrices",
+        "mean/chw": "mean squared difference of Gram matrices / (C H W)",
+        "quarter-sum": "sum of squared differences of Gram matrices / (4 C^2 (H W)^2)",
+    }
+    spaces = {
+        "normalised": "the normalised image",
+        "unit": "the image in 0..1, normalised inside the network",
+    }
+    clamped = "clamped to 0..1 before every evaluation" if recipe.clamped else "unbounded; clipped to 0..1 when saved"
+    sizes = {"own": str(recipe.size), "content": "exactly the content image's", "equal": "the same; must come out equal"}
+    return {
+        "content taps": taps_text(recipe.content_taps),
+        "style taps": taps_text(recipe.style_taps),
+        "pooling": recipe.pooling,
+        "Gram divisor": divisors[recipe.gram_divisor],
+        "content loss": contents[recipe.content_reduction],
+        "style loss": styles[recipe.style_reduction],
+        "total variation": "(mean |dy| + mean |dx|) / 2 of the image that is optimised" if recipe.tv_weight else "none",
+        "weights": f"content {brief(recipe.content_weight)}, style {brief(recipe.style_weight)}, TV {brief(recipe.tv_weight)}",
+        "without gradient": ", ".join(recipe.without_gradient) or "none",
+        "start": recipe.start,
+        "optimised": f"{spaces[recipe.space]}, {clamped}",
+        "optimiser": str(recipe.optimiser),
+        "schedule": f"{recipe.steps} evaluations{blocks_text(recipe)}, {recipe.schedule}",
+        "size": str(recipe.size),
+        "style image": sizes[recipe.style_size],
+        "reported": str(recipe.report),
+    }
+
+
+def taps_text(taps: tuple[tuple[str, float], ...]) -> str:
+    return "  ".join(f"{tap} x {brief(weight)}" for tap, weight in taps)
+
+
+def blocks_text(recipe: Recipe) -> str:
+    return "" if recipe.updates == recipe.steps else f", in whole blocks {recipe.updates}"
+
+
+def differences(one: Recipe, other: Recipe) -> dict[str, tuple[str, str]]:
+    """The rows in which two recipes differ, with what each has."""
+    ours, theirs = rows(one), rows(other)
+    return {key: (ours[key], theirs[key]) for key in ours if ours[key] != theirs[key]}
+
+
+# TOML out
+
+
+def to_toml(recipe: Recipe) -> str:
+    """A file that :func:`read_toml` reads back as an equal recipe, with what each key may be."""
+    values = recipe.as_dict()
+    lines = [HEADER]
+    tables = []
+    for name, value in values.items():
+        if isinstance(value, dict) or name in PAIRS:
+            tables.append((name, value))
+            continue
+        lines += [f"# {line}" for line in comments(name)]
+        lines.append(f"{name} = {toml_value(value)}")
+    for name, value in tables:
+        lines += ["", *(f"# {line}" for line in comments(name)), *toml_table(name, value)]
+    return "\n".join(lines) + "\n"
+
+
+def comments(name: str) -> Iterator[str]:
+    if name in COMMENTS:
+        yield COMMENTS[name]
+    if choices := choices_of(get_type_hints(Recipe)[name]):
+        yield " | ".join(choices)
+    for kind in KINDS.get(name, ()):
+        keys = [field.name for field in dataclasses.fields(kind) if field.init]
+        yield f"kind = {toml_value(kind_of(kind))}: {', '.join(keys) or 'nothing else'}"
+
+
+def toml_table(name: str, value: Any) -> Iterator[str]:
+    yield f"[{name}]"
+    entries = dict(value)
+    if "kind" in entries:
+        # The last field of its class, and the first that a reader wants to know.
+        entries = {"kind": entries["kind"], **entries}
+    for key, entry in entries.items():
+        if key in PAIRS:
+            yield from toml_table(f"{name}.{key}", entry)
+        elif entry is not None:
+            yield f"{key} = {toml_value(entry)}"
+
+
+def toml_value(value: Any) -> str:
+    """JSON's spelling of text, numbers, booleans and lists is TOML's, but for DEL, which TOML wants escaped."""
+    if isinstance(value, list):
+        return f"[{', '.join(toml_value(entry) for entry in value)}]" if len(value) < 2 else toml_lines(value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def toml_lines(values: list[Any]) -> str:
+    return "[\n" + "".join(f"    {toml_value(value)},\n" for value in values) + "]"
+
+
+# TOML in
+
+
+def read_toml(data: bytes, name: str) -> Recipe:
+    """The recipe in ``data``, the bytes of a TOML file called ``name``.
+
+    Raises:
+        InputError: it is no TOML, or a key is unknown, missing or has a bad value; the message names the key.
+    """
+    try:
+        found = tomllib.loads(data.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"{name!r} is not a TOML file: {error}") from None
+    try:
+        return parse(found)
+    except InputError as error:
+        raise InputError(f"{name!r}: {error}") from None
+
+
+def parse(table: Mapping[str, Any]) -> Recipe:
+    """The recipe that ``table``, a TOML file's, says."""
+    rest = dict(table)
+    base = rest.pop("base", None)
+    if base is not None and not isinstance(base, str):
+        raise InputError(f"base must be the name of a published recipe, not {base!r}")
+    values = build(Recipe, rest, "", complete=base is None)
+    if base is None:
+        return Recipe(**values)
+    changed = dataclasses.replace(find(base), **values)
+    named = {"source": f"{base}, changed", **values} if "source" not in values else values
+    return dataclasses.replace(changed, **{"name": f"{base}-changed", **named})
+
+
+def build(kind: type, table: Mapping[str, Any], place: str, *, complete: bool = True) -> dict[str, Any]:
+    """The fields of the dataclass ``kind`` from ``table``, which stands at ``place`` (``"size."``; empty for the file itself).
+
+    Raises:
+        InputError: a key is unknown, a value is of the wrong type, or, if it has to be ``complete``, one is missing.
+    """
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
+    hints = get_type_hints(kind)
+    for key in table:
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(fields) or 'none here'}"
+            raise InputError(f"there is no key {place}{key}; {hint}")
+    missing = [
+        name
+        for name, field in fields.items()
+        if name not in table and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    if complete and missing:
+        hint = ', or base = "NAME" for all that a file does not say' if not place else ""
+        raise InputError(f"the key {place}{missing[0]} is missing{hint}")
+    return {key: value_of(hints[key], key, value, place + key) for key, value in table.items()}
+
+
+def value_of(hint: Any, key: str, value: Any, place: str) -> Any:
+    """``value``, which TOML has at ``place``, as the type that ``hint`` asks for."""
+    if key in KINDS:
+        return table_of_kind(key, value, place)
+    if key == "report":
+        return Reporting(**build(Reporting, table_of(value, place), f"{place}."))
+    if key in PAIRS:
+        return tuple((name, number(entry, f"{place}.{name}")) for name, entry in table_of(value, place).items())
+    if choices := choices_of(hint):
+        if get_origin(hint) is tuple:
+            if not isinstance(value, list):
+                raise InputError(f"{place} must be a list of {', '.join(choices)}, not {value!r}")
+            return tuple(choice(entry, choices, place) for entry in value)
+        return choice(value, choices, place)
+    if key == "notes":
+        if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+            raise InputError(f"{place} must be a list of texts, not {value!r}")
+        return tuple(value)
+    wanted = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    if float in wanted:
+        return number(value, place)
+    names = {str: "text", int: "a whole number", bool: "true or false"}
+    # In Python a bool is an int too.
+    if type(value) not in wanted:
+        raise InputError(f"{place} must be {names[wanted[0]]}, not {value!r}")
+    return value
+
+
+def table_of_kind(key: str, value: Any, place: str) -> Any:
+    """An optimiser, schedule or size: the class that the table's ``kind`` names, made of the rest."""
+    table = dict(table_of(value, place))
+    kinds = {kind_of(kind): kind for kind in KINDS[key]}
+    kind = kinds[choice(table.pop("kind", None), tuple(kinds), f"{place}.kind")]
+    return kind(**build(kind, table, f"{place}."))
+
+
+def table_of(value: Any, place: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"{place} must be a table, [{place}], not {value!r}")
+    return value
+
+
+def choice(value: Any, choices: tuple[str, ...], place: str) -> str:
+    if value not in choices:
+        raise InputError(f"{place} must be one of {', '.join(choices)}, not {value!r}")
+    return str(value)
+
+
+def number(value: Any, place: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{place} must be a number, not {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise InputError(f"{place} is too large") from None
+
+
+def kind_of(kind: type) -> str:
+    """What ``kind = `` is in a table of that class."""
+    return str(next(field.default for field in dataclasses.fields(kind) if field.name == "kind"))
+
+
+def choices_of(hint: Any) -> tuple[str, ...]:
+    """The values of a Literal, or of a tuple of them; none for other types."""
+    if get_origin(hint) is tuple:
+        return choices_of(get_args(hint)[0])
+    return get_args(hint) if get_origin(hint) is Literal else ()

@@ -1,0 +1,194 @@
+"""Recipes as text: TOML files in and out, rows for people, differences."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from isostyle import InputError
+from isostyle.network import VGG19
+from isostyle.published import D2L, RECIPES, TUTORIAL, find
+from isostyle.recipe import (
+    AdamSettings,
+    AsIs,
+    Constant,
+    ExactSize,
+    LbfgsSettings,
+    LongSide,
+    Recipe,
+    Reporting,
+    ShortSide,
+    Square,
+    StepDecay,
+)
+from isostyle.recipe_text import differences, load, read_toml, rows, to_toml
+
+
+def toml(text):
+    return read_toml(text.encode(), "my.toml")
+
+
+# There and back
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_a_printed_recipe_reads_back_as_itself(recipe):
+    assert toml(to_toml(recipe)) == recipe
+
+
+positive = st.floats(1e-30, 1e30)
+weights = st.floats(0, 1e30)
+counts = st.integers(1, 10**6)
+taps = st.lists(st.sampled_from([layer.name for layer in VGG19.layers]), min_size=1, max_size=5, unique=True).flatmap(
+    lambda names: st.tuples(*(st.tuples(st.just(name), weights) for name in names))
+)
+adam = st.builds(AdamSettings, positive, st.floats(0, 0.999), st.floats(0, 0.999), positive)
+lbfgs = st.builds(LbfgsSettings, positive, counts, counts, weights, weights)
+ways = st.one_of(
+    st.tuples(adam, st.one_of(st.builds(StepDecay, counts, positive), st.builds(Constant))),
+    st.tuples(lbfgs, st.builds(Constant)),
+)
+sizes = st.one_of(
+    st.builds(ExactSize, counts, counts),
+    st.builds(LongSide, counts),
+    st.builds(ShortSide, counts, st.none() | counts, st.booleans()),
+    st.builds(Square, counts),
+    st.builds(AsIs),
+)
+shown = st.lists(st.sampled_from(["content", "style", "tv", "total"]), unique=True).flatmap(
+    lambda names: st.tuples(*(st.tuples(st.just(name), weights) for name in names))
+)
+
+
+@st.composite
+def recipes(draw):
+    optimiser, schedule = draw(ways)
+    space = draw(st.sampled_from(["normalised", "unit"]))
+    return Recipe(
+        name=draw(st.text()),
+        source=draw(st.text()),
+        notes=tuple(draw(st.lists(st.text(), max_size=3))),
+        content_taps=draw(taps),
+        style_taps=draw(taps),
+        pooling=draw(st.sampled_from(["max", "average"])),
+        gram_divisor=draw(st.sampled_from(["chw", "hw", "1"])),
+        content_reduction=draw(st.sampled_from(["mean", "half-sum"])),
+        style_reduction=draw(st.sampled_from(["mean", "mean/chw", "quarter-sum"])),
+        content_weight=draw(weights),
+        style_weight=draw(positive),
+        tv_weight=draw(weights),
+        without_gradient=draw(st.sampled_from([(), ("content",), ("content", "tv")])),
+        space=space,
+        clamped=space == "unit" and draw(st.booleans()),
+        start=draw(st.sampled_from(["content", "style", "noise", "uniform-noise", "content+noise", "image"])),
+        optimiser=optimiser,
+        schedule=schedule,
+        steps=draw(counts),
+        size=draw(sizes),
+        style_size=draw(st.sampled_from(["own", "content", "equal"])),
+        report=draw(st.builds(Reporting, counts, counts, shown)),
+    )
+
+
+@settings(deadline=None)
+@given(recipes())
+def test_any_recipe_reads_back_as_itself(recipe):
+    """Whatever its name, its numbers and its notes: quotes, line breaks, emoji, control characters."""
+    assert toml(to_toml(recipe)) == recipe
+
+
+@settings(deadline=None)
+@given(recipes(), recipes())
+def test_two_recipes_differ_in_words_just_where_they_differ_in_numbers(one, other):
+    assert (rows(one) == rows(other)) == (one.digest == other.digest and one.report == other.report)
+
+
+@settings(deadline=None)
+@given(st.binary() | st.text().map(str.encode))
+def test_any_other_file_is_one_sentence(data):
+    with pytest.raises(InputError, match=r"my\.toml"):
+        read_toml(data, "my.toml")
+
+
+# A file of one's own
+
+
+def test_a_file_may_say_only_what_differs_from_a_published_recipe():
+    recipe = toml('base = "tutorial"\nsteps = 50\nstart = "noise"\n[style_taps]\nrelu1_1 = 2\n')
+    expected = dataclasses.replace(TUTORIAL, steps=50, start="noise", style_taps=(("relu1_1", 2.0),))
+    assert recipe.digest == expected.digest
+    assert (recipe.name, recipe.source) == ("tutorial-changed", "tutorial, changed")
+
+
+def test_a_file_s_table_takes_the_place_of_the_base_s_whole():
+    recipe = toml('base = "d2l"\n[optimiser]\nkind = "lbfgs"\n[schedule]\nkind = "constant"\n')
+    assert recipe.optimiser == LbfgsSettings()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('base = "d2l"\nstep = 3', "there is no key step; did you mean steps?"),
+        ('base = "d2l"\nxyzzy = 3', "there is no key xyzzy; there are name, source, notes, content_taps"),
+        ('base = "d2l"\nsteps = "x"', "steps must be a whole number, not 'x'"),
+        ('base = "d2l"\nsteps = true', "steps must be a whole number, not True"),
+        ('base = "d2l"\nsteps = 0', "number of steps must be a whole number of at least 1, not 0"),
+        ('base = "d2l"\nclamped = 1', "clamped must be true or false, not 1"),
+        ('base = "d2l"\nclamped = true', "only an image of the space 'unit' can be clamped"),
+        ('base = "d2l"\npooling = "min"', "pooling must be one of max, average, not 'min'"),
+        ('base = "d2l"\nwithout_gradient = ["x"]', "without_gradient must be one of content, style, tv, not 'x'"),
+        ('base = "d2l"\nwithout_gradient = "content"', "without_gradient must be a list of content, style, tv, not 'content'"),
+        ('base = "d2l"\nwithout_gradient = ["content", "style", "tv"]', "no term with a weight has a gradient"),
+        ('base = "d2l"\nnotes = "x"', "notes must be a list of texts"),
+        ('base = "d2l"\nname = 3', "name must be text, not 3"),
+        ('base = "d2l"\nstyle_weight = nan', "style weight must be a finite number"),
+        ('base = "d2l"\nstyle_weight = "1"', "style_weight must be a number, not '1'"),
+        (f'base = "d2l"\nstyle_weight = 1{"0" * 400}', "style_weight is too large"),
+        ('base = "d2l"\nsize = 3', r"size must be a table, \[size\], not 3"),
+        ('base = "d2l"\n[size]\npixels = 3', "size.kind must be one of exact, long-side, short-side, square, as-is, not None"),
+        ('base = "d2l"\n[size]\nkind = "short-side"', "the key size.pixels is missing"),
+        ('base = "d2l"\n[size]\nkind = "as-is"\npixels = 3', "there is no key size.pixels; there are none here"),
+        ('base = "d2l"\n[size]\nkind = ["as-is"]', "size.kind must be one of"),
+        ('base = "d2l"\n[content_taps]\nconv4_2 = "a"', "content_taps.conv4_2 must be a number, not 'a'"),
+        ('base = "d2l"\n[content_taps]', "needs at least one content tap"),
+        (
+            'base = "d2l"\n[report]\nfirst = 1\nevery = 2\n[report.values]\nloss = 1',
+            "one of content, style, tv, total, not 'loss'",
+        ),
+        ('base = "d2l"\n[optimiser]\nkind = "lbfgs"', "L-BFGS has no schedule but 'constant'"),
+        (
+            'base = "d2l"\n[optimiser]\nkind = "adam"\nlearning_rate = 1\nbeta1 = 1.5',
+            "beta1 of Adam must be at least 0 and below 1",
+        ),
+        ('base = "d3l"', "there is no recipe 'd3l'; did you mean 'd2l'?"),
+        ("base = 3", "base must be the name of a published recipe, not 3"),
+        ("steps = 3", 'the key name is missing, or base = "NAME" for all that a file does not say'),
+        ("steps = ", "'my.toml' is not a TOML file"),
+        ("a = " + "[" * 100_000, "'my.toml' is not a TOML file"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else None,
+)
+def test_a_bad_file_is_answered_with_its_key_and_what_it_may_be(text, sentence):
+    with pytest.raises(InputError, match=sentence):
+        toml(text)
+
+
+def test_a_file_that_is_not_there_is_an_error_and_a_name_is_a_published_recipe():
+    with pytest.raises(InputError, match="there is no file 'nowhere.toml'"):
+        load("nowhere.toml")
+    assert load("d2l") is D2L
+
+
+# For people
+
+
+def test_differences_name_what_differs_and_nothing_else():
+    assert set(differences(D2L, find("d2l-mxnet-tab"))) == {"optimiser"}
+    assert set(differences(D2L, find("d2l-torch-tab"))) == {"content taps", "style taps"}
+    assert differences(D2L, D2L) == {}
+
+
+def test_a_difference_in_the_last_digit_is_shown():
+    other = dataclasses.replace(D2L, tv_weight=10.000001)
+    assert differences(D2L, other)["weights"][1].endswith("TV 10.000001")
