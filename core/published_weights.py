@@ -45,7 +45,6 @@ TIMM = "https://huggingface.co/"
 TIMM_PATH = "timm/{}.tv_in1k/resolve/main/model.safetensors"
 #: Simonyan and Zisserman's weights, converted from Caffe by Justin Johnson.
 CAFFE = "https://web.eecs.umich.edu/~justincj/models/"
-GLUON = "https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/gluon/models/"
 
 PUBLISHED = (
     Published("torchvision", "vgg19", TORCH, "vgg19-dcbb9e9d.pth", "torchvision", ("sha256", "dcbb9e9d")),
@@ -56,8 +55,8 @@ PUBLISHED = (
     Published("caffe", "vgg16", CAFFE, "vgg16-00b39a1b.pth", "caffe", ("sha256", "00b39a1b")),
     # Only known, to be verified or refused when they are imported: gluon publishes zip files of its own, and the last one wants
     # RGB in 0..255.
-    Published("gluon", "vgg19", GLUON, "vgg19-ad2f660d.params", "torchvision", ("sha1", "ad2f660d")),
-    Published("gluon", "vgg16", GLUON, "vgg16-e660d456.params", "torchvision", ("sha1", "e660d456")),
+    Published("gluon", "vgg19", "", "vgg19-ad2f660d.params", "torchvision", ("sha1", "ad2f660d")),
+    Published("gluon", "vgg16", "", "vgg16-e660d456.params", "torchvision", ("sha1", "e660d456")),
     Published("amdegroot", "vgg16", TORCH, "vgg16_features-amdegroot-88682ab5.pth", None, ("sha256", "88682ab5")),
 )
 #: Names that ``--source`` takes, beside addresses; fetched from in this order unless told otherwise.

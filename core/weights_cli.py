@@ -84,7 +84,8 @@ def fetch(
     """
     from isostyle import download, fetch, published_weights
 
-    if not quiet and name in published_weights.NETWORKS:
+    offline = offline or download.offline()
+    if not (quiet or offline) and name in published_weights.NETWORKS:
         network = published_weights.NETWORKS[name]
         size = published_weights.whole_bytes(network) if whole else published_weights.fetched_bytes(network)
         click.echo(f"{name}: {published_weights.megabytes(size)} to download, unless they are here", err=True)
@@ -97,7 +98,7 @@ def fetch(
                 preprocessing=preprocessing,
                 whole=whole,
                 force=force,
-                offline=offline or download.offline(),
+                offline=offline,
                 progress=report,
             )
     except KeyboardInterrupt:
