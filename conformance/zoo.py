@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from isostyle.backends.torchvision_weights import declare_operators
 from isostyle.errors import InputError
 from isostyle.interface import Array, Engine, Parameters
 from isostyle.network import Network
 
 #: Features are compared at these layers of VGG-19: the first, each kind, and the last convolution that a published recipe taps.
 TAPS = ("conv1_1", "relu1_2", "pool1", "conv3_4", "conv5_1")
-#: Operators that torchvision's Python files refer to when they are imported, by name and signature.
-TORCHVISION_OPERATORS = ("nms", "qnms")
-TORCHVISION_SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-#: Declarations last as long as these objects.
-TORCHVISION_LIBRARY: list[Any] = []
 
 
 class NotInstalled(InputError):
@@ -83,24 +78,6 @@ def torch_layers(network: Network, parameters: Parameters, engine: Engine) -> Se
         for kind in ("weight", "bias"):
             getattr(own, kind).copy_(engine.tensor(parameters[f"{layer.name}.{kind}"]))
     return list(features)
-
-
-def declare_operators() -> None:
-    """Make torchvision's Python files importable.
-
-    Its compiled operators load only beside the torch that they were built for (a CUDA build's do not beside a CPU build), and
-    without them `import torchvision` fails, though VGG needs none. So their names are declared if they are missing.
-    """
-    import torch
-
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        for operator in TORCHVISION_OPERATORS:
-            TORCHVISION_LIBRARY.append(torch.library.Library("torchvision", "FRAGMENT"))
-            TORCHVISION_LIBRARY[-1].define(operator + TORCHVISION_SIGNATURE)
 
 
 def paddle_layers(network: Network, parameters: Parameters, engine: Engine) -> Sequence[Any]:

@@ -130,7 +130,7 @@ def stylize(
         learning_rate: of the first step.
         init: ``"content"``, ``"style"``, ``"noise"``, ``"uniform-noise"``, ``"content+noise"``, or a picture to start from.
         seed: of the noise; the same on every backend.
-        network: ``"compact"``, or a path of a ``.safetensors`` file.
+        network: ``"compact"``, ``"vgg19"`` or ``"vgg16"`` (see docs/weights.md), or a path of a ``.safetensors`` file.
         dtype: ``"float32"`` or ``"float64"``.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
         threads: CPU threads; by default ``OMP_NUM_THREADS``, or all cores. A framework that this process has imported

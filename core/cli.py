@@ -20,6 +20,7 @@ import click
 
 from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError
+from isostyle.weights_cli import weights
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -205,7 +206,7 @@ def cli(context: click.Context) -> None:
     default="compact",
     show_default=True,
     metavar="NAME",
-    help="compact (ships with isostyle), or a .safetensors file.",
+    help="compact (ships with isostyle), vgg19 or vgg16 (`isostyle weights`), or a .safetensors file.",
 )
 @click.option("--dtype", default="float32", show_default=True, metavar="TYPE", help="float32 or float64.")
 @click.option("--save-every", type=int, metavar="N", help="Also save OUT-0010.png, ... every N steps.")
@@ -366,6 +367,9 @@ def recipes(name: str | None, as_json: bool, as_toml: bool, diff: tuple[str, str
         click.echo(f"  {key:<16} {value}")
     for note in recipe.notes:
         click.echo(f"  * {note}")
+
+
+cli.add_command(weights)
 
 
 def transfer(

@@ -9,6 +9,7 @@ import secrets
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from isostyle.errors import InputError
 
@@ -97,6 +98,19 @@ def fresh_file(folder: Path) -> Iterator[Path]:
     except BaseException:
         file.unlink(missing_ok=True)
         raise
+
+
+def lock(stream: IO[bytes], *, wait: bool) -> None:
+    """Keep an open file to this process until it is closed. Without fcntl (Windows), nothing is locked.
+
+    Raises:
+        OSError: another process has it, and not ``wait``.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
+    fcntl.flock(stream.fileno(), fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 def reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Weights: safetensors files of a network's convolutions, and the one that ships with the package.
+"""Weights: safetensors files of a network's convolutions: the one that ships with the package, and those in the cache.
 
 A file holds ``conv1_1.weight`` (out, in, 3, 3) and ``conv1_1.bias`` (out,) and so on, float32, and in its metadata the
 network's table (``network``, ``depths``, ``widths``). safetensors holds no code: opening a stranger's file runs nothing.
@@ -6,7 +6,9 @@ network's table (``network``, ``depths``, ``widths``). safetensors holds no code
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,6 +17,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
+from isostyle import cache, published_weights
 from isostyle.errors import InputError
 from isostyle.files import read_input, sha256
 from isostyle.interface import Parameters
@@ -23,8 +26,8 @@ from isostyle.network import COMPACT, KERNEL, Network
 #: The shipped network: docs/model-card.md says what it is. Pinned, so that a damaged installation is told from another network.
 COMPACT_FILE = "compact.safetensors"
 COMPACT_SHA256 = "f9bb59b6077b956a97ded56a5039299bf909ec0544e5422badddab541f7a4725"
-#: Names that ``--network`` takes; anything that ends in .safetensors is a file.
-NETWORKS = (COMPACT.name,)
+#: Names that ``--network`` takes; anything that ends in .safetensors is a file. The last two are fetched or imported once.
+NETWORKS = (COMPACT.name, *published_weights.NETWORKS)
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,67 @@ def load(name: str) -> Weights:
     """The weights called ``name``, or those in the file ``name`` if it ends in ``.safetensors``.
 
     Raises:
-        InputError: the name is unknown, or the file is missing, damaged or of another kind of network.
+        InputError: the name is unknown, or the file is missing, damaged or of another kind of network. Nothing is downloaded.
     """
     if name == COMPACT.name:
         data = resources.files("isostyle").joinpath("data", COMPACT_FILE).read_bytes()
         if sha256(data) != COMPACT_SHA256:
             raise InputError(f"the file {COMPACT_FILE} of this installation is damaged; install isostyle again")
         return parse(data, COMPACT_FILE)
+    if name in published_weights.NETWORKS:
+        return load_cached(name)
     if not name.endswith(".safetensors"):
         raise InputError(f"there is no network {name!r}; there are {', '.join(NETWORKS)}, or a .safetensors file")
     return parse(read_input(Path(name)), name)
+
+
+def load_cached(name: str) -> Weights:
+    """The weights of ``name`` that were fetched or imported.
+
+    Raises:
+        InputError: there are none (the message says how to get them), or they are damaged.
+    """
+    record = cache.find(name)
+    if record is None:
+        raise InputError(f"the weights of {name} are not here: {published_weights.how_to(name)}")
+    try:
+        data = cache.read(record)
+    except InputError:
+        # Another process may have put a new file in the place of this one between the two looks.
+        if (again := cache.find(name)) is None or again == record:
+            raise
+        record, data = again, cache.read(again)
+    weights = parse(data, record.file)
+    if weights.network != published_weights.NETWORKS[name]:
+        raise InputError(f"{str(record.path())!r} is not {name}; `isostyle weights fetch {name} --force` makes it anew")
+    return weights
+
+
+def dump(network: Network, parameters: Parameters, metadata: Mapping[str, str]) -> bytes:
+    """A file that :func:`parse` reads: the same bytes for the same content (the library orders metadata at random)."""
+    header: dict[str, object] = {
+        "__metadata__": {
+            **dict(sorted(metadata.items())),
+            "network": network.name,
+            "depths": json.dumps(network.depths),
+            "widths": json.dumps(network.widths),
+        }
+    }
+    place = 0
+    for name, array in parameters.items():
+        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [place, place + array.nbytes]}
+        place += array.nbytes
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # so that the numbers stand at multiples of 8 bytes
+    return b"".join([len(text).to_bytes(8, "little"), text, *(array.astype("<f4").tobytes() for array in parameters.values())])
+
+
+def parameters_digest(parameters: Parameters) -> str:
+    """SHA-256 of the numbers, little-endian float32 in the order of the table; no names, no metadata."""
+    found = hashlib.sha256()
+    for array in parameters.values():
+        found.update(np.ascontiguousarray(array, "<f4").data)
+    return found.hexdigest()
 
 
 def parse(data: bytes, name: str) -> Weights:
