@@ -126,6 +126,10 @@ def all_cases() -> tuple[Case, ...]:
     for scene in ("photo", "loud"):
         add(Case("features", scene, "negated"))
     add(Case("features", "picture", "compact"))
+    # VGG-19 at its own width.
+    add(Case("features", "noise", "vgg19"))
+    for kind in ("targets", "terms", "gradient", "step"):
+        add(Case(kind, "noise", "vgg19", D2L))
     add(Case("zoo", "noise", "vgg19", dtypes=("float32",), only=FRAMEWORKS))
     # Single formulas.
     for variant in DIVISORS:

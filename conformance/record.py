@@ -264,13 +264,13 @@ def probe_resize(subject: Subject, case: Case, dtype: str) -> Points:
 
 
 def probe_features(subject: Subject, case: Case, dtype: str) -> Points:
-    """Every layer's map; at the shipped network's width, only those that recipes tap."""
+    """Every layer's map; of wide networks, only those that d2l taps."""
     engine, image = engine_of(subject, case, dtype), subject.scene(case)[2]
     network = subject.inputs.network(case.network or "").network
     # Frameworks refuse to pool a map of one pixel; only oracles divide it into none.
     side = min(image.shape[2:])
     taps = [layer.name for layer in network.layers if side >> layer.halvings]
-    if case.network == "compact":
+    if case.network in ("compact", "vgg19"):
         taps = [name for name in taps if name.endswith("_1") or name == "conv4_4"]
     found = engine.features(engine.tensor(image), taps)
     return {tap: engine.array(x) for tap, x in found.items()}
