@@ -128,8 +128,6 @@ def all_cases() -> tuple[Case, ...]:
     add(Case("features", "picture", "compact"))
     # VGG-19 at its own width.
     add(Case("features", "noise", "vgg19"))
-    for kind in ("targets", "terms", "gradient", "step"):
-        add(Case(kind, "noise", "vgg19", D2L))
     add(Case("zoo", "noise", "vgg19", dtypes=("float32",), only=FRAMEWORKS))
     # Single formulas.
     for variant in DIVISORS:
@@ -176,6 +174,8 @@ def all_cases() -> tuple[Case, ...]:
         if recipe in THOROUGH:
             add(Case("run", "picture", "compact", recipe))
     add(Case("run", "photo", "narrow", D2L_LBFGS, dtypes=("float64",)))
+    for kind in ("targets", "terms", "gradient", "step"):
+        add(Case(kind, "noise", "vgg19", D2L))
     # The frameworks' own optimisers.
     for variant in GRADIENT_SCALES:
         add(Case("native-adam", variant=variant, dtypes=("float64",), only=FRAMEWORKS))
