@@ -70,8 +70,8 @@ def main(content: str | None, style: str | None, backend: str, network: str, fol
     (folder / "gallery.md").write_text(
         "# Every recipe on one pair of pictures\n\n"
         f"Made by `python scripts/gallery.py` with {versions['name']} {versions['version']} and the network `{network}`. Each\n"
-        f"recipe runs as published but for two things: the shorter side is {SHORT_SIDE} pixels, and at most {MOST_STEPS} steps\n"
-        "are made.\n"
+        f"recipe runs as published but for two things: the shorter side is {SHORT_SIDE} pixels, and at most {MOST_STEPS}\n"
+        "steps are made.\n"
         "`isostyle recipes NAME` says what each computes and where it comes from. The sources use ImageNet's VGG-19; with the\n"
         "compact network a recipe's weights of content and style do not balance as its authors saw them.\n\n"
         "Losses are weighted, as in the total; those of different recipes cannot be compared, since their formulas differ.\n\n"

@@ -462,7 +462,7 @@ in_backends("a normalised image is normalised again", "terms/d2l/photo:style/*",
 in_backends("targets see max pooling where average is asked for", "targets/gatys2016/photo:style/*",
             all=("[tap for tap, _ in taps], recipe.pooling)", "[tap for tap, _ in taps])"))
 
-in_backends("MXNet records in predict mode", "gradient/{recipe}/photo:content",
+in_backends("MXNet records in predict mode", "gradient/{recipe}/photo:content", recipes=MAX_POOLING,
             mxnet=("with autograd.record():", "with autograd.record(train_mode=False):"))
 
 # Core: recipes
