@@ -149,6 +149,8 @@ def cli(context: click.Context) -> None:
     \b
       isostyle demo                           a picture at once, from nothing
       isostyle run photo.jpg painting.jpg     your own
+      isostyle recipes                        what has been published, ready to run
+      isostyle weights fetch vgg19            the real VGG-19, once
       isostyle backends                       what is installed, and why the rest is not
       isostyle conform                        proof that it computes the right numbers
 

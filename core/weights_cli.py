@@ -20,7 +20,7 @@ TENTHS = 10
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
-@click.group()
+@click.group(short_help="Get the real VGG-19 and VGG-16, once.")
 def weights() -> None:
     """Get the ImageNet weights of VGG-19 and VGG-16, which do not ship with isostyle.
 
