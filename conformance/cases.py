@@ -64,7 +64,7 @@ EXACT_RECIPE = dataclasses.replace(
 )
 #: For the scene `large`: no layer but the first.
 FIRST_LAYER = dataclasses.replace(D2L, name="first-layer", content_taps=(("conv1_1", 1.0),), style_taps=(("conv1_1", 1.0),))
-#: Taps after the ReLU, at pools and at the very end, and weights of 0, which no recipe so far has.
+#: Taps at pools and at the very end, and single taps of weight 0, which no recipe has.
 EVERY_KIND_OF_TAP = dataclasses.replace(
     D2L,
     name="post-relu",

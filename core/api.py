@@ -20,7 +20,7 @@ from PIL import Image
 
 from isostyle import images, recipe_text, registry, weights
 from isostyle._version import __version__
-from isostyle.errors import InputError, IsostyleError
+from isostyle.errors import InputError, IsostyleError, shown
 from isostyle.files import read_input, sha256
 from isostyle.images import ImageLike
 from isostyle.interface import Array, Dtype
@@ -47,6 +47,8 @@ ASPECT_TOLERANCE = 0.02
 #: Adam's first learning rate where ``optimiser="adam"`` replaces L-BFGS: d2l's, in normalised space; ours in 0..1, which is
 #: narrower by ImageNet's deviation of about 0.23.
 ADAM_RATES: dict[Space, float] = {"normalised": 0.3, "unit": 0.07}
+#: Total variation, which is computed whatever its weight, needs neighbours along both axes.
+VARIATION_SIDE = 2
 #: Seeds that NumPy's generator takes.
 SEEDS = range(2**32)
 
@@ -238,8 +240,9 @@ def stylize(
                 "platform": platform.platform(),
             },
             "steps_done": last.step,
-            "evaluations": last.evaluation,
-            "optimiser_ended": last.note,
+            # The finished picture's is ours, and not one of those that its source counts.
+            "evaluations": last.evaluation - (last.finished and last.note is None),
+            "optimiser_ended": last.note if last.finished else None,
             "stopped_by": None if problem is None else "interrupt" if isinstance(problem, KeyboardInterrupt) else str(problem),
             "seconds": round(seconds, 3),
             "peak_memory_bytes": peak_memory(),
@@ -270,6 +273,8 @@ def override(
         InputError: there is no such recipe, or a value is out of range.
     """
     found = recipe_text.load(base) if isinstance(base, str) else base
+    if not isinstance(found, Recipe):
+        raise InputError(f"a recipe must be a name, a .toml file or a Recipe, not {shown(found)}")
     changes = {name: value for name, value in changes.items() if value is not None}
     if isinstance(size, Size):
         changes["size"] = size
@@ -281,20 +286,22 @@ def override(
             raise InputError(f"the size must be (height, width), or one number for the longer side, not {size!r}") from None
     for name, taps in (("content_taps", content_taps), ("style_taps", style_taps)):
         if taps is not None:
-            changes[name] = tuple(taps.items()) if isinstance(taps, Mapping) else taps
+            changes[name] = tuple(taps.items()) if isinstance(taps, Mapping) else tuple(taps)
     settings = found.optimiser
     if isinstance(optimiser, str):
         if optimiser not in ("adam", "lbfgs"):
             raise InputError(f"the optimiser must be adam or lbfgs, not {optimiser!r}")
         if optimiser != settings.kind:
             settings = LbfgsSettings() if optimiser == "lbfgs" else AdamSettings(ADAM_RATES[found.space])
-    elif optimiser is not None:
+    elif isinstance(optimiser, AdamSettings | LbfgsSettings):
         settings = optimiser
+    elif optimiser is not None:
+        raise InputError(f"the optimiser must be adam, lbfgs or settings of one, not {shown(optimiser)}")
     if isinstance(settings, LbfgsSettings):
         changes["schedule"] = Constant()
     if learning_rate is not None:
         settings = dataclasses.replace(settings, learning_rate=learning_rate)
-    return dataclasses.replace(found, optimiser=settings, **changes)
+    return recipe_text.named(dataclasses.replace(found, optimiser=settings, **changes), found)
 
 
 def read_picture(source: ImageLike, what: str) -> tuple[Image.Image, str | None]:
@@ -302,6 +309,8 @@ def read_picture(source: ImageLike, what: str) -> tuple[Image.Image, str | None]
     if isinstance(source, str | os.PathLike):
         data = read_input(Path(source))
         return images.decode(data, repr(str(source))), sha256(data)
+    if not isinstance(source, Image.Image | np.ndarray):
+        raise InputError(f"{what} must be a path, a PIL image or an array, not {shown(source)}")
     return images.read(source, what), None
 
 
@@ -322,8 +331,9 @@ def plan(pictures: dict[str, Image.Image], settings: Recipe, network: Network, *
         InputError: a picture is, or would become, too small for the recipe's deepest tap, or far too large; or the recipe needs
             two of equal size, and these would not be.
     """
-    least = network.least_side(settings.taps)
-    deepest = network.cut(settings.taps)[-1].name
+    deepest, least = network.cut(settings.taps)[-1].name, network.least_side(settings.taps)
+    if least < VARIATION_SIDE:
+        deepest, least = "total variation", VARIATION_SIDE
     plans: dict[str, Plan] = {}
     for role, picture in pictures.items():
         if role == "init" or (role == "style" and settings.style_size == "content"):

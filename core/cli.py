@@ -188,7 +188,11 @@ def cli(context: click.Context) -> None:
 )
 @click.option("--style-taps", callback=parse_taps, metavar="LAYERS", help="Likewise, as conv1_1,conv2_1=0.5.")
 @click.option("--pooling", metavar="KIND", help="max or average [default: the recipe's].")
-@click.option("--optimizer", metavar="NAME", help="adam or lbfgs [default: the recipe's].")
+@click.option(
+    "--optimizer",
+    metavar="NAME",
+    help="adam (first rate 0.3, or 0.07 for images in 0..1) or lbfgs (constant rate 1), in place of the recipe's.",
+)
 @click.option("--lr", type=float, metavar="X", help="Learning rate of the first step (d2l: 0.3).")
 @click.option(
     "--init",
@@ -238,11 +242,11 @@ def run(
     Beside the picture goes a manifest, FILE.json: settings, digests, versions, time, memory and losses.
     """
     from isostyle.recipe import NAMED_STARTS
-    from isostyle.recipe_text import SUFFIX, load
+    from isostyle.recipe_text import is_file, load
     from isostyle.weights import NETWORKS
 
     paths = [content, style]
-    paths += [Path(recipe)] if recipe.endswith(SUFFIX) else []
+    paths += [Path(recipe)] if is_file(recipe) else []
     paths += [Path(init)] if init and init not in NAMED_STARTS else []
     paths += [Path(network)] if network not in NETWORKS else []
     output = output or Path(f"{content.stem}-{style.stem}.png")
@@ -365,10 +369,15 @@ def recipes(name: str | None, as_json: bool, as_toml: bool, diff: tuple[str, str
         click.echo(json.dumps({"digest": recipe.digest, **recipe.as_dict()}, indent=1))
         return
     click.echo(recipe.name)
-    for key, value in {"source": recipe.source, "digest": recipe.digest, **rows(recipe)}.items():
+    for key, value in {"source": printable(recipe.source), "digest": recipe.digest, **rows(recipe)}.items():
         click.echo(f"  {key:<16} {value}")
     for note in recipe.notes:
-        click.echo(f"  * {note}")
+        click.echo(f"  * {printable(note)}")
+
+
+def printable(text: str) -> str:
+    """A file's text, without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 cli.add_command(weights)
@@ -403,9 +412,9 @@ def transfer(
     if plot:
         check_plot(plot)
     manifest = output.with_suffix(".json")
-    stages = existing_stages(output, save_every, settings.updates) if save_every else []
+    stages = existing_stages(output, save_every, settings.most_updates) if save_every else []
     extra = [path for path in (history, plot) if path]
-    if save_every and any(is_stage(path, output, save_every, settings.updates) for path in extra):
+    if save_every and any(is_stage(path, output, save_every, settings.most_updates) for path in extra):
         raise InputError("--history or --plot would go where --save-every puts a picture; name them apart")
     check_outputs([output, manifest, *extra, *stages], input_paths, force=force)
 
@@ -414,7 +423,7 @@ def transfer(
 
         def callback(event: Event) -> None:
             report.event(event)
-            if save_every and event.step % save_every == 0 and 0 < event.step < settings.updates:
+            if save_every and event.step % save_every == 0 and event.step > 0 and not event.finished:
                 try:
                     save(images.to_picture(event.image(), settings.space), stage_path(output, event.step))
                 except (OSError, ValueError) as error:
@@ -574,11 +583,11 @@ class Report:
         now = time.monotonic()
         self.began = self.began or now
         total = self.recipe.updates
-        if event.step == total:
+        if event.finished:
             self.line(f"result  {self.losses(event)}")
         elif self.recipe.report.due(event.evaluation):
-            left = (now - self.began) / event.step * (total - event.step) if event.step else None
-            eta = f"  eta {left:.0f} s" if left else ""
+            left = (now - self.began) / event.step * (total - event.step) if event.step else 0
+            eta = f"  eta {left:.0f} s" if left > 0 else ""
             self.line(f"evaluation {event.evaluation:>{len(str(total))}}/{total}  {self.losses(event)}{eta}")
 
     def losses(self, event: Event, digits: int = 6) -> str:

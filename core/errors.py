@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+#: Of a value in a message; what a user wrote may be as long as a file.
+SHOWN = 60
+
+
+def shown(value: object) -> str:
+    """``value`` as a message quotes it: short, and nothing that a terminal would obey."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python's limit for whole numbers
+        return "a number of thousands of digits"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
 
 class IsostyleError(Exception):
     """Base of every error that isostyle raises on purpose; ``exit_code`` is the command line's."""

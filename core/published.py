@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 
-from isostyle.errors import InputError
+from isostyle.errors import InputError, shown
 from isostyle.recipe import (
     AdamSettings,
     AsIs,
@@ -298,7 +298,7 @@ def find(name: str) -> Recipe:
         InputError: there is none; the message suggests the nearest name.
     """
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1)
+        near = difflib.get_close_matches(name.lower(), RECIPES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "there are " + ", ".join(RECIPES)
-        raise InputError(f"there is no recipe {name!r}; {hint}")
+        raise InputError(f"there is no recipe {shown(name)}; {hint}")
     return RECIPES[name]

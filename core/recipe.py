@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from isostyle.errors import InputError
+from isostyle.errors import InputError, shown
 
 #: A layer's name and the weight of its loss term.
 Taps = tuple[tuple[str, float], ...]
@@ -46,29 +46,59 @@ Shown = tuple[tuple[Reported, float], ...]
 START_NOISE_STD = 0.3
 
 
+#: More steps, or pixels of a side, are a slip of the keyboard.
+MOST = 10**9
+#: Of a recipe's name, in characters.
+LONGEST_NAME = 100
+
+
+def require_number(value: float, what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"the {what} must be a number, not {shown(value)}")
+
+
 def require_weight(value: float, what: str) -> None:
-    if not (math.isfinite(value) and value >= 0):
-        raise InputError(f"the {what} must be a finite number of at least 0, not {value:g}")
+    require_number(value, what)
+    if not 0 <= value < math.inf:
+        raise InputError(f"the {what} must be a finite number of at least 0, not {shown(value)}")
 
 
 def require_positive(value: float, what: str) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise InputError(f"the {what} must be a finite number above 0, not {value:g}")
+    require_number(value, what)
+    if not 0 < value < math.inf:
+        raise InputError(f"the {what} must be a finite number above 0, not {shown(value)}")
 
 
 def require_share(value: float, what: str) -> None:
+    require_number(value, what)
     if not 0 <= value < 1:
-        raise InputError(f"the {what} must be at least 0 and below 1, not {value:g}")
+        raise InputError(f"the {what} must be at least 0 and below 1, not {shown(value)}")
 
 
 def require_count(value: int, what: str, unit: str = "") -> None:
+    unit = f" {unit}" if unit else ""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"the {what} must be a whole number of at least 1{' ' * bool(unit)}{unit}, not {value!r}")
+        raise InputError(f"the {what} must be a whole number of at least 1{unit}, not {shown(value)}")
+    if value > MOST:
+        raise InputError(f"the {what} must be a whole number of at most {MOST}{unit}, not {shown(value)}")
 
 
 def require_choice(value: str, choices: tuple[str, ...], what: str) -> None:
     if value not in choices:
-        raise InputError(f"the {what} must be one of {', '.join(choices)}, not {value!r}")
+        raise InputError(f"the {what} must be one of {', '.join(choices)}, not {shown(value)}")
+
+
+def require_taps(taps: Taps, kind: str) -> None:
+    try:
+        names = [name for name, _ in taps]
+    except (TypeError, ValueError):
+        raise InputError(f"the {kind} taps must be pairs of a layer's name and its weight, not {shown(taps)}") from None
+    if len(set(names)) < max(1, len(names)):
+        raise InputError(f"a recipe needs at least one {kind} tap, and each only once")
+    for name, weight in taps:
+        if not isinstance(name, str):
+            raise InputError(f"a {kind} tap must be a layer's name, not {shown(name)}")
+        require_weight(weight, f"weight of the {kind} tap {name[:LONGEST_NAME]}")
 
 
 def brief(value: float) -> str:
@@ -205,9 +235,8 @@ class AdamSettings:
         require_positive(self.epsilon, "epsilon of Adam")
 
     def __str__(self) -> str:
-        return (
-            f"Adam, learning rate {self.learning_rate:g}, beta1 {self.beta1:g}, beta2 {self.beta2:g}, epsilon {self.epsilon:g}"
-        )
+        rate, beta1, beta2, epsilon = map(brief, (self.learning_rate, self.beta1, self.beta2, self.epsilon))
+        return f"Adam, learning rate {rate}, beta1 {beta1}, beta2 {beta2}, epsilon {epsilon}"
 
 
 @dataclass(frozen=True)
@@ -353,11 +382,10 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("content_weight", "style_weight", "tv_weight"):
             require_weight(getattr(self, name), name.replace("_", " "))
-        for kind, taps in (("content", self.content_taps), ("style", self.style_taps)):
-            if len({tap for tap, _ in taps}) < max(1, len(taps)):
-                raise InputError(f"a recipe needs at least one {kind} tap, and each only once")
-            for tap, weight in taps:
-                require_weight(weight, f"weight of the {kind} tap {tap}")
+        if not isinstance(self.name, str) or not self.name.isprintable() or not 0 < len(self.name) <= LONGEST_NAME:
+            raise InputError(f"a recipe's name must be 1 to {LONGEST_NAME} printable characters, not {shown(self.name)}")
+        require_taps(self.content_taps, "content")
+        require_taps(self.style_taps, "style")
         if self.content_weight == self.style_weight == self.tv_weight == 0:
             raise InputError("all three weights are 0, so there is nothing to optimise")
         for value, choices, what in (
@@ -371,7 +399,12 @@ class Recipe:
             *((term, Term, "term without gradient") for term in self.without_gradient),
         ):
             require_choice(value, get_args(choices), what)
-        if not any(getattr(self, f"{term}_weight") > 0 for term in get_args(Term) if term not in self.without_gradient):
+        counted = {
+            "content": self.content_weight * max(weight for _, weight in self.content_taps),
+            "style": self.style_weight * max(weight for _, weight in self.style_taps),
+            "tv": self.tv_weight,
+        }
+        if not any(weight > 0 for term, weight in counted.items() if term not in self.without_gradient):
             raise InputError("no term with a weight has a gradient, so there is nothing to optimise")
         if self.clamped and self.space != "unit":
             raise InputError("only an image of the space 'unit' can be clamped to 0..1")
@@ -400,7 +433,16 @@ class Recipe:
         return tuple(dict.fromkeys(tap for tap, _ in self.content_taps + self.style_taps))
 
     @property
+    def block(self) -> int:
+        """Updates between two looks at the run's length: L-BFGS's iterations; 1 for Adam."""
+        return self.optimiser.iterations if isinstance(self.optimiser, LbfgsSettings) else 1
+
+    @property
     def updates(self) -> int:
-        """How many updates a run makes if nothing ends it early: ``steps``, up to whole blocks."""
-        block = self.optimiser.iterations if isinstance(self.optimiser, LbfgsSettings) else 1
-        return math.ceil(self.steps / block) * block
+        """How many updates a run makes if neither it nor a block ends early: ``steps``, up to whole blocks."""
+        return -(-self.steps // self.block) * self.block
+
+    @property
+    def most_updates(self) -> int:
+        """How many it may make at the most: after a block that ended early, the last one may begin just before ``steps``."""
+        return self.steps - 1 + self.block

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from isostyle.errors import InputError
+from isostyle.errors import InputError, shown
 from isostyle.files import read_input
-from isostyle.published import find
+from isostyle.published import RECIPES, find
 from isostyle.recipe import (
     AdamSettings,
     AsIs,
@@ -33,6 +33,8 @@ from isostyle.recipe import (
     brief,
 )
 
+#: The longest published recipe has 4 KiB; Python's reader takes seconds for a hostile file ten times as long.
+MAX_BYTES = 16 * 1024
 #: A ``--recipe`` that ends so is a file.
 SUFFIX = ".toml"
 #: What a table with a ``kind`` can be.
@@ -43,7 +45,7 @@ KINDS: dict[str, tuple[type, ...]] = {
 }
 #: Tables of layers and their weights, or of what is reported and its factor.
 PAIRS = ("content_taps", "style_taps", "values")
-#: Keys that mean the same as a whole table; what a newcomer would look for.
+#: What a printed file says above a key.
 COMMENTS = {
     "content_taps": "Layers by name, and the weight of each: conv4_4 is a convolution, relu4_4 the ReLU after it.",
     "gram_divisor": "Gram matrices are divided by channels * height * width, height * width, or nothing.",
@@ -58,6 +60,7 @@ COMMENTS = {
     "report": "What is printed, and when; what a value is multiplied by when it is shown.",
 }
 
+CHANGED = "-changed"
 HEADER = """\
 # A recipe for isostyle: `isostyle run photo.jpg painting.jpg --recipe FILE.toml`. Change what you like. A file may also begin
 # with `base = "NAME"`, a published recipe, and say only what differs; a table that it has takes the place of the base's whole.
@@ -70,7 +73,19 @@ def load(name: str) -> Recipe:
     Raises:
         InputError: there is none, or the file cannot be used; the message names the key and what it may be.
     """
-    return read_toml(read_input(Path(name)), name) if name.endswith(SUFFIX) else find(name)
+    return read_toml(read_input(Path(name)), name) if is_file(name) else find(name)
+
+
+def is_file(name: str) -> bool:
+    return name.lower().endswith(SUFFIX)
+
+
+def named(changed: Recipe, base: Recipe) -> Recipe:
+    """``changed`` with a name and a source that do not claim to be ``base``, if it computes something else."""
+    if changed.digest == base.digest or changed.name != base.name:
+        return changed
+    name = base.name.removesuffix(CHANGED)
+    return dataclasses.replace(changed, name=name + CHANGED, source=f"{name}, changed")
 
 
 def rows(recipe: Recipe) -> dict[str, str]:
@@ -184,9 +199,12 @@ def read_toml(data: bytes, name: str) -> Recipe:
     Raises:
         InputError: it is no TOML, or a key is unknown, missing or has a bad value; the message names the key.
     """
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{name!r} has more than {MAX_BYTES // 1024} KiB, and no recipe needs so many")
     try:
-        found = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        found = tomllib.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        # tomllib's own error is a ValueError, and so is Python's limit for the digits of a number.
         raise InputError(f"{name!r} is not a TOML file: {error}") from None
     try:
         return parse(found)
@@ -199,13 +217,12 @@ def parse(table: Mapping[str, Any]) -> Recipe:
     rest = dict(table)
     base = rest.pop("base", None)
     if base is not None and not isinstance(base, str):
-        raise InputError(f"base must be the name of a published recipe, not {base!r}")
+        raise InputError(f"base must be the name of a published recipe, not {shown(base)}")
     values = build(Recipe, rest, "", complete=base is None)
-    if base is None:
-        return Recipe(**values)
-    changed = dataclasses.replace(find(base), **values)
-    named = {"source": f"{base}, changed", **values} if "source" not in values else values
-    return dataclasses.replace(changed, **{"name": f"{base}-changed", **named})
+    if base is not None:
+        return named(dataclasses.replace(find(base), **values), find(base))
+    recipe = Recipe(**values)
+    return named(recipe, RECIPES[recipe.name]) if recipe.name in RECIPES else recipe
 
 
 def build(kind: type, table: Mapping[str, Any], place: str, *, complete: bool = True) -> dict[str, Any]:
@@ -219,8 +236,11 @@ def build(kind: type, table: Mapping[str, Any], place: str, *, complete: bool = 
     for key in table:
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)
+            tables = [table for table, kinds in KINDS.items() if any(key in get_type_hints(one) for one in kinds)]
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(fields) or 'none here'}"
-            raise InputError(f"there is no key {place}{key}; {hint}")
+            if kind is Recipe and tables and not near:
+                hint = f"it belongs into [{tables[0]}]"
+            raise InputError(f"there is no key {place}{shown(key)[1:-1]}; {hint}")
     missing = [
         name
         for name, field in fields.items()
@@ -243,12 +263,12 @@ def value_of(hint: Any, key: str, value: Any, place: str) -> Any:
     if choices := choices_of(hint):
         if get_origin(hint) is tuple:
             if not isinstance(value, list):
-                raise InputError(f"{place} must be a list of {', '.join(choices)}, not {value!r}")
+                raise InputError(f"{place} must be a list of {', '.join(choices)}, not {shown(value)}")
             return tuple(choice(entry, choices, place) for entry in value)
         return choice(value, choices, place)
     if key == "notes":
         if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
-            raise InputError(f"{place} must be a list of texts, not {value!r}")
+            raise InputError(f"{place} must be a list of texts, not {shown(value)}")
         return tuple(value)
     wanted = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     if float in wanted:
@@ -256,7 +276,7 @@ def value_of(hint: Any, key: str, value: Any, place: str) -> Any:
     names = {str: "text", int: "a whole number", bool: "true or false"}
     # In Python a bool is an int too.
     if type(value) not in wanted:
-        raise InputError(f"{place} must be {names[wanted[0]]}, not {value!r}")
+        raise InputError(f"{place} must be {names[wanted[0]]}, not {shown(value)}")
     return value
 
 
@@ -264,25 +284,27 @@ def table_of_kind(key: str, value: Any, place: str) -> Any:
     """An optimiser, schedule or size: the class that the table's ``kind`` names, made of the rest."""
     table = dict(table_of(value, place))
     kinds = {kind_of(kind): kind for kind in KINDS[key]}
-    kind = kinds[choice(table.pop("kind", None), tuple(kinds), f"{place}.kind")]
+    if "kind" not in table:
+        raise InputError(f"the key {place}.kind is missing; it is one of {', '.join(kinds)}")
+    kind = kinds[choice(table.pop("kind"), tuple(kinds), f"{place}.kind")]
     return kind(**build(kind, table, f"{place}."))
 
 
 def table_of(value: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise InputError(f"{place} must be a table, [{place}], not {value!r}")
+        raise InputError(f"{place} must be a table, [{place}], not {shown(value)}")
     return value
 
 
 def choice(value: Any, choices: tuple[str, ...], place: str) -> str:
     if value not in choices:
-        raise InputError(f"{place} must be one of {', '.join(choices)}, not {value!r}")
+        raise InputError(f"{place} must be one of {', '.join(choices)}, not {shown(value)}")
     return str(value)
 
 
 def number(value: Any, place: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{place} must be a number, not {value!r}")
+        raise InputError(f"{place} must be a number, not {shown(value)}")
     try:
         return float(value)
     except OverflowError:

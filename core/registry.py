@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 
-from isostyle.errors import InputError
+from isostyle.errors import InputError, shown
 from isostyle.interface import Backend
 
 GROUP = "isostyle.backends"
@@ -90,8 +90,8 @@ def load(name: str, threads: int | None = None) -> Backend:
         name = choose()
     if threads is None:
         threads = default_threads()
-    if not 1 <= threads <= MAX_THREADS:
-        raise InputError(f"the number of threads must be at least 1 and at most {MAX_THREADS}, not {threads}")
+    if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
+        raise InputError(f"the number of threads must be at least 1 and at most {MAX_THREADS}, not {shown(threads)}")
     entry = _entry(name)
     if reason := why_missing(name):
         raise BackendMissing(f"backend {name!r} is {reason}")

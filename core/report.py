@@ -56,6 +56,8 @@ def plot_bytes(history: Sequence[dict[str, float]], suffix: str, title: str) -> 
     for name, colour in CURVES.items():
         # A loss of exactly 0 (the content's, at the start) has no place on a logarithmic axis.
         rows = [row for row in history if row[name] > 0]
+        if not rows:
+            continue  # a recipe without this term
         axes.plot([row["step"] for row in rows], [row[name] for row in rows], color=colour, label=name, linewidth=1.6)
     axes.set(yscale="log", xlabel="step", ylabel="weighted loss", title=title)
     axes.grid(alpha=0.25)

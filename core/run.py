@@ -15,7 +15,7 @@ from isostyle.recipe import Recipe
 
 @dataclass(frozen=True)
 class Event:
-    """The losses of one picture. ``step`` counts the updates that made it: 0 is the start, ``recipe.updates`` the result."""
+    """The losses of one picture. ``step`` counts the updates that made it: 0 is the start."""
 
     step: int
     #: Counted from 1; the finished picture is evaluated too. More than ``step + 1`` only if L-BFGS ended a block early.
@@ -26,6 +26,8 @@ class Event:
     terms: dict[str, float]
     #: The picture itself, in the recipe's space, shape (1, 3, H, W); copied from the device when it is called.
     image: Callable[[], Array]
+    #: Whether it is the last event, and the picture the result.
+    finished: bool = False
     #: What the optimiser has to say: why it came to an end, or that a block of L-BFGS ended early.
     note: str | None = None
 
@@ -83,9 +85,10 @@ def run(engine: Engine, recipe: Recipe, targets: Targets, start: Array) -> Itera
         following = method.step(state, evaluate)
         (event,) = found
         found.clear()
-        last = dataclasses.replace(event, note=following.get("end") or following.pop("note", None))
+        note = following.get("end") or following.pop("note", None)
+        last = dataclasses.replace(event, note=note, finished="end" in following)
         yield last
         state = following
     if "end" not in state:
         evaluate(state["image"])
-        yield from found
+        yield dataclasses.replace(found[0], finished=True)

@@ -142,7 +142,7 @@ def verify(name: str | None) -> None:
     """
     from isostyle import cache, published_weights
     from isostyle.errors import InputError
-    from isostyle.weights import load_cached
+    from isostyle.weights import load_cached, parameters_digest
 
     if name is not None and name not in published_weights.NETWORKS:
         raise InputError(f"there is no network {name!r} in the cache; there are {', '.join(published_weights.NETWORKS)}")
@@ -152,7 +152,8 @@ def verify(name: str | None) -> None:
         try:
             if (record := cache.find(one)) is not None:
                 records.append(record)
-                load_cached(one)
+                if parameters_digest(load_cached(one).parameters) != record.parameters_sha256:
+                    raise InputError(f"the record of {one} says another digest of its numbers; fetch or import it again")
                 click.echo(f"{one}: as it was written; {record.state()}")
         except InputError as error:
             damaged.append(str(error))

@@ -74,6 +74,9 @@ def main(content: str | None, style: str | None, backend: str, network: str, fol
         "steps are made.\n"
         "`isostyle recipes NAME` says what each computes and where it comes from. The sources use ImageNet's VGG-19; with the\n"
         "compact network a recipe's weights of content and style do not balance as its authors saw them.\n\n"
+        "The pair is the demo's, unless others are given: a portrait that matplotlib ships, and a painting that isostyle\n"
+        "draws. "
+        "`isostyle` and `d2l` differ in the size rule only, which the page replaces, so they make the same picture here.\n\n"
         "Losses are weighted, as in the total; those of different recipes cannot be compared, since their formulas differ.\n\n"
         "| content | style |\n| --- | --- |\n| ![content](gallery/content.jpg) | ![style](gallery/style.jpg) |\n\n"
         + markdown(["recipe", "picture", "steps", "content", "style", "total"], rows)

@@ -162,6 +162,22 @@ def test_ctrl_c_keeps_the_last_picture(any_backend, photograph, painting):
         ({"init": np.zeros((8, 8, 3), np.uint8)}, "the init image is 8x8 pixels"),
         ({"threads": 0}, "number of threads must be at least 1"),
         ({"backend": "tourch"}, "did you mean 'torch'"),
+        ({"content_taps": "conv1_1"}, "content taps must be pairs of a layer's name and its weight"),
+        ({"style_taps": [("conv1_1",)]}, "style taps must be pairs"),
+        ({"content_taps": {"conv1_1": "a"}}, "weight of the content tap conv1_1 must be a number, not 'a'"),
+        ({"style_weight": "a"}, "style weight must be a number, not 'a'"),
+        ({"style_weight": True}, "style weight must be a number, not True"),
+        ({"learning_rate": "x"}, "learning rate must be a number, not 'x'"),
+        ({"optimiser": 3}, "optimiser must be adam, lbfgs or settings of one, not 3"),
+        ({"recipe": 3}, "recipe must be a name, a .toml file or a Recipe, not 3"),
+        ({"init": 5}, "the init image must be a path, a PIL image or an array, not 5"),
+        ({"threads": "a"}, "number of threads must be at least 1 and at most 1024, not 'a'"),
+        ({"steps": 10**400}, "number of steps must be a whole number of at most 1000000000"),
+        ({"size": 10**5000}, "size must be a whole number of at most 1000000000 pixel, not a number of thousands of digits"),
+        (
+            {"size": (1, 64), "content_taps": {"conv1_1": 1}, "style_taps": {"relu1_2": 1}},
+            "resized to 1x64 .* total variation needs at least 2x2",
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
@@ -200,7 +216,12 @@ def test_a_picture_smaller_than_the_deepest_tap_is_refused_and_not_enlarged(phot
     ids=str,
 )
 def test_an_override_changes_what_it_names_and_nothing_else(changes, expected):
-    assert api.override("d2l", **changes) == dataclasses.replace(D2L, **expected)
+    found, wanted = api.override("d2l", **changes), dataclasses.replace(D2L, **expected)
+    assert found.digest == wanted.digest
+    # What computes something else does not claim to be the published recipe.
+    assert (found.name, found.source) == (
+        ("d2l", D2L.source) if found.digest == D2L.digest else ("d2l-changed", "d2l, changed")
+    )
 
 
 def test_adam_in_place_of_lbfgs_has_a_learning_rate_that_fits_the_space():

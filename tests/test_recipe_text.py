@@ -41,7 +41,7 @@ positive = st.floats(1e-30, 1e30)
 weights = st.floats(0, 1e30)
 counts = st.integers(1, 10**6)
 taps = st.lists(st.sampled_from([layer.name for layer in VGG19.layers]), min_size=1, max_size=5, unique=True).flatmap(
-    lambda names: st.tuples(*(st.tuples(st.just(name), weights) for name in names))
+    lambda names: st.tuples(*(st.tuples(st.just(name), positive) for name in names))
 )
 adam = st.builds(AdamSettings, positive, st.floats(0, 0.999), st.floats(0, 0.999), positive)
 lbfgs = st.builds(LbfgsSettings, positive, counts, counts, weights, weights)
@@ -61,12 +61,15 @@ shown = st.lists(st.sampled_from(["content", "style", "tv", "total"]), unique=Tr
 )
 
 
+names = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=100).filter(str.isprintable)
+
+
 @st.composite
 def recipes(draw):
     optimiser, schedule = draw(ways)
     space = draw(st.sampled_from(["normalised", "unit"]))
     return Recipe(
-        name=draw(st.text()),
+        name=draw(names),
         source=draw(st.text()),
         notes=tuple(draw(st.lists(st.text(), max_size=3))),
         content_taps=draw(taps),
@@ -121,6 +124,15 @@ def test_a_file_may_say_only_what_differs_from_a_published_recipe():
     assert (recipe.name, recipe.source) == ("tutorial-changed", "tutorial, changed")
 
 
+def test_a_printed_recipe_that_was_changed_no_longer_claims_to_be_the_published_one():
+    recipe = toml(to_toml(D2L).replace("steps = 500", "steps = 499"))
+    assert (recipe.name, recipe.source) == ("d2l-changed", "d2l, changed")
+
+
+def test_a_file_that_windows_wrote_with_a_mark_at_its_beginning_is_read():
+    assert read_toml(b"\xef\xbb\xbf" + to_toml(D2L).encode(), "my.toml") == D2L
+
+
 def test_a_file_s_table_takes_the_place_of_the_base_s_whole():
     recipe = toml('base = "d2l"\n[optimiser]\nkind = "lbfgs"\n[schedule]\nkind = "constant"\n')
     assert recipe.optimiser == LbfgsSettings()
@@ -146,7 +158,17 @@ def test_a_file_s_table_takes_the_place_of_the_base_s_whole():
         ('base = "d2l"\nstyle_weight = "1"', "style_weight must be a number, not '1'"),
         (f'base = "d2l"\nstyle_weight = 1{"0" * 400}', "style_weight is too large"),
         ('base = "d2l"\nsize = 3', r"size must be a table, \[size\], not 3"),
-        ('base = "d2l"\n[size]\npixels = 3', "size.kind must be one of exact, long-side, short-side, square, as-is, not None"),
+        ('base = "d2l"\n[size]\npixels = 3', "the key size.kind is missing; it is one of exact, long-side, short-side, square"),
+        ('base = "d2l"\nlearning_rate = 3', r"there is no key learning_rate; it belongs into \[optimiser\]"),
+        ('base = "d2l"\nname = ""', "name must be 1 to 100 printable characters"),
+        ('base = "d2l"\nname = "\\u001b[31mred"', "name must be 1 to 100 printable characters"),
+        ('base = "d2l"\nsteps = 1000000001', "number of steps must be a whole number of at most 1000000000"),
+        (f'base = "d2l"\nsteps = 0x{"f" * 5000}', "at most 1000000000, not a number of thousands of digits"),
+        (f'base = "d2l"\npooling = 0x{"f" * 5000}', "one of max, average, not a number of thousands of digits"),
+        (f'base = "d2l"\ncontent_weight = {"9" * 5000}', "'my.toml' is not a TOML file"),
+        (f'base = "d2l"\npooling = "{"x" * 9000}"', "one of max, average, not 'x{59}[.]{3}$"),
+        ("a." * 9000 + "a = 1", "more than 16 KiB"),
+        ('base = "d2l"\ntv_weight = 0\n[content_taps]\nconv4_4 = 0\n[style_taps]\nconv1_1 = 0', "nothing to optimise"),
         ('base = "d2l"\n[size]\nkind = "short-side"', "the key size.pixels is missing"),
         ('base = "d2l"\n[size]\nkind = "as-is"\npixels = 3', "there is no key size.pixels; there are none here"),
         ('base = "d2l"\n[size]\nkind = ["as-is"]', "size.kind must be one of"),
@@ -165,7 +187,7 @@ def test_a_file_s_table_takes_the_place_of_the_base_s_whole():
         ("base = 3", "base must be the name of a published recipe, not 3"),
         ("steps = 3", 'the key name is missing, or base = "NAME" for all that a file does not say'),
         ("steps = ", "'my.toml' is not a TOML file"),
-        ("a = " + "[" * 100_000, "'my.toml' is not a TOML file"),
+        ("a = " + "[" * 10_000, "'my.toml' is not a TOML file"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else None,
 )
@@ -189,6 +211,27 @@ def test_differences_name_what_differs_and_nothing_else():
     assert differences(D2L, D2L) == {}
 
 
-def test_a_difference_in_the_last_digit_is_shown():
-    other = dataclasses.replace(D2L, tv_weight=10.000001)
-    assert differences(D2L, other)["weights"][1].endswith("TV 10.000001")
+NUDGED = {
+    "weights": {"tv_weight": 10.000000001},
+    "optimiser": {"optimiser": AdamSettings(0.30000000001)},
+    "schedule": {"schedule": StepDecay(50, 0.80000000001)},
+    "content taps": {"content_taps": (("conv4_4", 1.00000000001),)},
+}
+
+
+@pytest.mark.parametrize("row", NUDGED)
+def test_a_difference_in_the_last_digit_is_shown(row):
+    assert set(differences(D2L, dataclasses.replace(D2L, **NUDGED[row]))) == {row}
+
+
+LBFGS_NUDGED = [
+    {"learning_rate": 1.00000000001},
+    {"tolerance_gradient": 1.00000000001e-7},
+    {"tolerance_change": 1.0000000001e-9},
+]
+
+
+@pytest.mark.parametrize("change", LBFGS_NUDGED, ids=str)
+def test_a_difference_in_the_last_digit_of_lbfgs_is_shown(change):
+    other = dataclasses.replace(TUTORIAL, optimiser=dataclasses.replace(TUTORIAL.optimiser, **change))
+    assert set(differences(TUTORIAL, other)) == {"optimiser"}

@@ -133,7 +133,26 @@ def test_a_block_that_ends_early_repeats_an_evaluation_which_counts():
 
     found = events(dataclasses.replace(LBFGS, steps=4), Level())
     assert [(event.evaluation, event.step) for event in found] == [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)]
+    assert [event.finished for event in found] == [False] * 4 + [True]
     assert "the change of the total, 0, is below 1e-09" in found[1].note
+
+
+def test_a_run_after_a_block_that_ended_early_may_make_a_few_updates_more_and_says_which_picture_is_the_result():
+    """The first block ends at its second evaluation; the one that begins at evaluation 21 goes on to 41."""
+
+    class Once(Slide):
+        def objective(self, recipe, targets):
+            def evaluate(image):
+                self.count += 1
+                total = image.sum() if self.count != 2 else START.sum()
+                return Evaluation({"content/a": total, "total": total}, image * 0 + 1)
+
+            return evaluate
+
+    recipe = dataclasses.replace(LBFGS, steps=23)
+    found = events(recipe, Once())
+    assert recipe.updates == 40 < found[-1].step == 41 <= recipe.most_updates
+    assert [event.step for event in found if event.finished] == [41]
 
 
 def test_lbfgs_that_has_converged_ends_the_run_and_names_the_criterion():
@@ -143,6 +162,7 @@ def test_lbfgs_that_has_converged_ends_the_run_and_names_the_criterion():
         r"L-BFGS ended at step \d+: the largest component of the gradient, .* is within its tolerance 1e-07", found[-1].note
     )
     assert [event.note for event in found[:-1]] == [None] * (len(found) - 1)
+    assert [event.finished for event in found] == [False] * (len(found) - 1) + [True]
 
 
 def test_adam_without_any_gradient_ends_at_once():
