@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -286,7 +286,8 @@ def override(
             raise InputError(f"the size must be (height, width), or one number for the longer side, not {size!r}") from None
     for name, taps in (("content_taps", content_taps), ("style_taps", style_taps)):
         if taps is not None:
-            changes[name] = tuple(taps.items()) if isinstance(taps, Mapping) else tuple(taps)
+            pairs = taps.items() if isinstance(taps, Mapping) else taps
+            changes[name] = tuple(pairs) if isinstance(pairs, Iterable) else pairs
     settings = found.optimiser
     if isinstance(optimiser, str):
         if optimiser not in ("adam", "lbfgs"):

@@ -422,6 +422,9 @@ def transfer(
     with interruptible() as interrupt, progress(settings, quiet) as report:
 
         def callback(event: Event) -> None:
+            if interrupt.seen:
+                # Python only prints a KeyboardInterrupt that hits a destructor, of which MXNet's arrays have many.
+                raise KeyboardInterrupt
             report.event(event)
             if save_every and event.step % save_every == 0 and event.step > 0 and not event.finished:
                 try:

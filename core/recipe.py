@@ -425,6 +425,8 @@ class Recipe:
         values = self.as_dict()
         for prose in ("name", "source", "notes", "report"):
             del values[prose]
+        # 1 and 1.0 are one number.
+        values = json.loads(json.dumps(values), parse_int=float)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     @property

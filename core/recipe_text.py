@@ -19,6 +19,7 @@ from isostyle.errors import InputError, shown
 from isostyle.files import read_input
 from isostyle.published import RECIPES, find
 from isostyle.recipe import (
+    LONGEST_NAME,
     AdamSettings,
     AsIs,
     Constant,
@@ -85,7 +86,8 @@ def named(changed: Recipe, base: Recipe) -> Recipe:
     if changed.digest == base.digest or changed.name != base.name:
         return changed
     name = base.name.removesuffix(CHANGED)
-    return dataclasses.replace(changed, name=name + CHANGED, source=f"{name}, changed")
+    source = f"{name}, changed" if changed.source == base.source else changed.source
+    return dataclasses.replace(changed, name=name[: LONGEST_NAME - len(CHANGED)] + CHANGED, source=source)
 
 
 def rows(recipe: Recipe) -> dict[str, str]:

@@ -548,6 +548,14 @@ def test_a_diverging_run_says_where_and_keeps_the_last_good_picture(folder, any_
     assert "Traceback" not in captured.err
 
 
+def test_ctrl_c_that_a_destructor_swallows_stops_the_run_all_the_same(folder, any_backend, capsys, monkeypatch):
+    """Python prints an exception that is raised inside __del__, and goes on."""
+    monkeypatch.setattr(cli.Interrupt, "__call__", lambda self, signum, frame: setattr(self, "seen", True))
+    monkeypatch.setattr(cli.Report, "event", lambda self, event: os.kill(os.getpid(), signal.SIGINT))
+    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 130
+    assert "interrupted; the picture of step 1 is kept" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BACKENDS)
 def test_ctrl_c_keeps_the_last_picture_and_says_so(folder, name):

@@ -54,6 +54,11 @@ def test_the_digest_changes_with_every_number(change):
     assert dataclasses.replace(D2L, **change).digest != D2L.digest
 
 
+def test_the_digest_does_not_tell_whole_numbers_from_equal_ones():
+    whole = dataclasses.replace(D2L, style_weight=10_000, content_taps=(("conv4_4", 1),))
+    assert whole.digest == D2L.digest
+
+
 def test_the_digest_does_not_change_with_prose():
     assert dataclasses.replace(D2L, name="x", source="y", notes=(), report=Reporting(1, 1, ())).digest == D2L.digest
 

@@ -22,7 +22,7 @@ from isostyle.recipe import (
     Square,
     StepDecay,
 )
-from isostyle.recipe_text import differences, load, read_toml, rows, to_toml
+from isostyle.recipe_text import differences, load, named, read_toml, rows, to_toml
 
 
 def toml(text):
@@ -127,6 +127,12 @@ def test_a_file_may_say_only_what_differs_from_a_published_recipe():
 def test_a_printed_recipe_that_was_changed_no_longer_claims_to_be_the_published_one():
     recipe = toml(to_toml(D2L).replace("steps = 500", "steps = 499"))
     assert (recipe.name, recipe.source) == ("d2l-changed", "d2l, changed")
+
+
+def test_a_changed_recipe_keeps_a_source_of_its_own_and_a_name_that_fits():
+    assert toml('base = "d2l"\nsource = "mine"\nsteps = 3').source == "mine"
+    long = dataclasses.replace(D2L, name="x" * 100)
+    assert len(named(dataclasses.replace(long, steps=3), long).name) == 100
 
 
 def test_a_file_that_windows_wrote_with_a_mark_at_its_beginning_is_read():
