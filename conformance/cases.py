@@ -230,13 +230,18 @@ class Inputs:
         return found
 
     @cached_property
+    def file_digests(self) -> list[str]:
+        """SHA-256 of the files that any case may depend on."""
+        return [sha256(self.bytes(name)) for name in ("arrays.npz", "photo.png", "painting.png", "published.json")]
+
+    @cached_property
     def networks(self) -> dict[str, Weights]:
         return {}
 
     def scene(self, name: str, space: Space = "normalised") -> tuple[Array, Array, Array]:
         """content, style and image of ``space``, float32, (1, 3, H, W). ``large`` is the scene ``photo``, repeated."""
-        times = LARGE if name == "large" else (1, 1)
-        found = [np.tile(self.arrays[f"{name if times == (1, 1) else 'photo'}/{role}"], (1, 1, *times)) for role in ROLES]
+        source, times = ("photo", LARGE) if name == "large" else (name, (1, 1))
+        found = [np.tile(self.arrays[f"{source}/{role}"], (1, 1, *times)) for role in ROLES]
         if space == "unit":
             mean, deviation = (np.array(values).reshape(1, 3, 1, 1) for values in (RGB_MEAN, RGB_STD))
             # Rounded once more, so that all who are given these images are given the same numbers.
@@ -270,7 +275,7 @@ class Inputs:
         text: dict[str, object] = {
             "schema": SCHEMA,
             "case": [case.name, case.dtypes, case.only],
-            "inputs": [sha256(self.bytes(name)) for name in ("arrays.npz", "photo.png", "painting.png", "published.json")],
+            "inputs": self.file_digests,
             "sizes": [SHORT_RUN, SHORT_DECAY, LBFGS_EVALUATIONS, GRADIENT_SCALES, RESIZES, LARGE],
         }
         if case.recipe:

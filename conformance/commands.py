@@ -115,8 +115,8 @@ def conform(
     if not chosen:
         raise InputError("no backend is installed: pip install 'isostyle[torch]' (or [paddle], or [mxnet])")
     check_backends(chosen, interpreters)
-    if threads is not None and not 1 <= threads <= registry.MAX_THREADS:
-        raise InputError(f"the number of threads must be at least 1 and at most {registry.MAX_THREADS}, not {threads}")
+    if threads is not None:
+        registry.require_threads(threads)
     for name in pairs(options["deviations"], "--deviations").keys() - set(chosen):
         raise InputError(f"--deviations is given for {name!r}, which is not compared")
     reports = check_reports(options, force)

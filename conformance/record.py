@@ -515,8 +515,7 @@ def record(
         InputError: there is no such backend here, or it has no such device.
     """
     count = registry.default_threads() if threads is None else threads
-    if not 1 <= count <= registry.MAX_THREADS:
-        raise InputError(f"the number of threads must be at least 1 and at most {registry.MAX_THREADS}, not {count}")
+    registry.require_threads(count)
     if name == "auto":
         raise InputError("a trace is of one backend; name it")
     reference = name == ORACLE

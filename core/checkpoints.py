@@ -22,7 +22,7 @@ import numpy as np
 from isostyle.errors import InputError
 from isostyle.formats import index_of
 from isostyle.interface import Array, Parameters
-from isostyle.network import KERNEL, RGB_MEAN, RGB_STD, VGG16, VGG19, Layer, Network
+from isostyle.network import RGB_MEAN, RGB_STD, VGG16, VGG19, Layer, Network
 from isostyle.sources import Source, Span
 from isostyle.stored import FLOATS, MAX_REGION, Index, Stored, given
 
@@ -171,7 +171,7 @@ def recognise(index: Index, candidates: Sequence[Network], name: str) -> tuple[N
 
 def match(index: Index, network: Network) -> tuple[dict[str, str], str | None, int]:
     """For each parameter of ``network``, the tensor's name; what is wrong, if something is; and how many fit."""
-    expected = shapes(network)
+    expected = network.parameter_shapes
     found: dict[str, str] = {}
     problem = None
     for own, stored in index.items():
@@ -215,15 +215,6 @@ def parameter_at(network: Network, position: tuple[str, str, str]) -> str | None
     if int(which) >= len(layers) or layers[int(which)].kind != "conv":
         return None
     return f"{layers[int(which)].name}.{part}"
-
-
-def shapes(network: Network) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter, in order."""
-    table: dict[str, tuple[int, ...]] = {}
-    for layer in network.convolutions:
-        table[f"{layer.name}.weight"] = (layer.out_channels, layer.in_channels, KERNEL, KERNEL)
-        table[f"{layer.name}.bias"] = (layer.out_channels,)
-    return table
 
 
 def load(source: Source, index: Index, places: Mapping[str, str]) -> Parameters:

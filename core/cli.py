@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isostyle._version import __version__
-from isostyle.errors import InputError, IsostyleError
+from isostyle.errors import EXIT_INTERRUPTED, InputError, IsostyleError
 from isostyle.weights_cli import weights
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 #: Entry points whose commands join this command line.
 COMMANDS = "isostyle.commands"
 EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 JPEG_QUALITY = 95
 DEMO_FOLDER = "isostyle-demo"
 DEMO_RECIPE = "painterly"

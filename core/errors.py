@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 #: Of a value in a message; what a user wrote may be as long as a file.
 SHOWN = 60
 

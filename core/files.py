@@ -26,13 +26,7 @@ def read_input(path: Path) -> bytes:
     """
     name = repr(str(path))
     try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise InputError(f"{name} is a folder, not a file")
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{name} is not a regular file")
-        if status.st_size > MAX_BYTES:
-            raise InputError(f"{name} is larger than {MAX_BYTES // 2**30} GiB")
+        require_regular(path.stat(), name)
         return path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"there is no file {name}") from None
@@ -40,6 +34,16 @@ def read_input(path: Path) -> bytes:
         raise
     except (OSError, ValueError) as error:
         raise InputError(f"{name} cannot be read: {reason(error)}") from None
+
+
+def require_regular(status: os.stat_result, name: str) -> None:
+    """Raises InputError unless a status is that of a regular file of at most :data:`MAX_BYTES`."""
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{name} is a folder, not a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{name} is not a regular file")
+    if status.st_size > MAX_BYTES:
+        raise InputError(f"{name} is larger than {MAX_BYTES // 2**30} GiB")
 
 
 def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path], *, force: bool) -> None:

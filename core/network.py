@@ -73,6 +73,15 @@ class Network:
     def convolutions(self) -> tuple[Layer, ...]:
         return tuple(layer for layer in self.layers if layer.kind == "conv")
 
+    @property
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every parameter by name: ``conv1_1.weight``, (out, in, 3, 3), and ``conv1_1.bias``, (out,), in order."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for layer in self.convolutions:
+            shapes[f"{layer.name}.weight"] = (layer.out_channels, layer.in_channels, KERNEL, KERNEL)
+            shapes[f"{layer.name}.bias"] = (layer.out_channels,)
+        return shapes
+
     def layer(self, tap: str) -> Layer:
         """The layer called ``tap``.
 

@@ -26,11 +26,9 @@ Evaluate = Callable[[Tensor], tuple[Tensor, Evaluation]]
 
 def optimiser(recipe: Recipe) -> Adam | Lbfgs:
     """The optimiser of ``recipe``."""
-    settings, schedule = recipe.optimiser, recipe.schedule
-    if isinstance(settings, AdamSettings):
-        return Adam(settings, schedule)
-    assert isinstance(schedule, Constant)  # a Recipe sees to it
-    return Lbfgs(settings, schedule)
+    settings = recipe.optimiser
+    # A Recipe sees to it that L-BFGS has no schedule.
+    return Adam(settings, recipe.schedule) if isinstance(settings, AdamSettings) else Lbfgs(settings)
 
 
 class Adam:
@@ -75,16 +73,15 @@ class Lbfgs:
     clamped afterwards.
     """
 
-    def __init__(self, settings: LbfgsSettings, schedule: Constant) -> None:
+    def __init__(self, settings: LbfgsSettings) -> None:
         self.settings = settings
-        self.schedule = schedule
 
     def start(self, image: Tensor) -> State:
         return {"image": image, "step": 0, "block": 0, "pairs": 0, "scale": 1.0}
 
     def learning_rate(self, state: State) -> float:
-        """The learning rate that the next step uses."""
-        return self.schedule.rate(self.settings.learning_rate, state["step"])
+        """The learning rate that every step uses."""
+        return self.settings.learning_rate
 
     def step(self, state: State, evaluate: Evaluate) -> State:
         image, evaluation = evaluate(state["image"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from isostyle.network import KERNEL, VGG16, VGG19, Network
+from isostyle.network import VGG16, VGG19, Network
 
 #: The networks whose weights are not shipped.
 NETWORKS = {network.name: network for network in (VGG19, VGG16)}
@@ -81,8 +81,7 @@ def by_digest(digests: dict[str, str]) -> Published | None:
 
 def fetched_bytes(network: Network) -> int:
     """Size of the convolutions, which is what a fetch downloads (and a few kB of headers)."""
-    convolutions = network.convolutions
-    return FLOAT32_BYTES * sum(one.out_channels * (one.in_channels * KERNEL**2 + 1) for one in convolutions)
+    return FLOAT32_BYTES * sum(map(prod, network.parameter_shapes.values()))
 
 
 def whole_bytes(network: Network) -> int:

@@ -55,6 +55,12 @@ def default_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
+def require_threads(threads: int) -> None:
+    """Raises InputError unless ``threads`` is a number of threads that a framework can be given."""
+    if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
+        raise InputError(f"the number of threads must be at least 1 and at most {MAX_THREADS}, not {shown(threads)}")
+
+
 def choose() -> str:
     """The backend that ``auto`` stands for.
 
@@ -90,8 +96,7 @@ def load(name: str, threads: int | None = None) -> Backend:
         name = choose()
     if threads is None:
         threads = default_threads()
-    if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
-        raise InputError(f"the number of threads must be at least 1 and at most {MAX_THREADS}, not {shown(threads)}")
+    require_threads(threads)
     entry = _entry(name)
     if reason := why_missing(name):
         raise BackendMissing(f"backend {name!r} is {reason}")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
 from isostyle.errors import InputError
-from isostyle.files import MAX_BYTES, reason
+from isostyle.files import reason, require_regular
 
 #: Small reads come from blocks of this size, so that a header of many fields is one read (or one request).
 BLOCK = 2**16
@@ -66,16 +65,11 @@ class LocalFile:
         except (OSError, ValueError) as error:
             raise InputError(f"{self.name} cannot be read: {reason(error)}") from None
         status = os.fstat(descriptor)
-        problem = None
-        if stat.S_ISDIR(status.st_mode):
-            problem = "is a folder, not a file"
-        elif not stat.S_ISREG(status.st_mode):
-            problem = "is not a regular file"
-        elif status.st_size > MAX_BYTES:
-            problem = f"is larger than {MAX_BYTES // 2**30} GiB"
-        if problem:
+        try:
+            require_regular(status, self.name)
+        except InputError:
             os.close(descriptor)
-            raise InputError(f"{self.name} {problem}")
+            raise
         self.size = status.st_size
         self.stream = os.fdopen(descriptor, "rb", buffering=0)
 

@@ -21,7 +21,7 @@ from isostyle import cache, published_weights
 from isostyle.errors import InputError
 from isostyle.files import read_input, sha256
 from isostyle.interface import Parameters
-from isostyle.network import COMPACT, KERNEL, Network
+from isostyle.network import COMPACT, Network
 
 #: The shipped network: docs/model-card.md says what it is. Pinned, so that a damaged installation is told from another network.
 COMPACT_FILE = "compact.safetensors"
@@ -121,18 +121,15 @@ def parse(data: bytes, name: str) -> Weights:
         if len(depths) != len(widths) or min(depths + widths) < 1 or 2 * sum(depths) != len(tensors):
             raise ValueError("its metadata do not fit its tensors")
         network = Network(metadata["network"], depths, widths)
-        layers = network.convolutions
+        shapes = network.parameter_shapes
     except (SafetensorError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(f"{name!r} is not a network's safetensors file: {error}") from None
     parameters = {}
-    for layer in layers:
-        shapes = {"weight": (layer.out_channels, layer.in_channels, KERNEL, KERNEL), "bias": (layer.out_channels,)}
-        for kind, shape in shapes.items():
-            key = f"{layer.name}.{kind}"
-            tensor = tensors.get(key)
-            if tensor is None or tensor.shape != shape or tensor.dtype != np.float32:
-                raise InputError(f"{name!r} should hold {key} as float32 of shape {shape}")
-            if not np.isfinite(tensor).all():
-                raise InputError(f"{name!r} has values in {key} that are not finite")
-            parameters[key] = tensor
+    for key, shape in shapes.items():
+        tensor = tensors.get(key)
+        if tensor is None or tensor.shape != shape or tensor.dtype != np.float32:
+            raise InputError(f"{name!r} should hold {key} as float32 of shape {shape}")
+        if not np.isfinite(tensor).all():
+            raise InputError(f"{name!r} has values in {key} that are not finite")
+        parameters[key] = tensor
     return Weights(network, parameters, sha256(data))

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from isostyle.errors import IsostyleError
+from isostyle.errors import EXIT_INTERRUPTED, IsostyleError
 
 if TYPE_CHECKING:
     from isostyle.cache import Record
 
 #: Without a terminal, a line is printed whenever another tenth has come.
 TENTHS = 10
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 @click.group(short_help="Get the real VGG-19 and VGG-16, once.")

@@ -31,6 +31,7 @@ from isostyle.conformance.cases import all_cases, shipped_inputs
 from isostyle.published import RECIPES
 from isostyle.recipe import Recipe, Term
 
+CASES = all_cases()
 #: Of one recording, which takes seconds.
 TIMEOUT_S = 300
 #: Where a change of the total is measured: in the first picture's, and after the ten steps of the short run, in float64.
@@ -225,11 +226,10 @@ def patterns(template: str, recipes: Sequence[str]) -> list[str]:
     and in which its point is more than zeros."""
     if "{recipe}" not in template:
         return [template]
-    cases = {case.name: case for case in all_cases()}
     found = []
     for recipe in recipes or RECIPES:
         name, _, point = template.format(recipe=recipe).partition(":")
-        case = next((case for other, case in cases.items() if other == name or other.startswith(f"{name}/")), None)
+        case = next((case for case in CASES if case.name == name or case.name.startswith(f"{name}/")), None)
         if case is not None and case.recipe is not None and matters(case.kind, case.recipe, point.partition("/")[0]):
             found.append(f"{name}:{point}" if point else name)
     assert found, f"{template} is a case of no recipe"

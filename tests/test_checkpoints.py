@@ -320,7 +320,7 @@ def test_full_width_networks_are_told_apart_by_their_shapes(network):
     from isostyle.stored import Stored
 
     index = {}
-    for name, shape in checkpoints.shapes(network).items():
+    for name, shape in network.parameter_shapes.items():
         layer, kind = name.split(".")
         index[f"features.{network.layer(layer).index}.{kind}"] = Stored(shape, "float32", (0, 0))
     assert checkpoints.recognise(index, (VGG19, VGG16), "x")[0] == network

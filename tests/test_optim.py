@@ -8,7 +8,7 @@ from conftest import RECORDED, valley
 
 from isostyle.interface import Evaluation
 from isostyle.optim import Adam, Lbfgs
-from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, StepDecay
+from isostyle.recipe import AdamSettings, LbfgsSettings, StepDecay
 
 SETTINGS = AdamSettings(learning_rate=0.3)
 SCHEDULE = StepDecay(every=4, factor=0.8)
@@ -85,7 +85,7 @@ def evaluate(x):
 
 @pytest.mark.parametrize("history", [3, 100])
 def test_lbfgs_takes_the_steps_that_torch_took(history):
-    lbfgs = Lbfgs(replace(ENDLESS, learning_rate=0.5, history=history), Constant())
+    lbfgs = Lbfgs(replace(ENDLESS, learning_rate=0.5, history=history))
     state = lbfgs.start(np.array(RECORDED["start"]))
     for expected in RECORDED["lbfgs"][str(history)][1:]:
         state = lbfgs.step(state, evaluate)
@@ -93,7 +93,7 @@ def test_lbfgs_takes_the_steps_that_torch_took(history):
 
 
 def test_lbfgs_keeps_no_more_pairs_than_its_history():
-    lbfgs = Lbfgs(replace(ENDLESS, history=3), Constant())
+    lbfgs = Lbfgs(replace(ENDLESS, history=3))
     state = lbfgs.start(np.array(RECORDED["start"]))
     for _ in range(8):
         state = lbfgs.step(state, evaluate)
@@ -102,7 +102,7 @@ def test_lbfgs_keeps_no_more_pairs_than_its_history():
 
 
 def test_lbfgs_changes_no_array_in_place_and_goes_on_from_its_state_alone():
-    lbfgs = Lbfgs(replace(ENDLESS, learning_rate=0.5), Constant())
+    lbfgs = Lbfgs(replace(ENDLESS, learning_rate=0.5))
     state = lbfgs.start(np.array(RECORDED["start"]))
     for _ in range(5):
         state = lbfgs.step(state, evaluate)
@@ -122,20 +122,20 @@ def flat(slope):
 
 
 def test_lbfgs_ends_where_the_gradient_is_within_its_tolerance_and_says_so():
-    lbfgs = Lbfgs(LbfgsSettings(), Constant())
+    lbfgs = Lbfgs(LbfgsSettings())
     state = lbfgs.step(lbfgs.start(np.ones(3)), flat(9e-8))
     assert state["end"] == "L-BFGS ended at step 0: the largest component of the gradient, 9e-08, is within its tolerance 1e-07"
     np.testing.assert_array_equal(state["image"], np.ones(3))
 
 
 def test_lbfgs_ends_where_it_no_longer_goes_downhill():
-    lbfgs = Lbfgs(LbfgsSettings(tolerance_gradient=0), Constant())
+    lbfgs = Lbfgs(LbfgsSettings(tolerance_gradient=0))
     state = lbfgs.step(lbfgs.start(np.ones(3)), flat(1e-6))
     assert state["end"] == "L-BFGS ended at step 0: the slope downhill, 3e-12, is within its tolerance 1e-09"
 
 
 def test_a_block_of_lbfgs_ends_early_where_the_total_no_longer_changes_and_the_next_goes_on():
-    lbfgs = Lbfgs(LbfgsSettings(), Constant())
+    lbfgs = Lbfgs(LbfgsSettings())
     state = lbfgs.step(lbfgs.start(np.ones(3)), flat(1.0))
     state = lbfgs.step(state, flat(1.0))
     assert state["note"] == "a block of L-BFGS ended early after step 1: the change of the total, 0, is below 1e-09"
@@ -144,7 +144,7 @@ def test_a_block_of_lbfgs_ends_early_where_the_total_no_longer_changes_and_the_n
 
 
 def test_a_block_of_lbfgs_ends_early_where_no_pixel_moves():
-    lbfgs = Lbfgs(LbfgsSettings(learning_rate=1e-12), Constant())
+    lbfgs = Lbfgs(LbfgsSettings(learning_rate=1e-12))
     state = lbfgs.step(lbfgs.start(np.ones(3)), evaluate)
     assert "the furthest move" in lbfgs.step(state, evaluate)["note"]
 
