@@ -6,7 +6,7 @@ The same text stands in torch_backend.py and paddle_backend.py, in the same orde
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 # Before the import: afterwards MXNet reads it no more. It would print a line for each kind of operator that falls back.
@@ -16,7 +16,7 @@ import mxnet
 import numpy
 from mxnet import autograd, np, npx
 
-from isostyle.interface import Array, Dtype, Evaluation, Parameters, Targets
+from isostyle.interface import Array, Dtype, Evaluation, Parameters, Pull, Targets
 from isostyle.network import KERNEL, PADDING, POOL, RGB_MEAN, RGB_STD, Network
 from isostyle.recipe import ContentReduction, GramDivisor, Pooling, Recipe, StyleReduction, Taps, Term
 
@@ -109,6 +109,19 @@ class MxnetEngine:
             content={tap: self.array(feature) for tap, feature in contents.items()},
             style={tap: self.array(matrix) for tap, matrix in grams.items()},
         )
+
+    def recorded(self, recipe: Recipe, image: Tensor, taps: Taps) -> tuple[dict[str, Tensor], Pull]:
+        image = image.detach()
+        image.attach_grad()
+        # As in MxnetObjective: not record(train_mode=False).
+        with autograd.record():
+            feature = self.seen(recipe, image, taps)
+
+        def pull(slopes: Mapping[str, Tensor]) -> Tensor:
+            autograd.backward([feature[tap] for tap in slopes], list(slopes.values()))
+            return image.grad
+
+        return {tap: x.detach() for tap, x in feature.items()}, pull
 
     def objective(self, recipe: Recipe, targets: Targets) -> MxnetObjective:
         return MxnetObjective(self, recipe, targets)

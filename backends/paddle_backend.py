@@ -9,7 +9,7 @@ import contextlib
 import io
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -22,7 +22,7 @@ with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
     import paddle.nn.functional as F
     from paddle import Tensor
 
-from isostyle.interface import Array, Dtype, Evaluation, Parameters, Targets
+from isostyle.interface import Array, Dtype, Evaluation, Parameters, Pull, Targets
 from isostyle.network import PADDING, POOL, RGB_MEAN, RGB_STD, Network
 from isostyle.recipe import ContentReduction, GramDivisor, Pooling, Recipe, StyleReduction, Taps, Term
 
@@ -114,6 +114,17 @@ class PaddleEngine:
             content={tap: self.array(feature) for tap, feature in contents.items()},
             style={tap: self.array(matrix) for tap, matrix in grams.items()},
         )
+
+    def recorded(self, recipe: Recipe, image: Tensor, taps: Taps) -> tuple[dict[str, Tensor], Pull]:
+        image = image.detach()
+        image.stop_gradient = False
+        feature = self.seen(recipe, image, taps)
+
+        def pull(slopes: Mapping[str, Tensor]) -> Tensor:
+            (gradient,) = paddle.grad([feature[tap] for tap in slopes], image, list(slopes.values()))
+            return gradient
+
+        return {tap: x.detach() for tap, x in feature.items()}, pull
 
     def objective(self, recipe: Recipe, targets: Targets) -> PaddleObjective:
         return PaddleObjective(self, recipe, targets)

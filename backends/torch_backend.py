@@ -5,7 +5,7 @@ The same text stands in mxnet_backend.py and paddle_backend.py, in the same orde
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from isostyle.errors import InputError
-from isostyle.interface import Array, Dtype, Evaluation, Parameters, Targets
+from isostyle.interface import Array, Dtype, Evaluation, Parameters, Pull, Targets
 from isostyle.network import PADDING, POOL, RGB_MEAN, RGB_STD, Network
 from isostyle.recipe import ContentReduction, GramDivisor, Pooling, Recipe, StyleReduction, Taps, Term
 
@@ -100,6 +100,16 @@ class TorchEngine:
             content={tap: self.array(feature) for tap, feature in contents.items()},
             style={tap: self.array(matrix) for tap, matrix in grams.items()},
         )
+
+    def recorded(self, recipe: Recipe, image: Tensor, taps: Taps) -> tuple[dict[str, Tensor], Pull]:
+        image = image.detach().requires_grad_()
+        feature = self.seen(recipe, image, taps)
+
+        def pull(slopes: Mapping[str, Tensor]) -> Tensor:
+            (gradient,) = torch.autograd.grad([feature[tap] for tap in slopes], image, list(slopes.values()))
+            return gradient
+
+        return {tap: x.detach() for tap, x in feature.items()}, pull
 
     def objective(self, recipe: Recipe, targets: Targets) -> TorchObjective:
         return TorchObjective(self, recipe, targets)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isostyle import losses
-from isostyle.interface import Array, Dtype, Evaluation, Objective, Parameters, Targets
+from isostyle.interface import Array, Dtype, Evaluation, Objective, Parameters, Pull, Targets
 from isostyle.network import Network
 from isostyle.recipe import AdamSettings, Constant, GramDivisor, LbfgsSettings, Pooling, Recipe, StepDecay, Taps
 
@@ -161,6 +161,15 @@ class OracleEngine:
         contents = self.seen(recipe, content, recipe.content_taps)
         styles = self.seen(recipe, style, recipe.style_taps)
         return Targets(contents, {tap: losses.gram(feature, recipe.gram_divisor) for tap, feature in styles.items()})
+
+    def recorded(self, recipe: Recipe, image: Floats, taps: Taps) -> tuple[dict[str, Floats], Pull]:
+        maps = self.maps(enter(image, recipe), [tap for tap, _ in taps], recipe.pooling)
+
+        def pull(slopes: Mapping[str, Floats]) -> Floats:
+            all_slopes = {name: slopes.get(name, np.zeros_like(x)) for name, x in maps.items()}
+            return self.backward(recipe, maps, {**all_slopes, "optimised": np.zeros_like(image)})
+
+        return {tap: maps[tap] for tap, _ in taps}, pull
 
     def objective(self, recipe: Recipe, targets: Targets) -> Objective:
         return lambda image: self.evaluate(recipe, targets, image)

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isostyle.network import Network
-from isostyle.recipe import GramDivisor, Pooling, Recipe
+from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps
 
 #: A framework's own tensor. Core uses on it only ``+ - * / **`` with tensors and Python numbers, ``-x``, ``abs()``, ``.sum()``,
-#: ``.max()``, ``.clip(0, 1)`` and ``float()``, which NumPy, torch, MXNet and Paddle all have, with one meaning. No protocol
-#: says that for all four.
+#: ``.max()``, ``.clip(0, 1)``, ``float()``, and on maps and matrices ``@``, ``.shape`` and ``.reshape(shape)``, which NumPy,
+#: torch, MXNet and Paddle all have, with one meaning. No protocol says that for all four.
 Tensor = Any
 Array = NDArray[Any]
 Dtype = Literal["float32", "float64"]
@@ -47,6 +47,9 @@ class Evaluation:
 Objective = Callable[[Tensor], Evaluation]
 """Evaluates an image of shape (1, 3, H, W) in the recipe's space: the normalised one, or 0..1, normalised inside."""
 
+Pull = Callable[[Mapping[str, Tensor]], Tensor]
+"""Takes slopes, by tap and of the shape of its map, back to the image: the sum over taps of slope^T dF/dimage, (1, 3, H, W)."""
+
 
 class Engine(Protocol):
     """A network on a device, in one dtype, with frozen weights."""
@@ -71,6 +74,13 @@ class Engine(Protocol):
 
     def targets(self, recipe: Recipe, content: Array, style: Array) -> Targets:
         """The targets of images of shape (1, 3, H, W) in the recipe's space, computed once and without gradients."""
+
+    def recorded(self, recipe: Recipe, image: Tensor, taps: Taps) -> tuple[dict[str, Tensor], Pull]:
+        """The feature maps of an image of the recipe's space at ``taps`` (weights are ignored), and the way back from them.
+
+        A whole style transfer can be built on this alone (:mod:`isostyle.tiles`). The maps have no graph; the way back may be
+        gone once, and what it needs lives as long as it does.
+        """
 
     def objective(self, recipe: Recipe, targets: Targets) -> Objective:
         """The function that ``recipe`` minimises."""

@@ -1,0 +1,299 @@
+"""Pictures larger than memory: the objective and its gradient by tiles, equal to the whole picture's up to rounding.
+
+Content losses and Gram matrices are sums over pixels. A first pass adds up X X^T of every style tap, window by window; then the
+slope dL/dX of every tap is known, and a second pass takes it back through each window and adds up the image's gradient. What
+is in memory at a time depends on the window, and not on the picture.
+
+A window is looked at in a crop with a halo, as wide as the receptive field of the deepest tap. A convolution pads the crop with
+zeros, where the picture goes on; that spoils values in the halo, at which nothing looks: all slopes there are 0. Where a crop
+ends because the picture does, the zeros are the picture's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isostyle.interface import Array, Engine, Evaluation, Pull, Targets, Tensor
+from isostyle.losses import content_scale, divisor_of, style_scale
+from isostyle.network import KERNEL, POOL, Network
+from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps
+
+#: Rows of a picture that total variation is computed for at a time.
+STRIP = 64
+
+
+# Geometry
+
+
+@dataclass(frozen=True)
+class Span:
+    """One axis of a window: the pixels ``begin`` to ``end``, and with their halo ``first`` to ``last``."""
+
+    begin: int
+    end: int
+    first: int
+    last: int
+
+    def crop(self, halvings: int = 0) -> slice:
+        """The crop, in a map of the whole picture that was halved so often."""
+        return slice(self.first >> halvings, self.last >> halvings)
+
+    def core(self, halvings: int) -> slice:
+        """The window, in a map of the crop. ``first`` lies on the grid, so that halving keeps differences."""
+        return slice((self.begin - self.first) >> halvings, (self.end - self.first) >> halvings)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of a picture, and the crop that has to be computed for it. All windows of a picture make it up."""
+
+    rows: Span
+    columns: Span
+
+    @property
+    def crop(self) -> tuple[slice, ...]:
+        """Index of the crop in a picture (1, 3, H, W)."""
+        return self.crop_of(0)
+
+    def crop_of(self, halvings: int) -> tuple[slice, ...]:
+        """Index of the crop in a map of the whole picture."""
+        return np.s_[:, :, self.rows.crop(halvings), self.columns.crop(halvings)]
+
+    def core_of(self, halvings: int) -> tuple[slice, ...]:
+        """Index of the window in a map of the crop."""
+        return np.s_[:, :, self.rows.core(halvings), self.columns.core(halvings)]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the crop."""
+        return self.rows.last - self.rows.first, self.columns.last - self.columns.first
+
+    @property
+    def has_halo(self) -> bool:
+        return any((span.first, span.last) != (span.begin, span.end) for span in (self.rows, self.columns))
+
+
+def grid_of(network: Network, taps: Iterable[str]) -> int:
+    """Pixels between two lines of the grid that windows lie on: pooling windows of the deepest tap do not cross them."""
+    return network.least_side(taps)
+
+
+def radius_of(network: Network, taps: Iterable[str]) -> int:
+    """How many pixels beyond a window on the grid the values of its ``taps`` depend on: each convolution looks one pixel of its
+    own map further, which is 2^h of the image's after h halvings. Pools look no further than the grid."""
+    return sum(KERNEL // 2 * POOL**layer.halvings for layer in network.cut(taps) if layer.kind == "conv")
+
+
+def halo_of(network: Network, taps: Iterable[str]) -> int:
+    """The radius, rounded up to the grid."""
+    taps = tuple(taps)
+    grid = grid_of(network, taps)
+    return -(-radius_of(network, taps) // grid) * grid
+
+
+def spans(length: int, tile: int, grid: int, halo: int) -> list[Span]:
+    """An axis of ``length`` pixels in equal parts of at most ``tile`` pixels, on the grid; the last one also has the rest, fewer
+    pixels than the grid is wide."""
+    cells = max(1, length // grid)
+    count = -(-cells // max(1, -(-tile // grid)))
+    edges = [grid * (cells * i // count) for i in range(count)] + [length]
+    return [
+        Span(begin, end, max(0, begin - halo), min(length, end + halo))
+        for begin, end in zip(edges[:-1], edges[1:], strict=True)
+    ]
+
+
+def windows(height: int, width: int, network: Network, taps: Iterable[str], tile: int) -> list[Window]:
+    """The windows of a picture, row by row, of at most ``tile`` x ``tile`` pixels (rounded up to the grid)."""
+    taps = tuple(taps)
+    grid, halo = grid_of(network, taps), halo_of(network, taps)
+    return [
+        Window(rows, columns) for rows in spans(height, tile, grid, halo) for columns in spans(width, tile, grid, halo)
+    ]
+
+
+# Computation
+
+
+class TiledEngine:
+    """``engine``, with targets and objectives by tiles; see :class:`isostyle.interface.Engine`."""
+
+    def __init__(self, engine: Engine, network: Network, tile: int) -> None:
+        self.engine = engine
+        self.network = network
+        self.tile = tile
+        self.device = engine.device
+
+    def tensor(self, array: Array) -> Tensor:
+        return self.engine.tensor(array)
+
+    def array(self, tensor: Tensor) -> Array:
+        return self.engine.array(tensor)
+
+    def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
+        return self.engine.features(image, taps, pooling)
+
+    def gram(self, feature: Tensor, divisor: GramDivisor) -> Tensor:
+        return self.engine.gram(feature, divisor)
+
+    def recorded(self, recipe: Recipe, image: Tensor, taps: Taps) -> tuple[dict[str, Tensor], Pull]:
+        return self.engine.recorded(recipe, image, taps)
+
+    def windows(self, shape: tuple[int, ...], taps: Taps) -> list[Window]:
+        return windows(*shape[2:], self.network, [tap for tap, _ in taps], self.tile)
+
+    def map_shape(self, shape: tuple[int, ...], tap: str) -> tuple[int, ...]:
+        """The shape of the map (1, C, H, W) of a whole picture at ``tap``."""
+        layer = self.network.layer(tap)
+        return (1, layer.out_channels, shape[2] >> layer.halvings, shape[3] >> layer.halvings)
+
+    def targets(self, recipe: Recipe, content: Array, style: Array) -> Targets:
+        maps: dict[str, Array] = {}
+        for window in self.windows(content.shape, recipe.content_taps):
+            found, _ = self.recorded(recipe, self.tensor(content[window.crop]), recipe.content_taps)
+            for tap, x in found.items():
+                array, halvings = self.array(x), self.network.layer(tap).halvings
+                whole = maps.setdefault(tap, np.empty(self.map_shape(content.shape, tap), array.dtype))
+                whole[window.crop_of(halvings)][window.core_of(halvings)] = array[window.core_of(halvings)]
+        products = Products()
+        for window in self.windows(style.shape, recipe.style_taps):
+            found, _ = self.recorded(recipe, self.tensor(style[window.crop]), recipe.style_taps)
+            products.add(self, window, found, recipe.style_taps)
+        dtype = self.array(self.tensor(np.zeros(1))).dtype
+        return Targets(
+            maps,
+            {
+                tap: (product / divisor_of(self.map_shape(style.shape, tap), recipe.gram_divisor)).astype(dtype)
+                for tap, product in products.sums.items()
+            },
+        )
+
+    def objective(self, recipe: Recipe, targets: Targets) -> TiledObjective:
+        return TiledObjective(self, recipe, targets)
+
+    def within(self, window: Window, tap: str, x: Tensor) -> Tensor:
+        """A map of a crop, with 0 for everything outside the window."""
+        if not window.has_halo:
+            return x
+        mask = np.zeros((1, 1, *x.shape[2:]))
+        mask[window.core_of(self.network.layer(tap).halvings)] = 1
+        return x * self.tensor(mask)
+
+
+class Products:
+    """X X^T by tap, added up over windows in float64, whatever the engine's dtype: no worse than a sum over the whole map."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, NDArray[np.float64]] = {}
+
+    def add(self, engine: TiledEngine, window: Window, maps: Mapping[str, Tensor], taps: Taps) -> None:
+        for tap, _ in taps:
+            product = engine.array(engine.gram(engine.within(window, tap, maps[tap]), "1")).astype(np.float64)
+            self.sums[tap] = self.sums.get(tap, 0) + product
+
+
+class TiledObjective:
+    """What a recipe minimises, by tiles: image (1, 3, H, W) -> weighted terms and the total's gradient."""
+
+    def __init__(self, engine: TiledEngine, recipe: Recipe, targets: Targets) -> None:
+        self.engine = engine
+        self.recipe = recipe
+        self.targets = targets
+
+    def __call__(self, image: Tensor) -> Evaluation:
+        recipe, engine = self.recipe, self.engine
+        moves = {kind: kind not in recipe.without_gradient for kind in ("content", "style", "tv")}
+        whole = engine.array(image)
+        del image
+        taps = recipe.content_taps + recipe.style_taps
+        *others, last = engine.windows(whole.shape, taps)
+
+        # The first pass. The last window is recorded for the second one at once, which begins with it.
+        products = Products()
+        for window in others:
+            maps, _ = self.recorded(whole, window, recipe.style_taps)
+            products.add(engine, window, maps, recipe.style_taps)
+            del maps, _
+        maps, pull = self.recorded(whole, last, taps)
+        products.add(engine, last, maps, recipe.style_taps)
+        style, factors = self.style(whole.shape, products, moves["style"])
+
+        gradient = np.zeros_like(whole)
+        content = dict.fromkeys((tap for tap, _ in recipe.content_taps), 0.0)
+        for window in (last, *others):
+            if window is not last:
+                maps, pull = self.recorded(whole, window, taps)
+            slopes: dict[str, Tensor] = {}
+            for tap, loss, slope in self.content(whole.shape, window, maps):
+                content[tap] += loss
+                if moves["content"] and slope is not None:
+                    slopes[tap] = slope
+            for tap, factor in factors.items():
+                # dL/dX = 4 s w / d (G - A) X, at the window's pixels.
+                x = engine.within(window, tap, maps[tap])
+                slope = (factor @ x.reshape((x.shape[1], -1))).reshape(x.shape)
+                slopes[tap] = slopes[tap] + slope if tap in slopes else slope
+            if slopes:
+                gradient[window.crop] += engine.array(pull(slopes))
+            del maps, pull, slopes
+        variation = total_variation(whole, gradient, recipe.tv_weight * moves["tv"])
+        del whole
+        terms = {f"content/{tap}": loss for tap, loss in content.items()}
+        terms |= {f"style/{tap}": loss for tap, loss in style.items()}
+        terms["tv"] = recipe.tv_weight * variation
+        terms["total"] = math.fsum(terms.values())
+        return Evaluation(terms, engine.tensor(gradient))
+
+    def recorded(self, whole: Array, window: Window, taps: Taps) -> tuple[dict[str, Tensor], Pull]:
+        return self.engine.recorded(self.recipe, self.engine.tensor(whole[window.crop]), taps)
+
+    def style(self, shape: tuple[int, ...], products: Products, moves: bool) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """The weighted style terms by tap, and the matrices 4 s w / d (G - A) of those that have a gradient."""
+        recipe = self.recipe
+        terms, factors = {}, {}
+        for tap, weight in recipe.style_taps:
+            weight *= recipe.style_weight
+            of_map = self.engine.map_shape(shape, tap)
+            divisor, scale = divisor_of(of_map, recipe.gram_divisor), style_scale(of_map, recipe.style_reduction)
+            difference = products.sums[tap] / divisor - self.targets.style[tap]
+            terms[tap] = float(weight * scale * np.square(difference).sum())
+            if moves and weight > 0:
+                factors[tap] = self.engine.tensor(4 * scale * weight / divisor * difference)
+        return terms, factors
+
+    def content(
+        self, shape: tuple[int, ...], window: Window, maps: Mapping[str, Tensor]
+    ) -> Iterator[tuple[str, float, Tensor | None]]:
+        """By content tap: the window's share of the weighted term, and its slope 2 s w (F - P); None for a weight of 0."""
+        recipe, engine = self.recipe, self.engine
+        for tap, weight in recipe.content_taps:
+            weight *= recipe.content_weight
+            scale = content_scale(engine.map_shape(shape, tap), recipe.content_reduction)
+            target = engine.tensor(self.targets.content[tap][window.crop_of(engine.network.layer(tap).halvings)])
+            difference = engine.within(window, tap, maps[tap] - target)
+            loss = weight * scale * float((difference * difference).sum())
+            yield tap, loss, difference * (2 * scale * weight) if weight > 0 else None
+
+
+def total_variation(image: Array, gradient: Array, factor: float) -> float:
+    """:func:`isostyle.losses.tv_loss` by strips of rows; ``factor`` times its slope is added to ``gradient``."""
+    _, channels, height, width = image.shape
+    counts = channels * (height - 1) * width, channels * height * (width - 1)
+    loss = 0.0
+    for top in range(0, height, STRIP):
+        rows = image[:, :, top : top + STRIP + 1]  # and the first of the next strip
+        down, right = np.diff(rows, axis=2), np.diff(rows[:, :, :STRIP], axis=3)
+        for steps, count in zip((down, right), counts, strict=True):
+            loss += 0.5 * float(np.abs(steps).sum(dtype=np.float64)) / count
+        if factor:
+            down, right = (np.sign(x) * (0.5 * factor / count) for x, count in zip((down, right), counts, strict=True))
+            gradient[:, :, top + 1 : top + 1 + down.shape[2]] += down
+            gradient[:, :, top : top + down.shape[2]] -= down
+            gradient[:, :, top : top + right.shape[2], 1:] += right
+            gradient[:, :, top : top + right.shape[2], :-1] -= right
+    return loss
