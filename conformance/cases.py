@@ -46,6 +46,8 @@ GRADIENT_SCALES = {"1": 1.0, "1e-3": 1e-3, "1e-6": 1e-6}
 RESIZES = {"half": (76, 60), "odd": (45, 51), "wider": (37, 140), "larger": (200, 170)}
 #: How often the scene `large` repeats `photo`, down and across: more than a million values, where careless sums show.
 LARGE = (12, 12)
+#: The scene `wide`: `photo` repeated, and cut to this height and width: odd, and larger than a tile with the halo of conv5_1.
+WIDE = (235, 251)
 #: Scenes whose pixels have few different values, so that rounding errors do not cancel.
 FEW_COLOURS = ("flat", "checkerboard", "saturated")
 #: The images of a scene.
@@ -82,6 +84,43 @@ MANY_SCENES = ("photo", "odd", "minimal", "noise", "loud", "flat", "checkerboard
 FEW_SCENES = ("photo", "odd", "noise")
 
 
+#: Taps in the first three blocks, whose tiles have halos even in small scenes.
+SHALLOW = dataclasses.replace(
+    D2L,
+    name="shallow",
+    content_taps=(("conv3_2", 1.0), ("pool2", 0.5), ("relu1_2", 0.0)),
+    style_taps=(("conv1_1", 1.0), ("relu2_1", 0.5), ("conv3_2", 2.0), ("pool1", 0.0)),
+)
+#: With average pooling, images in 0..1, and Gatys' sums.
+SHALLOW_SUMS = dataclasses.replace(
+    SHALLOW,
+    name="shallow-sums",
+    pooling="average",
+    space="unit",
+    gram_divisor="1",
+    content_reduction="half-sum",
+    style_reduction="quarter-sum",
+    content_weight=1e-3,
+)
+#: Terms without gradient, which a tile must not give them.
+SHALLOW_HELD = dataclasses.replace(
+    SHALLOW, name="shallow-held", gram_divisor="hw", style_reduction="mean/chw", without_gradient=("content", "tv")
+)
+#: Recipes with scenes and tiles: that divide a side and that do not, that are no multiples of the grid (10), one (64) for which
+#: the picture is a single tile, and d2l's own taps, whose halo is 80.
+TILED = (
+    (SHALLOW, "odd", 8),
+    (SHALLOW, "odd", 10),
+    (SHALLOW, "photo", 16),
+    (SHALLOW, "photo", 64),
+    (SHALLOW_SUMS, "odd", 16),
+    (SHALLOW_HELD, "noise", 16),
+    (EVERY_KIND_OF_TAP, "odd", 32),
+    (TUTORIAL, "odd", 16),
+    (D2L, "wide", 64),
+)
+
+
 @dataclass(frozen=True)
 class Case:
     """One thing to compute. Its points (named arrays) are recorded once for each of ``dtypes``."""
@@ -95,10 +134,14 @@ class Case:
     dtypes: tuple[str, ...] = FLOATS
     #: Backends that it is meant for; empty: all.
     only: tuple[str, ...] = ()
+    #: The side of the tiles that backends compute it in; the oracle computes everything whole.
+    tile: int | None = None
 
     @property
     def name(self) -> str:
-        return "/".join([self.kind, *(part for part in (self.recipe and self.recipe.name, self.place, self.variant) if part)])
+        tile = self.tile and f"tile-{self.tile}"
+        parts = (self.recipe and self.recipe.name, self.place, self.variant, tile)
+        return "/".join([self.kind, *(part for part in parts if part)])
 
     @property
     def place(self) -> str | None:
@@ -176,6 +219,11 @@ def all_cases() -> tuple[Case, ...]:
     add(Case("run", "photo", "narrow", D2L_LBFGS, dtypes=("float64",)))
     for kind in ("targets", "terms", "gradient", "step"):
         add(Case(kind, "noise", "vgg19", D2L))
+    # In tiles: the same numbers.
+    for recipe, scene, tile in TILED:
+        for kind in ("targets", "terms", "gradient"):
+            add(Case(kind, scene, "narrow", recipe, tile=tile))
+    add(Case("run", "odd", "narrow", SHALLOW, tile=16))
     # The frameworks' own optimisers.
     for variant in GRADIENT_SCALES:
         add(Case("native-adam", variant=variant, dtypes=("float64",), only=FRAMEWORKS))
@@ -239,9 +287,12 @@ class Inputs:
         return {}
 
     def scene(self, name: str, space: Space = "normalised") -> tuple[Array, Array, Array]:
-        """content, style and image of ``space``, float32, (1, 3, H, W). ``large`` is the scene ``photo``, repeated."""
-        source, times = ("photo", LARGE) if name == "large" else (name, (1, 1))
+        """content, style and image of ``space``, float32, (1, 3, H, W). ``large`` is the scene ``photo``, repeated; ``wide``, a
+        part of that."""
+        source, times = ("photo", LARGE) if name in ("large", "wide") else (name, (1, 1))
         found = [np.tile(self.arrays[f"{source}/{role}"], (1, 1, *times)) for role in ROLES]
+        if name == "wide":
+            found = [array[:, :, : WIDE[0], : WIDE[1]] for array in found]
         if space == "unit":
             mean, deviation = (np.array(values).reshape(1, 3, 1, 1) for values in (RGB_MEAN, RGB_STD))
             # Rounded once more, so that all who are given these images are given the same numbers.
@@ -276,7 +327,7 @@ class Inputs:
             "schema": SCHEMA,
             "case": [case.name, case.dtypes, case.only],
             "inputs": self.file_digests,
-            "sizes": [SHORT_RUN, SHORT_DECAY, LBFGS_EVALUATIONS, GRADIENT_SCALES, RESIZES, LARGE],
+            "sizes": [SHORT_RUN, SHORT_DECAY, LBFGS_EVALUATIONS, GRADIENT_SCALES, RESIZES, LARGE, WIDE],
         }
         if case.recipe:
             text["recipe"] = case.recipe.digest

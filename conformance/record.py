@@ -45,6 +45,7 @@ from isostyle.interface import Array, Backend, Engine, Evaluation, Objective, Ta
 from isostyle.optim import optimiser
 from isostyle.published import D2L
 from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Recipe, StepDecay
+from isostyle.tiles import TiledEngine
 
 #: Whose versions a trace notes, if they are installed.
 DISTRIBUTIONS = ("numpy", "pillow", "safetensors", "torch", "torchvision", "mxnet", "paddlepaddle")
@@ -70,6 +71,12 @@ class Subject:
                 chosen.network, chosen.parameters, device=self.device, dtype=dtype_of_floats
             )
         return self.engines[key]
+
+    def tiled(self, engine: Engine, case: Case) -> Engine:
+        """``engine``, which computes in tiles if the case says so."""
+        if case.tile is None:
+            return engine
+        return TiledEngine(engine, self.inputs.network(case.network or "").network, case.tile)
 
     def scene(self, case: Case) -> tuple[Array, Array, Array]:
         """content, style and image, in the space of the case's recipe."""
@@ -145,7 +152,10 @@ def after(updates: int, images_of_updates: Iterator[Array]) -> Array:
 
 
 class OracleSubject(Subject):
-    """The oracle, with its own optimisers and pictures."""
+    """The oracle, with its own optimisers and pictures, and everything whole."""
+
+    def tiled(self, engine: Engine, case: Case) -> Engine:
+        return engine
 
     def descend(self, engine: Any, recipe: Recipe, content: Array, style: Array, start: Array) -> Points:
         targets = engine.targets(recipe, content, style)
@@ -385,7 +395,7 @@ PROBES: dict[str, Callable[[Subject, Case, str], Points]] = {
 
 def engine_of(subject: Subject, case: Case, dtype: str) -> Engine:
     assert case.network is not None
-    return subject.engine(case.network, dtype)
+    return subject.tiled(subject.engine(case.network, dtype), case)
 
 
 def recipe_of(case: Case) -> Recipe:

@@ -6,7 +6,6 @@ import dataclasses
 import operator
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +17,12 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from isostyle import images, recipe_text, registry, weights
+from isostyle import images, memory, recipe_text, registry, weights
 from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError, shown
 from isostyle.files import read_input, sha256
 from isostyle.images import ImageLike
-from isostyle.interface import Array, Dtype
+from isostyle.interface import Array, Dtype, Engine
 from isostyle.network import RGB_STD, Network
 from isostyle.recipe import (
     NAMED_STARTS,
@@ -40,6 +39,7 @@ from isostyle.recipe import (
     Taps,
 )
 from isostyle.run import Event, NonFiniteLoss, run
+from isostyle.tiles import TiledEngine
 
 MANIFEST_SCHEMA = "isostyle.manifest/1"
 #: A squeezed image is warned of when its aspect changes by more than this share, and by more than a pixel's rounding.
@@ -110,6 +110,8 @@ def stylize(
     dtype: Dtype = "float32",
     device: str = "auto",
     threads: int | None = None,
+    tile: str | int = "auto",
+    max_memory: str | int | None = None,
     callback: Callable[[Event], None] | None = None,
     log: Callable[[str], None] | None = None,
 ) -> Result:
@@ -137,6 +139,10 @@ def stylize(
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
         threads: CPU threads; by default ``OMP_NUM_THREADS``, or all cores. A framework that this process has imported
             before may keep the number that it had (MXNet does).
+        tile: ``"auto"``: the picture is computed in tiles, to the same numbers, if it does not fit into memory as a whole;
+            ``"off"``; or the side of a tile in pixels (docs/large-pictures.md).
+        max_memory: of the whole process, as ``"4GiB"`` or in bytes; by default nine tenths of what is free. A history of L-BFGS
+            that does not fit is cut.
         callback: called with an :class:`Event` for each evaluation: the start's first, the finished picture's last.
         log: called with a line for each thing that a user should know (the backend that runs, a changed aspect).
 
@@ -163,6 +169,9 @@ def stylize(
         raise InputError(f"the dtype must be float32 or float64, not {dtype!r}")
     if not isinstance(seed, int) or seed not in SEEDS:
         raise InputError(f"the seed must be a whole number in 0..{SEEDS[-1]}, not {seed!r}")
+    memory.parse_tile(tile)
+    if max_memory is not None:
+        memory.parse(max_memory)
     chosen = weights.load(network)
     # A name that the network does not have is an error before any picture is read.
     needed = {layer.name for layer in chosen.network.cut(settings.taps)}
@@ -172,8 +181,11 @@ def stylize(
         if init is None:
             raise InputError("a recipe that starts from an image needs one: init")
         inputs["init"] = init
-    read = {role: read_picture(source, f"the {role} image") for role, source in inputs.items()}
-    pictures = {role: picture for role, (picture, _) in read.items()}
+    pictures: dict[str, Image.Image] = {}
+    described: dict[str, dict[str, Any]] = {}
+    for role, source in inputs.items():
+        pictures[role], digest = read_picture(source, f"the {role} image")
+        described[role] = describe(source, pictures[role], digest)
 
     # Sizes that cannot be are an error before a framework is loaded; some rules ask whether there is a GPU.
     plans = plan(pictures, settings, chosen.network)
@@ -183,12 +195,18 @@ def stylize(
     place = choose_device(device, framework.devices(), framework.name)
     if place != "cpu":
         plans = plan(pictures, settings, chosen.network, gpu=True)
-    fitted = {role: fit(picture, plans[role]) for role, picture in pictures.items()}
+    model = memory.Model(settings, chosen.network, framework.name, dtype, plans["content"].final, plans["style"].final)
+    choice = memory.choose(model, tile, max_memory, on_cpu=place == "cpu")
+    settings = choice.recipe
+    aspects = changed_aspects(pictures, plans)
+    # Large pictures are let go as soon as they have become something else.
+    fitted = {role: fit(pictures.pop(role), plans[role]) for role in list(pictures)}
     arrays = {role: images.to_array(picture, dtype, settings.space) for role, picture in fitted.items()}
-    start = start_image(settings, arrays, fitted, seed, dtype)
+    start = [start_image(settings, arrays, fitted, seed, dtype)]
+    fitted.clear()
     if log:
         log(f"backend {framework.name} {framework.version()} on {place}, {count} thread{'s' * (count > 1)}, {dtype}")
-        for line in changed_aspects(pictures, plans):
+        for line in (*aspects, *choice.lines):
             log(line)
         if settings.updates != settings.steps:
             log(f"{settings.updates} evaluations: the recipe's {settings.steps}, up to a whole block of L-BFGS")
@@ -196,12 +214,16 @@ def stylize(
     def events() -> Iterator[Event]:
         """The run; what the framework raises is told apart from what the callback does."""
         try:
-            engine = framework.prepare(chosen.network, parameters, device=place, dtype=dtype)
-            yield from run(engine, settings, engine.targets(settings, arrays["content"], arrays["style"]), start)
+            engine: Engine = framework.prepare(chosen.network, parameters, device=place, dtype=dtype)
+            if choice.tile is not None:
+                engine = TiledEngine(engine, chosen.network, choice.tile)
+            targets = engine.targets(settings, arrays["content"], arrays["style"])
+            arrays.clear()
+            yield from run(engine, settings, targets, start.pop())
         except IsostyleError:
             raise
         except Exception as error:
-            height, width = start.shape[2:]
+            height, width = plans["content"].final
             text = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise FrameworkFailure(f"{framework.name} failed at size {height}x{width}: {text}") from error
 
@@ -229,7 +251,7 @@ def stylize(
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "recipe": {"digest": settings.digest, **settings.as_dict()},
             "network": {"name": chosen.network.name, "weights_sha256": chosen.digest},
-            "inputs": {role: describe(inputs[role], *read[role], fitted[role]) for role in inputs},
+            "inputs": {role: {**described[role], "resized_to": list(plans[role].final)} for role in inputs},
             "seed": seed,
             "backend": {"name": framework.name, "version": framework.version(), "device": place, "dtype": dtype},
             "threads": count,
@@ -245,7 +267,9 @@ def stylize(
             "optimiser_ended": last.note if last.finished else None,
             "stopped_by": None if problem is None else "interrupt" if isinstance(problem, KeyboardInterrupt) else str(problem),
             "seconds": round(seconds, 3),
-            "peak_memory_bytes": peak_memory(),
+            "tile": choice.tile,
+            "estimated_memory_bytes": choice.estimate,
+            "peak_memory_bytes": memory.peak(),
             "losses": {"first": history[0], "last": history[-1]},
         }
         result = Result(images.to_picture(image, settings.space), image, history, manifest)
@@ -409,21 +433,10 @@ def choose_device(wanted: str, devices: list[str], backend: str) -> str:
     return wanted
 
 
-def describe(source: ImageLike, picture: Image.Image, digest: str | None, fitted: Image.Image) -> dict[str, Any]:
-    """What a manifest says of an input: its file if it has one, the digest of its decoded pixels, and its sizes."""
+def describe(source: ImageLike, picture: Image.Image, digest: str | None) -> dict[str, Any]:
+    """What a manifest says of an input: its file if it has one, the digest of its decoded pixels, and its size."""
     return {
         **({"path": str(source), "file_sha256": digest} if digest else {}),
         "pixels_sha256": sha256(picture.tobytes()),
         "size": [picture.height, picture.width],
-        "resized_to": [fitted.height, fitted.width],
     }
-
-
-def peak_memory() -> int | None:
-    """Largest resident size that this process has had, in bytes; None where the system does not tell (Windows)."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

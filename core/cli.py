@@ -214,6 +214,14 @@ def cli(context: click.Context) -> None:
     help="compact (ships with isostyle), vgg19 or vgg16 (`isostyle weights`), or a .safetensors file.",
 )
 @click.option("--dtype", default="float32", show_default=True, metavar="TYPE", help="float32 or float64.")
+@click.option(
+    "--tile",
+    default="auto",
+    show_default=True,
+    metavar="N",
+    help="Side of a tile in pixels; off; or auto: in tiles, to the same numbers, if the whole does not fit into memory.",
+)
+@click.option("--max-memory", metavar="SIZE", help="Of the whole program, as 4GiB [default: nine tenths of what is free].")
 @click.option("--save-every", type=int, metavar="N", help="Also save OUT-0010.png, ... every N steps.")
 @click.option("--history", type=click.Path(path_type=Path), metavar="FILE", help="Losses of every step, .csv or .json.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Plot of the losses, .png, .svg or .pdf.")

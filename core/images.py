@@ -29,6 +29,8 @@ ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any]
 
 #: More pixels than this are refused before they are decoded: Pillow's own limit for a decompression bomb.
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)
+#: Rows that are converted at a time: whole pictures in float64 would take as much memory as the rest of a run.
+STRIP = 64
 #: Transparent pixels are laid on this colour.
 BACKGROUND = (255, 255, 255)
 #: What is read, where Pillow has it. Not among them: EPS, for which Pillow would start a program (Ghostscript).
@@ -97,18 +99,25 @@ def resize(picture: Image.Image, height: int, width: int) -> Image.Image:
 
 def to_array(picture: Image.Image, dtype: Dtype, space: Space = "normalised") -> Array:
     """An RGB picture as a C-contiguous array of shape (1, 3, H, W): x / 255, and (x / 255 - mean) / deviation if normalised."""
-    pixels = np.asarray(picture, dtype=np.float64) / 255
-    if space == "normalised":
-        pixels = (pixels - np.array(RGB_MEAN)) / np.array(RGB_STD)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=dtype)
+    array = np.empty((1, 3, picture.height, picture.width), dtype)
+    for top in range(0, picture.height, STRIP):
+        strip = picture.crop((0, top, picture.width, min(top + STRIP, picture.height)))
+        pixels = np.asarray(strip, dtype=np.float64) / 255
+        if space == "normalised":
+            pixels = (pixels - np.array(RGB_MEAN)) / np.array(RGB_STD)
+        array[:, :, top : top + STRIP] = pixels.transpose(2, 0, 1)[None]
+    return array
 
 
 def to_picture(image: Array, space: Space = "normalised") -> Image.Image:
     """An array of shape (1, 3, H, W) as an 8-bit RGB picture: clipped to 0..1, rounded to the nearest."""
-    pixels = image[0].transpose(1, 2, 0).astype(np.float64)
-    if space == "normalised":
-        pixels = pixels * np.array(RGB_STD) + np.array(RGB_MEAN)
-    return Image.fromarray(np.rint(pixels.clip(0, 1) * 255).astype(np.uint8))
+    picture = Image.new("RGB", (image.shape[3], image.shape[2]))
+    for top in range(0, picture.height, STRIP):
+        pixels = image[0, :, top : top + STRIP].transpose(1, 2, 0).astype(np.float64)
+        if space == "normalised":
+            pixels = pixels * np.array(RGB_STD) + np.array(RGB_MEAN)
+        picture.paste(Image.fromarray(np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)), (0, top))
+    return picture
 
 
 def crop(picture: Image.Image, height: int, width: int) -> Image.Image:

@@ -5,7 +5,8 @@ beta2 as a float32 (an error of 6e-6 of each step even in float64), Paddle's kee
 (2e-5 of a step in float32). Written here once, with Python's double-precision scalars, they take no part in the result.
 
 A state is a flat dict of tensors, numbers and text: all that is needed to go on. A step returns a new one and changes no tensor
-in place, so a picture kept from an earlier step stays what it was. If the optimiser has come to an end, its state has an
+in place, so a picture kept from an earlier step stays what it was; but it may take tensors out of the state that it is given,
+so that those of large pictures are gone as soon as they are used. If the optimiser has come to an end, its state has an
 ``end`` that says why; if something happened that a user should know, a ``note``.
 """
 
@@ -51,18 +52,18 @@ class Adam:
         gradient = evaluation.gradient
         if state["step"] == 0 and float(abs(gradient).max()) == 0:
             return {**state, "image": image, "end": "Adam ended at step 0: the gradient is 0 everywhere"}
+        del evaluation
         step = state["step"] + 1
-        moment1 = state["moment1"] * beta1 + gradient * (1 - beta1)
-        moment2 = state["moment2"] * beta2 + gradient * gradient * (1 - beta2)
+        # Each of these tensors is as large as the picture, so none is kept longer than it is needed.
+        moment1 = state.pop("moment1") * beta1 + gradient * (1 - beta1)
+        moment2 = state.pop("moment2") * beta2 + gradient * gradient * (1 - beta2)
+        del gradient
         # Both corrections are Python doubles: 1 - beta2**step would lose half its digits in float32.
         rate = self.learning_rate(state) / (1 - beta1**step)
         root = moment2**0.5 / (1 - beta2**step) ** 0.5
-        return {
-            "image": image - moment1 / (root + self.settings.epsilon) * rate,
-            "moment1": moment1,
-            "moment2": moment2,
-            "step": step,
-        }
+        move = moment1 / (root + self.settings.epsilon)
+        del root
+        return {"image": image - move * rate, "moment1": moment1, "moment2": moment2, "step": step}
 
 
 class Lbfgs:

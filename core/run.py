@@ -62,6 +62,7 @@ def run(engine: Engine, recipe: Recipe, targets: Targets, start: Array) -> Itera
     objective = engine.objective(recipe, targets)
     method = optimiser(recipe)
     state = method.start(engine.tensor(start))
+    del start  # as large as the picture
     last: Event | None = None
     evaluations = 0
     found: list[Event] = []

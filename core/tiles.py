@@ -11,6 +11,7 @@ ends because the picture does, the zeros are the picture's own.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -97,24 +98,19 @@ def halo_of(network: Network, taps: Iterable[str]) -> int:
 
 
 def spans(length: int, tile: int, grid: int, halo: int) -> list[Span]:
-    """An axis of ``length`` pixels in equal parts of at most ``tile`` pixels, on the grid; the last one also has the rest, fewer
-    pixels than the grid is wide."""
+    """An axis of ``length`` pixels in equal parts of at most ``tile`` pixels, on the grid; the last one also has the rest, of
+    fewer pixels than the grid is wide."""
     cells = max(1, length // grid)
     count = -(-cells // max(1, -(-tile // grid)))
     edges = [grid * (cells * i // count) for i in range(count)] + [length]
-    return [
-        Span(begin, end, max(0, begin - halo), min(length, end + halo))
-        for begin, end in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    return [Span(begin, end, max(0, begin - halo), min(length, end + halo)) for begin, end in itertools.pairwise(edges)]
 
 
 def windows(height: int, width: int, network: Network, taps: Iterable[str], tile: int) -> list[Window]:
     """The windows of a picture, row by row, of at most ``tile`` x ``tile`` pixels (rounded up to the grid)."""
     taps = tuple(taps)
     grid, halo = grid_of(network, taps), halo_of(network, taps)
-    return [
-        Window(rows, columns) for rows in spans(height, tile, grid, halo) for columns in spans(width, tile, grid, halo)
-    ]
+    return [Window(rows, columns) for rows in spans(height, tile, grid, halo) for columns in spans(width, tile, grid, halo)]
 
 
 # Computation
@@ -155,15 +151,13 @@ class TiledEngine:
     def targets(self, recipe: Recipe, content: Array, style: Array) -> Targets:
         maps: dict[str, Array] = {}
         for window in self.windows(content.shape, recipe.content_taps):
-            found, _ = self.recorded(recipe, self.tensor(content[window.crop]), recipe.content_taps)
-            for tap, x in found.items():
+            for tap, x in self.maps(recipe, content, window, recipe.content_taps).items():
                 array, halvings = self.array(x), self.network.layer(tap).halvings
                 whole = maps.setdefault(tap, np.empty(self.map_shape(content.shape, tap), array.dtype))
                 whole[window.crop_of(halvings)][window.core_of(halvings)] = array[window.core_of(halvings)]
         products = Products()
         for window in self.windows(style.shape, recipe.style_taps):
-            found, _ = self.recorded(recipe, self.tensor(style[window.crop]), recipe.style_taps)
-            products.add(self, window, found, recipe.style_taps)
+            products.add(self, window, self.maps(recipe, style, window, recipe.style_taps), recipe.style_taps)
         dtype = self.array(self.tensor(np.zeros(1))).dtype
         return Targets(
             maps,
@@ -175,6 +169,14 @@ class TiledEngine:
 
     def objective(self, recipe: Recipe, targets: Targets) -> TiledObjective:
         return TiledObjective(self, recipe, targets)
+
+    def recorded_at(self, recipe: Recipe, whole: Array, window: Window, taps: Taps) -> tuple[dict[str, Tensor], Pull]:
+        """The maps of a window's crop, and the way back to it."""
+        return self.recorded(recipe, self.tensor(whole[window.crop]), taps)
+
+    def maps(self, recipe: Recipe, whole: Array, window: Window, taps: Taps) -> dict[str, Tensor]:
+        """The maps alone: without the way back, nothing else is kept of them."""
+        return self.recorded_at(recipe, whole, window, taps)[0]
 
     def within(self, window: Window, tap: str, x: Tensor) -> Tensor:
         """A map of a crop, with 0 for everything outside the window."""
@@ -216,10 +218,8 @@ class TiledObjective:
         # The first pass. The last window is recorded for the second one at once, which begins with it.
         products = Products()
         for window in others:
-            maps, _ = self.recorded(whole, window, recipe.style_taps)
-            products.add(engine, window, maps, recipe.style_taps)
-            del maps, _
-        maps, pull = self.recorded(whole, last, taps)
+            products.add(engine, window, engine.maps(recipe, whole, window, recipe.style_taps), recipe.style_taps)
+        maps, pull = engine.recorded_at(recipe, whole, last, taps)
         products.add(engine, last, maps, recipe.style_taps)
         style, factors = self.style(whole.shape, products, moves["style"])
 
@@ -227,20 +227,24 @@ class TiledObjective:
         content = dict.fromkeys((tap for tap, _ in recipe.content_taps), 0.0)
         for window in (last, *others):
             if window is not last:
-                maps, pull = self.recorded(whole, window, taps)
+                maps, pull = engine.recorded_at(recipe, whole, window, taps)
             slopes: dict[str, Tensor] = {}
             for tap, loss, slope in self.content(whole.shape, window, maps):
                 content[tap] += loss
                 if moves["content"] and slope is not None:
                     slopes[tap] = slope
+                del slope
             for tap, factor in factors.items():
                 # dL/dX = 4 s w / d (G - A) X, at the window's pixels.
                 x = engine.within(window, tap, maps[tap])
                 slope = (factor @ x.reshape((x.shape[1], -1))).reshape(x.shape)
                 slopes[tap] = slopes[tap] + slope if tap in slopes else slope
+                del x, slope
+            del maps
             if slopes:
                 gradient[window.crop] += engine.array(pull(slopes))
-            del maps, pull, slopes
+            # Before the next window is recorded, nothing of this one is kept.
+            del pull, slopes
         variation = total_variation(whole, gradient, recipe.tv_weight * moves["tv"])
         del whole
         terms = {f"content/{tap}": loss for tap, loss in content.items()}
@@ -248,9 +252,6 @@ class TiledObjective:
         terms["tv"] = recipe.tv_weight * variation
         terms["total"] = math.fsum(terms.values())
         return Evaluation(terms, engine.tensor(gradient))
-
-    def recorded(self, whole: Array, window: Window, taps: Taps) -> tuple[dict[str, Tensor], Pull]:
-        return self.engine.recorded(self.recipe, self.engine.tensor(whole[window.crop]), taps)
 
     def style(self, shape: tuple[int, ...], products: Products, moves: bool) -> tuple[dict[str, float], dict[str, Tensor]]:
         """The weighted style terms by tap, and the matrices 4 s w / d (G - A) of those that have a gradient."""

@@ -32,10 +32,10 @@ STEPS_SHARE = {"compact": 1.0, "vgg19": 0.3}
 def measure(content: str, style: str, backend: str, network: str, steps: int, threads: int) -> dict[str, object]:
     """One run in this process; prints nothing."""
     import isostyle
-    from isostyle import api, registry
+    from isostyle import memory, registry
 
     version = registry.load(backend, threads).version()
-    imported = api.peak_memory() or 0
+    imported = memory.peak() or 0
     times: list[float] = []
     result = isostyle.stylize(content, style, backend=backend, network=network, recipe="d2l", steps=steps + WARM_UP,
                               threads=threads, callback=lambda event: times.append(time.perf_counter()))  # fmt: skip

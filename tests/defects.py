@@ -527,7 +527,7 @@ in_core("beta1 and 1 - beta1 exchanged", "optim", 'state["moment1"] * beta1 + gr
         'state["moment1"] * (1 - beta1) + gradient * beta1', "adam/{recipe}/1:image")
 in_core("corrections end at step 10", "optim", "(1 - beta1**step)", "(1 - beta1**step if step <= 10 else 1)",
         "adam/{recipe}/1:image")
-in_core("a step uphill", "optim", '"image": image - moment1', '"image": image + moment1',
+in_core("a step uphill", "optim", '"image": image - move * rate', '"image": image + move * rate',
         "adam/{recipe}/1:image")
 
 # Core: L-BFGS
