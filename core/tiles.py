@@ -141,7 +141,7 @@ class TiledEngine:
         return self.engine.recorded(recipe, image, taps)
 
     def windows(self, shape: tuple[int, ...], taps: Taps) -> list[Window]:
-        return windows(*shape[2:], self.network, [tap for tap, _ in taps], self.tile)
+        return windows(shape[2], shape[3], self.network, [tap for tap, _ in taps], self.tile)
 
     def map_shape(self, shape: tuple[int, ...], tap: str) -> tuple[int, ...]:
         """The shape of the map (1, C, H, W) of a whole picture at ``tap``."""

@@ -49,8 +49,10 @@ class Defect:
 
 def elsewhere(pattern: str) -> bool:
     """Whether a case has nothing to do with d2l's total."""
-    kind, _, recipe = pattern.partition(":")[0].partition("/")
-    return kind in ("normalise", "denormalise", "round-trip", "resize", "zoo") or recipe.partition("/")[0] in OTHER_RECIPES
+    case = pattern.partition(":")[0]
+    kind, _, recipe = case.partition("/")
+    pictures = kind in ("normalise", "denormalise", "round-trip", "resize")
+    return pictures or kind == "zoo" or "/tile-" in case or recipe.partition("/")[0] in OTHER_RECIPES
 
 
 DEFECTS: list[Defect] = []
@@ -599,3 +601,48 @@ in_core("losses of one tap instead of all", "run", 'sums[name.split("/")[0]] += 
         "run/{recipe}/photo:losses")
 in_core("steps counted from one", "run", "found.append(Event(step, ", "found.append(Event(step + 1, ",
         "run/{recipe}/photo:steps")
+
+# Core: tiles. The total of the table is that of a whole picture.
+
+in_core("halo of a tile too small by a step of the grid", "tiles", "return -(-radius_of(network, taps) // grid) * grid",
+        "return -(-radius_of(network, taps) // grid) * grid - grid", "targets/shallow/photo/tile-16:style/conv3_2",
+        "gradient/shallow/odd/tile-8:total", "gradient/d2l/wide/tile-64:total")
+in_core("receptive field counted without its halvings", "tiles", "KERNEL // 2 * POOL**layer.halvings", "KERNEL // 2",
+        "gradient/shallow/odd/tile-8:total", "gradient/d2l/wide/tile-64:total")
+in_core("windows off the grid of the pools", "tiles", "edges = [grid * (cells * i // count) for i in range(count)] + [length]",
+        "edges = [length * i // count for i in range(count)] + [length]", "gradient/shallow/odd/tile-8:total",
+        "targets/shallow/odd/tile-10:content/*", "gradient/d2l/wide/tile-64:total")
+in_core("the last window ends on the grid", "tiles", "for i in range(count)] + [length]", "for i in range(count + 1)]",
+        "terms/shallow/odd/tile-8:style/conv1_1", "gradient/shallow/odd/tile-8:total")
+in_core("Gram matrix over a tile's pixels", "tiles", 'engine.gram(engine.within(window, tap, maps[tap]), "1")',
+        'engine.gram(engine.within(window, tap, maps[tap]), "hw")', "terms/shallow/odd/tile-8:style/*",
+        "targets/shallow/odd/tile-8:style/*")
+in_core("pixels of overlapping crops counted twice", "tiles", "        if not window.has_halo:\n", "        if True:\n",
+        "targets/shallow/odd/tile-8:style/*", "terms/shallow/odd/tile-8:*/*1", "gradient/shallow/odd/tile-8:total")
+in_core("the last window's products are lost", "tiles",
+        "        products.add(engine, last, maps, recipe.style_taps)\n",
+        "        products.add(engine, last, maps, recipe.style_taps if not others else ())\n",
+        "terms/shallow/odd/tile-8:style/*", "gradient/shallow/odd/tile-8:style")
+in_core("content targets of the window for those of its crop", "tiles",
+        "self.targets.content[tap][window.crop_of(engine.network.layer(tap).halvings)]",
+        "np.roll(self.targets.content[tap], 1, 3)[window.crop_of(engine.network.layer(tap).halvings)]",
+        "terms/shallow/odd/tile-8:content/conv3_2", "gradient/shallow/odd/tile-8:content")
+in_core("content maps of tiles put a pixel too far", "tiles", "= array[window.core_of(halvings)]",
+        "= np.roll(array, 1, 3)[window.core_of(halvings)]", "targets/shallow/odd/tile-8:content/conv3_2")
+in_core("overlapping gradients replace each other", "tiles", "gradient[window.crop] += ", "gradient[window.crop] = ",
+        "gradient/shallow/odd/tile-8:total", "gradient/d2l/wide/tile-64:total")
+in_core("half of the style slope in tiles", "tiles", "4 * scale * weight / divisor", "2 * scale * weight / divisor",
+        "gradient/shallow/odd/tile-8:style", "gradient/shallow/photo/tile-64:style")
+in_core("half of the content slope in tiles", "tiles", "difference * (2 * scale * weight)", "difference * (scale * weight)",
+        "gradient/shallow/odd/tile-8:content")
+in_core("a tap's second slope replaces its first", "tiles",
+        "slopes[tap] + slope if tap in slopes else slope", "slope", "gradient/shallow/odd/tile-8:total")
+in_core("terms without gradient have one in tiles", "tiles", 'if moves["content"] and slope', "if slope",
+        "gradient/shallow-held/noise/tile-16:total")
+in_core("total variation without gradient has one in tiles", "tiles", 'recipe.tv_weight * moves["tv"]', "recipe.tv_weight",
+        "gradient/shallow-held/noise/tile-16:total")
+in_core("a seam in total variation", "tiles", "rows = image[:, :, top : top + STRIP + 1]",
+        "rows = image[:, :, top : top + STRIP]", "terms/d2l/wide/tile-64:tv", "gradient/d2l/wide/tile-64:tv")
+in_core("style scaled by the tile's size", "tiles", "divisor_of(self.map_shape(style.shape, tap), recipe.gram_divisor)",
+        "divisor_of(self.map_shape((1, 3, self.tile, self.tile), tap), recipe.gram_divisor)",
+        "targets/shallow/odd/tile-8:style/*")

@@ -123,6 +123,38 @@ def test_a_json_history_holds_the_same(folder, any_backend):
     assert [row["step"] for row in json.loads((folder / "h.json").read_text())] == [0, 1, 2, 3, 4]
 
 
+def test_a_run_in_tiles_makes_the_same_picture_and_its_manifest_says_so(folder, any_backend):
+    common = ["run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK, "--style-taps", "conv1_1,conv2_1"]
+    common += ["--content-taps", "conv2_2", "--dtype", "float64"]
+    assert isostyle(*common, "-o", "whole.png") == 0
+    assert isostyle(*common, "-o", "tiled.png", "--tile", "16") == 0
+    assert (folder / "whole.png").read_bytes() == (folder / "tiled.png").read_bytes()
+    tiles = [json.loads((folder / f"{name}.json").read_text())["tile"] for name in ("whole", "tiled")]
+    assert tiles == [None, 16]
+
+
+def test_memory_that_does_not_suffice_is_an_error_before_anything_runs(folder, any_backend, capsys):
+    arguments = ["run", "photo.jpg", "painting.png", "--backend", any_backend, "--max-memory", "1MiB", *QUICK]
+    assert isostyle(*arguments) == 2
+    assert "the 1 MiB of --max-memory are less than" in capsys.readouterr().err
+    assert names(folder) == ["painting.png", "photo.jpg"]
+
+
+def test_what_does_not_fit_is_computed_in_tiles_and_said_in_one_line(folder, any_backend, capsys, monkeypatch):
+    from isostyle import memory
+
+    monkeypatch.setattr(memory, "CONSTANT", 0)
+    monkeypatch.setattr(memory, "available", lambda: 30 * 2**20)
+    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, "--size", "450", "--steps", "1") == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "tiles" in line]
+    assert re.fullmatch(
+        r"in \d+ tiles of at most (\d+)x\1 pixels, each with a halo of 80: as a whole it would take about .* MiB, "
+        r"more than the 27 MiB that can be used",
+        line,
+    )
+    assert json.loads((folder / "photo-painting.json").read_text())["tile"] > 0
+
+
 def test_quiet_prints_nothing(folder, any_backend, capsys):
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, "--quiet", *QUICK) == 0
     assert capsys.readouterr() == ("", "")
@@ -375,6 +407,9 @@ def test_version_and_help(capsys):
             "'photo.jpg' is an input; it is never overwritten",
         ),
         (["photo.jpg", "painting.png", "-o", "./link.png", "--force"], "is an input; it is never overwritten"),
+        (["photo.jpg", "painting.png", "--tile", "on"], "tile must be auto, off or its side in pixels, not 'on'"),
+        (["photo.jpg", "painting.png", "--tile", "0"], "side of a tile must be a whole number of at least 1 pixel, not 0"),
+        (["photo.jpg", "painting.png", "--max-memory", "4"], "a number with KiB, MiB, GiB, MB or GB, as 4GiB, not '4'"),
         (["photo.jpg", "painting.png", "--history", "losses.txt"], "a history ends in .csv or .json"),
         (["photo.jpg", "painting.png", "--plot", "losses.bmp"], "a plot ends in .png, .svg, .pdf"),
         (["photo.jpg", "painting.png", "--plot", "photo-painting.png"], "two outputs would go to 'photo-painting.png'"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -98,6 +99,26 @@ def test_the_finished_picture_is_checked_too():
 
     with pytest.raises(NonFiniteLoss, match="total became nan at step 3"):
         events(dataclasses.replace(D2L, steps=3), Parabola(spoil))
+
+
+def test_a_run_with_adam_holds_at_most_eight_images():
+    """Of NumPy's: the start included, which its caller has let go; and a picture that somebody keeps stays what it was."""
+    start = [np.full((1, 3, 200, 300), 2.0)]
+    size = start[0].nbytes
+    tracemalloc.start()
+    try:
+        stream = run(Parabola(), dataclasses.replace(D2L, steps=4), None, start.pop())
+        first = next(stream)
+        kept = first.image()
+        for event in stream:
+            last = event
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The start was made before; here somebody keeps an event, and a copy of its picture.
+    assert peak < (8 + 2) * size
+    np.testing.assert_array_equal(first.image(), kept)
+    assert np.abs(last.image() - kept).max() > 0
 
 
 # L-BFGS: whole blocks, evaluations that count, and its end

@@ -126,8 +126,8 @@ def test_the_oracle_in_tiles_finds_what_it_finds_as_a_whole(reference, network, 
 def test_a_backend_in_tiles_finds_what_the_oracle_finds_as_a_whole(
     backend, network, parameters, pictures, whole_pictures, recipe, tile
 ):
-    """Held to the oracle: torch's and Paddle's own Gram matrices of whole maps are up to 160 eps off, for MKL adds up all pixels
-    one after another; that of the tiles' sums is not."""
+    """Held to the oracle: torch's and Paddle's own Gram matrices of whole maps are up to 160 eps off, for MKL adds up all
+    pixels one after another; sums of tiles are not."""
     engine = backend.prepare(network, parameters, device="cpu", dtype="float64")
     same_numbers(evaluated(TiledEngine(engine, network, tile), recipe, pictures), whole_pictures(recipe))
 

@@ -1,0 +1,197 @@
+"""How much memory a run takes, how much there is, and what is chosen: by numbers, without a framework."""
+
+import dataclasses
+
+import pytest
+
+from isostyle import InputError, memory
+from isostyle.network import COMPACT, VGG19
+from isostyle.published import D2L, TUTORIAL
+from isostyle.recipe import LbfgsSettings
+
+GIB, MIB = 2**30, 2**20
+LARGE = (4000, 6000)
+
+
+def model(recipe=D2L, network=COMPACT, backend="torch", content=LARGE, style=LARGE):
+    return memory.Model(recipe, network, backend, "float32", content, style)
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch):
+    """A process of 300 MiB, on a machine with 8 GiB to spare."""
+    monkeypatch.setattr(memory, "resident", lambda: 300 * MIB)
+    monkeypatch.setattr(memory, "available", lambda: 8 * GIB)
+
+
+# Amounts
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("4GiB", 4 * GIB), ("4 gib", 4 * GIB), ("1.5GB", 1500 * 10**6), ("512KiB", 2**19), ("900MB", 900 * 10**6), (7, 7)],
+)
+def test_amounts_of_memory(text, expected):
+    assert memory.parse(text) == expected
+
+
+@pytest.mark.parametrize("text", ["4", "4G", "GiB", "-1GiB", "0GiB", "1e3MB", "inf GB", "", 0, -5, 1.5, True, None])
+def test_what_is_no_amount_of_memory_is_refused(text):
+    with pytest.raises(InputError, match="the memory must be a number with KiB"):
+        memory.parse(text)
+
+
+@pytest.mark.parametrize(("tile", "expected"), [("auto", "auto"), ("off", "off"), ("512", 512), (64, 64)])
+def test_tiles(tile, expected):
+    assert memory.parse_tile(tile) == expected
+
+
+@pytest.mark.parametrize("tile", ["on", "0", "-3", "1.5", "", 0, -1, True, 2.0, "9" * 30])
+def test_what_is_no_tile_is_refused(tile):
+    with pytest.raises(InputError, match="tile"):
+        memory.parse_tile(tile)
+
+
+# The model
+
+
+def test_a_pixel_of_the_compact_network_has_these_maps():
+    """conv and ReLU of each layer up to conv5_1, and the pools."""
+    blocks = [(16, 2, 1), (32, 2, 4), (64, 4, 16), (128, 4, 64)]
+    expected = sum(2 * count * width / pixels + width / (4 * pixels) for width, count, pixels in blocks) + 128 / 256
+    assert memory.maps_of(COMPACT, ["conv5_1"]) == pytest.approx(expected)
+
+
+def test_more_pixels_a_larger_tile_and_a_wider_network_take_more():
+    assert model().bytes(512) < model().bytes(1024) < model().bytes(None)
+    assert model(content=(400, 600)).bytes(None) < model().bytes(None)
+    assert model().bytes(512) < model(network=VGG19).bytes(512)
+
+
+def test_a_pair_of_l_bfgs_takes_two_images():
+    recipe = dataclasses.replace(TUTORIAL, steps=300)
+    assert model(recipe).bytes(512, 11) - model(recipe).bytes(512, 10) == 2 * 3 * 4 * 4000 * 6000
+
+
+def test_a_run_that_is_shorter_than_its_history_needs_no_more():
+    short = dataclasses.replace(TUTORIAL, steps=1, optimiser=LbfgsSettings(iterations=5))
+    assert model(short).bytes(512) == model(short).bytes(512, short.most_updates)
+
+
+# The choice
+
+
+def test_what_fits_as_a_whole_is_computed_as_a_whole_and_nothing_is_said():
+    choice = memory.choose(model(content=(300, 450), style=(300, 450)), "auto", None)
+    assert (choice.tile, choice.lines, choice.recipe) == (None, (), D2L)
+
+
+def test_what_does_not_fit_gets_the_largest_tile_that_does_and_one_line():
+    found = model()
+    choice = memory.choose(found, "auto", "6GB")
+    assert choice.estimate == found.bytes(choice.tile) <= choice.limit == 6 * 10**9 - 300 * MIB
+    assert found.bytes(choice.tile + 64) > choice.limit
+    (line,) = choice.lines
+    assert line.startswith("in ")
+    assert "halo of 80: as a whole it would take about" in line
+
+
+def test_without_a_limit_nine_tenths_of_what_is_free_count():
+    choice = memory.choose(model(), "auto", None)
+    assert choice.limit == int(0.9 * 8 * GIB)
+    assert choice.tile is not None
+
+
+def test_a_large_style_picture_alone_makes_tiles_necessary():
+    assert memory.choose(model(content=(300, 450)), "auto", "3GiB").tile is not None
+
+
+def test_off_is_off_and_a_given_tile_is_taken(monkeypatch):
+    assert memory.choose(model(), "off", None).tile is None
+    assert memory.choose(model(), "300", None).tile == 300
+
+
+def test_nothing_fits():
+    with pytest.raises(InputError, match=r"even in tiles of 80 pixels .* GiB, more than the 1.0 GiB of --max-memory"):
+        memory.choose(model(), "auto", "1GiB")
+
+
+def test_less_than_the_program_itself_takes():
+    with pytest.raises(InputError, match="the 200 MiB of --max-memory are less than the 300 MiB that the program takes"):
+        memory.choose(model(), "auto", "200MiB")
+
+
+@pytest.mark.parametrize(("tile", "what"), [("off", "the picture as a whole"), (2048, "tiles of 2048 pixels")])
+def test_what_was_asked_for_does_not_fit(tile, what):
+    with pytest.raises(InputError, match=f"{what} would take about"):
+        memory.choose(model(), tile, "4GiB")
+
+
+def test_a_history_that_does_not_fit_is_cut_and_said():
+    recipe = dataclasses.replace(TUTORIAL, steps=300)
+    choice = memory.choose(model(recipe), "auto", "12GiB")
+    assert 1 <= choice.recipe.optimiser.history < 100
+    assert choice.estimate == model(choice.recipe).bytes(choice.tile) <= choice.limit
+    assert choice.lines[-1] == f"L-BFGS keeps {choice.recipe.optimiser.history} pairs and not 100: no more fit into memory"
+    assert choice.recipe.digest != recipe.digest
+
+
+def test_a_device_of_its_own_is_not_measured_by_the_system_s_memory():
+    assert memory.choose(model(), "auto", None, on_cpu=False).tile is None
+    assert memory.choose(model(), "auto", "6GB", on_cpu=False).limit == 6 * 10**9
+
+
+# What the system tells
+
+
+@pytest.fixture
+def system(tmp_path, monkeypatch):
+    """Files as in /proc and /sys/fs/cgroup."""
+    monkeypatch.undo()
+
+    def write(files, groups):
+        for name, text in {"meminfo": "MemTotal: 9000 kB\nMemAvailable: 5000 kB\n", "self/cgroup": groups}.items():
+            (tmp_path / "proc" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "proc" / name).write_text(text)
+        for name, text in files.items():
+            (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "cgroup" / name).write_text(text)
+        return memory.available(tmp_path / "proc", tmp_path / "cgroup")
+
+    return write
+
+
+def test_what_linux_says_is_available(system):
+    assert system({}, "0::/\n") == 5000 * 1024
+
+
+def test_a_control_group_allows_less_and_its_caches_do_not_count(system):
+    files = {
+        "a/b/memory.max": "1000000\n",
+        "a/b/memory.current": "700000\n",
+        "a/b/memory.stat": "anon 5\ninactive_file 100000\n",
+    }
+    assert system({**files, "a/memory.max": "max\n"}, "0::/a/b\n") == 400000
+
+
+def test_a_group_above_counts_too(system):
+    files = {"a/memory.max": "900\n", "a/memory.current": "200\n", "a/memory.stat": "inactive_file 0\n"}
+    assert system({**files, "a/b/memory.max": "max\n"}, "0::/a/b\n") == 700
+
+
+def test_the_first_version_of_control_groups(system):
+    place = "memory/docker/x/memory"
+    files = {f"{place}.limit_in_bytes": "5000", f"{place}.usage_in_bytes": "4000", f"{place}.stat": "total_inactive_file 500"}
+    assert system(files, "9:cpu:/docker/x\n4:memory:/docker/x\n") == 1500
+
+
+def test_in_a_container_the_root_is_its_own(system):
+    files = {"memory.max": "800", "memory.current": "300", "memory.stat": "inactive_file 0"}
+    assert system(files, "0::/docker/of-the-host\n") == 500
+
+
+def test_this_process_has_some_memory(monkeypatch):
+    monkeypatch.undo()
+    assert memory.resident() > 2**20
+    assert memory.available() > 2**20
+    assert memory.peak() >= memory.resident() / 2
