@@ -99,11 +99,22 @@ def halo_of(network: Network, taps: Iterable[str]) -> int:
 
 def spans(length: int, tile: int, grid: int, halo: int) -> list[Span]:
     """An axis of ``length`` pixels in equal parts of at most ``tile`` pixels, on the grid; the last one also has the rest, of
-    fewer pixels than the grid is wide."""
+    fewer pixels than the grid is wide.
+
+    All crops are equally long, but for that rest: at the picture's edges they reach further inwards than they need to.
+    Frameworks keep buffers for every shape that they have met.
+    """
     cells = max(1, length // grid)
     count = -(-cells // max(1, -(-tile // grid)))
-    edges = [grid * (cells * i // count) for i in range(count)] + [length]
-    return [Span(begin, end, max(0, begin - halo), min(length, end + halo)) for begin, end in itertools.pairwise(edges)]
+    edges = [grid * (cells * i // count) for i in range(count + 1)]
+    needed = [(max(0, begin - halo), min(edges[-1], end + halo)) for begin, end in itertools.pairwise(edges)]
+    widest = max(last - first for first, last in needed)
+    found = []
+    for (begin, end), (first, _) in zip(itertools.pairwise(edges), needed, strict=True):
+        first = min(first, edges[-1] - widest)
+        end, last = (length if place == edges[-1] else place for place in (end, first + widest))
+        found.append(Span(begin, end, first, last))
+    return found
 
 
 def windows(height: int, width: int, network: Network, taps: Iterable[str], tile: int) -> list[Window]:

@@ -50,8 +50,17 @@ def measure(
     height, width = size
     pictures = [Image.open(path).convert("RGB").resize((width, height)) for path in (content, style)]
     times: list[float] = []
-    result = isostyle.stylize(*pictures, backend=backend, recipe=RECIPE, size=isostyle.AsIs(), steps=steps, threads=threads,
-                              tile=tile, max_memory=limit, callback=lambda event: times.append(time.perf_counter()))  # fmt: skip
+    result = isostyle.stylize(
+        *pictures,
+        backend=backend,
+        recipe=RECIPE,
+        size=isostyle.AsIs(),
+        steps=steps,
+        threads=threads,
+        tile=tile,
+        max_memory=limit,
+        callback=lambda event: times.append(time.perf_counter()),
+    )
     seconds = [after - before for before, after in itertools.pairwise(times)]
     whole = memory.peak() or 0
     return {

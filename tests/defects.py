@@ -609,10 +609,10 @@ in_core("halo of a tile too small by a step of the grid", "tiles", "return -(-ra
         "gradient/shallow/odd/tile-8:total", "gradient/d2l/wide/tile-64:total")
 in_core("receptive field counted without its halvings", "tiles", "KERNEL // 2 * POOL**layer.halvings", "KERNEL // 2",
         "gradient/shallow/odd/tile-8:total", "gradient/d2l/wide/tile-64:total")
-in_core("windows off the grid of the pools", "tiles", "edges = [grid * (cells * i // count) for i in range(count)] + [length]",
-        "edges = [length * i // count for i in range(count)] + [length]", "gradient/shallow/odd/tile-8:total",
+in_core("windows off the grid of the pools", "tiles", "edges = [grid * (cells * i // count) for i in range(count + 1)]",
+        "edges = [grid * cells * i // count for i in range(count + 1)]", "gradient/shallow/odd/tile-8:total",
         "targets/shallow/odd/tile-10:content/*", "gradient/d2l/wide/tile-64:total")
-in_core("the last window ends on the grid", "tiles", "for i in range(count)] + [length]", "for i in range(count + 1)]",
+in_core("the last window ends on the grid", "tiles", "length if place == edges[-1] else place for", "place for",
         "terms/shallow/odd/tile-8:style/conv1_1", "gradient/shallow/odd/tile-8:total")
 in_core("Gram matrix over a tile's pixels", "tiles", 'engine.gram(engine.within(window, tap, maps[tap]), "1")',
         'engine.gram(engine.within(window, tap, maps[tap]), "hw")', "terms/shallow/odd/tile-8:style/*",

@@ -144,12 +144,29 @@ def test_what_does_not_fit_is_computed_in_tiles_and_said_in_one_line(folder, any
     from isostyle import memory
 
     monkeypatch.setattr(memory, "CONSTANT", 0)
-    monkeypatch.setattr(memory, "available", lambda: 30 * 2**20)
-    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, "--size", "450", "--steps", "1") == 0
+    monkeypatch.setattr(memory, "available", lambda: 30 * 10**6)
+    assert (
+        isostyle(
+            "run",
+            "photo.jpg",
+            "painting.png",
+            "--backend",
+            any_backend,
+            "--size",
+            "450",
+            "--steps",
+            "1",
+            "--style-taps",
+            "conv1_1,conv2_1",
+            "--content-taps",
+            "conv2_2",
+        )
+        == 0
+    )
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "tiles" in line]
     assert re.fullmatch(
-        r"in \d+ tiles of at most (\d+)x\1 pixels, each with a halo of 80: as a whole it would take about .* MiB, "
-        r"more than the 27 MiB that can be used",
+        r"in \d+ tiles of at most (\d+)x\1 pixels, each with a halo of 6: as a whole it would take about .* MiB, "
+        r"more than the 26 MiB that can be used",
         line,
     )
     assert json.loads((folder / "photo-painting.json").read_text())["tile"] > 0

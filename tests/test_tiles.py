@@ -90,10 +90,14 @@ def test_windows_of_an_axis_make_it_up_on_the_grid(length, tile, grid, cells):
     most = math.ceil(tile / grid) * grid
     for span in found:
         assert span.begin % grid == span.first % grid == 0
-        assert span.first == max(0, span.begin - halo)
-        assert span.last == min(length, span.end + halo)
+        assert 0 <= span.first <= max(0, span.begin - halo)
+        assert length >= span.last >= min(length, span.end + halo)
+        assert span.last == length or span.last % grid == 0
         # The last one has the rest, too.
         assert 0 < span.end - span.begin <= most + (grid - 1 if span.end == length else 0)
+    # As few shapes as can be, and none larger than a window in the middle.
+    assert len({span.last - span.first for span in found}) <= 2
+    assert all(span.last - span.first <= most + 2 * halo + grid - 1 for span in found)
 
 
 @given(size=st.tuples(st.integers(32, 300), st.integers(32, 300)), tile=st.integers(1, 400), tap=TAPS)
