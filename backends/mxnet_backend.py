@@ -16,9 +16,10 @@ import mxnet
 import numpy
 from mxnet import autograd, np, npx
 
-from isostyle.interface import Array, Dtype, Evaluation, Parameters, Pull, Targets
+from isostyle.interface import Array, Dtype, Engine, Evaluation, Parameters, Precision, Pull, Targets
 from isostyle.network import KERNEL, PADDING, POOL, RGB_MEAN, RGB_STD, Network
 from isostyle.recipe import ContentReduction, GramDivisor, Pooling, Recipe, StyleReduction, Taps, Term
+from isostyle.tiles import WHOLE, TiledEngine
 
 Tensor: TypeAlias = np.ndarray
 npx.set_np()
@@ -177,5 +178,9 @@ class MxnetBackend:
         cards = [f"cuda:{i}" for i in range(mxnet.context.num_gpus())]
         return [*(["cuda", *cards] if cards else []), "cpu"]
 
-    def prepare(self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype) -> MxnetEngine:
-        return MxnetEngine(network, parameters, device, dtype)
+    def prepare(
+        self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"
+    ) -> Engine:
+        engine = MxnetEngine(network, parameters, device, dtype)
+        # Slopes of Gram matrices by formula: one matrix product a tap, where autograd takes two.
+        return TiledEngine(engine, network, WHOLE) if precision == "fast" else engine

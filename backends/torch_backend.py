@@ -5,15 +5,20 @@ The same text stands in mxnet_backend.py and paddle_backend.py, in the same orde
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+
+# Before the import: OpenMP's threads would wait for more work at full speed, a millisecond on the cores that others need now.
+os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from isostyle.errors import InputError
-from isostyle.interface import Array, Dtype, Evaluation, Parameters, Pull, Targets
+from isostyle.interface import Array, Dtype, Engine, Evaluation, Parameters, Precision, Pull, Targets
 from isostyle.network import PADDING, POOL, RGB_MEAN, RGB_STD, Network
 from isostyle.recipe import ContentReduction, GramDivisor, Pooling, Recipe, StyleReduction, Taps, Term
 
@@ -71,8 +76,7 @@ class TorchEngine:
         x = image
         for layer in self.network.cut(wanted):
             if layer.kind == "conv":
-                weight, bias = self.parameters[f"{layer.name}.weight"], self.parameters[f"{layer.name}.bias"]
-                x = F.conv2d(x, weight, bias, padding=PADDING)
+                x = self.convolution(x, layer.name)
             elif layer.kind == "relu":
                 # Out of place: torchvision's in-place ReLU turns every tapped convolution into its post-ReLU map.
                 x = F.relu(x)
@@ -81,6 +85,9 @@ class TorchEngine:
             if layer.name in wanted:
                 found[layer.name] = x
         return found
+
+    def convolution(self, x: Tensor, name: str) -> Tensor:
+        return F.conv2d(x, self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"], padding=PADDING)
 
     def seen(self, recipe: Recipe, image: Tensor, taps: Taps) -> dict[str, Tensor]:
         """What ``recipe`` looks at: the feature maps of an image of its space."""
@@ -161,9 +168,16 @@ class TorchBackend:
         cards = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
         return [*(["cuda", *cards] if cards else []), *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
-    def prepare(self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype) -> TorchEngine:
+    def prepare(
+        self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"
+    ) -> Engine:
         if device == "mps" and dtype == "float64":
             raise InputError("the device 'mps' has no float64; use --device cpu")
         # On a GPU, torch's convolutions use TF32 by default, which keeps 10 bits of a float32's 23.
         torch.backends.cudnn.allow_tf32 = False
+        if precision == "fast":
+            # Imported here: it builds on this module.
+            from isostyle.backends.torch_fast import prepare_fast
+
+            return prepare_fast(network, parameters, device, dtype)
         return TorchEngine(network, parameters, device, dtype)

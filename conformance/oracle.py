@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isostyle import losses
-from isostyle.interface import Array, Dtype, Evaluation, Objective, Parameters, Pull, Targets
+from isostyle.interface import Array, Dtype, Evaluation, Objective, Parameters, Precision, Pull, Targets
 from isostyle.network import Network
 from isostyle.recipe import AdamSettings, Constant, GramDivisor, LbfgsSettings, Pooling, Recipe, StepDecay, Taps
 
@@ -278,7 +278,9 @@ class Oracle:
     def devices(self) -> list[str]:
         return ["cpu"]
 
-    def prepare(self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype) -> OracleEngine:
+    def prepare(
+        self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"
+    ) -> OracleEngine:
         return OracleEngine(network, parameters)
 
 

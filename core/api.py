@@ -22,7 +22,7 @@ from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError, shown
 from isostyle.files import read_input, sha256
 from isostyle.images import ImageLike
-from isostyle.interface import Array, Dtype, Engine
+from isostyle.interface import Array, Dtype, Engine, Precision
 from isostyle.network import RGB_STD, Network
 from isostyle.recipe import (
     NAMED_STARTS,
@@ -108,6 +108,7 @@ def stylize(
     seed: int = 0,
     network: str = "compact",
     dtype: Dtype = "float32",
+    precision: Precision = "exact",
     device: str = "auto",
     threads: int | None = None,
     tile: str | int = "auto",
@@ -136,6 +137,7 @@ def stylize(
         seed: of the noise; the same on every backend.
         network: ``"compact"``, ``"vgg19"`` or ``"vgg16"`` (see docs/weights.md), or a path of a ``.safetensors`` file.
         dtype: ``"float32"`` or ``"float64"``.
+        precision: ``"exact"``, or ``"fast"``: whatever is fastest here, final losses within 2 % (docs/fast.md); float32 only.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
         threads: CPU threads; by default ``OMP_NUM_THREADS``, or all cores. A framework that this process has imported
             before may keep the number that it had (MXNet does).
@@ -167,6 +169,10 @@ def stylize(
     )
     if dtype not in ("float32", "float64"):
         raise InputError(f"the dtype must be float32 or float64, not {dtype!r}")
+    if precision not in ("exact", "fast"):
+        raise InputError(f"the precision must be exact or fast, not {precision!r}")
+    if precision == "fast" and dtype != "float32":
+        raise InputError("the precision 'fast' has no float64; leave one of the two out")
     if not isinstance(seed, int) or seed not in SEEDS:
         raise InputError(f"the seed must be a whole number in 0..{SEEDS[-1]}, not {seed!r}")
     memory.parse_tile(tile)
@@ -205,7 +211,8 @@ def stylize(
     start = [start_image(settings, arrays, fitted, seed, dtype)]
     fitted.clear()
     if log:
-        log(f"backend {framework.name} {framework.version()} on {place}, {count} thread{'s' * (count > 1)}, {dtype}")
+        how = f"{place}, {count} thread{'s' * (count > 1)}, {dtype}{', fast' * (precision == 'fast')}"
+        log(f"backend {framework.name} {framework.version()} on {how}")
         for line in (*aspects, *choice.lines):
             log(line)
         if settings.updates != settings.steps:
@@ -214,7 +221,7 @@ def stylize(
     def events() -> Iterator[Event]:
         """The run; what the framework raises is told apart from what the callback does."""
         try:
-            engine: Engine = framework.prepare(chosen.network, parameters, device=place, dtype=dtype)
+            engine: Engine = framework.prepare(chosen.network, parameters, device=place, dtype=dtype, precision=precision)
             if choice.tile is not None:
                 engine = TiledEngine(engine, chosen.network, choice.tile)
             targets = engine.targets(settings, arrays["content"], arrays["style"])
@@ -253,7 +260,13 @@ def stylize(
             "network": {"name": chosen.network.name, "weights_sha256": chosen.digest},
             "inputs": {role: {**described[role], "resized_to": list(plans[role].final)} for role in inputs},
             "seed": seed,
-            "backend": {"name": framework.name, "version": framework.version(), "device": place, "dtype": dtype},
+            "backend": {
+                "name": framework.name,
+                "version": framework.version(),
+                "device": place,
+                "dtype": dtype,
+                "precision": precision,
+            },
             "threads": count,
             "versions": {
                 "python": platform.python_version(),

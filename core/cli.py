@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from isostyle import allocation
 from isostyle._version import __version__
 from isostyle.errors import EXIT_INTERRUPTED, InputError, IsostyleError
 from isostyle.weights_cli import weights
@@ -214,6 +215,13 @@ def cli(context: click.Context) -> None:
     help="compact (ships with isostyle), vgg19 or vgg16 (`isostyle weights`), or a .safetensors file.",
 )
 @click.option("--dtype", default="float32", show_default=True, metavar="TYPE", help="float32 or float64.")
+@click.option(
+    "--precision",
+    default="exact",
+    show_default=True,
+    metavar="exact|fast",
+    help="fast: whatever is fastest here, final losses within 2 % (bfloat16 or Winograd convolutions).",
+)
 @click.option(
     "--tile",
     default="auto",
@@ -651,6 +659,7 @@ def progress(recipe: Recipe, quiet: bool) -> Iterator[Report]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every error that is foreseen is one sentence on stderr."""
+    allocation.keep_freed_memory()
     try:
         code = cli.main(arguments, prog_name="isostyle", standalone_mode=False)
     except click.UsageError as error:

@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from isostyle.interface import Array, Engine, Evaluation, Pull, Targets, Tensor
 from isostyle.losses import content_scale, divisor_of, style_scale
 from isostyle.network import KERNEL, POOL, Network
-from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps
+from isostyle.recipe import MOST, GramDivisor, Pooling, Recipe, Taps
 
+#: A tile that is larger than any picture.
+WHOLE = MOST
 #: Rows of a picture that total variation is computed for at a time.
 STRIP = 64
 

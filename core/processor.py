@@ -1,0 +1,30 @@
+"""What the CPU is: who makes it and what it can do, as the kernel says it. Frameworks choose their kernels by it, not always well."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+#: Linux's; elsewhere nothing is known.
+CPUINFO = Path("/proc/cpuinfo")
+
+
+@cache
+def vendor() -> str:
+    """``AuthenticAMD``, ``GenuineIntel``, ...; empty where nothing is known."""
+    return _field("vendor_id")
+
+
+@cache
+def flags() -> frozenset[str]:
+    """``avx2``, ``amx_bf16``, ...; empty where nothing is known."""
+    return frozenset(_field("flags").split())
+
+
+def _field(name: str) -> str:
+    """The first processor's ``name``."""
+    try:
+        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((value.strip() for key, _, value in (line.partition(":") for line in lines) if key.strip() == name), "")
