@@ -17,7 +17,7 @@ from isostyle import processor
 
 # Before the import: no C++ log below errors.
 os.environ.setdefault("GLOG_minloglevel", "2")
-# Paddle's wheel brings an MKL of 2019, which knows AVX2 on Intel's processors only: without this, others take four times as long.
+# Paddle's wheel has an MKL of 2019, which uses AVX2 on Intel's processors only: others would take four times as long.
 if processor.vendor() != "GenuineIntel" and "avx2" in processor.flags():
     os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
 with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):

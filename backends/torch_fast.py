@@ -11,10 +11,11 @@ Which way is fastest depends on the processor, and is chosen when a network is p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from isostyle import processor
@@ -31,6 +32,9 @@ BFLOAT16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 WINOGRAD_CHANNELS = 64
 
 
+Convolve = Callable[[Tensor, Tensor, Tensor | None, int], Tensor]
+
+
 def way(network: Network, device: str) -> str:
     """``bfloat16``, ``winograd`` or ``channels-last``, for this processor."""
     if device != "cpu" or processor.flags() & BFLOAT16_FLAGS:
@@ -41,23 +45,33 @@ def way(network: Network, device: str) -> str:
     return "channels-last"
 
 
-class Winograd(torch.autograd.Function):
-    """A convolution by NNPACK, and its gradient, which is a convolution too: kernels turned round, channels in and out swapped."""
+class Convolution(torch.autograd.Function):
+    """A convolution whose gradient is computed as what it is: a convolution with the kernels turned round, channels in and out
+    swapped. So the fast forward code serves both."""
 
     @staticmethod
-    def forward(context: Any, x: Tensor, weight: Tensor, bias: Tensor, turned: Tensor) -> Tensor:
+    def forward(context: Any, convolve: Convolve, x: Tensor, weight: Tensor, bias: Tensor, turned: Tensor) -> Tensor:
+        context.convolve = convolve
         context.save_for_backward(turned)
-        return torch._nnpack_spatial_convolution(x, weight, bias, PADDING)
+        return convolve(x, weight, bias, PADDING)
 
     @staticmethod
-    def backward(context: Any, slope: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(context: Any, slope: Tensor) -> tuple[None, Tensor, None, None, None]:
         (turned,) = context.saved_tensors
-        return torch._nnpack_spatial_convolution(slope.contiguous(), turned, None, PADDING), None, None, None
+        return None, context.convolve(slope, turned, None, PADDING), None, None, None
+
+
+def nnpack(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    return torch._nnpack_spatial_convolution(x.contiguous(), weight, bias, padding)
+
+
+def direct(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    return F.conv2d(x, weight, bias, padding=padding)
 
 
 def prepare_fast(network: Network, parameters: Parameters, device: str, dtype: Dtype) -> Engine:
     engine = FastTorchEngine(network, parameters, device, dtype)
-    # Slopes of Gram matrices by formula: one matrix product a tap, where autograd takes two. With channels last it gains nothing.
+    # Slopes of Gram matrices by formula: one matrix product a tap, where autograd takes two. With channels last no gain.
     return TiledEngine(engine, network, WHOLE) if engine.way == "winograd" else engine
 
 
@@ -69,10 +83,11 @@ class FastTorchEngine(TorchEngine):
         self.way = way(network, device)
         self.layout = torch.contiguous_format if self.way == "winograd" else torch.channels_last
         self.inner = torch.bfloat16 if self.way == "bfloat16" else self.dtype
-        weights = {name: p for name, p in self.parameters.items() if p.dim() == 4}
-        self.turned = {name: p.flip(2, 3).transpose(0, 1).contiguous() for name, p in weights.items()}
-        self.parameters |= {name: p.to(self.inner, memory_format=self.layout) for name, p in weights.items()}
-        self.parameters |= {name: p.to(self.inner) for name, p in self.parameters.items() if p.dim() == 1}
+        kernels = {name: p for name, p in self.parameters.items() if p.dim() == 4}
+        turned = {name: p.flip(2, 3).transpose(0, 1) for name, p in kernels.items()}
+        self.turned = {name: p.to(self.inner, memory_format=self.layout) for name, p in turned.items()}
+        self.parameters = {name: p.to(self.inner) for name, p in self.parameters.items()}
+        self.parameters |= {name: p.to(self.inner, memory_format=self.layout) for name, p in kernels.items()}
 
     def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
         maps = super().features(image.to(self.inner, memory_format=self.layout), taps, pooling)
@@ -80,6 +95,5 @@ class FastTorchEngine(TorchEngine):
 
     def convolution(self, x: Tensor, name: str) -> Tensor:
         weight, bias = self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"]
-        if self.way == "winograd" and min(weight.shape[:2]) >= WINOGRAD_CHANNELS:
-            return Winograd.apply(x, weight, bias, self.turned[f"{name}.weight"])
-        return super().convolution(x, name)
+        wide = self.way == "winograd" and min(weight.shape[:2]) >= WINOGRAD_CHANNELS
+        return Convolution.apply(nnpack if wide else direct, x, weight, bias, self.turned[f"{name}.weight"])

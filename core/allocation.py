@@ -28,4 +28,5 @@ def keep_freed_memory() -> bool:
     except (AttributeError, OSError, TypeError):
         return False
     settings = ((M_MMAP_MAX, NO_MAPPING), (M_TRIM_THRESHOLD, NEVER), (M_TOP_PAD, STRIDE))
-    return all([mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings])
+    accepted = [mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings]
+    return all(accepted)

@@ -1,4 +1,4 @@
-"""What the CPU is: who makes it and what it can do, as the kernel says it. Frameworks choose their kernels by it, not always well."""
+"""What the CPU is: who makes it and what it can do. Frameworks choose their kernels by it, and not always well."""
 
 from __future__ import annotations
 
