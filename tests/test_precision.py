@@ -1,0 +1,142 @@
+"""``precision="fast"``: what it may round, and what chooses its way. docs/fast.md explains both."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import obtain
+
+import isostyle
+from isostyle import InputError, images, processor, weights
+from isostyle.network import VGG19, Network
+from isostyle.published import find
+
+RECIPE = find("d2l")
+#: bfloat16 keeps 8 bits: an element of a map is off by 2^-9 for each layer passed. A style term is the difference of two
+#: Gram matrices, which are close to each other here: 1.3 % was seen at conv5_1. Winograd's tiles of 8x8 are off by some 5e-6.
+TERM_TOLERANCE = 0.03
+TOTAL_TOLERANCE = 0.005
+#: Of the gradient's direction: 1 - cosine.
+DIRECTION_TOLERANCE = 0.01
+#: What docs/fast.md promises of the final losses of a run.
+FINAL_TOLERANCE = 0.02
+WAYS = ("bfloat16", "winograd", "channels-last")
+
+
+def engine(backend, precision):
+    chosen = weights.load("compact")
+    return backend.prepare(chosen.network, chosen.parameters, device="cpu", dtype="float32", precision=precision)
+
+
+def pictures(height, width):
+    generator = np.random.default_rng(7)
+    content, style, image = (generator.standard_normal((1, 3, height, width)).astype(np.float32) for _ in range(3))
+    return content, style, image
+
+
+def assert_fast_is_near(backend):
+    content, style, image = pictures(70, 93)
+    found = {}
+    for precision in ("exact", "fast"):
+        made = engine(backend, precision)
+        evaluation = made.objective(RECIPE, made.targets(RECIPE, content, style))(made.tensor(image))
+        found[precision] = evaluation.terms, made.array(evaluation.gradient).ravel().astype(np.float64)
+    (exact, slope), (fast, fast_slope) = found["exact"], found["fast"]
+    assert list(fast) == list(exact)
+    for name, term in exact.items():
+        tolerance = TOTAL_TOLERANCE if name == "total" else TERM_TOLERANCE
+        assert float(fast[name]) == pytest.approx(float(term), rel=tolerance), name
+    cosine = slope @ fast_slope / np.linalg.norm(slope) / np.linalg.norm(fast_slope)
+    assert cosine > 1 - DIRECTION_TOLERANCE
+    assert np.linalg.norm(fast_slope) == pytest.approx(np.linalg.norm(slope), rel=0.02)
+
+
+def test_fast_terms_and_gradient_are_near_the_exact_ones(backend):
+    assert_fast_is_near(backend)
+
+
+def force(way, monkeypatch):
+    import torch
+
+    from isostyle.backends import torch_fast
+
+    if way == "winograd" and not torch.backends.nnpack.is_available():
+        pytest.skip("this torch, or this processor, has no NNPACK")
+    monkeypatch.setattr(torch_fast, "way", lambda network, device: way)
+    # The compact network's channels are too few for Winograd otherwise.
+    monkeypatch.setattr(torch_fast, "WINOGRAD_CHANNELS", 1)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_of_torchs_ways_is_near_the_exact_one(way, monkeypatch):
+    backend = obtain("torch")
+    force(way, monkeypatch)
+    assert_fast_is_near(backend)
+
+
+def assert_final_losses_are_near(backend):
+    content, style, _ = (np.clip(picture[0].transpose(1, 2, 0) / 6 + 0.5, 0, 1) for picture in pictures(64, 96))
+    options = {"backend": backend.name, "recipe": "d2l", "size": (64, 96), "steps": 60}
+    fast, exact = (isostyle.stylize(content, style, precision=precision, **options) for precision in ("fast", "exact"))
+    assert fast.manifest["backend"]["precision"] == "fast"
+    # The fast picture's losses, by the exact objective.
+    made = engine(backend, "exact")
+    arrays = [images.to_array(images.read(picture, "a picture"), "float32", "normalised") for picture in (content, style)]
+    terms = made.objective(RECIPE, made.targets(RECIPE, *arrays))(made.tensor(fast.image)).terms
+    assert float(terms["total"]) == pytest.approx(exact.history[-1]["total"], rel=FINAL_TOLERANCE)
+
+
+@pytest.mark.slow
+def test_the_final_losses_of_a_fast_run_are_within_two_percent(backend):
+    assert_final_losses_are_near(backend)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_the_final_losses_of_each_of_torchs_ways_are_within_two_percent(way, monkeypatch):
+    backend = obtain("torch")
+    force(way, monkeypatch)
+    assert_final_losses_are_near(backend)
+
+
+@pytest.mark.parametrize(
+    ("flags", "widths", "way"),
+    [
+        ({"avx2"}, (64, 128), "winograd"),
+        ({"avx2"}, (16, 128), "channels-last"),
+        ({"avx2", "avx512_bf16"}, (64, 128), "bfloat16"),
+        ({"amx_bf16"}, (16, 128), "bfloat16"),
+    ],
+)
+def test_the_processor_and_the_width_choose_torchs_way(flags, widths, way, monkeypatch):
+    obtain("torch")
+    import torch
+
+    from isostyle.backends import torch_fast
+
+    monkeypatch.setattr(processor, "flags", lambda: frozenset(flags))
+    monkeypatch.setattr(torch.backends.nnpack, "is_available", lambda: True)
+    assert torch_fast.way(Network("some", (1, 1), widths), "cpu") == way
+
+
+def test_without_nnpack_wide_networks_have_channels_last(monkeypatch):
+    obtain("torch")
+    import torch
+
+    from isostyle.backends import torch_fast
+
+    monkeypatch.setattr(processor, "flags", frozenset)
+    monkeypatch.setattr(torch.backends.nnpack, "is_available", lambda: False)
+    assert torch_fast.way(VGG19, "cpu") == "channels-last"
+
+
+def test_fast_and_float64_exclude_each_other():
+    content, style = np.zeros((2, 64, 64, 3))
+    with pytest.raises(InputError, match="'fast' has no float64"):
+        isostyle.stylize(content, style, precision="fast", dtype="float64")
+
+
+def test_another_precision_is_refused():
+    content, style = np.zeros((2, 64, 64, 3))
+    with pytest.raises(InputError, match="must be exact or fast, not 'quick'"):
+        isostyle.stylize(content, style, precision="quick")
