@@ -22,14 +22,14 @@ flags\t\t: amx_bf16
 #: Ten rounds of 40 MB; each page of 4 KiB that is given back and taken again is a fault: 100,000 of them.
 FAULTS = """
 import resource, sys
-import numpy as np
 from isostyle import allocation
 if sys.argv[1] == "keep":
     assert allocation.keep_freed_memory()
-np.ones(10_000_000, np.float32)
+x = b"x" * 40_000_000
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
-    np.ones(10_000_000, np.float32)
+    del x
+    x = b"x" * 40_000_000
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 MKL = """
