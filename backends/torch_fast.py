@@ -45,7 +45,7 @@ def way(network: Network, device: str) -> str:
     return "channels-last"
 
 
-class Convolution(torch.autograd.Function):
+class Convolution(torch.autograd.Function):  # type: ignore[misc]
     """A convolution whose gradient is computed as what it is: a convolution with the kernels turned round, channels in and out
     swapped. So the fast forward code serves both."""
 
