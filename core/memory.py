@@ -25,9 +25,10 @@ from isostyle.recipe import LbfgsSettings, Recipe, require_count
 #: Bytes that an evaluation holds at its peak, for each byte of the maps that it computes (the outputs of convolutions, ReLUs
 #: and pools): ReLUs and pools keep theirs for the way back, MXNet keeps those of convolutions, too. Of a backend that is not
 #: here, the largest. Measured with torch 2.13, mxnet 1.9.1 and paddle 3.3 on an AVX2 CPU: 1.5, 3.0 and 2.4.
-BYTES_PER_BYTE: Mapping[str, float] = {"torch": 1.8, "mxnet": 3.5, "paddle": 3.0}
-#: Buffers that depend on no picture. 50, 83 and 54 MB were measured.
-CONSTANT = 128 * 2**20
+BYTES_PER_BYTE: Mapping[str, float] = {"torch": 1.8, "mxnet": 3.7, "paddle": 3.0}
+#: Buffers that depend on no picture (50, 83 and 54 MB were measured), and what the C library keeps back of maps below its
+#: threshold of 32 MB, from which on memory goes back to the system at once.
+CONSTANT = 256 * 2**20
 #: Whole images that are held at the same time at most: the last event's, the one that is evaluated, what the optimiser keeps
 #: and its temporaries, or NumPy's copies of image and gradient. L-BFGS has two more for each pair of its history.
 ADAM_IMAGES = 8
