@@ -40,6 +40,8 @@ SHORT_RUN = 10
 SHORT_DECAY = 4
 #: Evaluations of L-BFGS that are compared; beyond some 20, rounding alone drives correct runs apart.
 LBFGS_EVALUATIONS = 20
+#: The same with a line search, whose decisions hold runs together: a block of 20 updates, and some of the next.
+SEARCH_EVALUATIONS = 40
 #: Scales of the gradients that Adam is given: small ones show where epsilon is added.
 GRADIENT_SCALES = {"1": 1.0, "1e-3": 1e-3, "1e-6": 1e-6}
 #: Sizes (height, width) that photo.png, 152x120, is resized to.
@@ -78,6 +80,13 @@ EVERY_KIND_OF_TAP = dataclasses.replace(
 
 #: d2l's objective, which has total variation, under L-BFGS.
 D2L_LBFGS = dataclasses.replace(D2L, name="d2l-lbfgs", optimiser=LbfgsSettings(), schedule=Constant())
+#: L-BFGS with a line search: on d2l's objective, where it widens; in short blocks with a short history and a first length that
+#: is far too long; and so on the image in 0..1, unclamped.
+SEARCHING = LbfgsSettings(line_search="strong-wolfe")
+D2L_SEARCH = dataclasses.replace(D2L_LBFGS, name="d2l-wolfe", optimiser=SEARCHING)
+LONG_SEARCHING = dataclasses.replace(SEARCHING, learning_rate=8.0, iterations=8, history=3)
+D2L_LONG_SEARCH = dataclasses.replace(D2L_LBFGS, name="d2l-wolfe-blocks", optimiser=LONG_SEARCHING)
+TUTORIAL_SEARCH = dataclasses.replace(TUTORIAL, name="tutorial-wolfe", clamped=False, optimiser=LONG_SEARCHING)
 #: Recipes that are looked at in every scene; the others share their formulas with these.
 THOROUGH = (D2L, PAINTERLY)
 MANY_SCENES = ("photo", "odd", "minimal", "noise", "loud", "flat", "checkerboard", "saturated", "content")
@@ -216,7 +225,8 @@ def all_cases() -> tuple[Case, ...]:
         add(Case("run", "photo", "narrow", recipe))
         if recipe in THOROUGH:
             add(Case("run", "picture", "compact", recipe))
-    add(Case("run", "photo", "narrow", D2L_LBFGS, dtypes=("float64",)))
+    for recipe in (D2L_LBFGS, D2L_SEARCH, D2L_LONG_SEARCH, TUTORIAL_SEARCH):
+        add(Case("run", "photo", "narrow", recipe, dtypes=("float64",)))
     for kind in ("targets", "terms", "gradient", "step"):
         add(Case(kind, "noise", "vgg19", D2L))
     # In tiles: the same numbers.
@@ -327,7 +337,16 @@ class Inputs:
             "schema": SCHEMA,
             "case": [case.name, case.dtypes, case.only],
             "inputs": self.file_digests,
-            "sizes": [SHORT_RUN, SHORT_DECAY, LBFGS_EVALUATIONS, GRADIENT_SCALES, RESIZES, LARGE, WIDE],
+            "sizes": [
+                SHORT_RUN,
+                SHORT_DECAY,
+                LBFGS_EVALUATIONS,
+                SEARCH_EVALUATIONS,
+                GRADIENT_SCALES,
+                RESIZES,
+                LARGE,
+                WIDE,
+            ],
         }
         if case.recipe:
             text["recipe"] = case.recipe.digest
@@ -364,9 +383,10 @@ def full_width(compact: Weights) -> Weights:
 
 
 def short(recipe: Recipe, steps: int = SHORT_RUN) -> Recipe:
-    """``recipe`` with a few steps, within which the learning rate decays; L-BFGS has :data:`LBFGS_EVALUATIONS`."""
+    """``recipe`` with a few steps, within which the learning rate decays; L-BFGS has :data:`LBFGS_EVALUATIONS`, or, with a line
+    search, :data:`SEARCH_EVALUATIONS`."""
     if isinstance(recipe.optimiser, LbfgsSettings):
-        return dataclasses.replace(recipe, steps=LBFGS_EVALUATIONS)
+        return dataclasses.replace(recipe, steps=SEARCH_EVALUATIONS if recipe.searches else LBFGS_EVALUATIONS)
     schedule = recipe.schedule
     if isinstance(schedule, StepDecay):
         schedule = StepDecay(SHORT_DECAY, schedule.factor)

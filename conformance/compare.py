@@ -268,7 +268,7 @@ def dtype_of(kind: str, dtype: str, point: str) -> str:
         return "uint8"
     if kind == "recipe" or point == "layers":
         return "str"
-    return "float64" if point in PYTHON_FLOATS else "int64" if point == "steps" else dtype
+    return "float64" if point in PYTHON_FLOATS else "int64" if point in ("steps", "trials") else dtype
 
 
 def measure(

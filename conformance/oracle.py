@@ -2,8 +2,9 @@
 
 It stands behind the same protocol as the backends (:mod:`isostyle.interface`) and is recorded as they are. It executes the
 formulas of :mod:`isostyle.losses` and states everything else a second time, from the sources: the order of the layers,
-convolution, ReLU and pooling with their gradients, Adam, the decay of its learning rate, L-BFGS, normalisation and resizing.
-So a mistake in core is not on both sides. It imports no framework, no backend and not :mod:`isostyle.optim`.
+convolution, ReLU and pooling with their gradients, Adam, the decay of its learning rate, L-BFGS, its line search,
+normalisation and resizing. So a mistake in core is not on both sides. It imports no framework, no backend and not
+:mod:`isostyle.optim`.
 
 tests/test_oracle.py checks it by values worked out by hand, by central differences, and by values recorded from PyTorch.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -343,18 +345,164 @@ def lbfgs(
             if (s * y).sum() > 1e-10:
                 pairs = [*pairs, (s, y)][-history:]
                 scale = (s * y).sum() / (y * y).sum()
-        q = g.copy()
-        alphas = []
-        for s, y in reversed(pairs):
-            alphas.append((s * q).sum() / (s * y).sum())
-            q = q - alphas[-1] * y
-        r = scale * q
-        for (s, y), alpha in zip(pairs, reversed(alphas), strict=True):
-            r = r + s * (alpha - (y * r).sum() / (s * y).sum())
-        moved = -r * (min(1.0, 1 / np.abs(g).sum()) * rate if first else rate)
+        moved = -inverse_hessian_times(g, pairs, scale) * (min(1.0, 1 / np.abs(g).sum()) * rate if first else rate)
         before, first = g, False
         x = kept(x + moved, clamped)
         yield x
+
+
+def inverse_hessian_times(g: Floats, pairs: Sequence[tuple[Floats, Floats]], scale: float) -> Floats:
+    """Nocedal and Wright 2006, algorithm 7.4, the two loops."""
+    q = g.copy()
+    alphas = []
+    for s, y in reversed(pairs):
+        alphas.append((s * q).sum() / (s * y).sum())
+        q = q - alphas[-1] * y
+    r = scale * q
+    for (s, y), alpha in zip(pairs, reversed(alphas), strict=True):
+        r = r + s * (alpha - (y * r).sum() / (s * y).sum())
+    return r
+
+
+class Point(NamedTuple):
+    """A place on the line x + alpha p: the value phi(alpha) there, its slope phi'(alpha), and the gradient."""
+
+    alpha: float
+    value: float
+    slope: float
+    gradient: Floats
+
+
+class Spent(Exception):
+    """No evaluation is left."""
+
+
+class Walk(NamedTuple):
+    """A run with a line search: the image that it comes to, and for each evaluation the updates that made its image and whether
+    it was only tried."""
+
+    image: Floats
+    steps: list[int]
+    trials: list[bool]
+
+
+def lbfgs_with_line_search(
+    evaluate: Callable[[Floats], tuple[float, Floats]], image: Floats, settings: LbfgsSettings, evaluations: int
+) -> Walk:
+    """Nocedal and Wright 2006, algorithm 7.5 with the line search of algorithms 3.5 and 3.6, for so many evaluations, in the
+    blocks of torch.optim.LBFGS: each evaluates its first image again, has at most ``iterations`` updates, and begins none once
+    it has made 5/4 as many evaluations; a search has those that are left."""
+    x = image.astype(np.float64)
+    pairs: list[tuple[Floats, Floats]] = []
+    scale, updates, looks = 1.0, 0, 0
+    steps: list[int] = []
+    trials: list[bool] = []
+
+    def look(at: Floats, *, trial: bool) -> tuple[float, Floats]:
+        nonlocal looks
+        if len(steps) == evaluations:
+            raise Spent
+        looks += 1
+        steps.append(updates)
+        trials.append(trial)
+        return evaluate(at)
+
+    def block() -> None:
+        nonlocal x, pairs, scale, updates, looks
+        looks = 0
+        value, g = look(x, trial=False)
+        for _ in range(settings.iterations):
+            p = -inverse_hessian_times(g, pairs, scale)
+            origin = Point(0.0, value, float((g * p).sum()), g)
+
+            def phi(alpha: float, x: Floats = x, p: Floats = p) -> Point:
+                found, gradient = look(x + alpha * p, trial=True)
+                return Point(alpha, found, float((gradient * p).sum()), gradient)
+
+            first = settings.learning_rate * (min(1.0, 1 / np.abs(g).sum()) if updates == 0 else 1.0)
+            tries = settings.iterations * 5 // 4 - looks
+            narrowest = settings.tolerance_change / np.abs(p).max()
+            best, last = strong_wolfe(phi, origin, first, tries, narrowest)
+            updates += 1
+            if best is last:
+                steps[-1], trials[-1] = updates, False
+            s, y = best.alpha * p, best.gradient - g
+            if (s * y).sum() > 1e-10:
+                pairs = [*pairs, (s, y)][-settings.history :]
+                scale = (s * y).sum() / (y * y).sum()
+            x, value, g = x + s, best.value, best.gradient
+            if looks >= settings.iterations * 5 // 4 or np.abs(g).max() <= settings.tolerance_gradient:
+                return
+            if np.abs(s).max() <= settings.tolerance_change or abs(value - origin.value) < settings.tolerance_change:
+                return
+
+    try:
+        while True:
+            block()
+    except Spent:
+        return Walk(x, [*steps, updates], [*trials, False])
+
+
+def strong_wolfe(
+    phi: Callable[[float], Point], origin: Point, alpha: float, tries: int, narrowest: float
+) -> tuple[Point, Point]:
+    """A length that meets the strong Wolfe conditions with c1 = 1e-4 and c2 = 0.9, or the best that was found, and what was
+    looked at last. Algorithm 3.5 of Nocedal and Wright 2006; torch's are the lengths that it tries (the cubic's minimum, 1 % of
+    the last gain further at the least, ten times as far at the most), the number of them, and that the second is not compared
+    with the first."""
+    before, here = origin, phi(alpha)
+    for i in range(tries):
+        if here.value > origin.value + 1e-4 * here.alpha * origin.slope or (i > 1 and here.value >= before.value):
+            return zoom(phi, origin, [before, here], tries - i, narrowest)
+        if abs(here.slope) <= -0.9 * origin.slope:
+            return here, here
+        if here.slope >= 0:
+            return zoom(phi, origin, [before, here], tries - i, narrowest)
+        further = here.alpha + 0.01 * (here.alpha - before.alpha), 10 * here.alpha
+        before, here = here, phi(least_of_cubic(before, here, *further))
+    return min(origin, here, key=lambda point: point.value), here
+
+
+def zoom(phi: Callable[[float], Point], origin: Point, ends: list[Point], tries: int, narrowest: float) -> tuple[Point, Point]:
+    """Algorithm 3.6: a bracket becomes narrower. torch's are its rule for cubics whose minimum stays near an end, and when it
+    gives up."""
+    last, near = ends[1], False
+    for _ in range(tries):
+        low = 0 if ends[0].value <= ends[1].value else 1
+        left, right = sorted(end.alpha for end in ends)
+        if right - left < narrowest:
+            break
+        alpha, tenth = least_of_cubic(ends[0], ends[1], left, right), (right - left) / 10
+        if alpha - left < tenth or right - alpha < tenth:
+            if near or not left < alpha < right:
+                alpha = left + tenth if alpha - left <= right - alpha else right - tenth
+                near = False
+            else:
+                near = True
+        else:
+            near = False
+        last = phi(alpha)
+        if last.value > origin.value + 1e-4 * alpha * origin.slope or last.value >= ends[low].value:
+            ends[1 - low] = last
+            continue
+        if abs(last.slope) <= -0.9 * origin.slope:
+            return last, last
+        if last.slope * (ends[1 - low].alpha - ends[low].alpha) >= 0:
+            ends[1 - low] = ends[low]
+        ends[low] = last
+    return min(ends, key=lambda end: end.value), last
+
+
+def least_of_cubic(one: Point, other: Point, left: float, right: float) -> float:
+    """Nocedal and Wright 2006, equation 3.59, within ``left`` and ``right``; their middle where the cubic has no minimum."""
+    across = other.alpha - one.alpha
+    d1 = one.slope + other.slope - 3 * (one.value - other.value) / (one.alpha - other.alpha)
+    square = d1**2 - one.slope * other.slope
+    if square < 0:
+        return (left + right) / 2
+    d2 = math.copysign(math.sqrt(square), across)
+    alpha = other.alpha - across * (other.slope + d2 - d1) / (other.slope - one.slope + 2 * d2)
+    return min(max(alpha, left), right)
 
 
 def kept(x: Floats, clamped: bool) -> Floats:

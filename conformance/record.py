@@ -85,7 +85,8 @@ class Subject:
     def descend(self, engine: Engine, recipe: Recipe, content: Array, style: Array, start: Array) -> Points:
         """A run of ``recipe``, looked at when it is over: every event's step, learning rate, total, losses and image."""
         events = list(core_run.run(engine, recipe, engine.targets(recipe, content, style), start))
-        return {
+        trials = {"trials": np.array([int(event.trial) for event in events])} if recipe.searches else {}
+        return trials | {
             "steps": np.array([event.step for event in events]),
             "rates": np.array([event.learning_rate for event in events]),
             "totals": np.array([event.terms["total"] for event in events]),
@@ -167,14 +168,19 @@ class OracleSubject(Subject):
             return evaluations[-1].terms["total"], evaluations[-1].gradient
 
         settings = recipe.optimiser
-        if isinstance(settings, LbfgsSettings):
+        steps, trials = np.arange(recipe.steps + 1), {}
+        if isinstance(settings, LbfgsSettings) and recipe.searches:
+            walk = oracle.lbfgs_with_line_search(evaluate, start, settings, recipe.steps)
+            steps, trials = np.array(walk.steps), {"trials": np.array(walk.trials, dtype=int)}
+            iterates = iter([walk.image] * recipe.steps)
+        elif isinstance(settings, LbfgsSettings):
             iterates = oracle.lbfgs(evaluate, start, settings.learning_rate, settings.history, recipe.clamped)
         else:
             iterates = oracle.adam(evaluate, start, settings, recipe.schedule, recipe.clamped)
         evaluate(after(recipe.steps, iterates))
         kinds = ("content", "style", "tv")
-        return {
-            "steps": np.arange(recipe.steps + 1),
+        return trials | {
+            "steps": steps,
             "rates": np.array(self.rates(recipe, range(1, recipe.steps + 2))),
             "totals": np.array([evaluation.terms["total"] for evaluation in evaluations]),
             "losses": np.array([[of_kind(evaluation.terms, kind) for kind in kinds] for evaluation in evaluations]),

@@ -259,8 +259,8 @@ LBFGS = Tolerance(
     largest_scaled,
     constant(1e-7),
     "largest, over 1 + its size",
-    "1e-7 after 20 evaluations: without a line search all take the same steps, but each passes on what rounding did to those "
-    "before it; 8e-10 were seen",
+    "1e-7 after 20 evaluations, or 40 with a line search: all take the same steps, but each passes on what rounding did to "
+    "those before it; 8e-10 were seen. A search that decides otherwise is off by whole steps",
 )
 RATES = Tolerance(
     "learning rate",
@@ -298,14 +298,14 @@ def tolerance(kind: str, point: str, dtype: str, notes: Notes) -> Tolerance:
         return GRADIENT
     if point == "rates":
         return RATES
-    if notes.get("lbfgs") and point != "steps":
+    if point in ("steps", "trials"):
+        return EXACT
+    if notes.get("lbfgs"):
         return LBFGS
     if point == "totals":
         return CURVE[dtype]
     if point == "losses":
         return SHARES[dtype]
-    if point == "steps":
-        return EXACT
     if kind == "normalise":
         return NORMALISED
     if kind == "resize":

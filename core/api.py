@@ -31,6 +31,7 @@ from isostyle.recipe import (
     Constant,
     ExactSize,
     LbfgsSettings,
+    LineSearch,
     LongSide,
     Pooling,
     Recipe,
@@ -61,7 +62,8 @@ class Result:
     picture: Image.Image
     #: The same before clipping and rounding, in the recipe's space, shape (1, 3, H, W).
     image: Array
-    #: One row per evaluation: step, evaluation, learning_rate, content, style, tv, total, and every term by its name.
+    #: One row per evaluation: step, evaluation, learning_rate, content, style, tv, total, and every term by its name; with a
+    #: line search also trial, which is 1 for what it tried and did not take.
     history: list[dict[str, float]]
     #: Settings, digests, versions, time, memory and losses, ready for JSON.
     manifest: dict[str, Any]
@@ -104,6 +106,8 @@ def stylize(
     pooling: Pooling | None = None,
     optimiser: str | AdamSettings | LbfgsSettings | None = None,
     learning_rate: float | None = None,
+    line_search: LineSearch | None = None,
+    lbfgs_history: int | None = None,
     init: ImageLike | None = None,
     seed: int = 0,
     network: str = "compact",
@@ -122,7 +126,7 @@ def stylize(
         content: a path, a PIL image, or an array of uint8 or of floats in 0..1, shape (H, W) or (H, W, 3).
         style: likewise.
         backend: ``torch``, ``paddle``, ``mxnet``, a third party's, or ``auto``: the first that is installed.
-        recipe: a published recipe's name, a ``.toml`` file, or a :class:`Recipe`; the next ten arguments override parts of it.
+        recipe: a published recipe's name, a ``.toml`` file, or a :class:`Recipe`; the next twelve arguments override parts.
         size: (height, width) in pixels for both images, the length of the longer side, or a :class:`Size`.
         steps: updates of the image; L-BFGS makes whole blocks of them.
         content_weight: effective weight of the content terms in the total.
@@ -133,6 +137,8 @@ def stylize(
         pooling: ``"max"`` or ``"average"``.
         optimiser: ``"adam"`` or ``"lbfgs"``, with the numbers that they usually have, or settings of your own.
         learning_rate: of the first step.
+        line_search: of L-BFGS: ``"none"``, or ``"strong-wolfe"``, which tries lengths until one is good.
+        lbfgs_history: how many updates L-BFGS remembers.
         init: ``"content"``, ``"style"``, ``"noise"``, ``"uniform-noise"``, ``"content+noise"``, or a picture to start from.
         seed: of the noise; the same on every backend.
         network: ``"compact"``, ``"vgg19"`` or ``"vgg16"`` (see docs/weights.md), or a path of a ``.safetensors`` file.
@@ -145,7 +151,8 @@ def stylize(
             ``"off"``; or the side of a tile in pixels (docs/large-pictures.md).
         max_memory: of the whole process, as ``"4GiB"`` or in bytes; by default nine tenths of what is free. A history of L-BFGS
             that does not fit is cut.
-        callback: called with an :class:`Event` for each evaluation: the start's first, the finished picture's last.
+        callback: called with an :class:`Event` for each evaluation: the start's first, the finished picture's last; a line
+            search's trials, too, which are no picture's of the run.
         log: called with a line for each thing that a user should know (the backend that runs, a changed aspect).
 
     Raises:
@@ -165,6 +172,8 @@ def stylize(
         pooling=pooling,
         optimiser=optimiser,
         learning_rate=learning_rate,
+        line_search=line_search,
+        lbfgs_history=lbfgs_history,
         start=None if init is None else init if isinstance(init, str) and init in NAMED_STARTS else "image",
     )
     if dtype not in ("float32", "float64"):
@@ -234,13 +243,16 @@ def stylize(
             text = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise FrameworkFailure(f"{framework.name} failed at size {height}x{width}: {text}") from error
 
-    began, last, history = time.monotonic(), None, []
+    began, last, history, evaluations = time.monotonic(), None, [], 0
     problem: IsostyleError | KeyboardInterrupt | None = None
     try:
         for event in events():
-            last = event
+            evaluations = event.evaluation
             counted = {"step": event.step, "evaluation": event.evaluation, "learning_rate": event.learning_rate}
-            history.append({**counted, **event.losses, **event.terms})
+            searched = {"trial": float(event.trial)} if settings.searches else {}
+            history.append({**counted, **searched, **event.losses, **event.terms})
+            if not event.trial:
+                last, row = event, history[-1]
             if log and event.note:
                 log(event.note)
             if callback:
@@ -276,14 +288,14 @@ def stylize(
             },
             "steps_done": last.step,
             # The finished picture's is ours, and not one of those that its source counts.
-            "evaluations": last.evaluation - (last.finished and last.note is None),
+            "evaluations": evaluations - (last.finished and last.note is None),
             "optimiser_ended": last.note if last.finished else None,
             "stopped_by": None if problem is None else "interrupt" if isinstance(problem, KeyboardInterrupt) else str(problem),
             "seconds": round(seconds, 3),
             "tile": choice.tile,
             "estimated_memory_bytes": choice.estimate,
             "peak_memory_bytes": memory.peak(),
-            "losses": {"first": history[0], "last": history[-1]},
+            "losses": {"first": history[0], "last": row},
         }
         result = Result(images.to_picture(image, settings.space), image, history, manifest)
     if isinstance(problem, KeyboardInterrupt):
@@ -302,6 +314,8 @@ def override(
     style_taps: Taps | Mapping[str, float] | None = None,
     optimiser: str | AdamSettings | LbfgsSettings | None = None,
     learning_rate: float | None = None,
+    line_search: LineSearch | None = None,
+    lbfgs_history: int | None = None,
     **changes: Any,
 ) -> Recipe:
     """A recipe with some of its values replaced; those that are None stay.
@@ -339,6 +353,14 @@ def override(
         changes["schedule"] = Constant()
     if learning_rate is not None:
         settings = dataclasses.replace(settings, learning_rate=learning_rate)
+    if line_search is not None or lbfgs_history is not None:
+        if not isinstance(settings, LbfgsSettings):
+            raise InputError("a line search and a history are L-BFGS's, and the optimiser is Adam; choose lbfgs, too")
+        settings = dataclasses.replace(
+            settings,
+            line_search=settings.line_search if line_search is None else line_search,
+            history=settings.history if lbfgs_history is None else lbfgs_history,
+        )
     return recipe_text.named(dataclasses.replace(found, optimiser=settings, **changes), found)
 
 

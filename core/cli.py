@@ -50,6 +50,8 @@ OVERRIDES = (
     "pooling",
     "optimiser",
     "learning_rate",
+    "line_search",
+    "lbfgs_history",
 )
 
 
@@ -193,6 +195,8 @@ def cli(context: click.Context) -> None:
     metavar="NAME",
     help="adam (first rate 0.3, or 0.07 for images in 0..1) or lbfgs (constant rate 1), in place of the recipe's.",
 )
+@click.option("--line-search", metavar="KIND", help="Of L-BFGS: none or strong-wolfe [default: the recipe's].")
+@click.option("--lbfgs-history", type=int, metavar="N", help="How many updates L-BFGS remembers [default: the recipe's].")
 @click.option("--lr", type=float, metavar="X", help="Learning rate of the first step (d2l: 0.3).")
 @click.option(
     "--init",
@@ -441,7 +445,8 @@ def transfer(
                 # Python only prints a KeyboardInterrupt that hits a destructor, of which MXNet's arrays have many.
                 raise KeyboardInterrupt
             report.event(event)
-            if save_every and event.step % save_every == 0 and event.step > 0 and not event.finished:
+            stage = save_every and event.step % save_every == 0 and event.step > 0
+            if stage and not (event.finished or event.trial):
                 try:
                     save(images.to_picture(event.image(), settings.space), stage_path(output, event.step))
                 except (OSError, ValueError) as error:
@@ -591,6 +596,8 @@ class Report:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.began: float | None = None
+        #: The last one that was no trial of a line search, whose losses are nobody's.
+        self.last: Event | None = None
 
     def line(self, text: str) -> None:
         # A reader that went away (`2>&1 | head`) or a full disk must not end the run.
@@ -600,15 +607,19 @@ class Report:
     def event(self, event: Event) -> None:
         now = time.monotonic()
         self.began = self.began or now
-        total = self.recipe.updates
+        total, done = self.recipe.updates, event.evaluation - 1
         if event.finished:
             self.line(f"result  {self.losses(event)}")
         elif self.recipe.report.due(event.evaluation):
-            left = (now - self.began) / event.step * (total - event.step) if event.step else 0
+            left = (now - self.began) / done * (total - done) if done else 0
             eta = f"  eta {left:.0f} s" if left > 0 else ""
             self.line(f"evaluation {event.evaluation:>{len(str(total))}}/{total}  {self.losses(event)}{eta}")
 
     def losses(self, event: Event, digits: int = 6) -> str:
+        """Of the picture of ``event``; of the one before, if that is a trial."""
+        if not event.trial:
+            self.last = event
+        event = self.last or event
         shown = ((name, event.losses[name] * factor) for name, factor in self.recipe.report.values)
         return "  ".join(f"{name} {value:.{digits}g}" for name, value in shown)
 
@@ -625,7 +636,7 @@ class Bar(Report):
         self.live.console.print(text, highlight=False, markup=False)
 
     def event(self, event: Event) -> None:
-        self.live.update(self.task, completed=event.step, losses=self.losses(event, digits=3))
+        self.live.update(self.task, completed=event.evaluation - 1, losses=self.losses(event, digits=3))
 
 
 class Silence(Report):

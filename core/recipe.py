@@ -36,6 +36,8 @@ NAMED_STARTS = ("content", "style", "noise", "uniform-noise", "content+noise")
 #: The style image's size: by the same rule as the content image's; exactly the content image's; or by the same rule, and equal
 #: to it, or the run is refused.
 StyleSize = Literal["own", "content", "equal"]
+#: How L-BFGS finds the length of an update: it does not, or until the strong Wolfe conditions hold.
+LineSearch = Literal["none", "strong-wolfe"]
 #: What a report may show.
 Reported = Literal["content", "style", "tv", "total"]
 #: Sums of loss terms, each with what it is multiplied by when it is shown.
@@ -241,14 +243,16 @@ class AdamSettings:
 
 @dataclass(frozen=True)
 class LbfgsSettings:
-    """L-BFGS (Liu and Nocedal 1989) without line search, as torch.optim.LBFGS runs it, with its defaults.
+    """L-BFGS (Liu and Nocedal 1989) with or without a line search, as torch.optim.LBFGS runs it, with its defaults.
 
-    It goes in blocks of ``iterations`` updates, torch's ``optimizer.step()``: a run's length is looked at between blocks only,
-    and an update too small to matter ends a block early.
+    It goes in blocks of ``iterations`` updates, torch's ``optimizer.step()``, which an update too small to matter ends early.
+    Without a line search a run's length is looked at between blocks only; with one, whose blocks have no fixed number of
+    evaluations, after each of them.
     """
 
+    #: What each direction is multiplied by; with a line search, the length that it tries first.
     learning_rate: float = 1.0
-    #: Updates in a block (torch's max_iter). torch's max_eval, 25, is never reached without a line search.
+    #: Updates in a block (torch's max_iter). torch's max_eval, 5/4 of it, is never reached without a line search.
     iterations: int = 20
     #: How many pairs of moves and gradient changes are kept.
     history: int = 100
@@ -256,6 +260,7 @@ class LbfgsSettings:
     tolerance_gradient: float = 1e-7
     #: A block ends where no pixel moves by more than this, or the total changes by less.
     tolerance_change: float = 1e-9
+    line_search: LineSearch = "none"
     kind: str = field(default="lbfgs", init=False)
 
     def check(self) -> None:
@@ -265,11 +270,13 @@ class LbfgsSettings:
         require_count(self.history, "history of L-BFGS")
         require_weight(self.tolerance_gradient, "gradient tolerance of L-BFGS")
         require_weight(self.tolerance_change, "change tolerance of L-BFGS")
+        require_choice(self.line_search, get_args(LineSearch), "line search of L-BFGS")
 
     def __str__(self) -> str:
         rate, gradient, change = map(brief, (self.learning_rate, self.tolerance_gradient, self.tolerance_change))
+        search = "without line search" if self.line_search == "none" else f"with {self.line_search} line search"
         return (
-            f"L-BFGS without line search, learning rate {rate}, blocks of {self.iterations}, history {self.history}, "
+            f"L-BFGS {search}, learning rate {rate}, blocks of {self.iterations}, history {self.history}, "
             f"tolerances {gradient} (gradient) and {change} (change)"
         )
 
@@ -373,7 +380,8 @@ class Recipe:
     start: Start
     optimiser: AdamSettings | LbfgsSettings
     schedule: StepDecay | Constant
-    #: Evaluations, each followed by an update of the image; L-BFGS ends with the block in which it comes to so many.
+    #: Evaluations, each followed by an update of the image, or by a trial of a line search; L-BFGS without one ends with the
+    #: block in which it comes to so many.
     steps: int
     size: Size
     style_size: StyleSize
@@ -410,6 +418,8 @@ class Recipe:
             raise InputError("only an image of the space 'unit' can be clamped to 0..1")
         if isinstance(self.optimiser, LbfgsSettings) and not isinstance(self.schedule, Constant):
             raise InputError("L-BFGS has no schedule but 'constant'")
+        if self.clamped and self.searches:
+            raise InputError("an image that is clamped has no line search: its trials would not be where the search put them")
         require_count(self.steps, "number of steps")
         for part in (self.optimiser, self.schedule, self.size, self.report):
             part.check()
@@ -425,6 +435,9 @@ class Recipe:
         values = self.as_dict()
         for prose in ("name", "source", "notes", "report"):
             del values[prose]
+        # A field that came later leaves the digests of older recipes as they were.
+        if values["optimiser"].get("line_search") == "none":
+            del values["optimiser"]["line_search"]
         # 1 and 1.0 are one number.
         values = json.loads(json.dumps(values), parse_int=float)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
@@ -435,13 +448,19 @@ class Recipe:
         return tuple(dict.fromkeys(tap for tap, _ in self.content_taps + self.style_taps))
 
     @property
+    def searches(self) -> bool:
+        """Whether its optimiser has a line search."""
+        return isinstance(self.optimiser, LbfgsSettings) and self.optimiser.line_search != "none"
+
+    @property
     def block(self) -> int:
-        """Updates between two looks at the run's length: L-BFGS's iterations; 1 for Adam."""
-        return self.optimiser.iterations if isinstance(self.optimiser, LbfgsSettings) else 1
+        """Evaluations between two looks at the run's length: L-BFGS's iterations; 1 for Adam, and where there is a search."""
+        return self.optimiser.iterations if isinstance(self.optimiser, LbfgsSettings) and not self.searches else 1
 
     @property
     def updates(self) -> int:
-        """How many updates a run makes if neither it nor a block ends early: ``steps``, up to whole blocks."""
+        """How many updates a run makes if neither it nor a block ends early: ``steps``, up to whole blocks. With a line search,
+        how many evaluations: trials make it fewer updates."""
         return -(-self.steps // self.block) * self.block
 
     @property

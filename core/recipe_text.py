@@ -56,7 +56,7 @@ COMMENTS = {
     "without_gradient": 'Of "content", "style", "tv": counted in the total, but moving nothing.',
     "space": "What is optimised: the normalised image, or the one in 0..1, normalised inside the network.",
     "clamped": "Whether the image is clamped to 0..1 before every evaluation; for the space unit only.",
-    "steps": "Evaluations, each followed by an update of the image; L-BFGS makes whole blocks of its iterations.",
+    "steps": "Evaluations, each followed by an update of the image; L-BFGS without line search makes whole blocks of updates.",
     "style_size": "The style image's size: by the same rule, exactly the content image's, or by the same rule, and equal.",
     "report": "What is printed, and when; what a value is multiplied by when it is shown.",
 }

@@ -36,7 +36,7 @@ def check_plot(path: Path) -> None:
 
 
 def history_bytes(history: Sequence[dict[str, float]], suffix: str) -> bytes:
-    """One row (CSV) or object (JSON) per step; numbers in full precision."""
+    """One row (CSV) or object (JSON) per evaluation; numbers in full precision."""
     if suffix.lower() == ".json":
         return (json.dumps(list(history), indent=1) + "\n").encode()
     text = io.StringIO()
@@ -55,7 +55,8 @@ def plot_bytes(history: Sequence[dict[str, float]], suffix: str, title: str) -> 
     axes = figure.subplots()
     for name, colour in CURVES.items():
         # A loss of exactly 0 (the content's, at the start) has no place on a logarithmic axis.
-        rows = [row for row in history if row[name] > 0]
+        # What a line search tried and did not take belongs to no step.
+        rows = [row for row in history if row[name] > 0 and not row.get("trial")]
         if not rows:
             continue  # a recipe without this term
         axes.plot([row["step"] for row in rows], [row[name] for row in rows], color=colour, label=name, linewidth=1.6)

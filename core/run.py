@@ -15,10 +15,11 @@ from isostyle.recipe import Recipe
 
 @dataclass(frozen=True)
 class Event:
-    """The losses of one picture. ``step`` counts the updates that made it: 0 is the start."""
+    """The losses of one picture. ``step`` counts the updates that made it: 0 is the start; of a ``trial``, those before it."""
 
     step: int
-    #: Counted from 1; the finished picture is evaluated too. More than ``step + 1`` only if L-BFGS ended a block early.
+    #: Counted from 1; the finished picture is evaluated too. More than ``step + 1`` only if L-BFGS ended a block early, or has
+    #: a line search.
     evaluation: int
     #: Of the update that follows.
     learning_rate: float
@@ -28,6 +29,8 @@ class Event:
     image: Callable[[], Array]
     #: Whether it is the last event, and the picture the result.
     finished: bool = False
+    #: Whether a line search only tried this picture, and went on from another: no picture to keep, with whatever losses.
+    trial: bool = False
     #: What the optimiser has to say: why it came to an end, or that a block of L-BFGS ended early.
     note: str | None = None
 
@@ -42,7 +45,7 @@ class Event:
 
 
 class NonFiniteLoss(IsostyleError):
-    """A loss became infinite or not a number. ``last_good`` is the event before, or None if it was the first."""
+    """A loss became infinite or not a number. ``last_good`` is the last event before it that was no trial, or None."""
 
     def __init__(self, term: str, value: float, step: int, last_good: Event | None) -> None:
         self.term, self.value, self.step, self.last_good = term, value, step, last_good
@@ -55,6 +58,11 @@ def run(engine: Engine, recipe: Recipe, targets: Targets, start: Array) -> Itera
     An event's losses belong to the picture *before* the update that follows it; the last event is the finished picture's.
     A run ends after ``recipe.updates`` updates, or earlier if its optimiser comes to an end; evaluations that L-BFGS repeats,
     because a block of updates ended early, count too, as its published users count them.
+
+    With a line search each trial is an evaluation, and has an event, with the losses and the image that were tried. If the
+    search takes it, it is the picture of the next step, as any other; if not, it is a ``trial``. (Where a search is given up
+    and takes an earlier one, that picture's event was a trial, too; the next block's first evaluation tells of it again.) After
+    ``recipe.steps`` evaluations a search that goes on is dropped, and the last picture is the one that it began from.
 
     Raises:
         NonFiniteLoss: a term, or a pixel of the image, is no longer finite.
@@ -82,13 +90,18 @@ def run(engine: Engine, recipe: Recipe, targets: Targets, start: Array) -> Itera
         found.append(Event(step, evaluations, method.learning_rate(state), terms, lambda: engine.array(image)))
         return image, evaluation
 
-    while not ("end" in state or (evaluations >= recipe.steps and state.get("block", 0) == 0)):
+    while not ("end" in state or (evaluations >= recipe.steps and (recipe.searches or state.get("block", 0) == 0))):
         following = method.step(state, evaluate)
         (event,) = found
         found.clear()
         note = following.get("end") or following.pop("note", None)
-        last = dataclasses.replace(event, note=note, finished="end" in following)
-        yield last
+        event = dataclasses.replace(event, note=note, finished="end" in following, trial=following.get("tried", False))
+        if "trial" in state and not event.trial:
+            # A search has taken its trial: the losses are those of the picture after its update.
+            event = dataclasses.replace(event, step=following["step"])
+        if not event.trial:
+            last = event
+        yield event
         state = following
     if "end" not in state:
         evaluate(state["image"])

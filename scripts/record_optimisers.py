@@ -2,12 +2,14 @@
 
     python scripts/record_optimisers.py        # writes tests/data/optimisers.json
 
-Adam with StepLR on given gradients, and L-BFGS without line search on :func:`valley`, from a fixed start.
+Adam with StepLR on given gradients, and L-BFGS without and with line search on :func:`valley` (with one also on
+:func:`waves`), from fixed starts.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -17,6 +19,10 @@ FILE = Path(__file__).resolve().parents[1] / "tests" / "data" / "optimisers.json
 GRADIENTS = [[(-1) ** (i + j) * (1 + i) ** 1.5 * 10.0 ** (-3 * j) for j in range(3)] for i in range(10)]
 START = [1.5, -2.0, 0.5, 3.0, -1.0, 0.25]
 EVALUATIONS = 20
+#: With a line search: updates, and lengths that it tries first: too short (it widens), right, and far too long (it zooms).
+SEARCHED_UPDATES = 12
+SEARCHED_RATES = (0.05, 1.0, 40.0)
+WAVES_START = [5.12, -3.57]
 
 
 def valley(x: torch.Tensor) -> torch.Tensor:
@@ -38,14 +44,35 @@ def adam() -> list[list[float]]:
     return images
 
 
-def lbfgs(history: int, *, steps: int = 1, clamped: bool = False) -> list[list[float]]:
-    """Every point that is evaluated, and the last one that is reached; ``steps`` calls of step() make the evaluations.
+def waves(x: torch.Tensor) -> torch.Tensor:
+    """With many valleys, in which a line search takes all its turns: sum of x_i^2 / 8 + sin 4 x_i, and of x_i x_{i+1} / 8."""
+    return (x**2).sum() / 8 + torch.sin(4 * x).sum() + (x[1:] * x[:-1]).sum() / 8
 
-    ``clamped``: to 0..1, in the closure and at the end, as PyTorch's style transfer tutorial does.
+
+def lbfgs(
+    history: int,
+    *,
+    steps: int = 1,
+    clamped: bool = False,
+    search: str | None = None,
+    rate: float = 0.5,
+    updates: int = EVALUATIONS,
+    function: Callable[[torch.Tensor], torch.Tensor] = valley,
+    start: list[float] = START,
+) -> list[list[float]]:
+    """Every point that is evaluated, and the last one that is reached; ``steps`` calls of step() make the ``updates``.
+
+    ``clamped``: to 0..1, in the closure and at the end, as PyTorch's style transfer tutorial does. ``search``: the line search.
     """
-    parameter = torch.nn.Parameter(torch.tensor(START, dtype=torch.float64))
+    parameter = torch.nn.Parameter(torch.tensor(start, dtype=torch.float64))
     optimiser = torch.optim.LBFGS(
-        [parameter], lr=0.5, max_iter=EVALUATIONS // steps, tolerance_grad=0, tolerance_change=0, history_size=history
+        [parameter],
+        lr=rate,
+        max_iter=updates // steps,
+        tolerance_grad=0,
+        tolerance_change=0,
+        history_size=history,
+        line_search_fn=search,
     )
     images = []
 
@@ -57,7 +84,7 @@ def lbfgs(history: int, *, steps: int = 1, clamped: bool = False) -> list[list[f
         clamp()
         optimiser.zero_grad()
         images.append(parameter.tolist())
-        value = valley(parameter)
+        value = function(parameter)
         value.backward()
         return value
 
@@ -65,6 +92,21 @@ def lbfgs(history: int, *, steps: int = 1, clamped: bool = False) -> list[list[f
         optimiser.step(evaluate)
     clamp()
     return [*images, parameter.tolist()]
+
+
+def searching(function: str, start: list[float], history: int, blocks: int, rate: float) -> dict[str, object]:
+    """Every point that L-BFGS with a line search evaluates, and the last one; and what it was asked."""
+    points = lbfgs(
+        history,
+        steps=blocks,
+        search="strong_wolfe",
+        rate=rate,
+        updates=SEARCHED_UPDATES,
+        function={"valley": valley, "waves": waves}[function],
+        start=start,
+    )
+    asked = {"function": function, "start": start, "history": history, "iterations": SEARCHED_UPDATES // blocks, "rate": rate}
+    return {**asked, "points": points}
 
 
 def main() -> None:
@@ -75,6 +117,15 @@ def main() -> None:
         "start": START,
         "lbfgs": {str(history): lbfgs(history) for history in (3, 100)},
         "clamped lbfgs": lbfgs(100, steps=2, clamped=True),
+        "searching lbfgs": [
+            *(
+                searching("valley", START, history, blocks, rate)
+                for history in (1, 3, 100)
+                for blocks in (1, 2)
+                for rate in SEARCHED_RATES
+            ),
+            *(searching("waves", WAVES_START, 100, blocks, 3.0) for blocks in (1, 2)),
+        ],
     }
     FILE.write_text(json.dumps(found, indent=1) + "\n")
 

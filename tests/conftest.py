@@ -121,3 +121,20 @@ def valley(x):
     gradient[1:] += 2 * bend
     gradient[:-1] -= bend * x[:-1]
     return (weights * (x - 1) ** 2).sum() / 4 + (bend**2).sum(), gradient
+
+
+def waves(x):
+    """The other function there, likewise."""
+    gradient = x / 4 + 4 * np.cos(4 * x)
+    gradient[1:] += x[:-1] / 8
+    gradient[:-1] += x[1:] / 8
+    return (x**2).sum() / 8 + np.sin(4 * x).sum() + (x[1:] * x[:-1]).sum() / 8, gradient
+
+
+#: By the names that the recording has for them.
+FUNCTIONS = {"valley": valley, "waves": waves}
+#: What torch.optim.LBFGS with a line search evaluated, and what it was asked.
+SEARCHES = [
+    pytest.param(run, id=f"{run['function']}, history {run['history']}, blocks of {run['iterations']}, rate {run['rate']:g}")
+    for run in RECORDED["searching lbfgs"]
+]

@@ -68,7 +68,10 @@ OF_ADAM = (*OF_D2L, "wei", "wei-pre", "lookcc", "lookcc-content")
 #: Recipes whose taps are not all behind a ReLU.
 BEFORE_RELU = ("d2l", "painterly", "d2l-torch-tab", "tutorial", "wei-pre")
 #: Recipes that have nothing of d2l's total in them, and those of the cases.
-OTHER_RECIPES = ("tutorial", *MEANS_OVER_CHW, *SUMS, "d2l-lbfgs", "first-layer-hw", "post-relu")
+OTHER_RECIPES = (
+    "tutorial", *MEANS_OVER_CHW, *SUMS, "d2l-lbfgs", "d2l-wolfe", "d2l-wolfe-blocks", "tutorial-wolfe", "first-layer-hw",
+    "post-relu",
+)
 
 
 def in_backends(
@@ -534,18 +537,54 @@ in_core("a step uphill", "optim", '"image": image - move * rate', '"image": imag
 
 # Core: L-BFGS
 
-LBFGS = ("tutorial", "gatys2016", "gatys2016-max", "d2l-lbfgs")
+LBFGS = ("tutorial", "gatys2016", "gatys2016-max", "d2l-lbfgs", "d2l-wolfe")
 
 in_core("L-BFGS with a history of 10", "optim", "[-self.settings.history :]", "[-10:]", "run/{recipe}/photo:image",
         recipes=LBFGS)
 in_core("L-BFGS with a whole first step", "optim", "min(1.0, 1 / float(abs(gradient).sum()))", "1.0",
         "run/{recipe}/photo:totals", recipes=LBFGS)
-in_core("L-BFGS without its initial scale", "optim", "direction = direction * scale", "direction = direction * 1.0",
+in_core("L-BFGS without its initial scale", "optim", "direction = direction * memory.scale",
+        "direction = direction * 1.0",
         "run/{recipe}/photo:totals", recipes=LBFGS)
-in_core("L-BFGS with its second loop backwards", "optim", "in zip(pairs, reversed(shares), strict=True)",
-        "in zip(pairs, shares, strict=True)", "run/{recipe}/photo:totals", recipes=LBFGS)
+in_core("L-BFGS with its second loop backwards", "optim", "in zip(memory.pairs, reversed(shares), strict=True)",
+        "in zip(memory.pairs, shares, strict=True)", "run/{recipe}/photo:totals", recipes=LBFGS)
 in_core("L-BFGS scales by the wrong quotient", "optim", "scale = curvature / dot(change, change)",
-        'scale = dot(state["move"], state["move"]) / curvature', "run/{recipe}/photo:image", recipes=LBFGS)
+        "scale = dot(move, move) / curvature", "run/{recipe}/photo:image", recipes=LBFGS)
+
+# Core: the line search
+
+#: Runs that widen, and zoom into brackets. (What a zoom does about a cubic that does not fit, test_optim.py holds to torch's.)
+SEARCHES = ("d2l-wolfe", "d2l-wolfe-blocks", "tutorial-wolfe")
+ZOOMING = ("d2l-wolfe-blocks", "tutorial-wolfe")
+WOLFE = "SUFFICIENT_DECREASE, CURVATURE_CONDITION = 1e-4, 0.9"
+
+in_core("a line search that wants half of the promised decrease", "optim", WOLFE, WOLFE.replace("1e-4", "0.5"),
+        "run/{recipe}/photo:steps", recipes=ZOOMING)
+in_core("a line search with a curvature condition of 0.1", "optim", WOLFE, WOLFE.replace("0.9", "0.1"),
+        "run/{recipe}/photo:steps", recipes=SEARCHES)
+in_core("a line search without curvature condition", "optim", 'flat = abs(steepness) <= -CURVATURE_CONDITION * state["slope"]',
+        "flat = True", "run/{recipe}/photo:steps", recipes=("d2l-wolfe", "tutorial-wolfe"))
+in_core("the weak curvature condition for the strong one", "optim", "flat = abs(steepness) <=", "flat = -steepness <=",
+        "run/{recipe}/photo:images", recipes=("tutorial-wolfe",))
+in_core("a search that halves its bracket", "optim", "if square >= 0 and", "if square < 0 and", "run/{recipe}/photo:images",
+        recipes=SEARCHES)
+in_core("a cubic with 2 for its 3", "optim", "slope_a + slope_b - 3 *", "slope_a + slope_b - 2 *",
+        "run/{recipe}/photo:images", recipes=ZOOMING)
+in_core("the cubic's maximum for its minimum", "optim", "(slope_b + math.sqrt(square) - mean) / bend",
+        "(slope_b - math.sqrt(square) - mean) / bend", "run/{recipe}/photo:images", recipes=ZOOMING)
+in_core("a search that widens a hundredfold", "optim", "MOST_WIDENING = 0.01, 10", "MOST_WIDENING = 0.01, 100",
+        "run/{recipe}/photo:images", recipes=("d2l-wolfe",))
+in_core("an accepted picture is evaluated once more", "optim", "        return self.search(following)\n",
+        "        return following\n", "run/{recipe}/photo:totals", recipes=SEARCHES)
+in_core("a search in blocks of any number of evaluations", "optim", "return self.settings.iterations * 5 // 4", "return 10**6",
+        "run/{recipe}/photo:steps", recipes=ZOOMING)
+in_core("a search remembers directions, not moves", "optim", "self.with_pair(self.memory(state), move,",
+        'self.with_pair(self.memory(state), state["direction"],', "run/{recipe}/photo:images", recipes=ZOOMING)
+in_core("a search forgets nothing", "optim", "[-self.settings.history :]", "", "run/{recipe}/photo:images", recipes=ZOOMING)
+in_core("a trial is taken for a picture of the run", "run", 'trial=following.get("tried", False)', "trial=False",
+        "run/{recipe}/photo:trials", recipes=SEARCHES)
+in_core("a search in progress is finished after the last evaluation", "run", "(recipe.searches or state", "(state",
+        "run/{recipe}/photo:steps", recipes=SEARCHES)
 
 # Core: pictures
 

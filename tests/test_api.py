@@ -144,6 +144,23 @@ def test_ctrl_c_keeps_the_last_picture(any_backend, photograph, painting):
     assert caught.value.result.manifest["stopped_by"] == "interrupt"
 
 
+def test_ctrl_c_at_a_line_search_s_trial_keeps_the_picture_before(any_backend, photograph, painting):
+    kept = []
+
+    def press(event):
+        if event.trial:
+            raise KeyboardInterrupt
+        kept.append(event.image())
+
+    search = {"optimiser": "lbfgs", "line_search": "strong-wolfe", "learning_rate": 1000.0}
+    with pytest.raises(isostyle.Interrupted) as caught:
+        isostyle.stylize(photograph, painting, backend=any_backend, callback=press, size=(32, 48), steps=50, **search)
+    result = caught.value.result
+    np.testing.assert_array_equal(result.image, kept[-1])
+    assert result.history[-1]["trial"] == 1
+    assert result.manifest["losses"]["last"] == result.history[-2]
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -212,6 +229,10 @@ def test_a_picture_smaller_than_the_deepest_tap_is_refused_and_not_enlarged(phot
         ({"size": isostyle.ShortSide(64)}, {"size": isostyle.ShortSide(64)}),
         ({"optimiser": "lbfgs"}, {"optimiser": LbfgsSettings(), "schedule": Constant()}),
         ({"optimiser": "lbfgs", "learning_rate": 0.5}, {"optimiser": LbfgsSettings(0.5), "schedule": Constant()}),
+        (
+            {"optimiser": "lbfgs", "line_search": "strong-wolfe", "lbfgs_history": 20},
+            {"optimiser": LbfgsSettings(history=20, line_search="strong-wolfe"), "schedule": Constant()},
+        ),
         ({"optimiser": "adam"}, {}),
         ({"learning_rate": 0.1}, {"optimiser": AdamSettings(0.1)}),
     ],

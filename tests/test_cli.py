@@ -344,6 +344,24 @@ def test_every_control_reaches_the_recipe(folder, any_backend):
     assert recipe["content_taps"] == [["relu4_2", 2.0]]
 
 
+def test_a_line_search_and_its_history_reach_the_recipe_and_the_files(folder, any_backend, capsys):
+    command = ["run", "photo.jpg", "painting.png", "--backend", any_backend, "--size", "32x48", "--steps", "12"]
+    # The first length is far too long, so that there are trials that are not taken.
+    command += ["--optimizer", "lbfgs", "--line-search", "strong-wolfe", "--lbfgs-history", "7", "--lr", "1000"]
+    assert isostyle(*command, "--history", "losses.csv", "--plot", "losses.png", "--save-every", "2") == 0
+    manifest = json.loads((folder / "photo-painting.json").read_text())
+    assert (manifest["recipe"]["optimiser"]["line_search"], manifest["recipe"]["optimiser"]["history"]) == ("strong-wolfe", 7)
+    lines = (folder / "losses.csv").read_text().splitlines()
+    rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)]
+    taken = [row for row in rows if not row["trial"]]
+    assert manifest["evaluations"] == len(rows) - 1 == 12
+    assert len(taken) < len(rows)
+    assert manifest["losses"]["last"]["total"] == taken[-1]["total"] == min(row["total"] for row in rows)
+    assert manifest["steps_done"] == taken[-1]["step"] < 12
+    assert (folder / "photo-painting-0002.png").exists()
+    assert "evaluation 10/12" in capsys.readouterr().err
+
+
 def test_nothing_asked_is_answered_with_the_help(capsys):
     assert isostyle() == 0
     assert "isostyle run photo.jpg painting.jpg" in capsys.readouterr().out
@@ -407,6 +425,11 @@ def test_version_and_help(capsys):
         (["photo.jpg", "painting.png", "--size", "wide:300"], "the size must be HEIGHTxWIDTH"),
         (["photo.jpg", "painting.png", "--pooling", "sum"], "pooling must be one of max, average, not 'sum'"),
         (["photo.jpg", "painting.png", "--optimizer", "sgd"], "optimiser must be adam or lbfgs, not 'sgd'"),
+        (["photo.jpg", "painting.png", "--line-search", "strong-wolfe"], "a line search and a history are L-BFGS's"),
+        (
+            ["photo.jpg", "painting.png", "--recipe", "tutorial", "--line-search", "strong-wolfe"],
+            "an image that is clamped has no line search",
+        ),
         (["photo.jpg", "painting.png", "--style-taps", "conv1_1=x"], "--style-taps takes layers and weights"),
         (["photo.jpg", "painting.png", "--style-taps", "conv9_9"], "has no layer 'conv9_9'"),
         (["photo.jpg", "painting.png", "--content-taps", ""], "has no layer ''"),

@@ -5,14 +5,14 @@ import itertools
 
 import numpy as np
 import pytest
-from conftest import RECORDED, relative_error, valley
+from conftest import FUNCTIONS, RECORDED, SEARCHES, relative_error, valley
 from PIL import Image
 
 from isostyle import images
 from isostyle.conformance import oracle
 from isostyle.network import COMPACT, VGG16, VGG19, Network
 from isostyle.published import D2L, RECIPES
-from isostyle.recipe import AdamSettings, StepDecay
+from isostyle.recipe import AdamSettings, LbfgsSettings, StepDecay
 
 # Layers, by hand
 
@@ -218,6 +218,19 @@ def test_clamped_lbfgs_is_the_published_loop_of_the_tutorial():
     expected = RECORDED["clamped lbfgs"]
     iterates = oracle.lbfgs(valley, np.array(RECORDED["start"]), rate=0.5, clamped=True)
     np.testing.assert_allclose(list(itertools.islice(iterates, len(expected) - 1)), expected[1:], rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("run", SEARCHES)
+def test_lbfgs_with_a_line_search_looks_where_torch_looked(run):
+    looked = []
+
+    def evaluate(x):
+        looked.append(x)
+        return FUNCTIONS[run["function"]](x)
+
+    settings = LbfgsSettings(run["rate"], run["iterations"], run["history"], 0, 0, "strong-wolfe")
+    walk = oracle.lbfgs_with_line_search(evaluate, np.array(run["start"]), settings, len(run["points"]) - 1)
+    np.testing.assert_allclose([*looked, walk.image], run["points"], rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize(("update", "rate"), [(1, 0.3), (4, 0.3), (5, 0.24), (8, 0.24), (9, 0.192)])

@@ -59,6 +59,20 @@ def test_the_digest_does_not_tell_whole_numbers_from_equal_ones():
     assert whole.digest == D2L.digest
 
 
+def test_a_recipe_of_before_the_line_search_keeps_its_digest():
+    tutorial = find("tutorial")
+    assert tutorial.digest == "b6fa43eceee83045604c39f9570b373b0b75eb962905d56f76ba3421601c0aac"
+    searching = dataclasses.replace(tutorial.optimiser, line_search="strong-wolfe")
+    assert dataclasses.replace(tutorial, clamped=False).digest != (
+        dataclasses.replace(tutorial, clamped=False, optimiser=searching).digest
+    )
+
+
+def test_a_line_search_of_a_clamped_image_is_refused():
+    with pytest.raises(InputError, match="an image that is clamped has no line search"):
+        dataclasses.replace(find("tutorial"), optimiser=LbfgsSettings(line_search="strong-wolfe"))
+
+
 def test_the_digest_does_not_change_with_prose():
     assert dataclasses.replace(D2L, name="x", source="y", notes=(), report=Reporting(1, 1, ())).digest == D2L.digest
 
@@ -129,6 +143,10 @@ def test_a_square_is_scaled_by_its_shorter_side_before_it_is_cut_out():
         ({"without_gradient": ("content", "style", "tv")}, "no term with a weight has a gradient"),
         ({"optimiser": LbfgsSettings()}, "L-BFGS has no schedule but 'constant'"),
         ({"optimiser": LbfgsSettings(history=0), "schedule": Constant()}, "history of L-BFGS must be"),
+        (
+            {"optimiser": LbfgsSettings(line_search="wolfe"), "schedule": Constant()},
+            "line search of L-BFGS must be one of none, st",
+        ),
         ({"optimiser": AdamSettings(0.3, beta2=1.0)}, "beta2 of Adam must be at least 0 and below 1, not 1"),
         ({"size": LongSide(-3)}, "size must be a whole number of at least 1 pixel, not -3"),
     ],

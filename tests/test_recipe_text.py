@@ -32,6 +32,14 @@ def toml(text):
 # There and back
 
 
+def test_a_file_chooses_a_line_search_which_is_said_in_words():
+    recipe = toml('base = "gatys2016"\n[optimiser]\nkind = "lbfgs"\nline_search = "strong-wolfe"\nhistory = 20\n')
+    assert recipe.optimiser == LbfgsSettings(history=20, line_search="strong-wolfe")
+    assert rows(recipe)["optimiser"].startswith("L-BFGS with strong-wolfe line search, learning rate 1")
+    with pytest.raises(InputError, match="optimiser.line_search must be one of none, strong-wolfe, not 'wolfe'"):
+        toml('base = "gatys2016"\n[optimiser]\nkind = "lbfgs"\nline_search = "wolfe"\n')
+
+
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_a_printed_recipe_reads_back_as_itself(recipe):
     assert toml(to_toml(recipe)) == recipe
@@ -44,7 +52,7 @@ taps = st.lists(st.sampled_from([layer.name for layer in VGG19.layers]), min_siz
     lambda names: st.tuples(*(st.tuples(st.just(name), positive) for name in names))
 )
 adam = st.builds(AdamSettings, positive, st.floats(0, 0.999), st.floats(0, 0.999), positive)
-lbfgs = st.builds(LbfgsSettings, positive, counts, counts, weights, weights)
+lbfgs = st.builds(LbfgsSettings, positive, counts, counts, weights, weights, st.sampled_from(["none", "strong-wolfe"]))
 ways = st.one_of(
     st.tuples(adam, st.one_of(st.builds(StepDecay, counts, positive), st.builds(Constant))),
     st.tuples(lbfgs, st.builds(Constant)),
@@ -83,7 +91,7 @@ def recipes(draw):
         tv_weight=draw(weights),
         without_gradient=draw(st.sampled_from([(), ("content",), ("content", "tv")])),
         space=space,
-        clamped=space == "unit" and draw(st.booleans()),
+        clamped=space == "unit" and getattr(optimiser, "line_search", "none") == "none" and draw(st.booleans()),
         start=draw(st.sampled_from(["content", "style", "noise", "uniform-noise", "content+noise", "image"])),
         optimiser=optimiser,
         schedule=schedule,

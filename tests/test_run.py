@@ -192,6 +192,65 @@ def test_adam_without_any_gradient_ends_at_once():
     assert found[0].note == "Adam ended at step 0: the gradient is 0 everywhere"
 
 
+# L-BFGS with a line search: trials, and a run of exactly so many evaluations
+
+SEARCHING = dataclasses.replace(
+    LBFGS, steps=17, optimiser=LbfgsSettings(line_search="strong-wolfe", learning_rate=6.0, iterations=4)
+)
+
+
+class Waves(Parabola):
+    """With many valleys: a search makes trials that it does not take."""
+
+    def objective(self, recipe, targets):
+        def evaluate(image):
+            self.count += 1
+            total = (image * image / 8 + np.sin(4 * image)).sum()
+            return self.spoil(self.count, Evaluation({"content/a": total, "total": total}, image / 4 + 4 * np.cos(4 * image)))
+
+        return evaluate
+
+
+def test_a_run_with_a_line_search_makes_the_recipe_s_evaluations_and_that_of_the_finished_picture():
+    found = events(SEARCHING, Waves())
+    assert [event.evaluation for event in found] == list(range(1, 19))
+    assert [event.finished for event in found] == [False] * 17 + [True]
+
+
+def test_an_event_of_a_line_search_has_the_losses_of_its_image_and_says_whether_that_was_only_tried():
+    found = events(SEARCHING, Waves())
+    assert any(event.trial for event in found)
+    for event in found:
+        image = event.image()
+        assert event.terms["total"] == (image * image / 8 + np.sin(4 * image)).sum()
+    taken = [event for event in found if not event.trial]
+    totals = [event.terms["total"] for event in taken]
+    assert totals == sorted(totals, reverse=True)
+    # A new block evaluates its first picture again, and a trial has the step that it began from.
+    assert [event.step for event in found] == sorted(event.step for event in found)
+    assert {event.step for event in taken} == set(range(found[-1].step + 1))
+
+
+def test_the_finished_picture_of_a_search_in_progress_is_the_one_that_it_began_from():
+    for steps in range(1, 18):
+        *before, last = events(dataclasses.replace(SEARCHING, steps=steps), Waves())
+        assert not last.trial
+        kept = [event for event in before if not event.trial][-1]
+        np.testing.assert_array_equal(last.image(), kept.image())
+
+
+def test_the_last_good_picture_of_a_search_is_no_trial():
+    trial = next(event.evaluation for event in events(SEARCHING, Waves()) if event.trial)
+
+    def spoil(count, evaluation):
+        return evaluation if count <= trial else Evaluation({"total": np.nan}, evaluation.gradient)
+
+    with pytest.raises(NonFiniteLoss) as caught:
+        events(SEARCHING, Waves(spoil))
+    assert not caught.value.last_good.trial
+    assert caught.value.last_good.evaluation < trial
+
+
 # Clamping
 
 
