@@ -142,6 +142,8 @@ def numbers(recipe: Recipe) -> dict[str, float | str]:
             continue
         if name.endswith("_taps"):
             found.update({f"{name}/{tap}": weight for tap, weight in value})
+        elif name == "pyramid":
+            found.update({f"{name}/{level['share']}": level["steps"] for level in value})
         elif name == "report":
             found.update({f"{name}/{key}": value[key] for key in ("first", "every")})
             found.update({f"{name}/{shown}": factor for shown, factor in value["values"]})

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from isostyle.recipe import (
     Constant,
     ExactSize,
     LbfgsSettings,
+    Level,
     LineSearch,
     LongSide,
     Pooling,
@@ -39,7 +41,7 @@ from isostyle.recipe import (
     Space,
     Taps,
 )
-from isostyle.run import Event, NonFiniteLoss, run
+from isostyle.run import Event, NonFiniteLoss, climb
 from isostyle.tiles import TiledEngine
 
 MANIFEST_SCHEMA = "isostyle.manifest/1"
@@ -48,6 +50,10 @@ ASPECT_TOLERANCE = 0.02
 #: Adam's first learning rate where ``optimiser="adam"`` replaces L-BFGS: d2l's, in normalised space; ours in 0..1, which is
 #: narrower by ImageNet's deviation of about 0.23.
 ADAM_RATES: dict[Space, float] = {"normalised": 0.3, "unit": 0.07}
+#: What ``pyramid=True`` makes of a recipe: coarse levels, evaluations of the full size, and how all of them are optimised.
+PYRAMID = (Level(0.25, 60), Level(0.5, 40))
+PYRAMID_STEPS = 40
+PYRAMID_OPTIMISER = LbfgsSettings(history=20, line_search="strong-wolfe")
 #: Total variation, which is computed whatever its weight, needs neighbours along both axes.
 VARIATION_SIDE = 2
 #: Seeds that NumPy's generator takes.
@@ -108,6 +114,7 @@ def stylize(
     learning_rate: float | None = None,
     line_search: LineSearch | None = None,
     lbfgs_history: int | None = None,
+    pyramid: bool | Sequence[Level | tuple[float, int]] | None = None,
     init: ImageLike | None = None,
     seed: int = 0,
     network: str = "compact",
@@ -126,7 +133,7 @@ def stylize(
         content: a path, a PIL image, or an array of uint8 or of floats in 0..1, shape (H, W) or (H, W, 3).
         style: likewise.
         backend: ``torch``, ``paddle``, ``mxnet``, a third party's, or ``auto``: the first that is installed.
-        recipe: a published recipe's name, a ``.toml`` file, or a :class:`Recipe`; the next twelve arguments override parts.
+        recipe: a published recipe's name, a ``.toml`` file, or a :class:`Recipe`; the next thirteen arguments override parts.
         size: (height, width) in pixels for both images, the length of the longer side, or a :class:`Size`.
         steps: updates of the image; L-BFGS makes whole blocks of them.
         content_weight: effective weight of the content terms in the total.
@@ -139,6 +146,8 @@ def stylize(
         learning_rate: of the first step.
         line_search: of L-BFGS: ``"none"``, or ``"strong-wolfe"``, which tries lengths until one is good.
         lbfgs_history: how many updates L-BFGS remembers.
+        pyramid: from coarse to fine: levels as (share of height and width, evaluations), smallest first, or True for the usual
+            ones; False for none. The optimiser becomes L-BFGS with a line search, unless one is given or the image is clamped.
         init: ``"content"``, ``"style"``, ``"noise"``, ``"uniform-noise"``, ``"content+noise"``, or a picture to start from.
         seed: of the noise; the same on every backend.
         network: ``"compact"``, ``"vgg19"`` or ``"vgg16"`` (see docs/weights.md), or a path of a ``.safetensors`` file.
@@ -174,6 +183,7 @@ def stylize(
         learning_rate=learning_rate,
         line_search=line_search,
         lbfgs_history=lbfgs_history,
+        pyramid=pyramid,
         start=None if init is None else init if isinstance(init, str) and init in NAMED_STARTS else "image",
     )
     if dtype not in ("float32", "float64"):
@@ -214,18 +224,41 @@ def stylize(
     choice = memory.choose(model, tile, max_memory, on_cpu=place == "cpu")
     settings = choice.recipe
     aspects = changed_aspects(pictures, plans)
-    # Large pictures are let go as soon as they have become something else.
-    fitted = {role: fit(pictures.pop(role), plans[role]) for role in list(pictures)}
-    arrays = {role: images.to_array(picture, dtype, settings.space) for role, picture in fitted.items()}
+    stages: list[tuple[Recipe, dict[str, Plan]]] = []
+    for share, recipe_of_level in settings.levels:
+        try:
+            plans_of_level = plan(pictures, settings, chosen.network, gpu=place != "cpu", share=share)
+        except InputError as error:
+            aspects.append(f"the level {share:g} of the pyramid is left out: {error}")
+            continue
+        stages.append((recipe_of_level, plans_of_level))
+
+    def fit_all(stage: int) -> tuple[dict[str, Image.Image], dict[str, Array]]:
+        """The pictures of a level, and their arrays. Large pictures are let go as soon as they have become something else."""
+        plans_of_level, last = stages[stage][1], stage == len(stages) - 1
+        fitted = {role: fit(pictures.pop(role) if last else pictures[role], plans_of_level[role]) for role in list(pictures)}
+        return fitted, {role: images.to_array(picture, dtype, settings.space) for role, picture in fitted.items()}
+
+    fitted, arrays = fit_all(0)
     start = [start_image(settings, arrays, fitted, seed, dtype)]
     fitted.clear()
+
+    def content_and_style(stage: int) -> tuple[Array, Array]:
+        found = arrays if stage == 0 else fit_all(stage)[1]
+        both = found["content"], found["style"]
+        found.clear()
+        return both
+
+    levels = [(one, sizes["content"].final, partial(content_and_style, i)) for i, (one, sizes) in enumerate(stages)]
+    at = levels[0][1]
     if log:
         how = f"{place}, {count} thread{'s' * (count > 1)}, {dtype}{', fast' * (precision == 'fast')}"
         log(f"backend {framework.name} {framework.version()} on {how}")
         for line in (*aspects, *choice.lines):
             log(line)
-        if settings.updates != settings.steps:
-            log(f"{settings.updates} evaluations: the recipe's {settings.steps}, up to a whole block of L-BFGS")
+        asked, made = (sum(counts) for counts in zip(*((one.steps, one.updates) for one, _ in stages), strict=True))
+        if made != asked:
+            log(f"{made} evaluations: the recipe's {asked}, up to a whole block of L-BFGS")
 
     def events() -> Iterator[Event]:
         """The run; what the framework raises is told apart from what the callback does."""
@@ -233,13 +266,11 @@ def stylize(
             engine: Engine = framework.prepare(chosen.network, parameters, device=place, dtype=dtype, precision=precision)
             if choice.tile is not None:
                 engine = TiledEngine(engine, chosen.network, choice.tile)
-            targets = engine.targets(settings, arrays["content"], arrays["style"])
-            arrays.clear()
-            yield from run(engine, settings, targets, start.pop())
+            yield from climb(engine, levels, start)
         except IsostyleError:
             raise
         except Exception as error:
-            height, width = plans["content"].final
+            height, width = at
             text = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise FrameworkFailure(f"{framework.name} failed at size {height}x{width}: {text}") from error
 
@@ -247,9 +278,11 @@ def stylize(
     problem: IsostyleError | KeyboardInterrupt | None = None
     try:
         for event in events():
-            evaluations = event.evaluation
+            evaluations, at = event.evaluation, event.size
             counted = {"step": event.step, "evaluation": event.evaluation, "learning_rate": event.learning_rate}
             searched = {"trial": float(event.trial)} if settings.searches else {}
+            if settings.pyramid:
+                searched |= {"height": event.size[0], "width": event.size[1]}
             history.append({**counted, **searched, **event.losses, **event.terms})
             if not event.trial:
                 last, row = event, history[-1]
@@ -286,6 +319,7 @@ def stylize(
                 "pillow": PIL.__version__,
                 "platform": platform.platform(),
             },
+            **({"levels": [{"size": list(size), "steps": one.steps} for one, size, _ in levels]} if settings.pyramid else {}),
             "steps_done": last.step,
             # The finished picture's is ours, and not one of those that its source counts.
             "evaluations": evaluations - (last.finished and last.note is None),
@@ -316,6 +350,7 @@ def override(
     learning_rate: float | None = None,
     line_search: LineSearch | None = None,
     lbfgs_history: int | None = None,
+    pyramid: bool | Sequence[Level | tuple[float, int]] | None = None,
     **changes: Any,
 ) -> Recipe:
     """A recipe with some of its values replaced; those that are None stay.
@@ -349,6 +384,11 @@ def override(
         settings = optimiser
     elif optimiser is not None:
         raise InputError(f"the optimiser must be adam, lbfgs or settings of one, not {shown(optimiser)}")
+    if pyramid is not None:
+        changes["pyramid"] = levels_of(pyramid)
+        if changes["pyramid"] and optimiser is None and not (found.clamped or found.searches):
+            settings = PYRAMID_OPTIMISER
+            changes.setdefault("steps", PYRAMID_STEPS)
     if isinstance(settings, LbfgsSettings):
         changes["schedule"] = Constant()
     if learning_rate is not None:
@@ -362,6 +402,16 @@ def override(
             history=settings.history if lbfgs_history is None else lbfgs_history,
         )
     return recipe_text.named(dataclasses.replace(found, optimiser=settings, **changes), found)
+
+
+def levels_of(pyramid: bool | Sequence[Level | tuple[float, int]]) -> tuple[Level, ...]:
+    """The levels of a pyramid as a user may give them."""
+    if isinstance(pyramid, bool):
+        return PYRAMID if pyramid else ()
+    try:
+        return tuple(level if isinstance(level, Level) else Level(*level) for level in pyramid)
+    except TypeError:
+        raise InputError(f"a pyramid is True, or levels as (share, evaluations), not {shown(pyramid)}") from None
 
 
 def read_picture(source: ImageLike, what: str) -> tuple[Image.Image, str | None]:
@@ -384,8 +434,11 @@ class Plan:
     final: tuple[int, int]
 
 
-def plan(pictures: dict[str, Image.Image], settings: Recipe, network: Network, *, gpu: bool = False) -> dict[str, Plan]:
-    """How large the recipe makes each picture; a start picture gets the content image's size.
+def plan(
+    pictures: dict[str, Image.Image], settings: Recipe, network: Network, *, gpu: bool = False, share: float = 1.0
+) -> dict[str, Plan]:
+    """How large the recipe makes each picture, at a level that is a ``share`` of height and width; a start picture gets the
+    content image's size.
 
     Raises:
         InputError: a picture is, or would become, too small for the recipe's deepest tap, or far too large; or the recipe needs
@@ -399,9 +452,8 @@ def plan(pictures: dict[str, Image.Image], settings: Recipe, network: Network, *
         if role == "init" or (role == "style" and settings.style_size == "content"):
             plans[role] = Plan(plans["content"].final, plans["content"].final)
         else:
-            plans[role] = Plan(
-                *(rule(picture.height, picture.width, gpu=gpu) for rule in (settings.size.scaled, settings.size.fit))
-            )
+            whole = (rule(picture.height, picture.width, gpu=gpu) for rule in (settings.size.scaled, settings.size.fit))
+            plans[role] = Plan(*((max(1, round(height * share)), max(1, round(width * share))) for height, width in whole))
         (tall, wide), final = plans[role].scaled, plans[role].final
         if tall * wide > images.MAX_PIXELS:
             raise InputError(

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 #: Entry points whose commands join this command line.
 COMMANDS = "isostyle.commands"
 EXIT_FAILED = 1
+#: ``--pyramid`` without levels.
+USUAL = "usual"
 JPEG_QUALITY = 95
 DEMO_FOLDER = "isostyle-demo"
 DEMO_RECIPE = "painterly"
@@ -52,6 +54,7 @@ OVERRIDES = (
     "learning_rate",
     "line_search",
     "lbfgs_history",
+    "pyramid",
 )
 
 
@@ -89,6 +92,21 @@ def parse_taps(ctx: click.Context, param: click.Parameter, value: str | None) ->
         except ValueError:
             raise InputError(f"{param.opts[0]} takes layers and weights, as conv1_1=1,conv2_1=0.5, not {value!r}") from None
     return tuple(taps)
+
+
+def parse_pyramid(ctx: click.Context, param: click.Parameter, value: str | None) -> bool | list[tuple[float, int]] | None:
+    """``0.25:60,0.5:40``: levels, each a share of height and width with its evaluations; True for the usual ones."""
+    if value is None:
+        return None
+    if value == USUAL:
+        return True
+    try:
+        levels = [part.split(":") for part in value.split(",")]
+        return [(float(share), int(steps)) for share, steps in levels]
+    except ValueError:
+        raise InputError(
+            f"{param.opts[0]} takes levels, as 0.25:60,0.5:40 (share:evaluations), or nothing, not {value!r}"
+        ) from None
 
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -197,6 +215,15 @@ def cli(context: click.Context) -> None:
 )
 @click.option("--line-search", metavar="KIND", help="Of L-BFGS: none or strong-wolfe [default: the recipe's].")
 @click.option("--lbfgs-history", type=int, metavar="N", help="How many updates L-BFGS remembers [default: the recipe's].")
+@click.option(
+    "--pyramid",
+    callback=parse_pyramid,
+    is_flag=False,
+    flag_value=USUAL,
+    metavar="[LEVELS]",
+    help="From coarse to fine, with L-BFGS and a line search: 1/4 and 1/2 of height and width first, or levels of your own, as "
+    "0.25:60,0.5:40 (share:evaluations). Stands behind CONTENT and STYLE.",
+)
 @click.option("--lr", type=float, metavar="X", help="Learning rate of the first step (d2l: 0.3).")
 @click.option(
     "--init",
@@ -607,11 +634,11 @@ class Report:
     def event(self, event: Event) -> None:
         now = time.monotonic()
         self.began = self.began or now
-        total, done = self.recipe.updates, event.evaluation - 1
+        total, done = self.recipe.updates, event.done
         if event.finished:
             self.line(f"result  {self.losses(event)}")
         elif self.recipe.report.due(event.evaluation):
-            left = (now - self.began) / done * (total - done) if done else 0
+            left = (now - self.began) / done * (1 - done) if done else 0
             eta = f"  eta {left:.0f} s" if left > 0 else ""
             self.line(f"evaluation {event.evaluation:>{len(str(total))}}/{total}  {self.losses(event)}{eta}")
 
@@ -636,7 +663,7 @@ class Bar(Report):
         self.live.console.print(text, highlight=False, markup=False)
 
     def event(self, event: Event) -> None:
-        self.live.update(self.task, completed=event.evaluation - 1, losses=self.losses(event, digits=3))
+        self.live.update(self.task, completed=round(event.done * self.recipe.updates), losses=self.losses(event, digits=3))
 
 
 class Silence(Report):

@@ -97,6 +97,13 @@ def resize(picture: Image.Image, height: int, width: int) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.BILINEAR)
 
 
+def resize_array(image: Array, height: int, width: int) -> Array:
+    """An array of shape (1, 3, H, W) at another size, its dtype kept: each channel as :func:`resize`, in float32."""
+    channels = [Image.fromarray(np.ascontiguousarray(channel, dtype=np.float32)) for channel in image[0]]
+    resized = np.stack([np.asarray(resize(channel, height, width)) for channel in channels])[None]
+    return np.ascontiguousarray(resized, dtype=image.dtype)
+
+
 def to_array(picture: Image.Image, dtype: Dtype, space: Space = "normalised") -> Array:
     """An RGB picture as a C-contiguous array of shape (1, 3, H, W): x / 255, and (x / 255 - mean) / deviation if normalised."""
     array = np.empty((1, 3, picture.height, picture.width), dtype)

@@ -33,6 +33,8 @@ CONSTANT = 256 * 2**20
 #: and its temporaries, or NumPy's copies of image and gradient. L-BFGS has two more for each pair of its history.
 ADAM_IMAGES = 8
 LBFGS_IMAGES = 10
+#: A line search has its direction, the gradient at the lower end of its bracket, and its trial.
+SEARCH_IMAGES = 3
 #: Of what is free, the share that isostyle allows itself.
 SHARE_OF_FREE = 0.9
 #: The side of the tiles, in pixels, for which an L-BFGS history is cut if both do not fit.
@@ -83,7 +85,11 @@ class Model:
         targets = sum(layer.out_channels * area(self.content, layer.halvings) for layer in layers) * (2 if tile is None else 1)
         images = ADAM_IMAGES
         if isinstance(recipe.optimiser, LbfgsSettings):
-            images = LBFGS_IMAGES + 2 * min(recipe.optimiser.history if history is None else history, recipe.most_updates)
+            images = (
+                LBFGS_IMAGES
+                + SEARCH_IMAGES * recipe.searches
+                + 2 * min(recipe.optimiser.history if history is None else history, recipe.most_updates)
+            )
         # Before the run: both pictures, the start, and the content map.
         held = max(images * area(self.content), 3 * area(self.content) + area(self.style)) * 3
         return CONSTANT + math.ceil(item * (computed + targets + held))

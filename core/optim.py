@@ -51,7 +51,8 @@ class Adam:
         self.settings = settings
         self.schedule = schedule
 
-    def start(self, image: Tensor) -> State:
+    def start(self, image: Tensor, scale: float | None = None) -> State:
+        """The state before the first step. Adam has no use for the ``scale`` of another level."""
         return {"image": image, "moment1": image * 0, "moment2": image * 0, "step": 0}
 
     def learning_rate(self, state: State) -> float:
@@ -89,7 +90,9 @@ class Lbfgs:
     def __init__(self, settings: LbfgsSettings) -> None:
         self.settings = settings
 
-    def start(self, image: Tensor) -> State:
+    def start(self, image: Tensor, scale: float | None = None) -> State:
+        """The state before the first step. A ``scale`` from another level of a pyramid is left alone: without a search, nobody
+        would shorten a step that is too long at this one."""
         return {"image": image, "step": 0, "block": 0, "pairs": 0, "scale": 1.0}
 
     def learning_rate(self, state: State) -> float:
@@ -123,8 +126,9 @@ class Lbfgs:
 
     def first_length(self, state: State, gradient: Tensor) -> float:
         """What the next direction is multiplied by, at first where there is a line search."""
-        # The first direction is the bare gradient, whose length says nothing about how far to go.
-        first = min(1.0, 1 / float(abs(gradient).sum())) if state["step"] == 0 else 1.0
+        # The first direction is the bare gradient, whose length says nothing about how far to go, unless its scale is known.
+        bare = state["step"] == 0 and "carried" not in state
+        first = min(1.0, 1 / float(abs(gradient).sum())) if bare else 1.0
         return first * self.settings.learning_rate
 
     def memory(self, state: State) -> Memory:
@@ -169,8 +173,11 @@ class SearchingLbfgs(Lbfgs):
     ``iterations * 5 // 4`` evaluations (torch's max_eval), which also bound a search: at 20 iterations 25 evaluations.
     """
 
-    def start(self, image: Tensor) -> State:
-        return {**super().start(image), "evaluations": 0, "tried": False}
+    def start(self, image: Tensor, scale: float | None = None) -> State:
+        """The state before the first step. ``scale``: of the inverse Hessian, where another level of a pyramid has found it;
+        the first direction then has a length that says how far to go."""
+        carried = {} if scale is None else {"scale": scale, "carried": True}
+        return {**super().start(image), **carried, "evaluations": 0, "tried": False}
 
     def step(self, state: State, evaluate: Evaluate) -> State:
         if "trial" in state:

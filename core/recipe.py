@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 from dataclasses import dataclass, field
@@ -320,6 +321,23 @@ class Constant:
 
 
 @dataclass(frozen=True)
+class Level:
+    """A coarse level of a pyramid: the picture at a share of its height and width, for a number of evaluations."""
+
+    share: float
+    steps: int
+
+    def check(self) -> None:
+        """Raises InputError if a number is out of range."""
+        require_positive(self.share, "share of a level")
+        require_share(self.share, "share of a level")
+        require_count(self.steps, "number of evaluations of a level")
+
+    def __str__(self) -> str:
+        return f"{brief(self.share)} of height and width for {self.steps}"
+
+
+@dataclass(frozen=True)
 class Reporting:
     """What is printed, and when: it changes no number. Evaluations are counted from 1."""
 
@@ -386,6 +404,9 @@ class Recipe:
     size: Size
     style_size: StyleSize
     report: Reporting
+    #: Coarse levels, the smallest first: the picture is made at a share of its size, and each level starts from the one before,
+    #: enlarged; the last one is the full size, with ``steps``.
+    pyramid: tuple[Level, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("content_weight", "style_weight", "tv_weight"):
@@ -421,6 +442,13 @@ class Recipe:
         if self.clamped and self.searches:
             raise InputError("an image that is clamped has no line search: its trials would not be where the search put them")
         require_count(self.steps, "number of steps")
+        if not isinstance(self.pyramid, tuple) or not all(isinstance(level, Level) for level in self.pyramid):
+            raise InputError(f"a pyramid is a tuple of levels, not {shown(self.pyramid)}")
+        for level in self.pyramid:
+            level.check()
+        shares = [level.share for level in self.pyramid]
+        if any(after <= before for before, after in itertools.pairwise(shares)):
+            raise InputError(f"the levels of a pyramid go from small to large, and not {', '.join(map(brief, shares))}")
         for part in (self.optimiser, self.schedule, self.size, self.report):
             part.check()
 
@@ -438,6 +466,8 @@ class Recipe:
         # A field that came later leaves the digests of older recipes as they were.
         if values["optimiser"].get("line_search") == "none":
             del values["optimiser"]["line_search"]
+        if not values["pyramid"]:
+            del values["pyramid"]
         # 1 and 1.0 are one number.
         values = json.loads(json.dumps(values), parse_int=float)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
@@ -446,6 +476,12 @@ class Recipe:
     def taps(self) -> tuple[str, ...]:
         """Names of all layers that the recipe looks at, each once."""
         return tuple(dict.fromkeys(tap for tap, _ in self.content_taps + self.style_taps))
+
+    @property
+    def levels(self) -> list[tuple[float, Recipe]]:
+        """The share of each level and the recipe of what is done there, the full size last."""
+        coarse = [(level.share, dataclasses.replace(self, steps=level.steps, pyramid=())) for level in self.pyramid]
+        return [*coarse, (1.0, dataclasses.replace(self, pyramid=()))]
 
     @property
     def searches(self) -> bool:
@@ -459,11 +495,11 @@ class Recipe:
 
     @property
     def updates(self) -> int:
-        """How many updates a run makes if neither it nor a block ends early: ``steps``, up to whole blocks. With a line search,
-        how many evaluations: trials make it fewer updates."""
-        return -(-self.steps // self.block) * self.block
+        """How many updates a run makes if neither it nor a block ends early: ``steps``, up to whole blocks, at all levels. With
+        a line search, how many evaluations: trials make it fewer updates."""
+        return sum(-(-recipe.steps // self.block) * self.block for _, recipe in self.levels)
 
     @property
     def most_updates(self) -> int:
         """How many it may make at the most: after a block that ended early, the last one may begin just before ``steps``."""
-        return self.steps - 1 + self.block
+        return sum(recipe.steps - 1 + self.block for _, recipe in self.levels)

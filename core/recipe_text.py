@@ -25,6 +25,7 @@ from isostyle.recipe import (
     Constant,
     ExactSize,
     LbfgsSettings,
+    Level,
     LongSide,
     Recipe,
     Reporting,
@@ -58,6 +59,7 @@ COMMENTS = {
     "clamped": "Whether the image is clamped to 0..1 before every evaluation; for the space unit only.",
     "steps": "Evaluations, each followed by an update of the image; L-BFGS without line search makes whole blocks of updates.",
     "style_size": "The style image's size: by the same rule, exactly the content image's, or by the same rule, and equal.",
+    "pyramid": "Coarse levels, made first: a share of height and width, and evaluations there.",
     "report": "What is printed, and when; what a value is multiplied by when it is shown.",
 }
 
@@ -120,6 +122,7 @@ def rows(recipe: Recipe) -> dict[str, str]:
         "optimiser": str(recipe.optimiser),
         "schedule": f"{recipe.steps} evaluations{blocks_text(recipe)}, {recipe.schedule}",
         "size": str(recipe.size),
+        "pyramid": ", ".join(map(str, recipe.pyramid)) or "none",
         "style image": sizes[recipe.style_size],
         "reported": str(recipe.report),
     }
@@ -130,7 +133,8 @@ def taps_text(taps: tuple[tuple[str, float], ...]) -> str:
 
 
 def blocks_text(recipe: Recipe) -> str:
-    return "" if recipe.updates == recipe.steps else f", in whole blocks {recipe.updates}"
+    updates = recipe.levels[-1][1].updates
+    return "" if updates == recipe.steps else f", in whole blocks {updates}"
 
 
 def differences(one: Recipe, other: Recipe) -> dict[str, tuple[str, str]]:
@@ -183,6 +187,8 @@ def toml_table(name: str, value: Any) -> Iterator[str]:
 
 def toml_value(value: Any) -> str:
     """JSON's spelling of text, numbers, booleans and lists is TOML's, but for DEL, which TOML wants escaped."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {toml_value(entry)}' for key, entry in value.items())}}}"
     if isinstance(value, list):
         return f"[{', '.join(toml_value(entry) for entry in value)}]" if len(value) < 2 else toml_lines(value)
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
@@ -260,6 +266,11 @@ def value_of(hint: Any, key: str, value: Any, place: str) -> Any:
         return table_of_kind(key, value, place)
     if key == "report":
         return Reporting(**build(Reporting, table_of(value, place), f"{place}."))
+    if key == "pyramid":
+        if not isinstance(value, list):
+            raise InputError(f"{place} must be a list of levels, as {{share = 0.5, steps = 40}}, not {shown(value)}")
+        places = [f"{place}[{i}]" for i in range(len(value))]
+        return tuple(Level(**build(Level, table_of(entry, at), f"{at}.")) for entry, at in zip(value, places, strict=True))
     if key in PAIRS:
         return tuple((name, number(entry, f"{place}.{name}")) for name, entry in table_of(value, place).items())
     if choices := choices_of(hint):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from isostyle.errors import IsostyleError
+from isostyle.images import resize_array
 from isostyle.interface import Array, Engine, Evaluation, Targets, Tensor
 from isostyle.losses import first_non_finite
 from isostyle.optim import optimiser
@@ -27,6 +29,10 @@ class Event:
     terms: dict[str, float]
     #: The picture itself, in the recipe's space, shape (1, 3, H, W); copied from the device when it is called.
     image: Callable[[], Array]
+    #: Of that picture, (height, width): the levels of a pyramid have smaller ones.
+    size: tuple[int, int]
+    #: The share of the run's work, at the most, that lies behind this evaluation; one costs as much as its picture has pixels.
+    done: float
     #: Whether it is the last event, and the picture the result.
     finished: bool = False
     #: Whether a line search only tried this picture, and went on from another: no picture to keep, with whatever losses.
@@ -52,7 +58,59 @@ class NonFiniteLoss(IsostyleError):
         super().__init__(f"{term} became {value} at step {step}; try a smaller learning rate or smaller weights")
 
 
-def run(engine: Engine, recipe: Recipe, targets: Targets, start: Array) -> Iterator[Event]:
+@dataclass(frozen=True)
+class Reached:
+    """How far a run has come at the end of a level."""
+
+    #: None if the run is finished.
+    image: Array | None
+    step: int
+    evaluations: int
+    #: What L-BFGS has found: the length of its moves over that of gradients; None before its first update, and for Adam.
+    scale: float | None
+    #: The last event of a picture that was no trial.
+    last: Event | None
+
+
+def climb(
+    engine: Engine,
+    levels: Sequence[tuple[Recipe, tuple[int, int], Callable[[], tuple[Array, Array]]]],
+    start: list[Array],
+) -> Iterator[Event]:
+    """The events of a run that goes from coarse to fine: :func:`run` for each of ``levels``, a recipe with the size (height,
+    width) and a function that makes the content and the style image of that level (both in the recipe's space, (1, 3, H, W)).
+    ``start`` is taken out of its list, so that it does not last longer than it is needed. Each level starts from the picture of
+    the one before, resized.
+
+    Steps and evaluations are counted on. The optimiser and its schedule begin anew; but L-BFGS with a line search is told its
+    scale: losses are means over pixels, so the curvature that a pixel sees falls with their number, and its inverse grows.
+
+    Raises:
+        NonFiniteLoss: as :func:`run`.
+    """
+    reached: Reached | None = None
+    pixels = [math.prod(size) for _, size, _ in levels]
+    works = [recipe.updates * cost for (recipe, _, _), cost in zip(levels, pixels, strict=True)]
+    for i, (recipe, size, pictures) in enumerate(levels):
+        targets = engine.targets(recipe, *pictures())
+        if reached is not None and reached.image is not None:
+            start.append(resize_array(reached.image, *size))
+            if reached.scale is not None:
+                reached = dataclasses.replace(reached, scale=reached.scale * pixels[i] / pixels[i - 1])
+        work = sum(works[:i]) / sum(works), works[i] / sum(works)
+        reached = yield from run(engine, recipe, targets, start.pop(), before=reached, finish=i == len(levels) - 1, work=work)
+
+
+def run(
+    engine: Engine,
+    recipe: Recipe,
+    targets: Targets,
+    start: Array,
+    *,
+    before: Reached | None = None,
+    finish: bool = True,
+    work: tuple[float, float] = (0.0, 1.0),
+) -> Generator[Event, None, Reached]:
     """Optimise the image ``start`` (in the recipe's space, shape (1, 3, H, W)); an event for each evaluation.
 
     An event's losses belong to the picture *before* the update that follows it; the last event is the finished picture's.
@@ -64,14 +122,20 @@ def run(engine: Engine, recipe: Recipe, targets: Targets, start: Array) -> Itera
     and takes an earlier one, that picture's event was a trial, too; the next block's first evaluation tells of it again.) After
     ``recipe.steps`` evaluations a search that goes on is dropped, and the last picture is the one that it began from.
 
+    ``before``: the level of a pyramid from which it goes on, counting and with its scale. If it shall not ``finish``, its last
+    picture is not evaluated: the next level does so, at its own size. ``work``: the share of all work that lies before it, and
+    its own.
+
     Raises:
         NonFiniteLoss: a term, or a pixel of the image, is no longer finite.
     """
     objective = engine.objective(recipe, targets)
     method = optimiser(recipe)
-    state = method.start(engine.tensor(start))
+    size = start.shape[2], start.shape[3]
+    state = method.start(engine.tensor(start), before.scale if before else None)
     del start  # as large as the picture
-    last: Event | None = None
+    last = before.last if before else None
+    steps_before, evaluations_before = (before.step, before.evaluations) if before else (0, 0)
     evaluations = 0
     found: list[Event] = []
 
@@ -84,10 +148,12 @@ def run(engine: Engine, recipe: Recipe, targets: Targets, start: Array) -> Itera
         terms = {name: float(value) for name, value in evaluation.terms.items()}
         # Paddle's ReLU maps NaN to 0 and MXNet's pooling ignores it, so finite losses do not prove a finite image.
         terms_and_image = {**terms, "the image": float(abs(image).sum())}
-        step = state["step"]
+        step = steps_before + state["step"]
         if (broken := first_non_finite(terms_and_image)) is not None:
             raise NonFiniteLoss(broken, terms_and_image[broken], step, last)
-        found.append(Event(step, evaluations, method.learning_rate(state), terms, lambda: engine.array(image)))
+        count, rate = evaluations_before + evaluations, method.learning_rate(state)
+        done = work[0] + work[1] * min(1.0, (evaluations - 1) / recipe.updates)
+        found.append(Event(step, count, rate, terms, lambda: engine.array(image), size, done))
         return image, evaluation
 
     while not ("end" in state or (evaluations >= recipe.steps and (recipe.searches or state.get("block", 0) == 0))):
@@ -95,14 +161,18 @@ def run(engine: Engine, recipe: Recipe, targets: Targets, start: Array) -> Itera
         (event,) = found
         found.clear()
         note = following.get("end") or following.pop("note", None)
-        event = dataclasses.replace(event, note=note, finished="end" in following, trial=following.get("tried", False))
+        over = finish and "end" in following
+        event = dataclasses.replace(event, note=note, finished=over, trial=following.get("tried", False))
         if "trial" in state and not event.trial:
             # A search has taken its trial: the losses are those of the picture after its update.
-            event = dataclasses.replace(event, step=following["step"])
+            event = dataclasses.replace(event, step=steps_before + following["step"])
         if not event.trial:
             last = event
         yield event
         state = following
-    if "end" not in state:
+    if finish and "end" not in state:
         evaluate(state["image"])
         yield dataclasses.replace(found[0], finished=True)
+    scale = state.get("scale") if state.get("pairs") else before.scale if before else None
+    image = None if finish else engine.array(state["image"])
+    return Reached(image, steps_before + state["step"], evaluations_before + evaluations, scale, last)

@@ -634,7 +634,7 @@ in_core("the optimiser goes on from the unclamped image", "run",
         "            pass\n        evaluation = objective(image.clip(0, 1) if recipe.clamped else image)\n",
         "run/tutorial/photo:images")
 in_core("every picture of a run is the last one", "run",
-        "lambda: engine.array(image))", 'lambda: engine.array(state["image"]))',
+        "lambda: engine.array(image), ", 'lambda: engine.array(state["image"]), ',
         "run/{recipe}/photo:images")
 in_core("losses of one tap instead of all", "run", 'sums[name.split("/")[0]] += value', 'sums[name.split("/")[0]] = value',
         "run/{recipe}/photo:losses")

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import obtain
+from conftest import BACKENDS, obtain
 from PIL import Image
 
 import isostyle
@@ -14,7 +14,8 @@ import isostyle.weights
 from isostyle import api, images
 from isostyle.network import COMPACT, RGB_STD
 from isostyle.published import D2L, find
-from isostyle.recipe import AdamSettings, Constant, ExactSize, LbfgsSettings, LongSide
+from isostyle.recipe import AdamSettings, Constant, ExactSize, LbfgsSettings, Level, LongSide
+from isostyle.run import run
 
 #: Small enough for a second, large enough for conv5_1.
 QUICK = {"size": (32, 48), "steps": 2}
@@ -233,6 +234,17 @@ def test_a_picture_smaller_than_the_deepest_tap_is_refused_and_not_enlarged(phot
             {"optimiser": "lbfgs", "line_search": "strong-wolfe", "lbfgs_history": 20},
             {"optimiser": LbfgsSettings(history=20, line_search="strong-wolfe"), "schedule": Constant()},
         ),
+        (
+            {"pyramid": True},
+            {
+                "pyramid": api.PYRAMID,
+                "optimiser": LbfgsSettings(history=20, line_search="strong-wolfe"),
+                "schedule": Constant(),
+                "steps": api.PYRAMID_STEPS,
+            },
+        ),
+        ({"pyramid": [(0.5, 3)], "optimiser": "adam"}, {"pyramid": (Level(0.5, 3),)}),
+        ({"pyramid": False}, {}),
         ({"optimiser": "adam"}, {}),
         ({"learning_rate": 0.1}, {"optimiser": AdamSettings(0.1)}),
     ],
@@ -245,6 +257,70 @@ def test_an_override_changes_what_it_names_and_nothing_else(changes, expected):
     assert (found.name, found.source) == (
         ("d2l", D2L.source) if found.digest == D2L.digest else ("d2l-changed", "d2l, changed")
     )
+
+
+def test_a_pyramid_of_a_clamped_recipe_keeps_its_optimiser():
+    found = api.override("tutorial", pyramid=True)
+    assert (found.optimiser, found.steps, found.pyramid) == (find("tutorial").optimiser, find("tutorial").steps, api.PYRAMID)
+
+
+@pytest.mark.parametrize("bad", [3, [3], [(0.5, 3, 4)], "half"])
+def test_a_pyramid_of_something_else_is_refused(bad):
+    with pytest.raises(isostyle.InputError, match="a pyramid is"):
+        api.override("d2l", pyramid=bad)
+
+
+PYRAMID = {"size": (64, 96), "pyramid": [(0.25, 3), (0.5, 4)], "steps": 5}
+
+
+@pytest.mark.parametrize("optimiser", [None, "adam"])
+def test_each_level_of_a_pyramid_starts_from_the_one_before_resized(any_backend, photograph, painting, optimiser):
+    events, images_of = [], []
+
+    def keep(event):
+        events.append(event)
+        images_of.append(event.image())
+
+    result = isostyle.stylize(
+        photograph, painting, backend=any_backend, callback=keep, dtype="float64", optimiser=optimiser, **PYRAMID
+    )
+    assert [event.size for event in events] == [(16, 24)] * 3 + [(32, 48)] * 4 + [(64, 96)] * 6
+    assert [event.evaluation for event in events] == list(range(1, 14))
+    assert [event.done for event in events] == sorted(event.done for event in events)
+    assert [event.finished for event in events] == [False] * 12 + [True]
+    # What the level came to is the result of a run of that size alone, with the same steps.
+    content, style = (images.to_array(images.resize(picture, 16, 24), "float64") for picture in (photograph, painting))
+    weights = isostyle.weights.load("compact")
+    engine = obtain(any_backend).prepare(weights.network, weights.parameters, device="cpu", dtype="float64")
+    recipe = dataclasses.replace(api.override("isostyle", **PYRAMID, optimiser=optimiser), steps=3, pyramid=())
+    alone = list(run(engine, recipe, engine.targets(recipe, content, style), content))
+    start = images.resize_array(alone[-1].image(), 32, 48)
+    np.testing.assert_allclose(images_of[3], start, rtol=1e-6, atol=1e-6)
+    assert result.manifest["levels"] == [
+        {"size": [16, 24], "steps": 3},
+        {"size": [32, 48], "steps": 4},
+        {"size": [64, 96], "steps": 5},
+    ]
+    assert [row["height"] for row in result.history] == [event.size[0] for event in events]
+
+
+def test_a_level_that_is_too_small_for_the_deepest_tap_is_left_out_and_said(any_backend, photograph, painting):
+    lines = []
+    changes = {**PYRAMID, "pyramid": [(0.1, 3), (0.5, 4)]}
+    result = isostyle.stylize(photograph, painting, backend=any_backend, log=lines.append, **changes)
+    assert [level["size"] for level in result.manifest["levels"]] == [[32, 48], [64, 96]]
+    (line,) = [line for line in lines if "left out" in line]
+    assert line.startswith("the level 0.1 of the pyramid is left out: the content image would be resized to 6x10 pixels")
+
+
+def test_a_pyramid_gives_the_same_numbers_on_every_backend_in_float64(photograph, painting):
+    found = {
+        name: isostyle.stylize(photograph, painting, backend=obtain(name).name, dtype="float64", **PYRAMID) for name in BACKENDS
+    }
+    first, *others = found.values()
+    for other in others:
+        # The picture passes through float32 between levels, whose rounding may turn.
+        np.testing.assert_allclose(other.image, first.image, rtol=1e-5, atol=1e-5)
 
 
 def test_adam_in_place_of_lbfgs_has_a_learning_rate_that_fits_the_space():

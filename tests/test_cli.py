@@ -362,6 +362,24 @@ def test_a_line_search_and_its_history_reach_the_recipe_and_the_files(folder, an
     assert "evaluation 10/12" in capsys.readouterr().err
 
 
+def test_a_pyramid_of_one_s_own_is_run_level_by_level(folder, any_backend, capsys):
+    command = ["run", "photo.jpg", "painting.png", "--backend", any_backend, "--size", "32x48", "--steps", "3"]
+    assert isostyle(*command, "--save-every", "1", "--pyramid", "0.5:7") == 0
+    manifest = json.loads((folder / "photo-painting.json").read_text())
+    assert manifest["levels"] == [{"size": [16, 24], "steps": 7}, {"size": [32, 48], "steps": 3}]
+    assert manifest["recipe"]["pyramid"] == [{"share": 0.5, "steps": 7}]
+    assert manifest["recipe"]["optimiser"]["line_search"] == "strong-wolfe"
+    with Image.open(folder / "photo-painting-0001.png") as stage:
+        assert stage.size == (24, 16)
+    assert "evaluation 10/10" in capsys.readouterr().err
+
+
+def test_the_usual_pyramid_needs_no_levels(folder, any_backend, capsys):
+    command = ["run", "photo.jpg", "painting.png", "--backend", any_backend, "--size", "32x48", "--steps", "1", "--pyramid"]
+    assert isostyle(*command) == 0
+    assert "the level 0.25 of the pyramid is left out" in capsys.readouterr().err
+
+
 def test_nothing_asked_is_answered_with_the_help(capsys):
     assert isostyle() == 0
     assert "isostyle run photo.jpg painting.jpg" in capsys.readouterr().out
@@ -425,6 +443,8 @@ def test_version_and_help(capsys):
         (["photo.jpg", "painting.png", "--size", "wide:300"], "the size must be HEIGHTxWIDTH"),
         (["photo.jpg", "painting.png", "--pooling", "sum"], "pooling must be one of max, average, not 'sum'"),
         (["photo.jpg", "painting.png", "--optimizer", "sgd"], "optimiser must be adam or lbfgs, not 'sgd'"),
+        (["photo.jpg", "painting.png", "--pyramid", "half"], "--pyramid takes levels, as 0.25:60,0.5:40"),
+        (["photo.jpg", "painting.png", "--pyramid", "0.5:3,0.25:3"], "levels of a pyramid go from small to large"),
         (["photo.jpg", "painting.png", "--line-search", "strong-wolfe"], "a line search and a history are L-BFGS's"),
         (
             ["photo.jpg", "painting.png", "--recipe", "tutorial", "--line-search", "strong-wolfe"],

@@ -262,3 +262,17 @@ def test_noise_is_the_same_everywhere_and_always():
     np.testing.assert_allclose(
         images.noise((1, 1, 1, 3), 0, "float64").ravel(), [1.76405235, 0.40015721, 0.97873798], rtol=1e-8
     )
+
+
+# Arrays between the levels of a pyramid
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_array_is_resized_as_a_picture_is_but_neither_clipped_nor_rounded(photograph, dtype):
+    array = 3 * images.to_array(photograph, dtype)
+    found = images.resize_array(array, 40, 30)
+    assert (found.shape, found.dtype) == ((1, 3, 40, 30), np.dtype(dtype))
+    assert found.max() > images.to_array(photograph, dtype).max()
+    # The picture's own resizing rounds twice to steps of 1/255.
+    expected = 3 * images.to_array(images.resize(photograph, 40, 30), dtype)
+    np.testing.assert_allclose(found, expected, atol=3 * 1.5 / 255 / 0.224)

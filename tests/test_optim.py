@@ -245,6 +245,12 @@ def test_a_search_ends_where_it_no_longer_goes_downhill():
     assert states[-1]["end"] == "L-BFGS ended at step 0: the slope downhill, 3e-12, is within its tolerance 1e-09"
 
 
+def test_a_search_that_is_told_its_scale_first_tries_the_gradient_times_it():
+    lbfgs = SearchingLbfgs(SEARCHING)
+    state = lbfgs.step(lbfgs.start(np.array(RECORDED["start"]), scale=0.25), evaluate)
+    np.testing.assert_allclose(state["direction"] * state["trial"], -0.25 * valley(np.array(RECORDED["start"]))[1])
+
+
 # When L-BFGS ends, or a block of it does
 
 

@@ -13,6 +13,7 @@ from isostyle.recipe import (
     Constant,
     ExactSize,
     LbfgsSettings,
+    Level,
     LongSide,
     Reporting,
     ShortSide,
@@ -66,6 +67,21 @@ def test_a_recipe_of_before_the_line_search_keeps_its_digest():
     assert dataclasses.replace(tutorial, clamped=False).digest != (
         dataclasses.replace(tutorial, clamped=False, optimiser=searching).digest
     )
+
+
+def test_a_recipe_without_pyramid_has_the_digest_that_it_had_before_there_were_pyramids():
+    assert D2L.digest == "043444f991f15dbf509adc6df7c7bb77c9e7fe6c8c318e1b1919b50d5541bc17"
+    assert dataclasses.replace(D2L, pyramid=(Level(0.5, 1),)).digest != D2L.digest
+
+
+def test_the_levels_of_a_recipe_end_with_the_full_size():
+    recipe = dataclasses.replace(D2L, pyramid=(Level(0.25, 3), Level(0.5, 2)), steps=4)
+    assert [(share, level.steps, level.pyramid) for share, level in recipe.levels] == [
+        (0.25, 3, ()),
+        (0.5, 2, ()),
+        (1.0, 4, ()),
+    ]
+    assert recipe.updates == 9
 
 
 def test_a_line_search_of_a_clamped_image_is_refused():
@@ -148,6 +164,11 @@ def test_a_square_is_scaled_by_its_shorter_side_before_it_is_cut_out():
             "line search of L-BFGS must be one of none, st",
         ),
         ({"optimiser": AdamSettings(0.3, beta2=1.0)}, "beta2 of Adam must be at least 0 and below 1, not 1"),
+        ({"pyramid": (Level(1.0, 5),)}, "share of a level must be at least 0 and below 1, not 1"),
+        ({"pyramid": (Level(0.0, 5),)}, "share of a level must be a finite number above 0, not 0"),
+        ({"pyramid": (Level(0.5, 0),)}, "number of evaluations of a level must be a whole number of at least 1, not 0"),
+        ({"pyramid": (Level(0.5, 5), Level(0.25, 5))}, "levels of a pyramid go from small to large, and not 0.5, 0.25"),
+        ({"pyramid": (0.5, 5)}, "a pyramid is a tuple of levels"),
         ({"size": LongSide(-3)}, "size must be a whole number of at least 1 pixel, not -3"),
     ],
 )

@@ -15,6 +15,7 @@ from isostyle.recipe import (
     Constant,
     ExactSize,
     LbfgsSettings,
+    Level,
     LongSide,
     Recipe,
     Reporting,
@@ -30,6 +31,27 @@ def toml(text):
 
 
 # There and back
+
+
+def test_a_file_has_the_levels_of_a_pyramid():
+    recipe = toml('base = "d2l"\npyramid = [{share = 0.25, steps = 60}, {share = 0.5, steps = 40}]\n')
+    assert recipe.pyramid == (Level(0.25, 60), Level(0.5, 40))
+    assert rows(recipe)["pyramid"] == "0.25 of height and width for 60, 0.5 of height and width for 40"
+
+
+@pytest.mark.parametrize(
+    ("levels", "sentence"),
+    [
+        ("0.5", "pyramid must be a list of levels"),
+        ("[0.5]", r"pyramid\[0\] must be a table"),
+        ("[{share = 0.5}]", r"the key pyramid\[0\].steps is missing"),
+        ("[{share = 0.5, step = 3}]", r"no key pyramid\[0\].step; did you mean steps"),
+        ("[{share = 2, steps = 3}]", "share of a level must be at least 0 and below 1"),
+    ],
+)
+def test_a_bad_level_is_named(levels, sentence):
+    with pytest.raises(InputError, match=sentence):
+        toml(f'base = "d2l"\npyramid = {levels}\n')
 
 
 def test_a_file_chooses_a_line_search_which_is_said_in_words():
@@ -69,6 +91,7 @@ shown = st.lists(st.sampled_from(["content", "style", "tv", "total"]), unique=Tr
 )
 
 
+shares = st.lists(st.floats(1e-6, 1, exclude_max=True), unique=True, max_size=3)
 names = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=100).filter(str.isprintable)
 
 
@@ -99,6 +122,7 @@ def recipes(draw):
         size=draw(sizes),
         style_size=draw(st.sampled_from(["own", "content", "equal"])),
         report=draw(st.builds(Reporting, counts, counts, shown)),
+        pyramid=tuple(Level(share, draw(counts)) for share in sorted(draw(shares))),
     )
 
 

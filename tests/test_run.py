@@ -10,7 +10,7 @@ import pytest
 from isostyle.interface import Evaluation
 from isostyle.published import D2L
 from isostyle.recipe import AdamSettings, Constant, LbfgsSettings
-from isostyle.run import NonFiniteLoss, run
+from isostyle.run import NonFiniteLoss, climb, run
 
 START = np.array([3.0, -2.0]).reshape(1, 1, 1, 2)
 
@@ -249,6 +249,61 @@ def test_the_last_good_picture_of_a_search_is_no_trial():
         events(SEARCHING, Waves(spoil))
     assert not caught.value.last_good.trial
     assert caught.value.last_good.evaluation < trial
+
+
+# From coarse to fine
+
+
+class Paraboloid(Parabola):
+    """The mean of the squares, as the losses are means, in pictures of any size."""
+
+    def targets(self, recipe, content, style):
+        return content
+
+    def objective(self, recipe, targets):
+        return lambda image: Evaluation({"total": (image * image).mean()}, 2 * image / image.size)
+
+
+def climbed(recipe, sizes=((2, 4), (4, 8))):
+    contents = [np.full((1, 3, *size), 3.0) for size in sizes]
+    return list(climb(Paraboloid(), levels_of(recipe, contents), contents[:1]))
+
+
+def levels_of(recipe, contents):
+    return [(recipe, content.shape[2:], lambda content=content: (content, content)) for content in contents]
+
+
+def test_steps_and_evaluations_are_counted_over_all_levels_and_only_the_last_picture_is_finished():
+    found = climbed(dataclasses.replace(D2L, steps=3))
+    assert [event.size for event in found] == [(2, 4)] * 3 + [(4, 8)] * 4
+    assert [event.evaluation for event in found] == [1, 2, 3, 4, 5, 6, 7]
+    assert [event.step for event in found] == [0, 1, 2, 3, 4, 5, 6]
+    assert [event.finished for event in found] == [False] * 6 + [True]
+    # A fifth of the work is done at a quarter of the pixels.
+    assert [event.done for event in found] == pytest.approx([0, 1 / 15, 2 / 15, 0.2, 0.2 + 0.8 / 3, 0.2 + 1.6 / 3, 1])
+
+
+def test_adam_begins_anew_at_each_level():
+    found = climbed(dataclasses.replace(D2L, steps=1, optimiser=AdamSettings(0.25), schedule=Constant()))
+    assert [event.image().ravel()[0] for event in found] == pytest.approx([3, 2.75, 2.5])
+
+
+def test_a_line_search_is_told_at_the_next_level_how_curved_the_one_before_was():
+    """Of a mean of n squares the inverse Hessian is n / 2, and L-BFGS's first move at the second level leads to the minimum."""
+    recipe = dataclasses.replace(LBFGS, steps=6, optimiser=LbfgsSettings(line_search="strong-wolfe", tolerance_change=0))
+
+    class Uneven(Paraboloid):
+        """Not at the minimum after a few evaluations."""
+
+        def objective(self, recipe, targets):
+            plain = super().objective(recipe, targets)
+            return lambda image: plain(image - image.shape[2])
+
+    contents = [np.full((1, 3, *size), 3.0) for size in ((2, 4), (4, 8))]
+    found = list(climb(Uneven(), levels_of(recipe, contents), contents[:1]))
+    second = [event for event in found if event.size == (4, 8)]
+    assert second[0].terms["total"] == pytest.approx(4)
+    assert second[1].terms["total"] == pytest.approx(0, abs=1e-12)
 
 
 # Clamping
