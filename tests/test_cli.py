@@ -603,7 +603,7 @@ def test_an_error_of_the_framework_s_own_is_one_line(folder, any_backend, capsys
     def fail(*arguments):
         raise RuntimeError("cannot allocate 9000 bytes\nsecond line")
 
-    monkeypatch.setattr(api, "run", fail)
+    monkeypatch.setattr(api, "climb", fail)
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 1
     assert f"isostyle: {any_backend} failed at size 32x48: cannot allocate 9000 bytes\n" in capsys.readouterr().err
 
