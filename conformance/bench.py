@@ -46,7 +46,12 @@ def parse_sizes(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.option("--size", default=SIZE, show_default=True, callback=parse_sizes, metavar="HxW", help="Height x width, in pixels.")
 @click.option("--sizes", callback=parse_sizes, metavar="HxW,...", help="Also time and memory against size, with a fit.")
 @click.option(
-    "--steps", type=click.IntRange(min=2), default=10, show_default=True, metavar="N", help="Steps that a process times, at most."
+    "--steps",
+    type=click.IntRange(min=2),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Steps that a process times, at most.",
 )
 @click.option("--rounds", type=positive, default=3, show_default=True, metavar="N", help="Processes of each kind, in turn.")
 @click.option("--threads", type=int, metavar="N", help="CPU threads [default: OMP_NUM_THREADS, or all cores].")
@@ -159,7 +164,6 @@ def chosen_backends(names: Sequence[str]) -> list[str]:
     Raises:
         InputError: there is none, or one cannot be used here.
     """
-    from isostyle import registry
     from isostyle.conformance.commands import check_backends, installed
 
     check_backends(names, {})

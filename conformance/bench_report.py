@@ -163,8 +163,8 @@ def steps_table(report: Report, found: Iterable[Row]) -> Table:
     random = [name for name, network in report["networks"].items() if network["random"]]
     text = (
         f"Seconds a step (forward, backward, Adam) of `{report['recipe']}` at {height}x{width}, float32: medians over "
-        f"{counted(report['rounds'], 'round')}, quartiles in brackets. `published`: as tutorials write it, with the threads that "
-        f"the framework takes by itself; `exact`, `fast`: isostyle, {counted(threads, 'thread')}."
+        f"{counted(report['rounds'], 'round')}, quartiles in brackets. `published`: as tutorials write it, with the threads "
+        f"that the framework takes by itself; `exact`, `fast`: isostyle, {counted(threads, 'thread')}."
         + "".join(f" `{name}` has random weights." for name in random)
         + f" {report['machine']}, Python {report['python']}."
     )
@@ -196,9 +196,9 @@ def cost_table(report: Report, found: Iterable[Row]) -> Table:
         f"{name} {report['operations'][name]['x'.join(map(str, report['size']))] / 1e9:.1f}" for name in report["networks"]
     )
     text = (
-        f"A step needs these GFLOP: {counts}. `of a product`: the share of what a matrix product (1024x1024 by 1024x4096) of the "
-        "same framework reaches in the same process. `first loss`: seconds from the imported framework and the pictures read to "
-        "the first loss (network, targets, compilation)."
+        f"A step needs these GFLOP: {counts}. `of a product`: the share of what a matrix product of the same framework, "
+        f"{'x'.join(map(str, LEFT))} by {'x'.join(map(str, RIGHT))}, reaches in the same process. `first loss`: seconds until "
+        "it is there, once the framework is imported and the pictures are read (network, targets, first step, compilation)."
     )
     header = ["network", "backend", "way", "first loss", "GFLOP/s", "of a product", "peak memory", "of it, imported"]
     return Table(text, header, body)
@@ -240,7 +240,9 @@ def loss_table(report: Report) -> Table:
         line = [found["network"], found["backend"], f"{found['target']:.4f}"]
         line += [f"{found[way]['seconds']:.1f} s" for way in ("published", "published-n")]
         line.append(NOTHING if reached is None else f"{reached:.1f} s")
-        line += [NOTHING if reached is None else f"{found[way]['seconds'] / reached:.1f}x" for way in ("published", "published-n")]
+        line += [
+            NOTHING if reached is None else f"{found[way]['seconds'] / reached:.1f}x" for way in ("published", "published-n")
+        ]
         line.append(", ".join(f"{count} at {size}" for size, count in mine["evaluations"].items()))
         body.append(line)
         if reached is None:

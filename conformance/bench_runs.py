@@ -166,7 +166,7 @@ def measure(plan: Plan, say: Callable[[str], None], run: Run | None = None) -> d
     """Seconds a step: every way, in turn, for several rounds. ``say`` is told what runs; ``run`` runs it."""
     run = run or elsewhere(plan.folder)
     found = report(plan)
-    cells = [
+    cells: list[dict[str, Any]] = [
         {"network": network, "backend": backend, "way": way, "height": size[0], "width": size[1], "round": number}
         for number in range(1, plan.rounds + 1)
         for network in plan.networks

@@ -6,8 +6,10 @@ decided by its environment when it is imported, so the caller sets that.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
+import itertools
 import json
 import sys
 import time
@@ -112,7 +114,7 @@ class Clock:
         ends = self.ends[WARM_UP:]
         return {
             "first_loss_s": self.ends[0] - self.began,
-            "steps_s": [later - earlier for earlier, later in zip(ends, ends[1:], strict=False)],
+            "steps_s": [later - earlier for earlier, later in itertools.pairwise(ends)],
             "busy_cores": self.busy,
         }
 
@@ -121,8 +123,7 @@ def arrays(job: Job) -> tuple[Network, Any, Array, Array]:
     """The network, its parameters, and both pictures, normalised, (1, 3, H, W): what a published run is given."""
     chosen = weights.load(job.network)
     content, style = (
-        images.to_array(images.resize(images.read(path), job.height, job.width), "float32")
-        for path in (job.content, job.style)
+        images.to_array(images.resize(images.read(path), job.height, job.width), "float32") for path in (job.content, job.style)
     )
     return chosen.network, chosen.parameters, content, style
 
@@ -159,7 +160,7 @@ def ours(job: Job, **options: Any) -> None:
 def timed(job: Job) -> dict[str, Any]:
     """Some steps, the memory that they took, and the time of a matrix product."""
     clock = Clock(job.steps)
-    try:
+    with contextlib.suppress(Enough):
         if job.name in OURS:
             version, imported = registry.load(job.backend, job.threads).version(), memory()
             recipe = dataclasses.replace(job.recipe, steps=job.steps + WARM_UP + 1)
@@ -171,8 +172,6 @@ def timed(job: Job) -> dict[str, Any]:
             while True:
                 way.step()
                 clock.tick()
-    except Enough:
-        pass
     peak = memory()
     return {
         "version": version,
@@ -232,10 +231,8 @@ def ours_to_loss(job: Job) -> dict[str, Any]:
             if total <= done:
                 raise Enough
 
-    try:
+    with contextlib.suppress(Enough):
         ours(job, recipe=job.recipe, precision="fast", pyramid=True, callback=look)
-    except Enough:
-        pass
     return {"version": version, "candidates": kept, "evaluations": dict(evaluations), **last}
 
 

@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 
 from isostyle.interface import Array, Parameters
-from isostyle.network import PADDING, POOL, Network
 from isostyle.network import KERNEL as K
+from isostyle.network import PADDING, POOL, Network
 from isostyle.published import D2L
 from isostyle.recipe import AdamSettings, StepDecay
 
-assert isinstance(D2L.optimiser, AdamSettings) and isinstance(D2L.schedule, StepDecay)
+assert isinstance(D2L.optimiser, AdamSettings)
+assert isinstance(D2L.schedule, StepDecay)
 RATE, EVERY, FACTOR = D2L.optimiser.learning_rate, D2L.schedule.every, D2L.schedule.factor
 #: Matrices (rows, columns) whose product says what a framework's arithmetic can do: as large as a convolution's in blocks 3, 4.
 LEFT, RIGHT = (1024, 1024), (1024, 4096)

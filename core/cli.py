@@ -173,6 +173,7 @@ def cli(context: click.Context) -> None:
       isostyle weights fetch vgg19            the real VGG-19, once
       isostyle backends                       what is installed, and why the rest is not
       isostyle conform                        proof that it computes the right numbers
+      isostyle bench                          what each framework costs, as published and ours
 
     Exit codes: 0 done; 1 the run failed; 2 the input cannot be used; 130 stopped by Ctrl-C (the last picture is kept).
     """

@@ -1,7 +1,13 @@
-"""Tables in Markdown files between two marks, `<!-- NAME -->` and `<!-- /NAME -->`, replaced by the scripts that print them."""
+"""Tables in Markdown files between two marks, `<!-- NAME -->` and `<!-- /NAME -->`, replaced by the scripts that print them.
+
+    isostyle bench --markdown | python scripts/tables.py benchmark README.md
+
+puts there what another command prints.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,3 +30,18 @@ def publish(text: str, name: str, path: Path | None) -> None:
     if not (found and closed):
         raise click.ClickException(f"{path} has no marks {begin} ... {end}")
     path.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+@click.command()
+@click.argument("name")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+def main(name: str, path: Path) -> None:
+    """Print what stands on the standard input, and put it between the marks NAME in the file PATH."""
+    text = sys.stdin.read().strip()
+    if not text:
+        raise click.ClickException("nothing came in; the file stays as it is")
+    publish(text, name, path)
+
+
+if __name__ == "__main__":
+    main()
