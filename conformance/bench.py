@@ -123,7 +123,7 @@ def bench(
     registry.require_threads(count)
     chosen = chosen_backends(backends)
     if json_file:
-        check_outputs([json_file], [path for path in (content, style) if path], force=force)
+        check_outputs([json_file], [path for path in (content, style, *map(Path, names.split(","))) if path], force=force)
 
     def say(text: str) -> None:
         if not quiet:
@@ -149,7 +149,7 @@ def bench(
         )
         report = bench_runs.measure(plan, say)
         if loss:
-            report["losses"] = list(bench_runs.losses(plan, say))
+            report["losses"] = list(bench_runs.losses(plan, report, say))
     # Before anything is printed: a reader that goes away must not take the file with it.
     if json_file:
         write_atomically(json_file, (json.dumps(report, indent=1) + "\n").encode())

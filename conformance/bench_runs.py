@@ -9,16 +9,17 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import isostyle
 from isostyle import cache, demo, images, weights
-from isostyle.conformance.bench_report import SCHEMA, operations
-from isostyle.conformance.bench_worker import NAMES, OURS, Job, Name
+from isostyle.conformance.bench_report import SCHEMA, operations, rows
+from isostyle.conformance.bench_worker import OURS, WAY_NAMES, Job, WayName
 from isostyle.conformance.cases import shipped_inputs
 from isostyle.conformance.published_way import WAYS
 from isostyle.conformance.trace import printable
@@ -60,10 +61,10 @@ class Plan:
     extrapolated_from: int | None = None
     target: float | None = None
 
-    def job(self, way: Name, backend: str, network: str, size: Size, **options: Any) -> Job:
+    def job(self, way: WayName, backend: str, network: str, size: Size, **options: Any) -> Job:
         return Job(
             backend=backend,
-            name=way,
+            way=way,
             network=self.places[network],
             content=self.content,
             style=self.style,
@@ -136,7 +137,7 @@ def report(plan: Plan) -> dict[str, Any]:
             for name, found in plan.networks.items()
         },
         "backends": list(plan.backends),
-        "ways": list(NAMES),
+        "ways": list(WAY_NAMES),
         "size": list(plan.size),
         "sizes": [list(size) for size in plan.sizes],
         "steps": plan.steps,
@@ -172,7 +173,7 @@ def measure(plan: Plan, say: Callable[[str], None], run: Run | None = None) -> d
         for network in plan.networks
         for size in dict.fromkeys([plan.size, *plan.sizes])
         for backend in plan.backends
-        for way in NAMES
+        for way in WAY_NAMES
         # Nobody has said how a third party's framework is used in tutorials.
         if way in OURS or backend in WAYS
     ]
@@ -211,19 +212,30 @@ class Estimate:
         if not self.seen:
             return ""
         usual = statistics.mean(self.seen.values())
-        return f"  eta {sum(self.seen.get(kind, usual) for kind in self.left) / 60:.0f} min"
+        return f"  eta {duration(sum(self.seen.get(kind, usual) for kind in self.left))}"
 
 
-def losses(plan: Plan, say: Callable[[str], None], run: Run | None = None) -> Iterator[dict[str, Any]]:
-    """Time to the published loss, by network and backend; what went wrong is its ``problem``."""
+def duration(seconds: float) -> str:
+    """``45 s``, ``7 min``."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def losses(
+    plan: Plan, measured: dict[str, Any], say: Callable[[str], None], run: Run | None = None
+) -> Iterator[dict[str, Any]]:
+    """Time to the published loss, by network and backend; what went wrong is its ``problem``.
+
+    ``measured`` is what :func:`measure` found; it says how long the steps will take.
+    """
     run = run or elsewhere(plan.folder)
+    usual = {(row.network, row.backend, row.way): row.median for row in rows(measured) if (row.height, row.width) == plan.size}
     for network in plan.networks:
         for backend in plan.backends:
             if backend not in WAYS:
                 continue
             found: dict[str, Any] = {"network": network, "backend": backend}
             try:
-                found |= to_loss(plan, network, backend, say, run)
+                found |= to_loss(plan, network, backend, usual, say, run)
             except Failed as error:
                 found["problem"] = str(error)
             yield found
@@ -233,17 +245,23 @@ class Failed(Exception):
     """A process that others depend on failed."""
 
 
-def to_loss(plan: Plan, network: str, backend: str, say: Callable[[str], None], run: Run) -> dict[str, Any]:
-    """Both published runs, the total that both reach, and ours until it is there.
+def to_loss(
+    plan: Plan,
+    network: str,
+    backend: str,
+    usual: Mapping[tuple[str, str, str], float],
+    say: Callable[[str], None],
+    run: Run,
+) -> dict[str, Any]:
+    """Both published runs, the total that both reach, and ours until it is there. ``usual``: seconds a step, as measured.
 
     Raises:
         Failed: a process did.
     """
-    folder = plan.folder / f"{network.replace(os.sep, '-')}-{backend}"
-    folder.mkdir()
+    folder = tempfile.mkdtemp(dir=plan.folder)
 
-    def ask(way: Name, **options: Any) -> Answer:
-        answer = run(plan.job(way, backend, network, plan.size, folder=str(folder), **options))
+    def ask(way: WayName, **options: Any) -> Answer:
+        answer = run(plan.job(way, backend, network, plan.size, folder=folder, **options))
         if "problem" in answer:
             raise Failed(f"{way}: {answer['problem']}")
         return answer
@@ -254,10 +272,11 @@ def to_loss(plan: Plan, network: str, backend: str, say: Callable[[str], None], 
 
     steps = plan.extrapolated_from or plan.published_steps
     found: dict[str, Any] = {}
-    runs: dict[Name, Answer] = {}
-    published: tuple[Name, ...] = ("published", "published-n")
+    runs: dict[WayName, Answer] = {}
+    published: tuple[WayName, ...] = ("published", "published-n")
     for way in published:
-        say(f"{network}, {backend}, {way}: {steps} steps")
+        seconds = usual.get((network, backend, way))
+        say(f"{network}, {backend}, {way}: {steps} steps{f', {duration(seconds * steps)}' if seconds else ''}")
         runs[way] = ask(way, task="to-loss", steps=steps)
     reached = totals([runs[way]["picture"] for way in published])
     for way, total in zip(published, reached, strict=True):

@@ -31,9 +31,9 @@ from isostyle.recipe import ExactSize, Recipe
 from isostyle.run import Event
 
 #: ``published``: with the framework's default threads; ``published-n``: with those that ours have; ``exact``, ``fast``: ours.
-Name = Literal["published", "published-n", "exact", "fast"]
-NAMES: tuple[Name, ...] = ("published", "published-n", "exact", "fast")
-OURS: tuple[Name, ...] = ("exact", "fast")
+WayName = Literal["published", "published-n", "exact", "fast"]
+WAY_NAMES: tuple[WayName, ...] = ("published", "published-n", "exact", "fast")
+OURS: tuple[WayName, ...] = ("exact", "fast")
 #: Steps after the first that are not counted: memory is still being taken, and caches filled.
 WARM_UP = 2
 #: Steps are counted until there are as many as were asked for, or until they have taken this long, and then at least three.
@@ -52,7 +52,7 @@ class Job:
     #: ``time`` some steps, run ``to-loss``, or find the exact ``totals`` of pictures.
     task: Literal["time", "to-loss", "totals"]
     backend: str
-    name: Name
+    way: WayName
     #: The name of a network, or a file of weights.
     network: str
     content: str
@@ -161,10 +161,10 @@ def timed(job: Job) -> dict[str, Any]:
     """Some steps, the memory that they took, and the time of a matrix product."""
     clock = Clock(job.steps)
     with contextlib.suppress(Enough):
-        if job.name in OURS:
+        if job.way in OURS:
             version, imported = registry.load(job.backend, job.threads).version(), memory()
             recipe = dataclasses.replace(job.recipe, steps=job.steps + WARM_UP + 1)
-            ours(job, recipe=recipe, precision=job.name, callback=clock.tick, log=clock.start)
+            ours(job, recipe=recipe, precision=job.way, callback=clock.tick, log=clock.start)
         else:
             version, imported, given = published(job)
             clock.start()
@@ -203,7 +203,7 @@ def published_to_loss(job: Job) -> dict[str, Any]:
     for _ in range(job.steps):
         way.step()
         ends.append(time.monotonic() - job.started)
-    picture = Path(job.folder) / f"{job.name}.npy"
+    picture = Path(job.folder) / f"{job.way}.npy"
     np.save(picture, way.image())
     return {"version": version, "first_s": ends[0], "last_s": ends[-1], "picture": str(picture)}
 
@@ -267,7 +267,7 @@ def main(job_file: str, answer_file: str) -> None:
     elif job.task == "totals":
         answer = totals(job)
     else:
-        answer = ours_to_loss(job) if job.name in OURS else published_to_loss(job)
+        answer = ours_to_loss(job) if job.way in OURS else published_to_loss(job)
     Path(answer_file).write_text(json.dumps(answer))
 
 

@@ -13,11 +13,13 @@ import pytest
 from isostyle import weights
 from isostyle.cli import main
 from isostyle.conformance import bench_report, bench_runs, bench_worker
-from isostyle.conformance.bench_worker import NAMES, Clock, Enough, Job
+from isostyle.conformance.bench_worker import WAY_NAMES, Clock, Enough, Job
 from isostyle.network import COMPACT, VGG19, Network
 from isostyle.published import D2L
 
 MIB = 2**20
+#: A report of nothing.
+UNMEASURED = {"cells": []}
 
 
 def bench(*arguments):
@@ -83,7 +85,7 @@ def report():
         "threads": 2,
         "recipe": "d2l",
         "networks": {"compact": {"random": False, "weights_sha256": "00"}},
-        "ways": list(NAMES),
+        "ways": list(WAY_NAMES),
         "size": [300, 450],
         "sizes": [],
         "rounds": 2,
@@ -286,23 +288,23 @@ def pretend(published_totals, candidates):
             known = {**dict(zip(("published.npy", "published-n.npy"), published_totals, strict=True))}
             known |= {f"ours-{i}.npy": exact for i, (_, exact) in enumerate(candidates)}
             return {"totals": [known[path] for path in job.pictures]}
-        if job.name == "fast":
+        if job.way == "fast":
             kept = [
                 {"seconds": seconds, "total": exact, "picture": f"ours-{i}.npy", "evaluations": {"32x48": i + 1}}
                 for i, (seconds, exact) in enumerate(candidates)
             ]
             return {"version": "9", "candidates": kept, "evaluations": {"32x48": 99}, "seconds": 9.0, "total": 7.0}
-        return {"version": "9", "first_s": 5.0, "last_s": 5.0 + (job.steps - 1) * 2.0, "picture": f"{job.name}.npy"}
+        return {"version": "9", "first_s": 5.0, "last_s": 5.0 + (job.steps - 1) * 2.0, "picture": f"{job.way}.npy"}
 
     return run, jobs
 
 
 def test_ours_is_there_at_the_first_picture_whose_exact_total_is_at_the_target(plan):
     run, jobs = pretend((2.5, 2.4), [(3.0, 2.41), (3.5, 2.4), (4.0, 2.3)])
-    [found] = bench_runs.losses(plan, print, run)
+    [found] = bench_runs.losses(plan, UNMEASURED, print, run)
     assert found["target"] == 2.4  # the lower of the two
     assert (found["ours"]["seconds"], found["ours"]["evaluations"]) == (3.5, {"32x48": 2})
-    assert [(job.name, job.task, job.threads) for job in jobs] == [
+    assert [(job.way, job.task, job.threads) for job in jobs] == [
         ("published", "to-loss", None),
         ("published-n", "to-loss", 2),
         ("exact", "totals", 2),
@@ -314,7 +316,7 @@ def test_ours_is_there_at_the_first_picture_whose_exact_total_is_at_the_target(p
 
 def test_ours_that_never_gets_there_has_no_time(plan):
     run, _ = pretend((2.5, 2.4), [])
-    [found] = bench_runs.losses(plan, print, run)
+    [found] = bench_runs.losses(plan, UNMEASURED, print, run)
     assert found["ours"]["seconds"] is None
     assert found["ours"]["total"] == 7.0
 
@@ -322,7 +324,7 @@ def test_ours_that_never_gets_there_has_no_time(plan):
 def test_an_extrapolated_time_repeats_the_steps_and_not_the_start(plan):
     plan = dataclasses.replace(plan, extrapolated_from=20, target=2.45)
     run, jobs = pretend((2.5, 2.4), [(3.0, 2.41)])
-    [found] = bench_runs.losses(plan, print, run)
+    [found] = bench_runs.losses(plan, UNMEASURED, print, run)
     assert jobs[0].steps == 20
     assert found["target"] == 2.45
     assert found["published"]["seconds"] == 5 + 499 * 2
@@ -332,7 +334,9 @@ def test_an_extrapolated_time_repeats_the_steps_and_not_the_start(plan):
 def test_a_process_that_fails_ends_its_comparison_only(plan):
     plan = dataclasses.replace(plan, backends=["torch", "paddle"])
     run, _ = pretend((2.5, 2.4), [(3.0, 2.3)])
-    found = list(bench_runs.losses(plan, print, lambda job: {"problem": "no"} if job.backend == "torch" else run(job)))
+    found = list(
+        bench_runs.losses(plan, UNMEASURED, print, lambda job: {"problem": "no"} if job.backend == "torch" else run(job))
+    )
     assert found[0]["problem"] == "published: no"
     assert found[1]["ours"]["seconds"] == 3.0
 
@@ -343,11 +347,11 @@ def test_ways_and_backends_take_turns_in_every_round(plan):
     jobs = []
 
     def run(job):
-        jobs.append((job.backend, job.name))
+        jobs.append((job.backend, job.way))
         return {"problem": "not run"}
 
     report = bench_runs.measure(plan, print, run)
-    one = [(backend, way) for backend in ("torch", "mxnet") for way in NAMES]
+    one = [(backend, way) for backend in ("torch", "mxnet") for way in WAY_NAMES]
     assert jobs == one + one
     assert len(report["problems"]) == len(jobs)
 
@@ -387,7 +391,7 @@ def test_every_way_of_each_backend_is_measured(backend, tmp_path):
     assert result.returncode == 0, result.stderr
     report = json.loads(file.read_text())
     assert report["schema"] == "isostyle.bench/1"
-    assert [each["way"] for each in report["cells"]] == list(NAMES)
+    assert [each["way"] for each in report["cells"]] == list(WAY_NAMES)
     for each in report["cells"]:
         assert len(each["steps_s"]) == 2
         assert len(each["product_s"]) == bench_worker.PRODUCTS
@@ -410,9 +414,9 @@ def test_the_published_loss_is_reached_by_ours(backend, tmp_path, photograph):
     published = bench_worker.published_to_loss(job)
     picture = np.load(published["picture"])
     assert picture.shape == (1, 3, 64, 96)
-    exact = dataclasses.replace(job, task="totals", name="exact", pictures=(published["picture"],))
+    exact = dataclasses.replace(job, task="totals", way="exact", pictures=(published["picture"],))
     [target] = bench_worker.totals(exact)["totals"]
-    found = bench_worker.ours_to_loss(dataclasses.replace(job, name="fast", target=target))
+    found = bench_worker.ours_to_loss(dataclasses.replace(job, way="fast", target=target))
     assert sum(found["evaluations"].values()) == sum(found["candidates"][-1]["evaluations"].values())
     again = dataclasses.replace(exact, pictures=tuple(each["picture"] for each in found["candidates"]))
     assert min(bench_worker.totals(again)["totals"]) <= target
