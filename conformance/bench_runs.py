@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import isostyle
-from isostyle import cache, demo, images, weights
+from isostyle import cache, demo, images, processor, weights
 from isostyle.conformance.bench_report import SCHEMA, operations, rows
 from isostyle.conformance.bench_worker import OURS, WAY_NAMES, Job, WayName
 from isostyle.conformance.cases import shipped_inputs
@@ -122,7 +122,7 @@ def report(plan: Plan) -> dict[str, Any]:
         "schema": SCHEMA,
         "isostyle": isostyle.__version__,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "machine": processor(),
+        "machine": machine(),
         "cores": os.cpu_count(),
         "platform": platform.platform(),
         "python": platform.python_version(),
@@ -153,14 +153,11 @@ def report(plan: Plan) -> dict[str, Any]:
     }
 
 
-def processor() -> str:
+def machine() -> str:
     """The processor's name and the widest arithmetic that it has, as far as Linux tells."""
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    flags = {flag for line in lines if line.startswith("flags") for flag in line.split()}
-    widest = next((flag for flag in ("amx_tile", "avx512f", "avx2") if flag in flags), None)
-    return ", ".join([names[0] if names else platform.machine(), *([widest] if widest else [])])
+    name = processor.name() or platform.machine()
+    widest = next((flag for flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if flag in processor.flags()), None)
+    return f"{name}, {widest}" if widest else name
 
 
 def measure(plan: Plan, say: Callable[[str], None], run: Run | None = None) -> dict[str, Any]:

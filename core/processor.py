@@ -10,6 +10,12 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 @cache
+def name() -> str:
+    """``AMD EPYC 7763``, ...; empty where nothing is known."""
+    return _field("model name")
+
+
+@cache
 def vendor() -> str:
     """``AuthenticAMD``, ``GenuineIntel``, ...; empty where nothing is known."""
     return _field("vendor_id")
@@ -21,10 +27,10 @@ def flags() -> frozenset[str]:
     return frozenset(_field("flags").split())
 
 
-def _field(name: str) -> str:
-    """The first processor's ``name``."""
+def _field(wanted: str) -> str:
+    """The first processor's entry ``wanted``."""
     try:
         lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    return next((value.strip() for key, _, value in (line.partition(":") for line in lines) if key.strip() == name), "")
+    return next((value.strip() for key, _, value in (line.partition(":") for line in lines) if key.strip() == wanted), "")
