@@ -1,9 +1,8 @@
 """Memory that a program keeps instead of giving it back: no number changes, and a step is up to twice as fast.
 
 glibc gives a large block back to the system as soon as it is freed, and asks for another one the next moment: each step of a
-style transfer then spends a good part of its time in page faults (a page of 4 KiB is cleared by the kernel at its first
-touch; VGG-19 at 300x450 has 90,000 of them a step in torch, 200,000 in MXNet, 400,000 in Paddle). The allocator can be told to
-keep what was freed; the peak grows by some 10 %.
+style transfer then spends a good part of its time in page faults (a page of 4 KiB is cleared by the kernel at its first touch;
+docs/fast.md counts them). The allocator can be told to keep what was freed; the peak grows by a few per cent.
 """
 
 from __future__ import annotations
