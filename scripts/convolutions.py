@@ -37,7 +37,7 @@ REPEATS = 7
 
 
 def transforms() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A^T, G and B^T by Cook's and Toom's rule: A^T [(G g G^T) * (B^T d B)] A is the output (Lavin and Gray 2016, equation 8)."""
+    """A^T, G and B^T, by Cook's and Toom's rule, of A^T [(G g G^T) * (B^T d B)] A (Lavin and Gray 2016, equation 8)."""
 
     def powers(count: int) -> np.ndarray:
         finite = [[float(point) ** power for power in range(count)] for point in POINTS]
