@@ -258,7 +258,7 @@ in_backends("upright pictures are taken for wide ones", "features/loud:conv1_1",
 
 def kept(engine: str) -> Edit:
     made = f"{engine}(network, parameters, device, dtype)"
-    return f"return {made}", f"return self.__dict__.setdefault((network, dtype), {made})"
+    return made, f"self.__dict__.setdefault((network, dtype), {made})"
 
 
 in_backends("an engine is kept for its network's name, whatever its weights", "features/photo@negated",
