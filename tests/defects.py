@@ -528,8 +528,8 @@ in_core("corrections one step late", "optim", "(1 - beta1**step)", "(1 - beta1 *
 in_core("corrections counted from zero", "optim", 'step = state["step"] + 1', 'step = state["step"]', "adam/{recipe}/1")
 in_core("second moment of absolute values", "optim", "gradient * gradient * (1 - beta2)", "abs(gradient) * (1 - beta2)",
         "adam/{recipe}/1e-3:image")
-in_core("beta1 and 1 - beta1 exchanged", "optim", 'state["moment1"] * beta1 + gradient * (1 - beta1)',
-        'state["moment1"] * (1 - beta1) + gradient * beta1', "adam/{recipe}/1:image")
+in_core("beta1 and 1 - beta1 exchanged", "optim", 'state.pop("moment1") * beta1 + gradient * (1 - beta1)',
+        'state.pop("moment1") * (1 - beta1) + gradient * beta1', "adam/{recipe}/1:image")
 in_core("corrections end at step 10", "optim", "(1 - beta1**step)", "(1 - beta1**step if step <= 10 else 1)",
         "adam/{recipe}/1:image")
 in_core("a step uphill", "optim", '"image": image - move * rate', '"image": image + move * rate',
