@@ -76,7 +76,8 @@ class TorchEngine:
         x = image
         for layer in self.network.cut(wanted):
             if layer.kind == "conv":
-                x = self.convolution(x, layer.name)
+                weight, bias = self.parameters[f"{layer.name}.weight"], self.parameters[f"{layer.name}.bias"]
+                x = F.conv2d(x, weight, bias, padding=PADDING)
             elif layer.kind == "relu":
                 # Out of place: torchvision's in-place ReLU turns every tapped convolution into its post-ReLU map.
                 x = F.relu(x)
@@ -85,9 +86,6 @@ class TorchEngine:
             if layer.name in wanted:
                 found[layer.name] = x
         return found
-
-    def convolution(self, x: Tensor, name: str) -> Tensor:
-        return F.conv2d(x, self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"], padding=PADDING)
 
     def seen(self, recipe: Recipe, image: Tensor, taps: Taps) -> dict[str, Tensor]:
         """What ``recipe`` looks at: the feature maps of an image of its space."""

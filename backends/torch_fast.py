@@ -21,7 +21,7 @@ from torch import Tensor
 from isostyle import processor
 from isostyle.backends.torch_backend import TorchEngine
 from isostyle.interface import Dtype, Engine, Parameters
-from isostyle.network import PADDING, Network
+from isostyle.network import PADDING, POOL, Network
 from isostyle.recipe import Pooling
 from isostyle.tiles import WHOLE, TiledEngine
 
@@ -90,8 +90,19 @@ class FastTorchEngine(TorchEngine):
         self.parameters |= {name: p.to(self.inner, memory_format=self.layout) for name, p in kernels.items()}
 
     def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
-        maps = super().features(image.to(self.inner, memory_format=self.layout), taps, pooling)
-        return {tap: x.to(self.dtype) for tap, x in maps.items()}
+        wanted = set(taps)
+        found = {}
+        x = image.to(self.inner, memory_format=self.layout)
+        for layer in self.network.cut(wanted):
+            if layer.kind == "conv":
+                x = self.convolution(x, layer.name)
+            elif layer.kind == "relu":
+                x = F.relu(x)
+            else:
+                x = F.max_pool2d(x, POOL) if pooling == "max" else F.avg_pool2d(x, POOL)
+            if layer.name in wanted:
+                found[layer.name] = x.to(self.dtype)
+        return found
 
     def convolution(self, x: Tensor, name: str) -> Tensor:
         weight, bias = self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"]

@@ -468,7 +468,8 @@ in_backends("targets see max pooling where average is asked for", "targets/gatys
             all=("[tap for tap, _ in taps], recipe.pooling)", "[tap for tap, _ in taps])"))
 
 in_backends("MXNet records in predict mode", "gradient/{recipe}/photo:content", recipes=MAX_POOLING,
-            mxnet=("with autograd.record():", "with autograd.record(train_mode=False):"))
+            mxnet=("with autograd.record():\n            feature = self.engine.seen",
+                   "with autograd.record(train_mode=False):\n            feature = self.engine.seen"))
 
 # Core: recipes
 
