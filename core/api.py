@@ -53,7 +53,7 @@ ADAM_RATES: dict[Space, float] = {"normalised": 0.3, "unit": 0.07}
 #: What ``pyramid=True`` makes of a recipe: coarse levels, evaluations of the full size, and how all of them are optimised.
 #: Measured with the compact network at 300x450 (torch, float32): 500 steps of Adam come to a total of 3.12; this after 34
 #: evaluations of the full size, which with the levels before them are the work of 53. Without levels it takes 72 (and 200 for
-#: 2.25, where levels save an eighth). L-BFGS's scale, taken along, saves the first six evaluations at the full size.
+#: 2.25, where levels save an eighth). L-BFGS's scale, taken along, saves four evaluations at the full size.
 PYRAMID = (Level(0.25, 60), Level(0.5, 60))
 PYRAMID_STEPS = 40
 PYRAMID_OPTIMISER = LbfgsSettings(history=20, line_search="strong-wolfe")
