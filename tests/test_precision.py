@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import obtain
+from conftest import BACKENDS, obtain
 
 import isostyle
 from isostyle import InputError, images, processor, weights
@@ -55,6 +55,13 @@ def test_fast_terms_and_gradient_are_near_the_exact_ones(backend):
     assert_fast_is_near(backend)
 
 
+@pytest.fixture
+def torch_backend():
+    if "torch" not in BACKENDS:
+        pytest.skip("torch is not among ISOSTYLE_TEST_BACKENDS")
+    return obtain("torch")
+
+
 def force(way, monkeypatch):
     import torch
 
@@ -68,10 +75,9 @@ def force(way, monkeypatch):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_each_of_torchs_ways_is_near_the_exact_one(way, monkeypatch):
-    backend = obtain("torch")
+def test_each_of_torchs_ways_is_near_the_exact_one(way, monkeypatch, torch_backend):
     force(way, monkeypatch)
-    assert_fast_is_near(backend)
+    assert_fast_is_near(torch_backend)
 
 
 def assert_final_losses_are_near(backend):
@@ -93,10 +99,9 @@ def test_the_final_losses_of_a_fast_run_are_within_two_percent(backend):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-def test_the_final_losses_of_each_of_torchs_ways_are_within_two_percent(way, monkeypatch):
-    backend = obtain("torch")
+def test_the_final_losses_of_each_of_torchs_ways_are_within_two_percent(way, monkeypatch, torch_backend):
     force(way, monkeypatch)
-    assert_final_losses_are_near(backend)
+    assert_final_losses_are_near(torch_backend)
 
 
 @pytest.mark.parametrize(
@@ -108,8 +113,7 @@ def test_the_final_losses_of_each_of_torchs_ways_are_within_two_percent(way, mon
         ({"amx_bf16"}, (16, 128), "bfloat16"),
     ],
 )
-def test_the_processor_and_the_width_choose_torchs_way(flags, widths, way, monkeypatch):
-    obtain("torch")
+def test_the_processor_and_the_width_choose_torchs_way(flags, widths, way, monkeypatch, torch_backend):
     import torch
 
     from isostyle.backends import torch_fast
@@ -119,8 +123,7 @@ def test_the_processor_and_the_width_choose_torchs_way(flags, widths, way, monke
     assert torch_fast.way(Network("some", (1, 1), widths), "cpu") == way
 
 
-def test_without_nnpack_wide_networks_have_channels_last(monkeypatch):
-    obtain("torch")
+def test_without_nnpack_wide_networks_have_channels_last(monkeypatch, torch_backend):
     import torch
 
     from isostyle.backends import torch_fast
