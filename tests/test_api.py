@@ -314,6 +314,8 @@ def test_a_level_that_is_too_small_for_the_deepest_tap_is_left_out_and_said(any_
 
 
 def test_a_pyramid_gives_the_same_numbers_on_every_backend_in_float64(photograph, painting):
+    if len(BACKENDS) < 2:
+        pytest.skip("agreement needs two backends")
     found = {
         name: isostyle.stylize(photograph, painting, backend=obtain(name).name, dtype="float64", **PYRAMID) for name in BACKENDS
     }

@@ -12,7 +12,7 @@ from isostyle.recipe import StepDecay
 from isostyle.run import run
 
 #: Of the first loss: two texts of one formula differ by rounding, as tests/test_backends.py has it for the total.
-FIRST = 32 * np.finfo(np.float32).eps
+FIRST = 32 * float(np.finfo(np.float32).eps)
 #: Of the losses after one and two updates: MXNet's Adam adds epsilon elsewhere, which moves pixels whose gradient is small by
 #: something else than the learning rate (1.6e-5 of the loss was seen), and rounding turns the signs of others (5e-6, in torch
 #: and Paddle). A term, a weight or a learning rate that is off by a thousandth is off by more.
