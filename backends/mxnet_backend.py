@@ -16,10 +16,11 @@ import mxnet
 import numpy
 from mxnet import autograd, np, npx
 
-from isostyle.interface import Array, Dtype, Engine, Evaluation, Parameters, Precision, Pull, Targets
+from isostyle.interface import Array, Dtype, Engine, Evaluation, Parameters, Precision, Pull, Targets, Transform
 from isostyle.network import KERNEL, PADDING, POOL, RGB_MEAN, RGB_STD, Network
 from isostyle.recipe import ContentReduction, GramDivisor, Pooling, Recipe, StyleReduction, Taps, Term
 from isostyle.tiles import WHOLE, TiledEngine
+from isostyle.transform_network import TransformNetwork
 
 Tensor: TypeAlias = np.ndarray
 npx.set_np()
@@ -51,18 +52,14 @@ def tv_loss(image: Tensor) -> Tensor:
     return 0.5 * (np.abs(down).mean() + np.abs(right).mean())
 
 
-class MxnetEngine:
-    """A network on a device; see :class:`isostyle.interface.Engine`."""
+class MxnetTensors:
+    """To a device and back."""
 
-    def __init__(self, network: Network, parameters: Parameters, device: str, dtype: Dtype) -> None:
-        self.network = network
+    def __init__(self, device: str, dtype: Dtype) -> None:
         self.device = device
         self.dtype = dtype
         kind, _, number = device.partition(":")
         self.context = mxnet.gpu(int(number or 0)) if kind == "cuda" else mxnet.cpu()
-        # Plain arrays without attach_grad: the weights are frozen, and no gradient is computed for them.
-        self.parameters = {name: self.tensor(array) for name, array in parameters.items()}
-        self.mean, self.deviation = (self.tensor(numpy.array(values).reshape(1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
 
     def tensor(self, array: Array) -> Tensor:
         # np.array copies to C order; without a dtype it would make float32 of a list, so it is always given.
@@ -71,6 +68,17 @@ class MxnetEngine:
     def array(self, tensor: Tensor) -> Array:
         array: Array = tensor.asnumpy()  # a copy
         return array
+
+
+class MxnetEngine(MxnetTensors):
+    """A network on a device; see :class:`isostyle.interface.Engine`."""
+
+    def __init__(self, network: Network, parameters: Parameters, device: str, dtype: Dtype) -> None:
+        super().__init__(device, dtype)
+        self.network = network
+        # Plain arrays without attach_grad: the weights are frozen, and no gradient is computed for them.
+        self.parameters = {name: self.tensor(array) for name, array in parameters.items()}
+        self.mean, self.deviation = (self.tensor(numpy.array(values).reshape(1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
 
     def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
         wanted = set(taps)
@@ -184,3 +192,9 @@ class MxnetBackend:
         engine = MxnetEngine(network, parameters, device, dtype)
         # Slopes of Gram matrices by formula: one matrix product a tap, where autograd takes two.
         return TiledEngine(engine, network, WHOLE) if precision == "fast" else engine
+
+    def transform(self, network: TransformNetwork, *, device: str, dtype: Dtype) -> Transform:
+        # Imported here: it builds on this module.
+        from isostyle.backends.mxnet_transform import MxnetTransform
+
+        return MxnetTransform(network, device, dtype)

@@ -27,10 +27,11 @@ with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
     import paddle.nn.functional as F
     from paddle import Tensor
 
-from isostyle.interface import Array, Dtype, Engine, Evaluation, Parameters, Precision, Pull, Targets
+from isostyle.interface import Array, Dtype, Engine, Evaluation, Parameters, Precision, Pull, Targets, Transform
 from isostyle.network import PADDING, POOL, RGB_MEAN, RGB_STD, Network
 from isostyle.recipe import ContentReduction, GramDivisor, Pooling, Recipe, StyleReduction, Taps, Term
 from isostyle.tiles import WHOLE, TiledEngine
+from isostyle.transform_network import TransformNetwork
 
 
 def mean(x: Tensor) -> Tensor:
@@ -65,18 +66,14 @@ def tv_loss(image: Tensor) -> Tensor:
     return 0.5 * (mean(paddle.abs(down)) + mean(paddle.abs(right)))
 
 
-class PaddleEngine:
-    """A network on a device; see :class:`isostyle.interface.Engine`."""
+class PaddleTensors:
+    """To a device and back."""
 
-    def __init__(self, network: Network, parameters: Parameters, device: str, dtype: Dtype) -> None:
-        self.network = network
+    def __init__(self, device: str, dtype: Dtype) -> None:
         self.device = device
         self.dtype = dtype
         self.place = device.replace("cuda", "gpu")
         paddle.set_device(self.place)
-        # Tensors have stop_gradient=True until told otherwise: the weights are frozen, no gradient is computed for them.
-        self.parameters = {name: self.tensor(array) for name, array in parameters.items()}
-        self.mean, self.deviation = (self.tensor(np.array(values).reshape(1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
 
     def tensor(self, array: Array) -> Tensor:
         # to_tensor copies to C order.
@@ -85,6 +82,17 @@ class PaddleEngine:
     def array(self, tensor: Tensor) -> Array:
         array: Array = tensor.numpy()  # a copy
         return array
+
+
+class PaddleEngine(PaddleTensors):
+    """A network on a device; see :class:`isostyle.interface.Engine`."""
+
+    def __init__(self, network: Network, parameters: Parameters, device: str, dtype: Dtype) -> None:
+        super().__init__(device, dtype)
+        self.network = network
+        # Tensors have stop_gradient=True until told otherwise: the weights are frozen, no gradient is computed for them.
+        self.parameters = {name: self.tensor(array) for name, array in parameters.items()}
+        self.mean, self.deviation = (self.tensor(np.array(values).reshape(1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
 
     def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
         wanted = set(taps)
@@ -189,3 +197,9 @@ class PaddleBackend:
         engine = PaddleEngine(network, parameters, device, dtype)
         # Slopes of Gram matrices by formula: one matrix product a tap, where autograd takes two.
         return TiledEngine(engine, network, WHOLE) if precision == "fast" else engine
+
+    def transform(self, network: TransformNetwork, *, device: str, dtype: Dtype) -> Transform:
+        # Imported here: it builds on this module.
+        from isostyle.backends.paddle_transform import PaddleTransform
+
+        return PaddleTransform(network, device, dtype)

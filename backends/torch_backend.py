@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from isostyle.errors import InputError
-from isostyle.interface import Array, Dtype, Engine, Evaluation, Parameters, Precision, Pull, Targets
+from isostyle.interface import Array, Dtype, Engine, Evaluation, Parameters, Precision, Pull, Targets, Transform
 from isostyle.network import PADDING, POOL, RGB_MEAN, RGB_STD, Network
 from isostyle.recipe import ContentReduction, GramDivisor, Pooling, Recipe, StyleReduction, Taps, Term
+from isostyle.transform_network import TransformNetwork
 
 
 def gram(feature: Tensor, divisor: GramDivisor) -> Tensor:
@@ -49,16 +50,12 @@ def tv_loss(image: Tensor) -> Tensor:
     return 0.5 * (torch.abs(down).mean() + torch.abs(right).mean())
 
 
-class TorchEngine:
-    """A network on a device; see :class:`isostyle.interface.Engine`."""
+class TorchTensors:
+    """To a device and back."""
 
-    def __init__(self, network: Network, parameters: Parameters, device: str, dtype: Dtype) -> None:
-        self.network = network
+    def __init__(self, device: str, dtype: Dtype) -> None:
         self.device = device
         self.dtype = {"float32": torch.float32, "float64": torch.float64}[dtype]
-        # Plain tensors, not nn.Parameter: the weights are frozen, and no gradient is computed for them.
-        self.parameters = {name: self.tensor(array) for name, array in parameters.items()}
-        self.mean, self.deviation = (self.tensor(np.array(values).reshape(1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
 
     def tensor(self, array: Array) -> Tensor:
         # torch keeps an array's strides, and a transposed HWC picture would silently run other (channels-last) kernels;
@@ -69,6 +66,17 @@ class TorchEngine:
         # .numpy() shares memory with the tensor; a kept picture must not change with it.
         array: Array = np.array(tensor.detach().cpu().numpy(), copy=True)
         return array
+
+
+class TorchEngine(TorchTensors):
+    """A network on a device; see :class:`isostyle.interface.Engine`."""
+
+    def __init__(self, network: Network, parameters: Parameters, device: str, dtype: Dtype) -> None:
+        super().__init__(device, dtype)
+        self.network = network
+        # Plain tensors, not nn.Parameter: the weights are frozen, and no gradient is computed for them.
+        self.parameters = {name: self.tensor(array) for name, array in parameters.items()}
+        self.mean, self.deviation = (self.tensor(np.array(values).reshape(1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
 
     def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
         wanted = set(taps)
@@ -179,3 +187,9 @@ class TorchBackend:
 
             return prepare_fast(network, parameters, device, dtype)
         return TorchEngine(network, parameters, device, dtype)
+
+    def transform(self, network: TransformNetwork, *, device: str, dtype: Dtype) -> Transform:
+        # Imported here: it builds on this module.
+        from isostyle.backends.torch_transform import TorchTransform
+
+        return TorchTransform(network, device, dtype)

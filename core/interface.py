@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from isostyle.network import Network
 from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps
+from isostyle.transform_network import Stage, TransformNetwork
 
 #: A framework's own tensor. Core uses on it only ``+ - * / **`` with tensors and Python numbers, ``-x``, ``abs()``, ``.sum()``,
 #: ``.max()``, ``.clip(0, 1)``, ``float()``, and on maps and matrices ``@``, ``.shape`` and ``.reshape(shape)``, which NumPy,
@@ -49,6 +50,9 @@ class Evaluation:
 
 Objective = Callable[[Tensor], Evaluation]
 """Evaluates an image of shape (1, 3, H, W) in the recipe's space: the normalised one, or 0..1, normalised inside."""
+
+PullParameters = Callable[[Tensor], dict[str, Tensor]]
+"""Takes a slope, of the shape of a transformed image, back to the parameters: slope^T dimage/dparameter, by name."""
 
 Pull = Callable[[Mapping[str, Tensor]], Tensor]
 """Takes slopes, by tap and of the shape of its map, back to the image: the sum over taps of slope^T dF/dimage, (1, 3, H, W)."""
@@ -89,6 +93,30 @@ class Engine(Protocol):
         """The function that ``recipe`` minimises."""
 
 
+class Transform(Protocol):
+    """An image transformation network on a device, in one dtype (:mod:`isostyle.transform_network`).
+
+    Parameters are an argument, not a possession: training makes new ones at each step.
+    """
+
+    device: str
+
+    def tensor(self, array: Array) -> Tensor:
+        """As :meth:`Engine.tensor`."""
+
+    def array(self, tensor: Tensor) -> Array:
+        """As :meth:`Engine.array`."""
+
+    def apply(self, parameters: Mapping[str, Tensor], image: Tensor) -> Tensor:
+        """The transformed image: normalised, of the shape of ``image``, (1, 3, H, W), without a graph."""
+
+    def recorded(self, parameters: Mapping[str, Tensor], image: Tensor) -> tuple[Tensor, PullParameters]:
+        """The same, and the way back from it to the parameters, which may be gone once."""
+
+    def convolve(self, parameters: Mapping[str, Tensor], stage: Stage, window: Tensor) -> Tensor:
+        """Only the convolution of a stage: (1, in, h, w) to (1, out, ...), nothing padded, without a graph."""
+
+
 class Backend(Protocol):
     """A framework, imported. ``isostyle.registry.load`` makes one."""
 
@@ -106,3 +134,6 @@ class Backend(Protocol):
         self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"
     ) -> Engine:
         """Put ``network`` on ``device``, one of :meth:`devices`. What is not faster in another way is ``exact`` in either."""
+
+    def transform(self, network: TransformNetwork, *, device: str, dtype: Dtype) -> Transform:
+        """Make ``network`` ready on ``device``, one of :meth:`devices`."""

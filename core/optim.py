@@ -60,13 +60,18 @@ class Adam:
         return self.schedule.rate(self.settings.learning_rate, state["step"])
 
     def step(self, state: State, evaluate: Evaluate) -> State:
-        beta1, beta2 = self.settings.beta1, self.settings.beta2
-        image, evaluation = evaluate(state["image"])
-        gradient = evaluation.gradient
-        if state["step"] == 0 and float(abs(gradient).max()) == 0:
-            return {**state, "image": image, "end": "Adam ended at step 0: the gradient is 0 everywhere"}
+        state["image"], evaluation = evaluate(state["image"])
+        # Handed over, not kept: it is as large as the picture.
+        gradient = [evaluation.gradient]
         del evaluation
-        step = state["step"] + 1
+        if state["step"] == 0 and float(abs(gradient[0]).max()) == 0:
+            return {**state, "end": "Adam ended at step 0: the gradient is 0 everywhere"}
+        return self.update(state, gradient.pop())
+
+    def update(self, state: State, gradient: Tensor) -> State:
+        """One update of ``state``'s image, or whatever else is called so: one parameter of a network."""
+        beta1, beta2 = self.settings.beta1, self.settings.beta2
+        image, step = state["image"], state["step"] + 1
         # Each of these tensors is as large as the picture, so none is kept longer than it is needed.
         moment1 = state.pop("moment1") * beta1 + gradient * (1 - beta1)
         moment2 = state.pop("moment2") * beta2 + gradient * gradient * (1 - beta2)

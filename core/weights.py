@@ -20,7 +20,7 @@ from safetensors.numpy import load as load_tensors
 from isostyle import cache, published_weights
 from isostyle.errors import InputError
 from isostyle.files import read_input, sha256
-from isostyle.interface import Parameters
+from isostyle.interface import Array, Parameters
 from isostyle.network import COMPACT, Network
 
 #: The shipped network: docs/model-card.md says what it is. Pinned, so that a damaged installation is told from another network.
@@ -80,22 +80,33 @@ def load_cached(name: str) -> Weights:
 
 
 def dump(network: Network, parameters: Parameters, metadata: Mapping[str, str]) -> bytes:
-    """A file that :func:`parse` reads: the same bytes for the same content (the library orders metadata at random)."""
-    header: dict[str, object] = {
-        "__metadata__": {
-            **dict(sorted(metadata.items())),
-            "network": network.name,
-            "depths": json.dumps(network.depths),
-            "widths": json.dumps(network.widths),
-        }
-    }
+    """A file that :func:`parse` reads."""
+    table = {"network": network.name, "depths": json.dumps(network.depths), "widths": json.dumps(network.widths)}
+    return tensors_file(parameters, {**dict(sorted(metadata.items())), **table})
+
+
+def tensors_file(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file, in float32: the same bytes for the same content (the library orders metadata at random)."""
+    header: dict[str, object] = {"__metadata__": dict(metadata)}
     place = 0
-    for name, array in parameters.items():
-        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [place, place + array.nbytes]}
-        place += array.nbytes
+    for name, array in tensors.items():
+        size = 4 * array.size
+        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [place, place + size]}
+        place += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # so that the numbers stand at multiples of 8 bytes
-    return b"".join([len(text).to_bytes(8, "little"), text, *(array.astype("<f4").tobytes() for array in parameters.values())])
+    return b"".join([len(text).to_bytes(8, "little"), text, *(array.astype("<f4").tobytes() for array in tensors.values())])
+
+
+def read_tensors(data: bytes) -> tuple[dict[str, Array], dict[str, str]]:
+    """The tensors and the metadata of a safetensors file.
+
+    Raises:
+        SafetensorError, KeyError, TypeError, ValueError, RecursionError: it is none, or has no metadata.
+    """
+    tensors = load_tensors(data)
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return tensors, header["__metadata__"]
 
 
 def parameters_digest(parameters: Parameters) -> str:
@@ -113,9 +124,7 @@ def parse(data: bytes, name: str) -> Weights:
         InputError: they are not a network's, whole and finite.
     """
     try:
-        tensors = load_tensors(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        metadata = header["__metadata__"]
+        tensors, metadata = read_tensors(data)
         depths, widths = (tuple(int(n) for n in json.loads(metadata[key])) for key in ("depths", "widths"))
         # Before the table is built: a header may claim any depth.
         if len(depths) != len(widths) or min(depths + widths) < 1 or 2 * sum(depths) != len(tensors):

@@ -1,0 +1,64 @@
+"""The image transformation network in PyTorch: one picture, one pass, and the way back to the parameters.
+
+The same text stands in mxnet_transform.py and paddle_transform.py, in the same order; only the framework differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from isostyle.backends.torch_backend import TorchTensors
+from isostyle.interface import Dtype, PullParameters
+from isostyle.transform_network import EPSILON, Stage, TransformNetwork
+
+
+class TorchTransform(TorchTensors):
+    """An image transformation network; see :class:`isostyle.interface.Transform`."""
+
+    def __init__(self, network: TransformNetwork, device: str, dtype: Dtype) -> None:
+        super().__init__(device, dtype)
+        self.network = network
+
+    def forward(self, parameters: Mapping[str, Tensor], image: Tensor) -> Tensor:
+        given, made = {}, {}
+        x = image
+        for stage in self.network.stages:
+            given[stage.name] = x
+            if stage.restores is not None:
+                height, width = given[stage.restores].shape[2:]
+                x = F.interpolate(x, scale_factor=2, mode="nearest")[:, :, :height, :width]
+            x = self.convolution(parameters, stage, F.pad(x, [stage.padding] * 4, mode="reflect"))
+            if stage.norm:
+                scale, shift = parameters[f"{stage.name}.scale"], parameters.get(f"{stage.name}.shift")
+                x = F.instance_norm(x, weight=scale, bias=shift, eps=EPSILON)
+            if stage.adds is not None:
+                x = x + made[stage.adds]
+            if stage.relu:
+                x = F.relu(x)
+            made[stage.name] = x
+        return x
+
+    def convolution(self, parameters: Mapping[str, Tensor], stage: Stage, x: Tensor) -> Tensor:
+        return F.conv2d(x, parameters[f"{stage.name}.weight"], parameters.get(f"{stage.name}.bias"), stride=stage.stride)
+
+    def apply(self, parameters: Mapping[str, Tensor], image: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.forward(parameters, image)
+
+    def recorded(self, parameters: Mapping[str, Tensor], image: Tensor) -> tuple[Tensor, PullParameters]:
+        parameters = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
+        transformed = self.forward(parameters, image)
+
+        def pull(slope: Tensor) -> dict[str, Tensor]:
+            gradients = torch.autograd.grad(transformed, list(parameters.values()), slope)
+            return dict(zip(parameters, gradients, strict=True))
+
+        return transformed.detach(), pull
+
+    def convolve(self, parameters: Mapping[str, Tensor], stage: Stage, window: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.convolution(parameters, stage, window)

@@ -1,0 +1,137 @@
+"""Style networks as files: an image transformation network, its parameters, and all that says where they come from.
+
+A file is safetensors: the parameters by name, float32 (:mod:`isostyle.transform_network`), and in its metadata the network's
+table, the training recipe, the style image's name, digest and thumbnail, the losses of the training, and the SHA-256 of the
+parameters, so that a damaged file is told from another network. It holds no code and belongs to no framework.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from safetensors import SafetensorError
+
+from isostyle import images
+from isostyle.errors import InputError
+from isostyle.files import read_input
+from isostyle.interface import Array, Parameters
+from isostyle.recipe import LongSide
+from isostyle.transform_network import TransformNetwork
+from isostyle.weights import parameters_digest, read_tensors, tensors_file
+
+#: What the metadata's ``schema`` says; the number changes with the meaning of anything in the file.
+SCHEMA = "isostyle.style-network/1"
+SUFFIX = ".safetensors"
+#: Longer side of a thumbnail, in pixels.
+THUMBNAIL = 96
+#: A file that claims more is not believed: the paper's network has 128 channels and 5 blocks.
+MOST_CHANNELS, MOST_BLOCKS = 1024, 64
+
+
+@dataclass(frozen=True)
+class StyleNetwork:
+    """A network that was trained for one style."""
+
+    network: TransformNetwork
+    parameters: Parameters
+    #: The name of the style, for people.
+    name: str
+    #: PNG of the style image, its longer side :data:`THUMBNAIL` pixels.
+    thumbnail: bytes
+    #: What the training was: recipe, style image, loss network, photographs, framework; plain JSON.
+    training: Mapping[str, Any]
+    #: Of the training: step, learning rate and mean terms, each so often.
+    history: Sequence[Mapping[str, Any]]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the parameters: :func:`isostyle.weights.parameters_digest`."""
+        return parameters_digest(self.parameters)
+
+
+def thumbnail(picture: Image.Image) -> bytes:
+    """A small PNG of a style image."""
+    small = images.resize(picture, *LongSide(THUMBNAIL).fit(picture.height, picture.width))
+    stream = io.BytesIO()
+    small.save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def dump(style: StyleNetwork) -> bytes:
+    """A file that :func:`parse` reads: the same bytes for the same content."""
+    metadata = {
+        "schema": SCHEMA,
+        "name": style.name,
+        "network": json.dumps(dataclasses.asdict(style.network)),
+        "parameters_sha256": style.digest,
+        "training": json.dumps(style.training),
+        "history": json.dumps(style.history),
+        "thumbnail": base64.b64encode(style.thumbnail).decode(),
+    }
+    return tensors_file(style.parameters, metadata)
+
+
+def load(path: Path) -> StyleNetwork:
+    """The style network in a file.
+
+    Raises:
+        InputError: there is none, or it is damaged, or of another version.
+    """
+    return parse(read_input(path), str(path))
+
+
+def parse(data: bytes, name: str) -> StyleNetwork:
+    """The style network in ``data``, the bytes of a file called ``name``; as :func:`load`."""
+    try:
+        tensors, metadata = read_tensors(data)
+        schema = str(metadata.get("schema", "another program's"))
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"{name!r} is not a style network's safetensors file, or not all of it: {error}") from None
+    if schema != SCHEMA:
+        raise InputError(f"{name!r} is not a style network that this isostyle reads: it is {schema[:60]!r}, not {SCHEMA!r}")
+    try:
+        table = json.loads(metadata["network"])
+        network = TransformNetwork(tuple(int(width) for width in table["widths"]), int(table["blocks"]))  # type: ignore[arg-type]
+        if not (len(network.widths) == 3 and min(network.widths) >= 1 and max(network.widths) <= MOST_CHANNELS):
+            raise ValueError(f"widths {network.widths}")
+        if not 0 <= network.blocks <= MOST_BLOCKS:
+            raise ValueError(f"{network.blocks} residual blocks")
+        training, history = json.loads(metadata["training"]), json.loads(metadata["history"])
+        small = base64.b64decode(metadata["thumbnail"], validate=True)
+        digest, style = metadata["parameters_sha256"], metadata["name"]
+        if not (isinstance(training, dict) and isinstance(history, list)):
+            raise ValueError("its training is no table")
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
+        raise InputError(f"{name!r} has metadata that cannot be used: {error}") from None
+    parameters = checked(tensors, network, name)
+    found = StyleNetwork(network, parameters, style, small, training, history)
+    if found.digest != digest:
+        raise InputError(f"{name!r} is damaged: its numbers are not those that were saved (SHA-256 {found.digest[:12]}...)")
+    return found
+
+
+def checked(tensors: Mapping[str, Array], network: TransformNetwork, name: str) -> dict[str, Array]:
+    """The parameters of ``network`` among ``tensors``, in the table's order.
+
+    Raises:
+        InputError: one is missing, of another shape or type, or not finite, or there are others.
+    """
+    shapes = network.parameter_shapes
+    if others := sorted(set(tensors) - set(shapes)):
+        raise InputError(f"{name!r} holds {others[0][:60]!r}, which is no parameter of its network")
+    for key, shape in shapes.items():
+        tensor = tensors.get(key)
+        if tensor is None or tensor.shape != shape or tensor.dtype != np.float32:
+            raise InputError(f"{name!r} should hold {key} as float32 of shape {shape}")
+        if not np.isfinite(tensor).all():
+            raise InputError(f"{name!r} has values in {key} that are not finite")
+    return {key: tensors[key] for key in shapes}

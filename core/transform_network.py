@@ -1,0 +1,123 @@
+"""The image transformation network as a table of named stages: one style, any picture, one pass.
+
+Source: Johnson, Alahi and Fei-Fei 2016, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", section 3.1 and
+supplementary material, table 1; instance normalisation after each convolution but the last (Ulyanov, Vedaldi and Lempitsky
+2016). ``down1`` to ``down3`` halve the picture twice; residual blocks (``block1_1``, ``block1_2``, ...) add what they find to
+what they were given; ``up1``, ``up2`` and ``out`` enlarge it again.
+
+As there: kernels, strides, the number of blocks. Not as there: every convolution pads by reflection (the paper pads once, by
+40, and its blocks eat the margin away), so that any picture keeps its size; enlarging repeats pixels before a convolution of
+stride 1, where transposed convolutions leave checkerboards (Odena, Dumoulin and Olah 2016); the last stage is linear and makes
+a normalised image, where the paper scales a tanh.
+
+The sizes: a convolution of stride 2 makes a side of ceil(n / 2) from n. ``up1`` repeats each pixel and drops the last row or
+column where the map that ``down3`` halved was odd, ``up2`` likewise; so the output has the input's size, whatever it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from isostyle.errors import InputError
+
+#: Of the first and the last convolution, and of all others.
+OUTER_KERNEL, INNER_KERNEL = 9, 3
+#: Instance normalisation divides by sqrt(variance + this). The frameworks' default is 1e-5; a power of two near it is the same
+#: number in float32, in which Paddle keeps it, and in float64.
+EPSILON = 2.0**-17
+#: Channels at full, half and quarter size, and residual blocks, of the paper.
+JOHNSON_WIDTHS, JOHNSON_BLOCKS = (32, 64, 128), 5
+#: Of the networks that ship with isostyle, and that `isostyle train` trains by default: 0.8 MB.
+NARROW_WIDTHS, NARROW_BLOCKS = (12, 24, 48), 4
+#: Reflecting needs one pixel more than it adds; at a quarter of the size, where a side has ceil(n / 4), it adds one.
+LEAST_SIDE = 5
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Repeat pixels, pad by reflection, convolve, normalise, add, ReLU: what of these a stage does, in this order."""
+
+    name: str
+    in_channels: int
+    out_channels: int
+    kernel: int
+    stride: int = 1
+    #: The stage whose input's size this one restores by repeating each pixel; None if it does not.
+    restores: str | None = None
+    #: Whether instance normalisation follows, with a scale; the convolution then has no bias, which would cancel.
+    norm: bool = True
+    #: Whether a ReLU ends it. Without one, the normalisation has no shift: up to the next normalisation all is linear, so a
+    #: constant would cancel there, and Adam would make steps of what rounding leaves of its gradient.
+    relu: bool = True
+    #: The stage whose output is added; None if none is.
+    adds: str | None = None
+
+    @property
+    def padding(self) -> int:
+        return self.kernel // 2
+
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        """The parameters beside the kernels."""
+        return ("bias",) if not self.norm else ("scale", "shift") if self.relu else ("scale",)
+
+
+@dataclass(frozen=True)
+class TransformNetwork:
+    """An image transformation network: channels at full, half and quarter size, and how many residual blocks it has."""
+
+    widths: tuple[int, int, int]
+    blocks: int
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """All stages in order."""
+        full, half, quarter = self.widths
+        table = [
+            Stage("down1", 3, full, OUTER_KERNEL),
+            Stage("down2", full, half, INNER_KERNEL, stride=2),
+            Stage("down3", half, quarter, INNER_KERNEL, stride=2),
+        ]
+        for block in range(1, self.blocks + 1):
+            before = table[-1].name
+            table.append(Stage(f"block{block}_1", quarter, quarter, INNER_KERNEL))
+            table.append(Stage(f"block{block}_2", quarter, quarter, INNER_KERNEL, relu=False, adds=before))
+        table.append(Stage("up1", quarter, half, INNER_KERNEL, restores="down3"))
+        table.append(Stage("up2", half, full, INNER_KERNEL, restores="down2"))
+        table.append(Stage("out", full, 3, OUTER_KERNEL, norm=False, relu=False))
+        return tuple(table)
+
+    @property
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every parameter by name, in order: ``down1.weight``, (out, in, k, k), ``down1.scale`` and
+        ``down1.shift``, (out,); ``block1_2.scale`` alone; ``out.bias``."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for stage in self.stages:
+            shapes[f"{stage.name}.weight"] = (stage.out_channels, stage.in_channels, stage.kernel, stage.kernel)
+            for kind in stage.vectors:
+                shapes[f"{stage.name}.{kind}"] = (stage.out_channels,)
+        return shapes
+
+    def sizes(self, height: int, width: int) -> dict[str, tuple[int, int]]:
+        """Height and width of the *input* of every stage, for a picture of the given size; the output has the picture's.
+
+        Raises:
+            InputError: the picture is too small.
+        """
+        if min(height, width) < LEAST_SIDE:
+            raise InputError(
+                f"a picture of {height}x{width} pixels is too small for a style network: each side needs {LEAST_SIDE}"
+            )
+        sizes: dict[str, tuple[int, int]] = {}
+        size = (height, width)
+        for stage in self.stages:
+            sizes[stage.name] = size
+            if stage.restores is not None:
+                size = sizes[stage.restores]
+            size = -(-size[0] // stage.stride), -(-size[1] // stage.stride)
+        return sizes
+
+
+JOHNSON = TransformNetwork(JOHNSON_WIDTHS, JOHNSON_BLOCKS)
+NARROW = TransformNetwork(NARROW_WIDTHS, NARROW_BLOCKS)
