@@ -21,6 +21,7 @@ import click
 from isostyle import allocation
 from isostyle._version import __version__
 from isostyle.errors import EXIT_INTERRUPTED, InputError, IsostyleError
+from isostyle.train_cli import train
 from isostyle.weights_cli import weights
 
 if TYPE_CHECKING:
@@ -169,6 +170,7 @@ def cli(context: click.Context) -> None:
     \b
       isostyle demo                           a picture at once, from nothing
       isostyle run photo.jpg painting.jpg     your own
+      isostyle train painting.jpg photos/     a network that paints any picture in one pass
       isostyle recipes                        what has been published, ready to run
       isostyle weights fetch vgg19            the real VGG-19, once
       isostyle backends                       what is installed, and why the rest is not
@@ -427,6 +429,7 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
+cli.add_command(train)
 cli.add_command(weights)
 
 
@@ -523,13 +526,23 @@ class Interrupt:
         self.seen = False
         self.ignored = False
 
+        self.waits = False
+
     def ignore(self) -> None:
         self.ignored = True
 
+    def later(self) -> None:
+        """From here on the first Ctrl-C is only ``seen``; whoever looks ends when it suits him. The second one raises."""
+        self.waits = True
+
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        if not (self.seen or self.ignored):
+        if self.ignored or (self.seen and not self.waits):
+            return
+        if self.seen or not self.waits:
+            self.waits = False
             self.seen = True
             raise KeyboardInterrupt
+        self.seen = True
 
 
 @contextlib.contextmanager

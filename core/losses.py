@@ -119,6 +119,15 @@ def _differences(image: Array) -> tuple[Array, Array]:
     return image[:, :, 1:, :] - image[:, :, :-1, :], image[:, :, :, 1:] - image[:, :, :, :-1]
 
 
+def summed(terms: dict[str, float]) -> dict[str, float]:
+    """content, style, tv and total: the terms of all taps (``style/conv1_1``, ...) added up."""
+    sums = {"content": 0.0, "style": 0.0, "tv": 0.0, "total": terms["total"]}
+    for name, value in terms.items():
+        if name != "total":
+            sums[name.split("/")[0]] += value
+    return sums
+
+
 def first_non_finite(terms: dict[str, float]) -> str | None:
     """The name of the first term that is not finite; the total is named only if no part of it is at fault."""
     parts = [name for name in terms if name != "total"] + ["total"]

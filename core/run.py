@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from isostyle.errors import IsostyleError
 from isostyle.images import resize_array
 from isostyle.interface import Array, Engine, Evaluation, Targets, Tensor
-from isostyle.losses import first_non_finite
+from isostyle.losses import first_non_finite, summed
 from isostyle.optim import optimiser
 from isostyle.recipe import Recipe
 
@@ -43,11 +43,7 @@ class Event:
     @property
     def losses(self) -> dict[str, float]:
         """content, style, tv and total: terms of all taps added up."""
-        sums = {"content": 0.0, "style": 0.0, "tv": 0.0, "total": self.terms["total"]}
-        for name, value in self.terms.items():
-            if name != "total":
-                sums[name.split("/")[0]] += value
-        return sums
+        return summed(self.terms)
 
 
 class NonFiniteLoss(IsostyleError):

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from isostyle.errors import InputError, IsostyleError
-from isostyle.interface import Array, Engine, Parameters, Targets, Tensor, Transform
-from isostyle.losses import first_non_finite
+from isostyle.interface import Array, Engine, Objective, Parameters, Targets, Tensor, Transform
+from isostyle.losses import first_non_finite, summed
 from isostyle.optim import Adam, State
 from isostyle.published import ISOSTYLE
 from isostyle.recipe import AdamSettings, Constant, Recipe, StepDecay, require_count
@@ -64,9 +64,8 @@ class TrainingRecipe:
             raise InputError(
                 f"the losses of {self.losses.name!r} cannot train a network: they need a normalised image that all move"
             )
-        least = max(LEAST_SIDE, 1)
-        if self.crop < least:
-            raise InputError(f"a crop must have at least {least} pixels a side, not {self.crop}")
+        if self.crop < LEAST_SIDE:
+            raise InputError(f"a crop must have at least {LEAST_SIDE} pixels a side, not {self.crop}")
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,11 @@ class TrainingEvent:
     step: int
     learning_rate: float
     terms: dict[str, float]
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """content, style, tv and total: terms of all taps added up."""
+        return summed(self.terms)
 
 
 class NonFiniteTraining(IsostyleError):
@@ -121,14 +125,24 @@ class Trainer:
     def parameters(self, state: Mapping[str, State]) -> dict[str, Tensor]:
         return {name: each["image"] for name, each in state.items()}
 
-    def evaluate(self, parameters: Mapping[str, Tensor], photograph: Array) -> tuple[dict[str, float], dict[str, Tensor]]:
-        """The losses of one normalised photograph, (1, 3, H, W), and their gradient by parameter."""
+    def objective(self, photograph: Tensor) -> Objective:
+        """What pulls the transformed ``photograph``: its own features, and the style image's Gram matrices."""
         losses = self.recipe.losses
-        given = self.engine.tensor(photograph)
-        content = self.engine.features(given, [tap for tap, _ in losses.content_taps], losses.pooling)
+        content = self.engine.features(photograph, [tap for tap, _ in losses.content_taps], losses.pooling)
         targets = Targets({tap: self.engine.array(feature) for tap, feature in content.items()}, self.style)
+        return self.engine.objective(losses, targets)
+
+    def losses(self, parameters: Mapping[str, Tensor], photograph: Array) -> dict[str, float]:
+        """The losses of one normalised photograph, (1, 3, H, W), by term."""
+        given = self.engine.tensor(photograph)
+        evaluation = self.objective(given)(self.transform.apply(parameters, given))
+        return {name: float(value) for name, value in evaluation.terms.items()}
+
+    def evaluate(self, parameters: Mapping[str, Tensor], photograph: Array) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """The losses of one normalised photograph, (1, 3, H, W), by term, and the gradient of their total by parameter."""
+        given = self.engine.tensor(photograph)
         transformed, pull = self.transform.recorded(parameters, given)
-        evaluation = self.engine.objective(losses, targets)(transformed)
+        evaluation = self.objective(given)(transformed)
         return {name: float(value) for name, value in evaluation.terms.items()}, pull(evaluation.gradient)
 
     def step(self, state: dict[str, State], photographs: Sequence[Array]) -> tuple[dict[str, State], TrainingEvent]:
@@ -152,19 +166,3 @@ class Trainer:
             raise NonFiniteTraining(broken, {**sums, **sizes}[broken], step)
         following = {name: self.adam.update(dict(state[name]), slope) for name, slope in gradient.items()}
         return following, TrainingEvent(step, rate, sums)
-
-
-def places(recipe: TrainingRecipe, photographs: int, step: int) -> list[tuple[int, float, float, bool]]:
-    """What step number ``step`` looks at: for each of its crops the photograph, how far down and to the right the crop lies, in
-    0..1, and whether it is mirrored.
-
-    Each photograph comes once in an epoch. The answer depends on the seed and the step alone, so a training that was
-    interrupted goes on as if it had not been.
-    """
-    found = []
-    for number in range(step * recipe.batch, (step + 1) * recipe.batch):
-        epoch, place = divmod(number, photographs)
-        order = np.random.RandomState([recipe.seed, 1, epoch]).permutation(photographs)
-        down, right, mirrored = np.random.RandomState([recipe.seed, 2, number]).uniform(size=3)
-        found.append((int(order[place]), float(down), float(right), bool(mirrored < 0.5)))
-    return found

@@ -1,0 +1,265 @@
+"""`isostyle train`: a network for one style, from a painting and a folder of photographs."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from isostyle.errors import EXIT_INTERRUPTED, InputError
+
+if TYPE_CHECKING:
+    from isostyle.train import Progress
+
+#: The checkpoint of OUT.safetensors lies beside it.
+CHECKPOINT_SUFFIX = ".checkpoint"
+#: Height of the pictures of a sheet of samples, and how many photographs it shows.
+SAMPLE_HEIGHT, SAMPLES = 192, 5
+#: Without a terminal a line is printed every so many steps.
+LINE_EVERY = 50
+
+
+def parse_widths(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int, int]:
+    """``narrow``, ``paper``, or three numbers of channels: at full, half and quarter size."""
+    from isostyle.transform_network import JOHNSON_WIDTHS, NARROW_WIDTHS
+
+    named = {"narrow": NARROW_WIDTHS, "paper": JOHNSON_WIDTHS}
+    if value in named:
+        return named[value]
+    try:
+        full, half, quarter = (int(part) for part in value.split(","))
+    except ValueError:
+        raise InputError(f"--width takes narrow, paper, or three numbers of channels, as 12,24,48, not {value!r}") from None
+    return full, half, quarter
+
+
+@click.command(short_help="Train a network for one style.")
+@click.argument("style", type=click.Path(path_type=Path))
+@click.argument("photographs", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="The network [default: ./STYLE.safetensors]."
+)
+@click.option("--name", metavar="NAME", help="What the style is called [default: the name of its file].")
+@click.option("--backend", default="auto", show_default=True, metavar="NAME", help="torch, mxnet, paddle, or auto.")
+@click.option("--steps", type=int, default=2000, show_default=True, metavar="N", help="Updates of the network.")
+@click.option("--batch", type=int, default=4, show_default=True, metavar="N", help="Photographs a step.")
+@click.option(
+    "--crop", type=int, default=192, show_default=True, metavar="N", help="Side of what is cut out of them, in pixels."
+)
+@click.option("--style-size", type=int, default=384, show_default=True, metavar="N", help="Longer side of STYLE, in pixels.")
+@click.option(
+    "--width",
+    "widths",
+    callback=parse_widths,
+    default="narrow",
+    show_default=True,
+    metavar="W",
+    help="narrow (12,24,48), paper (32,64,128), or channels of your own at full, half and quarter size.",
+)
+@click.option("--blocks", type=int, metavar="N", help="Residual blocks [default: 4; of the paper's width 5].")
+@click.option("--lr", type=float, default=1e-3, show_default=True, metavar="X", help="Learning rate of Adam.")
+@click.option("--recipe", default="isostyle", show_default=True, metavar="NAME|FILE.toml", help="Whose losses are minimised.")
+@click.option("--content-weight", type=float, metavar="X", help="In place of the recipe's.")
+@click.option("--style-weight", type=float, metavar="X", help="Likewise.")
+@click.option("--tv-weight", type=float, metavar="X", help="Likewise.")
+@click.option(
+    "--network",
+    default="compact",
+    show_default=True,
+    metavar="NAME",
+    help="The loss network: compact, vgg16, vgg19, or a file.",
+)
+@click.option("--precision", default="exact", show_default=True, metavar="exact|fast", help="Of the loss network.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, metavar="N", help="Of the first weights, and of which crop comes when."
+)
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help="cpu, cuda, cuda:1, ...")
+@click.option("--threads", type=int, metavar="N", help="CPU threads [default: OMP_NUM_THREADS, or all cores].")
+@click.option("--every", type=int, default=200, show_default=True, metavar="N", help="Steps between checkpoints and samples.")
+@click.option(
+    "--samples", type=click.Path(path_type=Path), metavar="FOLDER", help="Put held-out photographs, before and after, there."
+)
+@click.option("--resume", is_flag=True, help="Go on from FILE.checkpoint, to the same bits as without the interruption.")
+@click.option("--force", is_flag=True, help="Overwrite a network or a checkpoint that exists.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def train(
+    style: Path,
+    photographs: Path,
+    output: Path | None,
+    widths: tuple[int, int, int],
+    blocks: int | None,
+    recipe: str,
+    lr: float,
+    samples: Path | None,
+    resume: bool,
+    force: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Train a network that paints any photograph in the manner of STYLE, in one pass, from a folder of PHOTOGRAPHS.
+
+    \b
+      isostyle train painting.jpg photos/                      painting.safetensors, for the three frameworks
+      isostyle train painting.jpg photos/ --samples samples/   and pictures to look at as it goes
+      isostyle train painting.jpg photos/ --resume             go on after an interruption
+      isostyle apply painting.safetensors photo.jpg -o out.jpg
+
+    Some hundred photographs will do, a thousand are better; those that are broken or smaller than a crop are skipped and
+    named. The training is to be left alone: FILE.checkpoint is written every 200 steps and stays, so that --resume with more
+    --steps can train on.
+
+    Exit codes: 0 done; 1 the training failed; 2 the input cannot be used; 130 stopped by Ctrl-C (network and checkpoint are
+    kept).
+    """
+    from isostyle import style_network
+    from isostyle import train as training_of
+    from isostyle.api import override
+    from isostyle.cli import interruptible, make_folder, save
+    from isostyle.files import check_outputs, reason, write_atomically
+    from isostyle.recipe import AdamSettings
+    from isostyle.recipe_text import load
+    from isostyle.report import strip
+    from isostyle.training import TrainingRecipe
+    from isostyle.transform_network import JOHNSON_BLOCKS, JOHNSON_WIDTHS, NARROW_BLOCKS, TransformNetwork
+
+    output = output or Path(f"{style.stem}{style_network.SUFFIX}")
+    if output.suffix != style_network.SUFFIX:
+        raise InputError(f"{str(output)!r} does not end in {style_network.SUFFIX}")
+    if blocks is None:
+        blocks = JOHNSON_BLOCKS if widths == JOHNSON_WIDTHS else NARROW_BLOCKS
+    losses = override(load(recipe), **{f"{kind}_weight": options.pop(f"{kind}_weight") for kind in ("content", "style", "tv")})
+    settings = TrainingRecipe(
+        losses=losses,
+        network=TransformNetwork(widths, blocks),
+        optimiser=AdamSettings(lr),
+        **{key: options.pop(key) for key in ("steps", "batch", "crop", "style_size", "seed")},
+    )
+    settings.check()
+    checkpoint = output.with_name(output.name + CHECKPOINT_SUFFIX)
+    if checkpoint.exists() and not (resume or force):
+        raise InputError(f"{str(checkpoint)!r} is of a training that can go on: --resume does so, --force begins anew")
+    check_outputs([output, checkpoint], [style], force=force or resume)
+    if samples:
+        make_folder(samples)
+
+    with interruptible() as interrupt, reporter(settings.steps, quiet) as report:
+
+        def callback(progress: Progress) -> None:
+            report.step(progress)
+            if samples and progress.samples:
+                sheet = [picture for pair in progress.samples()[:SAMPLES] for picture in pair]
+                path = samples / f"step-{progress.event.step + 1:06d}.jpg"
+                try:
+                    save(strip(sheet, SAMPLE_HEIGHT), path)
+                except (OSError, ValueError) as error:
+                    report.line(f"cannot write {str(path)!r}: {reason(error)}")  # the training is worth more
+            if interrupt.seen:
+                raise KeyboardInterrupt
+
+        # The step that is under way when Ctrl-C comes is finished first.
+        interrupt.later()
+        try:
+            made = training_of.train(
+                style,
+                photographs,
+                recipe=settings,
+                checkpoint=checkpoint,
+                resume=resume,
+                callback=callback,
+                log=report.line,
+                **options,
+            )
+        except training_of.TrainingInterrupted as error:
+            write_atomically(output, style_network.dump(error.style))
+            report.line(
+                f"isostyle: interrupted after {error.step} steps; the network so far is in {str(output)!r}; --resume goes on"
+            )
+            raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
+        data = style_network.dump(made)
+        write_atomically(output, data)
+    if not quiet:
+        seen = [row["held_out"] for row in made.history if "held_out" in row]
+        result = f", median total of held-out photographs {seen[0]:.4g} -> {seen[-1]:.4g}" if seen else ""
+        click.echo(f"wrote {output}: {settings.steps} steps, {len(data) / 1e6:.2f} MB{result}")
+
+
+class Report:
+    """Lines on stderr."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.began: tuple[float, int] | None = None
+
+    def line(self, text: str) -> None:
+        # A reader that went away must not end the training.
+        with contextlib.suppress(OSError):
+            click.echo(text, err=True)
+
+    def step(self, progress: Progress) -> None:
+        event, now = progress.event, time.monotonic()
+        if self.began is None:
+            self.began = now, event.step
+        if (event.step + 1) % LINE_EVERY and progress.held_out is None and event.step + 1 < self.steps:
+            return
+        since, first = self.began
+        each = (now - since) / max(1, event.step - first)
+        eta = f"  eta {each * (self.steps - event.step - 1):.0f} s" if event.step > first else ""
+        self.line(f"step {event.step + 1:>{len(str(self.steps))}}/{self.steps}  {losses(progress)}{eta}")
+
+
+def losses(progress: Progress, digits: int = 4) -> str:
+    sums = progress.event.losses
+    seen = "" if progress.held_out is None else f"  held out {progress.held_out:.{digits}g}"
+    return "  ".join(f"{name} {value:.{digits}g}" for name, value in sums.items()) + seen
+
+
+class Bar(Report):
+    """A progress bar on a terminal, with the time left and the losses."""
+
+    def __init__(self, steps: int, live: Any) -> None:
+        super().__init__(steps)
+        self.live = live
+        self.task: Any = None
+
+    def line(self, text: str) -> None:
+        self.live.console.print(text, highlight=False, markup=False)
+
+    def step(self, progress: Progress) -> None:
+        done = progress.event.step + 1
+        if self.task is None:
+            # The steps of an earlier session are done, but tell nothing about the time that the rest takes.
+            self.task = self.live.add_task("", total=self.steps, completed=done, losses="")
+        self.live.update(self.task, completed=done, losses=losses(progress, digits=3))
+
+
+class Silence(Report):
+    """``--quiet``."""
+
+    def line(self, text: str) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def reporter(steps: int, quiet: bool) -> Iterator[Report]:
+    """Silent, a bar on a terminal, lines elsewhere."""
+    if quiet:
+        yield Silence(steps)
+    elif sys.stderr is None or not sys.stderr.isatty():
+        yield Report(steps)
+    else:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            BarColumn(bar_width=12),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[losses]}"),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as live:
+            yield Bar(steps, live)

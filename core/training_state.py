@@ -1,0 +1,87 @@
+"""Checkpoints of a training: all that is needed to go on, bit by bit as if it had never stopped.
+
+A file is safetensors: each parameter under its name, and what Adam keeps of it as ``NAME/moment1`` and ``NAME/moment2``; in its
+metadata how many steps were made, the settings that they were made with, and the losses so far.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+
+from isostyle.errors import InputError
+from isostyle.files import read_input, sha256
+from isostyle.interface import Array
+from isostyle.transform_network import TransformNetwork
+from isostyle.weights import read_tensors, tensors_file
+
+SCHEMA = "isostyle.training/1"
+#: Tensors that Adam's state has for each parameter; the first is the parameter itself.
+TENSORS = {"image": "", "moment1": "/moment1", "moment2": "/moment2"}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training that stands still."""
+
+    step: int
+    #: By parameter: ``image``, ``moment1``, ``moment2``, as NumPy arrays.
+    state: Mapping[str, Mapping[str, Array]]
+    #: What must be the same if the training goes on: recipe, pictures, networks. Plain JSON.
+    settings: Mapping[str, Any]
+    history: list[dict[str, float]]
+
+
+def dump(checkpoint: Checkpoint) -> bytes:
+    """A file that :func:`load` reads."""
+    tensors = {f"{name}{suffix}": each[key] for name, each in checkpoint.state.items() for key, suffix in TENSORS.items()}
+    metadata = {
+        "schema": SCHEMA,
+        "step": str(checkpoint.step),
+        "settings": json.dumps(checkpoint.settings),
+        "history": json.dumps(checkpoint.history),
+        "tensors_sha256": digest(tensors),
+    }
+    return tensors_file(tensors, metadata)
+
+
+def digest(tensors: Mapping[str, Array]) -> str:
+    return sha256(b"".join(np.ascontiguousarray(tensors[name], "<f4").tobytes() for name in sorted(tensors)))
+
+
+def load(path: Path, network: TransformNetwork) -> Checkpoint:
+    """The checkpoint in a file.
+
+    Raises:
+        InputError: there is none, or it is damaged, of another version, or of another network than ``network``.
+    """
+    name = str(path)
+    try:
+        tensors, metadata = read_tensors(read_input(path))
+        if (schema := str(metadata["schema"])) != SCHEMA:
+            raise InputError(f"{name!r} is no checkpoint that this isostyle reads: it is {schema[:60]!r}, not {SCHEMA!r}")
+        step, settings, history = int(metadata["step"]), json.loads(metadata["settings"]), json.loads(metadata["history"])
+        if step < 0 or not isinstance(settings, dict) or not isinstance(history, list):
+            raise ValueError("its metadata are of another kind")
+        whole = digest(tensors) == metadata["tensors_sha256"]
+    except InputError:
+        raise
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"{name!r} is not a training's checkpoint, or not all of it: {error}") from None
+    if not whole:
+        raise InputError(f"{name!r} is damaged: its numbers are not those that were saved")
+    state: dict[str, dict[str, Array]] = {}
+    for parameter, shape in network.parameter_shapes.items():
+        state[parameter] = {}
+        for key, suffix in TENSORS.items():
+            tensor = tensors.get(parameter + suffix)
+            if tensor is None or tensor.shape != shape or tensor.dtype != np.float32:
+                raise InputError(f"{name!r} is the checkpoint of another network: no {parameter + suffix} of shape {shape}")
+            state[parameter][key] = tensor
+    return Checkpoint(step, state, settings, history)
