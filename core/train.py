@@ -120,6 +120,7 @@ def train(
         raise InputError(
             f"crops and style image need {least} pixels a side for the deepest layer, not {min(height, width, recipe.crop)}"
         )
+    before = training_state.load(Path(checkpoint), recipe.network) if resume and checkpoint is not None else None
     folder = scan(Path(photographs), recipe.crop)
     held = held_out(len(folder.files), recipe.seed)
     used = tuple(path for i, path in enumerate(folder.files) if i not in held)
@@ -132,10 +133,7 @@ def train(
             "\n".join(f"{path.relative_to(photographs)} {path.stat().st_size}" for path in folder.files).encode()
         ),
     }
-    before: Checkpoint | None = None
-    if resume:
-        assert checkpoint is not None
-        before = training_state.load(Path(checkpoint), recipe.network)
+    if before is not None:
         require_same(before.settings, settings, str(checkpoint))
         if before.step > recipe.steps:
             raise InputError(f"{str(checkpoint)!r} has {before.step} steps already; ask for more than {recipe.steps}")

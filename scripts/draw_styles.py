@@ -1,0 +1,114 @@
+"""Draw the style images of the networks that ship with isostyle; nothing but numbers goes in.
+
+    python scripts/draw_styles.py FOLDER
+
+writes oil.png (the demo's painting), glass.png and engraving.png. docs/style-networks.md shows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+from PIL import Image
+
+from isostyle import painting
+
+HEIGHT, WIDTH = 600, 800
+#: Drawn at so many times the size and then made smaller, for smooth edges.
+FINER = 2
+
+
+def oil() -> Image.Image:
+    """The demo's painting: long strokes of thick paint along a swirling sky."""
+    return painting.paint(WIDTH, HEIGHT)
+
+
+def glass(seed: int = 3, panes: int = 420) -> Image.Image:
+    """Stained glass: Voronoi cells in a few strong colours, brighter towards their middle, held by dark lead."""
+    random = np.random.RandomState(seed)
+    height, width = HEIGHT * FINER, WIDTH * FINER
+    # Jittered hexagonal rows: cells of like size, none of them regular.
+    columns = int(np.sqrt(panes * width / height))
+    rows = panes // columns
+    down, right = np.meshgrid(np.arange(-1, rows + 1) + 0.5, np.arange(-1, columns + 1) + 0.5, indexing="ij")
+    right = right + 0.5 * (np.arange(len(right)) % 2)[:, None]
+    points = np.stack([down.ravel() * height / rows, right.ravel() * width / columns], axis=1)
+    points += random.uniform(-0.42, 0.42, points.shape) * height / rows
+    palette = np.array(
+        [
+            (178, 24, 32),
+            (18, 60, 150),
+            (236, 176, 30),
+            (20, 120, 74),
+            (232, 226, 196),
+            (96, 30, 110),
+            (222, 98, 24),
+            (40, 150, 190),
+        ]
+    )
+    # Colours follow slow waves, so that neighbours often share one, as in a drawn window.
+    wave = np.sin(points[:, 0] / 170) + np.cos(points[:, 1] / 210) + 0.9 * random.uniform(-1, 1, len(points))
+    order = np.argsort(np.argsort(wave))
+    colours = palette[(order * len(palette) // len(points) + random.randint(0, 2, len(points))) % len(palette)]
+    colours = colours * random.uniform(0.8, 1.15, (len(points), 1))
+    picture = np.empty((height, width, 3))
+    x = np.arange(width)[None, :]
+    for top in range(0, height, 100):
+        y = np.arange(top, min(top + 100, height))[:, None]
+        near = np.flatnonzero((points[:, 0] > top - 200) & (points[:, 0] < top + 300))
+        distance = np.sqrt((y[..., None] - points[near, 0]) ** 2 + (x[..., None] - points[near, 1]) ** 2)
+        two = np.partition(distance, 1, axis=-1)[..., :2]
+        cell = near[np.argmin(distance, axis=-1)]
+        edge = two[..., 1] - two[..., 0]
+        light = 1.12 - 0.35 * (two[..., 0] / 60) ** 2
+        lead = np.clip((edge - 7) / 4, 0, 1)[..., None]
+        grain = 1 + 0.05 * np.sin(0.11 * x + 0.07 * y + cell)[..., None]
+        picture[top : top + 100] = lead * colours[cell] * light[..., None] * grain + (1 - lead) * np.array((24, 20, 22))
+    return finished(picture)
+
+
+def engraving(seed: int = 5) -> Image.Image:
+    """A copper engraving: dark lines that swell and thin out along a flowing field, on warm paper, crossed in the shadows."""
+    random = np.random.RandomState(seed)
+    height, width = HEIGHT * FINER, WIDTH * FINER
+    y, x = np.mgrid[0:height, 0:width] / float(height)
+    tone, bend = np.zeros_like(x), np.zeros_like(x)
+    for _ in range(7):
+        down, right, size = random.uniform(0, 1), random.uniform(0, width / height), random.uniform(0.12, 0.35)
+        bump = np.exp(-((y - down) ** 2 + (x - right) ** 2) / (2 * size**2))
+        tone += random.uniform(-1, 1) * bump
+        bend += random.uniform(-0.25, 0.25) * bump
+    tone = (tone - tone.min()) / np.ptp(tone)
+    ink = np.zeros_like(x)
+    for angle, from_tone in ((0.35, 0.0), (-0.9, 0.45), (1.3, 0.72)):
+        along = (np.cos(angle) * y + np.sin(angle) * x + bend) * height / 13
+        line = np.abs((along % 1) - 0.5) * 2
+        thick = np.clip((tone - from_tone) / (1 - from_tone), 0, 1) * 0.62 + 0.14 * (from_tone == 0)
+        ink = np.maximum(ink, np.clip((thick - line) * 6, 0, 1) * (tone > from_tone))
+    paper = np.array((238, 226, 198)) + random.normal(0, 3, (height, width, 1))
+    return finished(paper * (1 - ink[..., None]) + np.array((36, 28, 40)) * ink[..., None])
+
+
+def finished(picture: np.ndarray) -> Image.Image:
+    whole = Image.fromarray(np.rint(picture.clip(0, 255)).astype(np.uint8))
+    return whole.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+
+
+STYLES: dict[str, Callable[[], Image.Image]] = {"oil": oil, "glass": glass, "engraving": engraving}
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def main(folder: Path) -> None:
+    """Write a picture for each style into FOLDER."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, draw in STYLES.items():
+        draw().save(folder / f"{name}.png")
+        click.echo(f"wrote {folder / name}.png")
+
+
+if __name__ == "__main__":
+    main()

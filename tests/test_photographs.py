@@ -1,0 +1,121 @@
+"""Folders of photographs to train on."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from isostyle import InputError
+from isostyle.photographs import Crop, Cutter, cut, places, scan, size
+
+
+def picture(height, width, seed=0):
+    return Image.fromarray(np.random.RandomState(seed).randint(0, 256, (height, width, 3), np.uint8))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "more").mkdir()
+    picture(40, 60).save(tmp_path / "b.png")
+    picture(50, 40, 1).save(tmp_path / "more" / "a.png")
+    picture(31, 90, 2).save(tmp_path / "tiny.png")
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "notes.txt").write_text("no photograph, and not counted")
+    return tmp_path
+
+
+def test_photographs_in_inner_folders_count_and_come_in_the_order_of_their_names(folder):
+    assert [path.name for path in scan(folder, 32).files] == ["b.png", "a.png"]
+
+
+def test_broken_and_tiny_files_are_skipped_with_their_reasons(folder):
+    skipped = {path.name: why for path, why in scan(folder, 32).skipped.items()}
+    assert set(skipped) == {"broken.jpg", "tiny.png"}
+    assert "cannot be decoded" in skipped["broken.jpg"]
+    assert skipped["tiny.png"] == "31x90 pixels are less than a crop of 32"
+
+
+def test_a_photograph_lying_on_its_side_is_measured_as_it_is_seen(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture(20, 90).save(tmp_path / "turned.jpg", exif=exif)
+    assert size(tmp_path / "turned.jpg") == (90, 20)
+
+
+@pytest.mark.parametrize("name", ["", "nothing", "b.png"])
+def test_a_folder_that_is_empty_or_missing_is_refused(folder, tmp_path, name):
+    (tmp_path / "nothing").mkdir(exist_ok=True)
+    with pytest.raises(InputError, match="holds no photograph" if name != "b.png" else "there is no folder"):
+        scan(tmp_path / name, 1000 if name == "" else 32)
+
+
+def test_each_photograph_comes_once_in_an_epoch():
+    numbers = [crop.photograph for crop in places(0, 7, 0, 21)]
+    assert [sorted(numbers[i : i + 7]) for i in (0, 7, 14)] == [list(range(7))] * 3
+    assert numbers[:7] != numbers[7:14]
+
+
+def test_crops_depend_on_their_number_and_the_seed_alone():
+    assert places(3, 7, 5, 4) == places(3, 7, 0, 9)[5:]
+    assert places(3, 7, 5, 4) != places(4, 7, 5, 4)
+
+
+def test_crops_lie_anywhere_and_half_of_them_are_mirrored():
+    crops = places(0, 5, 0, 400)
+    for values in ([crop.down for crop in crops], [crop.right for crop in crops]):
+        assert min(values) < 0.02 < 0.98 < max(values)
+    assert 160 < sum(crop.mirrored for crop in crops) < 240
+
+
+def test_a_crop_is_cut_where_it_says():
+    given = picture(40, 42)
+    pixels = np.asarray(given)
+    for crop, expected in (
+        (Crop(0, 0.0, 0.0, False), pixels[:32, :32]),
+        (Crop(0, 1.0, 1.0, False), pixels[8:, 10:]),
+        (Crop(0, 0.0, 0.0, True), pixels[:32, :32][:, ::-1]),
+    ):
+        found = cut(given, crop, 32)
+        assert found.shape == (1, 3, 32, 32)
+        restored = found[0].transpose(1, 2, 0) * np.array((0.229, 0.224, 0.225)) + np.array((0.485, 0.456, 0.406))
+        np.testing.assert_allclose(restored * 255, expected, atol=1e-3)
+
+
+def test_a_large_photograph_is_made_smaller_so_that_a_crop_shows_more_than_a_detail():
+    plain = np.zeros((400, 600, 3), np.uint8)
+    plain[:200] = 255
+    found = cut(Image.fromarray(plain), Crop(0, 0.5, 0.5, False), 30)
+    assert found[0, 0, 0, 0] > 1 > -1 > found[0, 0, -1, 0], "the crop reaches from the light half into the dark one"
+
+
+def test_steps_begun_anywhere_are_those_of_a_whole_run(folder):
+    files = scan(folder, 32).files
+
+    def steps(first, count):
+        made = Cutter(files, 32, 3, 0, skip=lambda path, why: pytest.fail(why)).steps(first)
+        return [next(made) for _ in range(count)]
+
+    whole = steps(0, 4)
+    for ours, theirs in zip(steps(2, 2), whole[2:], strict=True):
+        np.testing.assert_array_equal(np.stack(ours), np.stack(theirs))
+
+
+def test_a_photograph_that_breaks_off_is_named_once_and_the_next_takes_its_place(tmp_path):
+    picture(40, 40).save(tmp_path / "whole.jpg")
+    data = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "cut-off.jpg").write_bytes(data[: len(data) * 3 // 4])
+    files = scan(tmp_path, 32).files
+    assert len(files) == 2
+    told = []
+    made = Cutter(files, 32, 2, 0, skip=lambda path, why: told.append(path.name)).steps(0)
+    for _ in range(3):
+        assert len(next(made)) == 2
+    assert told == ["cut-off.jpg"]
+
+
+def test_a_folder_whose_photographs_all_break_off_ends_the_training_with_a_reason(tmp_path):
+    picture(40, 40).save(tmp_path / "a.jpg")
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(data[: len(data) * 3 // 4])
+    made = Cutter(scan(tmp_path, 32).files, 32, 1, 0, skip=lambda path, why: None).steps(0)
+    with pytest.raises(InputError, match="none of the photographs can be decoded"):
+        next(made)

@@ -1,0 +1,259 @@
+"""Training a style network, from the call to the file, and on from a checkpoint."""
+
+import dataclasses
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import isostyle.train as training
+from isostyle import InputError, published, style_network, training_state
+from isostyle.cli import main
+from isostyle.train import TrainingInterrupted, held_out, train
+from isostyle.training import NonFiniteTraining, TrainingRecipe
+from isostyle.transform_network import TransformNetwork
+
+TINY = TrainingRecipe(network=TransformNetwork((2, 3, 4), 1), steps=4, batch=2, crop=32, style_size=40)
+#: The same on the command line.
+OPTIONS = ["--width", "2,3,4", "--blocks", "1", "--batch", "2", "--crop", "32", "--style-size", "40", "--every", "2"]
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(20):
+        random = np.random.RandomState(i)
+        coarse = Image.fromarray(random.randint(0, 256, (5, 6, 3), np.uint8))
+        coarse.resize((44, 40), Image.Resampling.BICUBIC).save(folder / f"{i:02d}.png")
+    return folder
+
+
+@pytest.fixture
+def style_file(tmp_path):
+    path = tmp_path / "waves.png"
+    y, x = np.mgrid[0:40, 0:50]
+    Image.fromarray((127 + 120 * np.stack([np.sin(x / 2), np.cos(y / 3), np.sin(x * y / 50)], -1)).astype(np.uint8)).save(path)
+    return path
+
+
+def test_the_losses_fall(any_backend, style_file, photographs):
+    steps = []
+    recipe = dataclasses.replace(TINY, steps=12, optimiser=dataclasses.replace(TINY.optimiser, learning_rate=1e-2))
+    made = train(style_file, photographs, recipe=recipe, backend=any_backend, callback=steps.append)
+    totals = [step.event.terms["total"] for step in steps]
+    assert len(totals) == 12
+    assert np.mean(totals[-3:]) < 0.9 * np.mean(totals[:3])
+    assert all(np.isfinite(array).all() for array in made.parameters.values())
+
+
+def test_a_training_resumed_from_its_checkpoint_is_bit_identical(backend, style_file, photographs, tmp_path):
+    arguments = {"backend": backend.name, "every": 2, "threads": 1}
+    whole = train(style_file, photographs, recipe=TINY, **arguments)
+    half = dataclasses.replace(TINY, steps=2)
+    train(style_file, photographs, recipe=half, checkpoint=tmp_path / "c", **arguments)
+    resumed = train(style_file, photographs, recipe=TINY, checkpoint=tmp_path / "c", resume=True, **arguments)
+    assert style_network.dump(resumed) == style_network.dump(whole)
+
+
+def test_a_training_that_is_killed_and_resumed_is_bit_identical(any_backend, style_file, photographs, tmp_path):
+    options = [*OPTIONS, "--steps", "40", "--backend", any_backend, "--threads", "1"]
+    command = [sys.executable, "-m", "isostyle", "train", str(style_file), str(photographs), *options]
+    subprocess.run([*command, "-o", str(tmp_path / "whole.safetensors")], check=True, capture_output=True)
+    output, checkpoint = tmp_path / "killed.safetensors", tmp_path / "killed.safetensors.checkpoint"
+    process = subprocess.Popen([*command, "-o", str(output)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert checkpoint.exists()
+    assert not output.exists(), "it was killed before its end, or there would be nothing to prove"
+    subprocess.run([*command, "-o", str(output), "--resume"], check=True, capture_output=True)
+    assert output.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+
+
+def test_a_finished_training_can_be_trained_on(any_backend, style_file, photographs, tmp_path):
+    half = dataclasses.replace(TINY, steps=2)
+    train(style_file, photographs, recipe=half, backend=any_backend, checkpoint=tmp_path / "c")
+    made = train(style_file, photographs, recipe=TINY, backend=any_backend, checkpoint=tmp_path / "c", resume=True)
+    assert made.training["steps"] == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"recipe": dataclasses.replace(TINY, batch=3)}, "was trained with batch 2, not 3"),
+        ({"recipe": dataclasses.replace(TINY, steps=1)}, "has 2 steps already"),
+        ({"recipe": dataclasses.replace(TINY, network=TransformNetwork((2, 3, 5), 1))}, "another network"),
+        ({"recipe": dataclasses.replace(TINY, losses=published.PAINTERLY)}, "was trained with losses"),
+        ({"style": Image.new("RGB", (50, 40), "red")}, "another style"),
+    ],
+    ids=["batch", "steps", "network", "losses", "style"],
+)
+def test_a_checkpoint_of_another_training_is_refused(any_backend, style_file, photographs, tmp_path, change, message):
+    half = dataclasses.replace(TINY, steps=2)
+    train(style_file, photographs, recipe=half, backend=any_backend, checkpoint=tmp_path / "c")
+    arguments = {"style": style_file, "recipe": TINY, "backend": any_backend, "checkpoint": tmp_path / "c", **change}
+    with pytest.raises(InputError, match=message):
+        train(photographs=photographs, resume=True, **arguments)
+
+
+def test_a_photograph_more_or_less_is_another_training(any_backend, style_file, photographs, tmp_path):
+    half = dataclasses.replace(TINY, steps=2)
+    train(style_file, photographs, recipe=half, backend=any_backend, checkpoint=tmp_path / "c")
+    next(photographs.iterdir()).unlink()
+    with pytest.raises(InputError, match="another photographs"):
+        train(style_file, photographs, recipe=TINY, backend=any_backend, checkpoint=tmp_path / "c", resume=True)
+
+
+def test_a_damaged_checkpoint_is_refused(any_backend, style_file, photographs, tmp_path):
+    half = dataclasses.replace(TINY, steps=2)
+    path = tmp_path / "c"
+    train(style_file, photographs, recipe=half, backend=any_backend, checkpoint=path)
+    data = bytearray(path.read_bytes())
+    for changed, message in ((data[:-100], "not a training's checkpoint"), (b"", "not a training's checkpoint")):
+        path.write_bytes(changed)
+        with pytest.raises(InputError, match=message):
+            training_state.load(path, TINY.network)
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="is damaged"):
+        training_state.load(path, TINY.network)
+
+
+def test_held_out_photographs_are_a_tenth_and_at_most_ten():
+    assert len(held_out(5, 0)) == 0
+    assert len(held_out(20, 0)) == 2
+    assert len(held_out(1000, 0)) == 10
+    assert held_out(1000, 0) != held_out(1000, 1)
+
+
+def test_held_out_photographs_are_looked_at_and_never_trained_on(any_backend, style_file, photographs, monkeypatch):
+    seen = set()
+    before = training.Cutter.photograph
+
+    def photograph(self, number):
+        seen.add(self.files[number].name)
+        return before(self, number)
+
+    monkeypatch.setattr(training.Cutter, "photograph", photograph)
+    steps = []
+    train(style_file, photographs, recipe=dataclasses.replace(TINY, steps=12), backend=any_backend, callback=steps.append)
+    held = {sorted(path.name for path in photographs.iterdir())[i] for i in held_out(20, 0)}
+    assert len(seen) == 18
+    assert not held & seen
+    assert steps[-1].held_out is not None
+    assert len(steps[-1].samples()) == 2
+
+
+def test_the_file_says_where_the_network_comes_from(any_backend, style_file, photographs):
+    made = train(style_file, photographs, recipe=TINY, backend=any_backend)
+    again = style_network.parse(style_network.dump(made), "again")
+    assert again.name == "waves"
+    assert again.training["backend"]["name"] == any_backend
+    assert again.training["recipe"]["losses"]["name"] == "isostyle"
+    assert again.training["photographs"] == {**again.training["photographs"], "used": 18, "held_out": 2, "skipped": 0}
+    assert again.history[-1]["held_out"] > 0
+    assert again.digest == made.digest
+
+
+def test_a_diverging_training_names_what_broke_and_keeps_the_checkpoint(any_backend, style_file, photographs, tmp_path):
+    half = dataclasses.replace(TINY, steps=2)
+    path = tmp_path / "c"
+    train(style_file, photographs, recipe=half, backend=any_backend, checkpoint=path)
+    kept = path.read_bytes()
+    wild = dataclasses.replace(TINY, steps=20, optimiser=dataclasses.replace(TINY.optimiser, learning_rate=1e30))
+    with pytest.raises(NonFiniteTraining, match=r"became (nan|inf|-inf) at step \d+"):
+        train(style_file, photographs, recipe=wild, backend=any_backend, checkpoint=tmp_path / "d")
+    assert path.read_bytes() == kept
+
+
+def test_ctrl_c_keeps_network_and_checkpoint(any_backend, style_file, photographs, tmp_path):
+    def stop(progress):
+        if progress.event.step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(TrainingInterrupted) as caught:
+        train(style_file, photographs, recipe=TINY, backend=any_backend, checkpoint=tmp_path / "c", callback=stop)
+    assert caught.value.step == 3
+    assert training_state.load(tmp_path / "c", TINY.network).step == 3
+    assert caught.value.style.training["steps"] == 3
+
+
+def run(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return ended.value.code, printed.out, printed.err
+
+
+def test_the_command_writes_the_network_and_sheets_of_samples(any_backend, style_file, photographs, tmp_path, capsys):
+    (photographs / "broken.jpg").write_bytes(b"no picture")
+    output = tmp_path / "out.safetensors"
+    code, out, err = run(
+        [
+            "train",
+            style_file,
+            photographs,
+            "-o",
+            output,
+            "--backend",
+            any_backend,
+            "--steps",
+            4,
+            *OPTIONS,
+            "--samples",
+            tmp_path / "s",
+        ],
+        capsys,
+    )
+    assert code == 0, err
+    assert "wrote" in out
+    assert "18 photographs, 2 held out, 1 skipped" in err
+    assert "broken.jpg" in err
+    assert "eta" in err
+    assert style_network.load(output).training["steps"] == 4
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["step-000002.jpg", "step-000004.jpg"]
+
+
+def test_a_network_or_a_checkpoint_is_not_overwritten_unasked(any_backend, style_file, photographs, tmp_path, capsys):
+    output = tmp_path / "out.safetensors"
+    command = ["train", style_file, photographs, "-o", output, "--backend", any_backend, "--steps", 2, *OPTIONS]
+    assert run(command, capsys)[0] == 0
+    code, _, err = run(command, capsys)
+    assert code == 2
+    assert "--resume" in err
+    output.with_name(output.name + ".checkpoint").unlink()
+    code, _, err = run(command, capsys)
+    assert code == 2
+    assert "exists already" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--steps", "0"], "number of steps"),
+        (["--crop", "3"], "a crop must have at least 5 pixels"),
+        (["--crop", "8"], "need 16 pixels a side"),
+        (["--width", "wide"], "--width takes narrow, paper, or three numbers"),
+        (["--lr", "-1"], "learning rate"),
+        (["--recipe", "tutorial"], "cannot train a network"),
+        (["--resume"], "there is no file"),
+        (["-o", "out.pt"], "does not end in .safetensors"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_options_that_cannot_be_are_refused_in_one_sentence(
+    style_file, photographs, tmp_path, capsys, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(["train", style_file, photographs, *arguments], capsys)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert not list(tmp_path.glob("*.safetensors*"))
