@@ -130,19 +130,7 @@ def choose(model: Model, tile: str | int, max_memory: str | int | None, *, on_cp
         InputError: an argument cannot be used, or nothing fits.
     """
     side = parse_tile(tile)
-    most = None if max_memory is None else parse(max_memory)
-    if most is not None:
-        used = resident() if on_cpu else 0
-        limit: int | None = most - used
-        allowed = f"the {text_of(most)} of --max-memory"
-        if most <= used:
-            raise InputError(f"{allowed} are less than the {text_of(used)} that the program takes before it begins")
-        allowed += f", of which {text_of(used)} are in use"
-    else:
-        free = available() if on_cpu and side == "auto" else None
-        limit = None if free is None else int(SHARE_OF_FREE * free)
-        allowed = "" if free is None else f"the {text_of(int(SHARE_OF_FREE * free))} that can be used"
-
+    limit, allowed = allowance(max_memory, on_cpu=on_cpu, ask=side == "auto")
     whole = model.bytes(None)
     given = None if isinstance(side, str) else side
     if limit is None or side == "off" or given is not None:
@@ -168,6 +156,29 @@ def choose(model: Model, tile: str | int, max_memory: str | int | None, *, on_cp
         f"even in tiles of {model.smallest()} pixels the run would take about {text_of(least)}, more than {allowed}; "
         "choose a smaller --size"
     )
+
+
+def allowance(max_memory: str | int | None, *, on_cpu: bool, ask: bool) -> tuple[int | None, str]:
+    """Bytes that may be taken beyond what the process has already, and what to call them; None if there is no limit.
+
+    Args:
+        max_memory: of the whole process, as :func:`choose` has it.
+        ask: whether the system is asked what is free, where ``max_memory`` does not say.
+
+    Raises:
+        InputError: ``max_memory`` cannot be used.
+    """
+    if max_memory is not None:
+        most, used = parse(max_memory), resident() if on_cpu else 0
+        allowed = f"the {text_of(most)} of --max-memory"
+        if most <= used:
+            raise InputError(f"{allowed} are less than the {text_of(used)} that the program takes before it begins")
+        return most - used, f"{allowed}, of which {text_of(used)} are in use"
+    free = available() if on_cpu and ask else None
+    if free is None:
+        return None, ""
+    limit = int(SHARE_OF_FREE * free)
+    return limit, f"the {text_of(limit)} that can be used"
 
 
 def told(model: Model, tile: int, why: str) -> str:

@@ -13,6 +13,8 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from isostyle import images
-from isostyle.errors import InputError
+from isostyle.errors import InputError, shown
 from isostyle.files import read_input
 from isostyle.interface import Array, Parameters
 from isostyle.recipe import LongSide
@@ -87,6 +89,30 @@ def load(path: Path) -> StyleNetwork:
         InputError: there is none, or it is damaged, or of another version.
     """
     return parse(read_input(path), str(path))
+
+
+def shipped() -> dict[str, Traversable]:
+    """The style networks that ship with isostyle, by name: whatever files lie in data/styles of the package."""
+    folder = resources.files("isostyle").joinpath("data", "styles")
+    if not folder.is_dir():
+        return {}
+    files = {file.name.removesuffix(SUFFIX): file for file in folder.iterdir() if file.name.endswith(SUFFIX)}
+    return dict(sorted(files.items()))
+
+
+def find(name: str) -> StyleNetwork:
+    """The style network that ships as ``name``, or the one in the file ``name`` if it ends in ``.safetensors``.
+
+    Raises:
+        InputError: as :func:`load`, or the name is unknown.
+    """
+    if name.endswith(SUFFIX):
+        return load(Path(name))
+    files = shipped()
+    if name not in files:
+        there = f"there are {', '.join(files)}, or" if files else "none ship with this installation; name"
+        raise InputError(f"there is no style network {shown(name)}; {there} a {SUFFIX} file of your own")
+    return parse(files[name].read_bytes(), f"{name}{SUFFIX}")
 
 
 def parse(data: bytes, name: str) -> StyleNetwork:

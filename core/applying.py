@@ -1,0 +1,296 @@
+"""``isostyle.apply``: a picture through a style network, in one pass.
+
+>>> import isostyle
+>>> isostyle.apply("wave.safetensors", "photo.jpg").picture.save("out.png")  # doctest: +SKIP
+
+:class:`Applier` is the same for many pictures: the network goes to the device once.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from isostyle import images, memory, registry, style_network
+from isostyle._version import __version__
+from isostyle.api import FrameworkFailure, choose_device, describe, read_picture
+from isostyle.errors import InputError, IsostyleError, shown
+from isostyle.files import sha256
+from isostyle.images import ImageLike
+from isostyle.interface import Array, Dtype
+from isostyle.recipe import LongSide, require_count
+from isostyle.style_network import StyleNetwork
+from isostyle.transform_network import TransformNetwork
+from isostyle.transform_tiles import TiledTransform
+
+MANIFEST_SCHEMA = "isostyle.applied/1"
+#: Sides of tiles that ``tile="auto"`` chooses from. Larger ones than the first save nothing: what a tile computes beyond itself
+#: is 3 % of it.
+TILES = (512, 256, 128, 64)
+#: Pillow's pixels: RGB takes four bytes. Of the picture, of the output, and of the picture that is decoded meanwhile.
+PILLOW_BYTES = 3 * 4
+#: Buffers that depend on no picture, as in :mod:`isostyle.memory`.
+CONSTANT = memory.CONSTANT
+#: Of a picture computed as a whole: bytes that are held at the peak, for each byte of the maps that the stages make; and of
+#: one in tiles, for each byte of a tile's largest map. Of a backend that is not here, the largest.
+#: Measured by ``python scripts/style_memory.py --model`` with torch 2.13, mxnet 1.9.1 and paddle 3.3 on an AVX2 CPU: 2.8, 3.6 and
+#: 15.4; 1.4, 4.6 and 43.8 (Paddle's convolutions copy each pixel as often as their kernel has places).
+WHOLE_BYTES: Mapping[str, float] = {"torch": 3.4, "mxnet": 4.3, "paddle": 18.5}
+TILE_BYTES: Mapping[str, float] = {"torch": 4.0, "mxnet": 6.0, "paddle": 53.0}
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A picture that went through a style network."""
+
+    #: RGB, 8 bits, of the size of what was given.
+    picture: Image.Image
+    #: Digests, sizes, versions, time and memory, ready for JSON.
+    manifest: dict[str, Any]
+
+
+def apply(
+    style: str | os.PathLike[str] | StyleNetwork,
+    picture: ImageLike,
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    tile: str | int = "auto",
+    max_memory: str | int | None = None,
+    long_side: int | None = None,
+    dtype: Dtype = "float32",
+    log: Callable[[str], None] | None = None,
+) -> Applied:
+    """Paint ``picture`` in the one style that a network was trained for.
+
+    Args:
+        style: the name of a network that ships (`isostyle styles`), a ``.safetensors`` file that `isostyle train` wrote, or a
+            :class:`isostyle.style_network.StyleNetwork`.
+        picture: a path, a PIL image, or an array of uint8 or of floats in 0..1, shape (H, W) or (H, W, 3).
+        backend: ``torch``, ``paddle``, ``mxnet``, a third party's, or ``auto``: the first that is installed.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
+        threads: CPU threads; by default ``OMP_NUM_THREADS``, or all cores.
+        tile: ``"auto"``: in tiles, to the same numbers up to rounding, if the picture does not fit into memory as a whole;
+            ``"off"``; or the side of a tile in pixels.
+        max_memory: of the whole process, as ``"4GiB"`` or in bytes; by default nine tenths of what is free.
+        long_side: a picture whose longer side has more pixels is shrunk to this first.
+        dtype: ``"float32"`` or ``"float64"``.
+        log: called with a line for each thing that a user should know.
+
+    Raises:
+        InputError: an argument cannot be used; the message is one sentence. Nothing was computed.
+        FrameworkFailure: the framework failed.
+    """
+    found = style if isinstance(style, StyleNetwork) else style_network.find(os.fspath(style))
+    opened, digest = read_picture(picture, "the picture")
+    applier = Applier(
+        found,
+        backend=backend,
+        device=device,
+        threads=threads,
+        tile=tile,
+        max_memory=max_memory,
+        long_side=long_side,
+        dtype=dtype,
+        log=log,
+    )
+    made = applier(opened)
+    given = describe(picture, opened, digest)
+    return Applied(made.picture, {**applier.about, "input": given, "output": made.about, "peak_memory_bytes": memory.peak()})
+
+
+@dataclass(frozen=True)
+class Made:
+    """One output of an :class:`Applier`."""
+
+    picture: Image.Image
+    #: Its size, digest, seconds, tile and estimated memory, ready for JSON.
+    about: dict[str, Any]
+
+
+class Applier:
+    """A style network on a device: call it with one picture after another."""
+
+    def __init__(
+        self,
+        style: StyleNetwork,
+        *,
+        backend: str = "auto",
+        device: str = "auto",
+        threads: int | None = None,
+        tile: str | int = "auto",
+        max_memory: str | int | None = None,
+        long_side: int | None = None,
+        dtype: Dtype = "float32",
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        """As :func:`apply`."""
+        if dtype not in ("float32", "float64"):
+            raise InputError(f"the dtype must be float32 or float64, not {shown(dtype)}")
+        if long_side is not None:
+            require_count(long_side, "longer side", "pixel")
+        self.long_side = long_side
+        self.side = memory.parse_tile(tile)
+        if max_memory is not None:
+            memory.parse(max_memory)
+        self.style, self.dtype, self.log = style, dtype, log or (lambda line: None)
+        count = registry.default_threads() if threads is None else threads
+        self.framework = registry.load(backend, count)
+        place = choose_device(device, self.framework.devices(), self.framework.name)
+        # Once, before the first picture: what an earlier one took and left is free for the next, but not to the system's eyes.
+        self.limit, self.allowed = memory.allowance(max_memory, on_cpu=place == "cpu", ask=self.side == "auto")
+        self.transform = self.framework.transform(style.network, device=place, dtype=dtype)
+        self.parameters = {name: self.transform.tensor(array) for name, array in style.parameters.items()}
+        #: What is the same for all pictures, ready for JSON.
+        self.about: dict[str, Any] = {
+            "schema": MANIFEST_SCHEMA,
+            "isostyle": __version__,
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "style": {
+                "name": style.name,
+                "parameters_sha256": style.digest,
+                "widths": list(style.network.widths),
+                "blocks": style.network.blocks,
+            },
+            "backend": {
+                "name": self.framework.name,
+                "version": self.framework.version(),
+                "device": place,
+                "dtype": dtype,
+            },
+            "threads": count,
+            "versions": {
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "pillow": PIL.__version__,
+                "platform": platform.platform(),
+            },
+        }
+        plural = "s" * (count > 1)
+        self.log(f"backend {self.framework.name} {self.framework.version()} on {place}, {count} thread{plural}, {dtype}")
+
+    def __call__(self, picture: Image.Image, progress: Callable[[float], None] | None = None) -> Made:
+        """Transform an 8-bit RGB picture. ``progress`` is told the share that is done, of a picture in tiles.
+
+        Raises:
+            InputError: it is too small, or does not fit into memory.
+            FrameworkFailure: the framework failed.
+            IsostyleError: the network made numbers that are not finite.
+        """
+        picture = self.shrunk(picture)
+        size = picture.height, picture.width
+        self.style.network.sizes(*size)
+        tile, estimate = self.choose(size)
+        began = time.monotonic()
+        try:
+            made = self.whole(picture) if tile is None else self.tiled(picture, tile, progress)
+        except (IsostyleError, MemoryError):
+            raise
+        except Exception as error:
+            text = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise FrameworkFailure(f"{self.framework.name} failed at size {size[0]}x{size[1]}: {text}") from error
+        about = {
+            "size": list(size),
+            "pixels_sha256": sha256(made.tobytes()),
+            "seconds": round(time.monotonic() - began, 3),
+            "tile": tile,
+            "estimated_memory_bytes": estimate,
+        }
+        return Made(made, about)
+
+    def shrunk(self, picture: Image.Image) -> Image.Image:
+        """``picture``, or if its longer side is more than ``long_side``, a smaller one."""
+        if self.long_side is None or max(picture.size) <= self.long_side:
+            return picture
+        return images.resize(picture, *LongSide(self.long_side).fit(picture.height, picture.width))
+
+    def whole(self, picture: Image.Image) -> Image.Image:
+        image = self.transform.tensor(images.to_array(picture, self.dtype))
+        return self.to_picture(self.transform.array(self.transform.apply(self.parameters, image)))
+
+    def tiled(self, picture: Image.Image, tile: int, progress: Callable[[float], None] | None) -> Image.Image:
+        """Pixels are normalised when a tile needs them: only Pillow's copies of the whole picture are held."""
+        made = Image.new("RGB", picture.size)
+
+        def read(rows: slice, columns: slice) -> Array:
+            return images.to_array(picture.crop((columns.start, rows.start, columns.stop, rows.stop)), self.dtype)
+
+        def write(rows: slice, columns: slice, piece: Array) -> None:
+            made.paste(self.to_picture(piece), (columns.start, rows.start))
+
+        size = picture.height, picture.width
+        TiledTransform(self.transform, self.style.network, tile).run(self.parameters, size, read, write, progress)
+        return made
+
+    def to_picture(self, image: Array) -> Image.Image:
+        if not np.isfinite(image).all():
+            raise IsostyleError(f"the style network {self.style.name!r} made numbers that are not finite")
+        return images.to_picture(image)
+
+    def choose(self, size: tuple[int, int]) -> tuple[int | None, int]:
+        """The side of a tile, or None for the whole picture, and the bytes that it will take.
+
+        Raises:
+            InputError: nothing fits.
+        """
+
+        def estimate(tile: int | None) -> int:
+            return estimated_bytes(self.style.network, self.framework.name, self.dtype, size, tile)
+
+        def fits(tile: int | None) -> bool:
+            return self.limit is None or estimate(tile) <= self.limit
+
+        if not isinstance(self.side, str) or self.side == "off" or fits(None):
+            chosen = None if isinstance(self.side, str) else self.side
+            if not fits(chosen):
+                how = "the picture as a whole" if chosen is None else f"tiles of {chosen} pixels"
+                raise InputError(
+                    f"{how} would take about {memory.text_of(estimate(chosen))}, more than {self.allowed}; try --tile auto"
+                )
+            return chosen, estimate(chosen)
+        for tile in TILES:
+            if fits(tile):
+                why = f"as a whole it would take about {memory.text_of(estimate(None))}, more than {self.allowed}"
+                self.log(f"in tiles of at most {tile}x{tile} pixels: {why}")
+                return tile, estimate(tile)
+        raise InputError(
+            f"even in tiles of {TILES[-1]} pixels the picture would take about {memory.text_of(estimate(TILES[-1]))}, more "
+            f"than {self.allowed}; shrink it with --long-side"
+        )
+
+
+def estimated_bytes(network: TransformNetwork, backend: str, dtype: Dtype, size: tuple[int, int], tile: int | None) -> int:
+    """What a picture will take, beyond what the process has already."""
+    item, area = {"float32": 4, "float64": 8}[dtype], math.prod(size)
+    full, half, quarter = network.widths
+    if tile is None:
+        # All stages' outputs: down1 and up2, down2 and up1, down3 and the blocks; and the picture, before and behind them.
+        maps = 2 * full + 2 * half / 4 + (1 + 2 * network.blocks) * quarter / 16 + 2 * 3
+        return CONSTANT + math.ceil(area * (item * maps * most(WHOLE_BYTES, backend) + PILLOW_BYTES))
+    kept = kept_values(network)
+    # Of the map that a tile of up2 reads, or one of a block with half the side.
+    largest = max(half, full, quarter / 4) * min(area, tile**2)
+    return CONSTANT + math.ceil(area * (item * kept + PILLOW_BYTES) + item * largest * most(TILE_BYTES, backend))
+
+
+def kept_values(network: TransformNetwork) -> float:
+    """Values for each pixel of the picture that tiles keep as whole maps, at the peak: at half and a quarter of its size
+    together (``down3`` and ``up1`` read one and make the other), or three at a quarter (a block reads one, makes one, and adds
+    a third)."""
+    _, half, quarter = network.widths
+    return max(half / 4 + quarter / 16, (3 if network.blocks else 1) * quarter / 16)
+
+
+def most(table: Mapping[str, float], backend: str) -> float:
+    return table.get(backend, max(table.values()))
