@@ -17,6 +17,7 @@ from isostyle.errors import InputError, IsostyleError
 
 if TYPE_CHECKING:
     from isostyle.api import Interrupted, Result, Stopped, stylize
+    from isostyle.applying import apply
     from isostyle.published import RECIPES
     from isostyle.recipe import AsIs, ExactSize, LongSide, Recipe, ShortSide, Square
     from isostyle.run import Event
@@ -36,10 +37,12 @@ __all__ = [
     "Square",
     "Stopped",
     "__version__",
+    "apply",
     "stylize",
 ]
 
 _HOME = {
+    "apply": "isostyle.applying",
     **dict.fromkeys(("Interrupted", "Result", "Stopped", "stylize"), "isostyle.api"),
     "RECIPES": "isostyle.published",
     **dict.fromkeys(("AsIs", "ExactSize", "LongSide", "Recipe", "ShortSide", "Square"), "isostyle.recipe"),

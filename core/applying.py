@@ -37,14 +37,17 @@ MANIFEST_SCHEMA = "isostyle.applied/1"
 #: Sides of tiles that ``tile="auto"`` chooses from. Larger ones than the first save nothing: what a tile computes beyond itself
 #: is 3 % of it.
 TILES = (512, 256, 128, 64)
+#: On a CPU, ``tile="auto"`` computes larger pictures in tiles in any case: as soon done (what is computed twice is made up for
+#: by maps that fit into the cache: ``python scripts/style_memory.py --tile 512``, and ``off``), with a fraction of the memory.
+WHOLE_PIXELS = 2**20
 #: Pillow's pixels: RGB takes four bytes. Of the picture, of the output, and of the picture that is decoded meanwhile.
 PILLOW_BYTES = 3 * 4
 #: Buffers that depend on no picture, as in :mod:`isostyle.memory`.
 CONSTANT = memory.CONSTANT
 #: Of a picture computed as a whole: bytes that are held at the peak, for each byte of the maps that the stages make; and of
 #: one in tiles, for each byte of a tile's largest map. Of a backend that is not here, the largest.
-#: Measured by ``python scripts/style_memory.py --model`` with torch 2.13, mxnet 1.9.1 and paddle 3.3 on an AVX2 CPU: 2.8, 3.6 and
-#: 15.4; 1.4, 4.6 and 43.8 (Paddle's convolutions copy each pixel as often as their kernel has places).
+#: ``python scripts/style_memory.py --model`` measures them: with torch 2.13, mxnet 1.9.1 and paddle 3.3 on an AVX2 CPU 2.8, 3.6
+#: and 15.4; 1.4, 4.6 and 43.8 (Paddle's convolutions copy each pixel as often as their kernel has places).
 WHOLE_BYTES: Mapping[str, float] = {"torch": 3.4, "mxnet": 4.3, "paddle": 18.5}
 TILE_BYTES: Mapping[str, float] = {"torch": 4.0, "mxnet": 6.0, "paddle": 53.0}
 
@@ -81,8 +84,8 @@ def apply(
         backend: ``torch``, ``paddle``, ``mxnet``, a third party's, or ``auto``: the first that is installed.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
         threads: CPU threads; by default ``OMP_NUM_THREADS``, or all cores.
-        tile: ``"auto"``: in tiles, to the same numbers up to rounding, if the picture does not fit into memory as a whole;
-            ``"off"``; or the side of a tile in pixels.
+        tile: ``"auto"``: in tiles, to the same numbers up to rounding, where that takes no longer (large pictures on a CPU) or
+            the whole does not fit into memory; ``"off"``; or the side of a tile in pixels.
         max_memory: of the whole process, as ``"4GiB"`` or in bytes; by default nine tenths of what is free.
         long_side: a picture whose longer side has more pixels is shrunk to this first.
         dtype: ``"float32"`` or ``"float64"``.
@@ -251,7 +254,7 @@ class Applier:
         def fits(tile: int | None) -> bool:
             return self.limit is None or estimate(tile) <= self.limit
 
-        if not isinstance(self.side, str) or self.side == "off" or fits(None):
+        if self.side != "auto":
             chosen = None if isinstance(self.side, str) else self.side
             if not fits(chosen):
                 how = "the picture as a whole" if chosen is None else f"tiles of {chosen} pixels"
@@ -259,10 +262,16 @@ class Applier:
                     f"{how} would take about {memory.text_of(estimate(chosen))}, more than {self.allowed}; try --tile auto"
                 )
             return chosen, estimate(chosen)
-        for tile in TILES:
+        large = self.transform.device == "cpu" and math.prod(size) > WHOLE_PIXELS
+        candidates = TILES if large else (None, *TILES)
+        for tile in candidates:
             if fits(tile):
-                why = f"as a whole it would take about {memory.text_of(estimate(None))}, more than {self.allowed}"
-                self.log(f"in tiles of at most {tile}x{tile} pixels: {why}")
+                if tile != candidates[0]:
+                    how = "in larger ones" if large else "as a whole"
+                    taken = memory.text_of(estimate(candidates[0]))
+                    self.log(
+                        f"in tiles of at most {tile}x{tile} pixels: {how} it would take about {taken}, more than {self.allowed}"
+                    )
                 return tile, estimate(tile)
         raise InputError(
             f"even in tiles of {TILES[-1]} pixels the picture would take about {memory.text_of(estimate(TILES[-1]))}, more "

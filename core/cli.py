@@ -20,7 +20,9 @@ import click
 
 from isostyle import allocation
 from isostyle._version import __version__
+from isostyle.apply_cli import apply, styles
 from isostyle.errors import EXIT_INTERRUPTED, InputError, IsostyleError
+from isostyle.export_cli import export
 from isostyle.train_cli import train
 from isostyle.weights_cli import weights
 
@@ -171,6 +173,7 @@ def cli(context: click.Context) -> None:
       isostyle demo                           a picture at once, from nothing
       isostyle run photo.jpg painting.jpg     your own
       isostyle train painting.jpg photos/     a network that paints any picture in one pass
+      isostyle apply STYLE photos/ -o out/    and paints them: pictures, folders, videos
       isostyle recipes                        what has been published, ready to run
       isostyle weights fetch vgg19            the real VGG-19, once
       isostyle backends                       what is installed, and why the rest is not
@@ -429,6 +432,9 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
+cli.add_command(apply)
+cli.add_command(export)
+cli.add_command(styles)
 cli.add_command(train)
 cli.add_command(weights)
 
@@ -571,20 +577,23 @@ def check_format(output: Path) -> None:
         ) from None
 
 
-def encode(picture: Image, suffix: str) -> bytes:
-    """The bytes of a picture file. Raises KeyError for an unknown suffix, OSError or ValueError if Pillow cannot write it."""
+def encode(picture: Image, suffix: str, quality: int = JPEG_QUALITY) -> bytes:
+    """The bytes of a picture file; the quality is JPEG's and WebP's, in 1..100.
+
+    Raises KeyError for an unknown suffix, OSError or ValueError if Pillow cannot write it.
+    """
     import PIL.Image
 
     data = io.BytesIO()
-    picture.save(data, format=PIL.Image.registered_extensions()[suffix.lower()], quality=JPEG_QUALITY)
+    picture.save(data, format=PIL.Image.registered_extensions()[suffix.lower()], quality=quality)
     return data.getvalue()
 
 
-def save(picture: Image, path: Path) -> None:
+def save(picture: Image, path: Path, quality: int = JPEG_QUALITY) -> None:
     """Write a picture whole or not at all, in the format of the suffix."""
     from isostyle.files import write_atomically
 
-    write_atomically(path, encode(picture, path.suffix))
+    write_atomically(path, encode(picture, path.suffix, quality))
 
 
 def save_or_keep_elsewhere(picture: Image, path: Path) -> None:

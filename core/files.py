@@ -36,14 +36,14 @@ def read_input(path: Path) -> bytes:
         raise InputError(f"{name} cannot be read: {reason(error)}") from None
 
 
-def require_regular(status: os.stat_result, name: str) -> None:
-    """Raises InputError unless a status is that of a regular file of at most :data:`MAX_BYTES`."""
+def require_regular(status: os.stat_result, name: str, most: int | None = MAX_BYTES) -> None:
+    """Raises InputError unless a status is that of a regular file of at most so many bytes."""
     if stat.S_ISDIR(status.st_mode):
         raise InputError(f"{name} is a folder, not a file")
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{name} is not a regular file")
-    if status.st_size > MAX_BYTES:
-        raise InputError(f"{name} is larger than {MAX_BYTES // 2**30} GiB")
+    if most is not None and status.st_size > most:
+        raise InputError(f"{name} is larger than {most // 2**30} GiB")
 
 
 def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path], *, force: bool) -> None:
@@ -53,12 +53,15 @@ def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path], *, force: boo
         InputError: an output is an input, exists already (and not ``force``), stands twice, or its folder cannot be written.
     """
     kept = [path for path in inputs if path.exists()]
+    # Sets, for there may be thousands. Two names may lead to one file: by symbolic links, or as hard links.
+    places = {path.resolve() for path in kept}
+    identities = {identity(path) for path in kept}
     seen: set[Path] = set()
     for output in outputs:
         name = repr(str(output))
         try:
             place = output.resolve()
-            if any(place == path.resolve() or (output.exists() and output.samefile(path)) for path in kept):
+            if place in places or (output.exists() and identity(output) in identities):
                 raise InputError(f"{name} is an input; it is never overwritten")
             if place in seen:
                 raise InputError(f"two outputs would go to {name}; name them apart")
@@ -76,6 +79,12 @@ def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path], *, force: boo
         except (OSError, RuntimeError, ValueError) as error:
             # RuntimeError: pathlib's word for a loop of symbolic links.
             raise InputError(f"{name} cannot be written: {reason(error)}") from None
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """What two names of one file have in common."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -124,3 +133,9 @@ def reason(error: Exception) -> str:
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file that may be large."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,14 +1,14 @@
 """Style networks on pictures larger than memory: the output by tiles, equal to the whole picture's up to rounding.
 
 Instance normalisation asks for the mean and variance of a whole map before one pixel of the next is known. So the stages are
-gone through one after another, each tile by tile: a first pass over its convolution's tiles adds up the statistics, and then the
-map is known. Maps at half and at a quarter of the picture's size are kept whole, as NumPy arrays. Those at full size (``down1``,
-``up2``) would take most of the memory and are never kept: once their statistics are known, the next stage computes again the
-piece that a tile of its own needs.
+gone through one after another, each tile by tile: a first pass over its convolution's tiles adds up the statistics, and then
+the map is known. Maps at half and at a quarter of the picture's size are kept whole, as NumPy arrays. Those at full size
+(``down1``, ``up2``) would take most of the memory and are never kept: once their statistics are known, the next stage computes
+again the piece that a tile of its own needs.
 
 What a tile needs of its input is said by one index an axis (:func:`needed`), in which stride, reflection at the picture's
-borders, and the repeating and dropping of pixels meet. So tiles have no borders of their own, and a backend is asked for nothing
-but convolutions without padding (:meth:`isostyle.interface.Transform.convolve`).
+borders, and the repeating and dropping of pixels meet. So tiles have no borders of their own, and a backend is asked for
+nothing but convolutions without padding (:meth:`isostyle.interface.Transform.convolve`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Peak memory and seconds of a style network on large pictures: the table in docs/style-networks.md, and core/applying.py's numbers.
+"""Peak memory and seconds of a style network on large pictures: the table in docs/style-networks.md, and applying.py's numbers.
 
     python scripts/style_memory.py [--backends torch] [--megapixels 6,24] [--tile auto] [--write docs/style-networks.md]
     python scripts/style_memory.py --model          # bytes for each byte of maps, of whole pictures and of tiles
@@ -112,7 +112,16 @@ def main(
                     f"{found['peak'] / found['pixels']:.0f}",
                 ]
             )
-    header = ["backend", "height x width", "tile", "seconds", "a megapixel", "peak beyond start-up", "estimated", "bytes a pixel"]
+    header = [
+        "backend",
+        "height x width",
+        "tile",
+        "seconds",
+        "a megapixel",
+        "peak beyond start-up",
+        "estimated",
+        "bytes a pixel",
+    ]
     bound = f", at most {max_memory}" if limit else ""
     note = f"Channels 12, 24, 48, four blocks (as those that ship); float32, {threads} threads, `--tile {tile}`{bound}."
     publish(f"{note}\n\n{markdown(header, rows)}", "style-memory", write)

@@ -1,0 +1,188 @@
+"""``isostyle.apply`` and what style networks' files may be wrong in."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import obtain
+from PIL import Image
+from style_files import SMALL, random_style, write_style
+
+import isostyle
+from isostyle import applying, images, memory, style_network, weights
+from isostyle.applying import Applier
+from isostyle.errors import InputError, IsostyleError
+from isostyle.transform_network import JOHNSON, NARROW
+
+
+def picture(height=40, width=50, seed=0):
+    return Image.fromarray(np.random.RandomState(seed).randint(0, 256, (height, width, 3), np.uint8))
+
+
+# What it computes
+
+
+def test_apply_is_the_network_on_the_normalised_picture(backend):
+    style, given = random_style(), picture()
+    transform = backend.transform(SMALL, device="cpu", dtype="float32")
+    parameters = {name: transform.tensor(array) for name, array in style.parameters.items()}
+    made = transform.array(transform.apply(parameters, transform.tensor(images.to_array(given, "float32"))))
+    found = isostyle.apply(style, given, backend=backend.name, threads=2).picture
+    assert found.tobytes() == images.to_picture(made).tobytes()
+
+
+def test_tiles_give_the_same_picture(backend):
+    """Rounded to 8 bits: a value near the middle between two may become either."""
+    style, given = random_style(), picture(61, 83)
+    whole, tiled = (
+        np.asarray(isostyle.apply(style, given, backend=backend.name, threads=2, tile=tile).picture).astype(int)
+        for tile in ("off", 16)
+    )
+    assert np.abs(whole - tiled).max() <= 1
+    assert (whole == tiled).mean() > 0.999
+
+
+def test_apply_takes_a_file_and_says_what_it_did(tmp_path, any_backend):
+    write_style(tmp_path / "wave.safetensors")
+    picture().save(tmp_path / "photo.png")
+    found = isostyle.apply(str(tmp_path / "wave.safetensors"), tmp_path / "photo.png", backend=any_backend, threads=2)
+    about = json.loads(json.dumps(found.manifest))
+    assert about["style"]["parameters_sha256"] == random_style().digest
+    assert about["input"]["size"] == about["output"]["size"] == [40, 50]
+    assert about["output"]["pixels_sha256"] == applying.sha256(found.picture.tobytes())
+    assert about["backend"]["name"] == any_backend
+    assert about["output"]["tile"] is None
+
+
+def test_a_long_side_shrinks_and_never_enlarges(any_backend):
+    small = isostyle.apply(random_style(), picture(40, 50), backend=any_backend, threads=2, long_side=25)
+    assert small.picture.size == (25, 20)
+    same = isostyle.apply(random_style(), picture(40, 50), backend=any_backend, threads=2, long_side=60)
+    assert same.picture.size == (50, 40)
+
+
+def test_numbers_that_are_not_finite_are_an_error_and_no_picture(any_backend):
+    style = random_style()
+    style.parameters["out.weight"][:] = 3e38
+    for tile in ("off", 16):
+        with pytest.raises(IsostyleError, match="numbers that are not finite"):
+            isostyle.apply(style, picture(), backend=any_backend, threads=2, tile=tile)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"tile": "some"}, "the tile must be auto, off"),
+        ({"max_memory": "much"}, "the memory must be a number"),
+        ({"long_side": 0}, "longer side"),
+        ({"dtype": "float16"}, "float32 or float64"),
+        ({"device": "abacus"}, "has no device 'abacus'"),
+    ],
+    ids=lambda value: str(next(iter(value))) if isinstance(value, dict) else None,
+)
+def test_options_that_cannot_be_used_are_named(any_backend, options, said):
+    with pytest.raises(InputError, match=said):
+        isostyle.apply(random_style(), picture(), backend=any_backend, threads=2, **options)
+
+
+def test_a_picture_that_is_too_small_is_refused(any_backend):
+    with pytest.raises(InputError, match="too small for a style network: each side needs 5"):
+        isostyle.apply(random_style(), picture(4, 50), backend=any_backend, threads=2)
+
+
+# Memory
+
+
+def test_large_pictures_on_a_cpu_go_in_tiles(any_backend, monkeypatch):
+    monkeypatch.setattr(applying, "WHOLE_PIXELS", 1000)
+    found = isostyle.apply(random_style(), picture(), backend=any_backend, device="cpu", threads=2)
+    assert found.manifest["output"]["tile"] == applying.TILES[0]
+
+
+def test_a_limit_makes_tiles_smaller_and_says_so(any_backend):
+    obtain(any_backend)
+    lines = []
+    applier = Applier(random_style(), backend=any_backend, device="cpu", threads=2, log=lines.append)
+    size = 1500, 2000
+
+    def taken(tile):
+        return applying.estimated_bytes(SMALL, any_backend, "float32", size, tile)
+
+    applier.limit, applier.allowed = (taken(256) + taken(128)) // 2, "the little that there is"
+    assert applier.choose(size) == (128, taken(128))
+    assert lines[-1].startswith("in tiles of at most 128x128 pixels: in larger ones it would take about ")
+    applier.limit = taken(64) - 1
+    with pytest.raises(InputError, match="even in tiles of 64 pixels .* shrink it with --long-side"):
+        applier.choose(size)
+
+
+def test_a_given_tile_that_does_not_fit_is_refused(any_backend):
+    obtain(any_backend)
+    with pytest.raises(InputError, match="tiles of 512 pixels would take about .* more than the"):
+        isostyle.apply(
+            random_style(), picture(), backend=any_backend, threads=2, tile=512, max_memory=memory.resident() + 2**20
+        )
+
+
+@pytest.mark.parametrize(("network", "kept"), [(NARROW, 36), (JOHNSON, 96)], ids=["narrow", "paper"])
+def test_what_tiles_keep_for_each_pixel(network, kept):
+    """docs/style-networks.md says so."""
+    assert 4 * applying.kept_values(network) == kept
+
+
+# Files
+
+
+def test_a_truncated_file_is_refused(tmp_path):
+    path = write_style(tmp_path / "wave.safetensors")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match="is not a style network's safetensors file, or not all of it"):
+        style_network.find(str(path))
+
+
+def test_changed_numbers_are_refused(tmp_path):
+    path = write_style(tmp_path / "wave.safetensors")
+    data = bytearray(path.read_bytes())
+    data[-2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="is damaged: its numbers are not those that were saved"):
+        style_network.find(str(path))
+
+
+def test_another_version_is_refused(tmp_path):
+    path = write_style(tmp_path / "wave.safetensors")
+    path.write_bytes(path.read_bytes().replace(b"isostyle.style-network/1", b"isostyle.style-network/2"))
+    with pytest.raises(InputError, match="it is 'isostyle.style-network/2', not 'isostyle.style-network/1'"):
+        style_network.find(str(path))
+
+
+def test_the_loss_network_is_no_style_network(tmp_path):
+    found = weights.load("compact")
+    path = tmp_path / "compact.safetensors"
+    path.write_bytes(weights.dump(found.network, found.parameters, {}))
+    with pytest.raises(InputError, match="is not a style network that this isostyle reads"):
+        style_network.find(str(path))
+
+
+def test_a_name_that_does_not_ship_is_refused():
+    with pytest.raises(InputError, match=r"there is no style network 'wvae'; .* a \.safetensors file of your own"):
+        style_network.find("wvae")
+
+
+def test_what_ships_is_whatever_lies_in_the_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "data" / "styles"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(style_network.resources, "files", lambda package: tmp_path)
+    for name in ("wave", "oak"):
+        write_style(folder / f"{name}.safetensors")
+    (folder / "README.md").write_text("no network")
+    assert list(style_network.shipped()) == ["oak", "wave"]
+    assert style_network.find("oak").digest == random_style().digest
+    with pytest.raises(InputError, match="there are oak, wave, or a"):
+        style_network.find("elm")
+
+
+def test_every_network_that_ships_can_be_read_and_is_small():
+    for name, file in style_network.shipped().items():
+        assert len(file.read_bytes()) <= 2**20
+        assert style_network.find(name).history is not None

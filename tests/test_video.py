@@ -1,0 +1,288 @@
+"""Videos: frames, rate, size and sound go through; broken ones are one sentence, and nothing is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from PIL import Image
+from style_files import write_style
+from test_cli import isostyle, names
+
+from isostyle import video
+from isostyle.errors import InputError, IsostyleError
+
+try:
+    FFMPEG = video.find_ffmpeg()
+except InputError as error:
+    FFMPEG = None
+    pytestmark = pytest.mark.skip(reason=str(error))
+
+#: Of 256 values: what 4:2:0 and x264 leave of a colour that fills half of a frame.
+COLOUR = 4
+
+
+def make(
+    path, size="64x48", rate="12", seconds=1, sound=False, coding=("-c:v", "libx264", "-pix_fmt", "yuv444p"), picture="testsrc2"
+):
+    """A generated video."""
+    command = [
+        FFMPEG,
+        "-nostdin",
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "lavfi",
+        "-i",
+        f"{picture}=size=320x240:rate={rate}:duration={seconds}",
+    ]
+    if sound:
+        command += ["-f", "lavfi", "-i", f"sine=duration={seconds}", "-c:a", "libopus" if path.suffix == ".webm" else "aac"]
+    subprocess.run([*command, "-vf", f"scale={size.replace('x', ':')}", *coding, str(path)], check=True)
+    return path
+
+
+def digest_of_sound(path):
+    """Of the coded packets, so that sound that was coded anew shows."""
+    command = [FFMPEG, "-nostdin", "-v", "error", "-i", str(path), "-map", "0:a", "-c", "copy", "-f", "md5", "-"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def frames_of(path):
+    found = video.probe(FFMPEG, path)
+    with video.Process(video.decoder(FFMPEG, found), stdout=subprocess.PIPE) as reader:
+        return list(iter(lambda: reader.frame(found), None))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_style(tmp_path / "wave.safetensors")
+    return tmp_path
+
+
+def convert(source, output, change=lambda frame: frame):
+    return video.convert(FFMPEG, video.probe(FFMPEG, source), output, change, lambda count: None)
+
+
+# Without a network
+
+
+def test_a_video_s_size_rate_and_length_are_found(tmp_path):
+    found = video.probe(FFMPEG, make(tmp_path / "a.mp4", "66x50", "30000/1001", 2))
+    assert (found.height, found.width, found.rate) == (50, 66, Fraction(30000, 1001))
+    assert abs(found.frames - 60) <= 1
+
+
+@pytest.mark.parametrize("suffix", sorted(video.CONTAINERS))
+def test_every_container_keeps_frames_rate_size_and_sound(tmp_path, suffix):
+    coding = ("-c:v", "libvpx-vp9", "-deadline", "realtime") if suffix == ".webm" else ("-c:v", "libx264")
+    source = make(tmp_path / f"a{suffix}", sound=True, coding=(*coding, "-pix_fmt", "yuv420p"))
+    made = convert(source, tmp_path / f"b{suffix}")
+    assert (made.frames, made.height, made.width, made.complaint) == (12, 48, 64, "")
+    found = video.probe(FFMPEG, tmp_path / f"b{suffix}")
+    assert (found.height, found.width, found.rate) == (48, 64, 12)
+    assert len(frames_of(tmp_path / f"b{suffix}")) == 12
+    assert digest_of_sound(source) == digest_of_sound(tmp_path / f"b{suffix}")
+    assert names(tmp_path) == [f"a{suffix}", f"b{suffix}"]
+
+
+@pytest.mark.parametrize(("size", "pixels"), [("63x48", "yuv444p"), ("64x47", "yuv444p"), ("64x48", "yuv420p")])
+def test_odd_sizes_are_kept(tmp_path, size, pixels):
+    width, height = map(int, size.split("x"))
+    source = make(tmp_path / "a.mkv", size)
+    convert(source, tmp_path / "b.mp4")
+    found = video.probe(FFMPEG, tmp_path / "b.mp4")
+    assert (found.height, found.width) == (height, width)
+    told = subprocess.run([FFMPEG, "-hide_banner", "-i", str(tmp_path / "b.mp4")], capture_output=True, text=True).stderr
+    assert pixels in told
+
+
+def test_frames_come_in_order_and_colours_stay(tmp_path):
+    """Each frame gets a colour of its own; those of the file are the same, but for the coding."""
+    source = make(tmp_path / "a.mp4")
+    colours = [(20 * i, 255 - 20 * i, 128) for i in range(12)]
+    waiting = iter(colours)
+    convert(source, tmp_path / "b.mp4", lambda frame: Image.new("RGB", frame.size, next(waiting)))
+    found = [np.asarray(frame).reshape(-1, 3).mean(axis=0) for frame in frames_of(tmp_path / "b.mp4")]
+    np.testing.assert_allclose(found, colours, atol=COLOUR)
+
+
+def test_a_pixel_s_aspect_is_kept(tmp_path):
+    source = make(tmp_path / "a.mp4", coding=("-c:v", "libx264", "-pix_fmt", "yuv420p", "-aspect", "16:9"))
+    before = video.probe(FFMPEG, source).aspect
+    convert(source, tmp_path / "b.mp4")
+    assert before != 1
+    assert video.probe(FFMPEG, tmp_path / "b.mp4").aspect == before
+
+
+def test_a_file_s_name_is_no_option_and_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "a.mp4").rename(tmp_path / "-i:x %03d.mp4")
+    from pathlib import Path
+
+    convert(Path("-i:x %03d.mp4"), Path("-y.mp4"))
+    assert len(frames_of(Path("-y.mp4"))) == 12
+
+
+# Errors
+
+
+@pytest.mark.parametrize("data", [b"", b"no video", b"half"], ids=["empty", "text", "half"])
+def test_a_broken_video_is_one_sentence(tmp_path, data):
+    path = make(tmp_path / "a.mp4")
+    path.write_bytes(path.read_bytes()[:2000] if data == b"half" else data)
+    with pytest.raises(InputError, match=r"a.mp4' is not a video that ffmpeg can read: ffmpeg says '"):
+        video.probe(FFMPEG, path)
+
+
+def test_a_sound_alone_is_no_video(tmp_path):
+    command = [
+        FFMPEG,
+        "-nostdin",
+        "-v",
+        "error",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=duration=1",
+        "-c:a",
+        "aac",
+        str(tmp_path / "a.mp4"),
+    ]
+    subprocess.run(command, check=True)
+    with pytest.raises(InputError, match="is not a video that ffmpeg can read"):
+        video.probe(FFMPEG, tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("which", ["reader", "writer"])
+def test_an_ffmpeg_that_is_killed_leaves_nothing(tmp_path, monkeypatch, which):
+    source = make(tmp_path / "a.mp4", "320x240", seconds=4)
+    started = []
+    begin = subprocess.Popen
+
+    def watched(*arguments, **options):
+        started.append(begin(*arguments, **options))
+        return started[-1]
+
+    found = video.probe(FFMPEG, source)
+    monkeypatch.setattr(subprocess, "Popen", watched)
+
+    def kill(count):
+        if count == 2:
+            started[0 if which == "reader" else 1].kill()
+
+    with pytest.raises(IsostyleError, match="cannot be read to its end" if which == "reader" else "cannot be written"):
+        video.convert(FFMPEG, found, tmp_path / "b.mp4", lambda frame: frame, kill)
+    assert names(tmp_path) == ["a.mp4"]
+    assert all(process.poll() is not None for process in started)
+
+
+def test_an_error_in_between_ends_ffmpeg_and_leaves_nothing(tmp_path):
+    source = make(tmp_path / "a.mp4", "320x240", seconds=4)
+
+    def fail(frame):
+        raise IsostyleError("no")
+
+    with pytest.raises(IsostyleError, match="no"):
+        convert(source, tmp_path / "b.mp4", fail)
+    assert names(tmp_path) == ["a.mp4"]
+
+
+# The command
+
+
+def test_apply_paints_a_video_with_its_sound(folder, any_backend, capsys):
+    source = make(folder / "a.mp4", "62x47", sound=True)
+    assert isostyle("apply", "wave.safetensors", "a.mp4", "-o", "b.mp4", "--threads", "2", "--backend", any_backend) == 0
+    assert len(frames_of(folder / "b.mp4")) == 12
+    assert digest_of_sound(source) == digest_of_sound(folder / "b.mp4")
+    about = json.loads((folder / "b.json").read_text())
+    assert about["output"]["frames"] == 12
+    assert about["output"]["file_sha256"] == video_digest(folder / "b.mp4")
+    assert "47x62 (height x width), 12 frames a second, yuv444p, for its sides are not even" in capsys.readouterr().err
+
+
+def video_digest(path):
+    from isostyle.files import file_sha256
+
+    return file_sha256(path)
+
+
+def test_apply_paints_each_frame_as_a_picture(folder, any_backend):
+    """A still one: its frame, painted as a picture, and the video's are the same but for the coding."""
+    make(folder / "a.mp4", picture="smptebars")
+    frames_of(folder / "a.mp4")[0].save(folder / "frame.png")
+    for name, output in (("frame.png", "painted.png"), ("a.mp4", "b.mp4")):
+        arguments = ["wave.safetensors", name, "-o", output, "--threads", "2", "--backend", any_backend]
+        assert isostyle("apply", *arguments, "--quiet") == 0
+    painted = np.asarray(Image.open(folder / "painted.png")).astype(float)
+    found = np.asarray(frames_of(folder / "b.mp4")[5]).astype(float)
+    # 4:2:0 halves the colours' resolution: compared as means over 8x8 pixels.
+    difference = (painted - found).reshape(6, 8, 8, 8, 3).mean(axis=(1, 3))
+    assert np.abs(difference).max() <= 3 * COLOUR
+
+
+def test_a_video_among_pictures_and_a_broken_one(folder, any_backend, capsys):
+    make(folder / "a.mp4")
+    (folder / "c.mp4").write_bytes(b"no video")
+    Image.new("RGB", (30, 20), "red").save(folder / "d.png")
+    assert isostyle("apply", "wave.safetensors", "*.mp4", "d.png", "-o", "out", "--threads", "2", "--backend", any_backend) == 1
+    assert names(folder / "out") == ["a.mp4", "d.png", "manifest.json"]
+    assert "FAILED c.mp4: 'c.mp4' is not a video" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["c.mp4"], "is not a video that ffmpeg can read"),
+        (["a.mp4", "-o", "b.png"], "is no video's name; a video becomes .mp4"),
+    ],
+    ids=["broken", "suffix"],
+)
+def test_a_video_that_cannot_be_used_is_one_sentence(folder, any_backend, capsys, arguments, said):
+    (folder / "c.mp4").write_bytes(b"no video")
+    make(folder / "a.mp4")
+    before = names(folder)
+    assert isostyle("apply", "wave.safetensors", *arguments, "--threads", "2", "--backend", any_backend) == 2
+    assert said in capsys.readouterr().err
+    assert names(folder) == before
+
+
+def test_without_ffmpeg_a_video_is_one_sentence(folder, monkeypatch, capsys):
+    (folder / "a.mp4").write_bytes(b"not looked at")
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    assert isostyle("apply", "wave.safetensors", "a.mp4") == 2
+    assert "videos need ffmpeg: install it, or pip install 'isostyle[video]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="processes are looked for in /proc, which is Linux's")
+def test_a_signal_ends_ffmpeg_too_and_leaves_nothing(folder, any_backend, number, code):
+    make(folder / "a.mp4", "320x240", seconds=60)
+    command = [sys.executable, "-m", "isostyle", "apply", "wave.safetensors", "a.mp4", "-o", "b.mp4", "--backend", any_backend]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not list(folder.glob(".isostyle-*")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(1)
+        process.send_signal(number)
+        process.communicate(timeout=120)
+    assert process.returncode == code
+    assert names(folder) == ["a.mp4", "wave.safetensors"]
+    assert not [one for one in os.listdir("/proc") if one.isdigit() and str(folder) in command_of(one)]
+
+
+def command_of(process):
+    try:
+        with open(f"/proc/{process}/cmdline") as stream:
+            return stream.read()
+    except OSError:
+        return ""
