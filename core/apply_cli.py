@@ -169,7 +169,7 @@ def styles(as_json: bool) -> None:
     """
     from isostyle import style_network
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, file in style_network.shipped().items():
         data = file.read_bytes()
         style = style_network.parse(data, name)

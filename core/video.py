@@ -35,7 +35,8 @@ CONTAINERS: dict[str, tuple[str, tuple[str, ...]]] = {
     ".m4v": ("mp4", (*X264, "-movflags", "+faststart")),
     ".mov": ("mov", (*X264, "-movflags", "+faststart")),
     ".mkv": ("matroska", X264),
-    ".avi": ("avi", X264),
+    # It has no times of its own for frames that are shown in another order than they are coded in.
+    ".avi": ("avi", (*X264, "-bf", "0")),
     ".webm": ("webm", VP9),
 }
 #: Frames a second. More is a clock's resolution that a file of a variable rate claims.

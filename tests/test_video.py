@@ -43,7 +43,9 @@ def make(
         f"{picture}=size=320x240:rate={rate}:duration={seconds}",
     ]
     if sound:
-        command += ["-f", "lavfi", "-i", f"sine=duration={seconds}", "-c:a", "libopus" if path.suffix == ".webm" else "aac"]
+        # In .avi, AAC's lead-in would shift the picture by a frame.
+        codec = {".webm": "libopus", ".avi": "pcm_s16le"}.get(path.suffix, "aac")
+        command += ["-f", "lavfi", "-i", f"sine=duration={seconds}", "-c:a", codec]
     subprocess.run([*command, "-vf", f"scale={size.replace('x', ':')}", *coding, str(path)], check=True)
     return path
 
@@ -82,7 +84,7 @@ def test_a_video_s_size_rate_and_length_are_found(tmp_path):
 
 @pytest.mark.parametrize("suffix", sorted(video.CONTAINERS))
 def test_every_container_keeps_frames_rate_size_and_sound(tmp_path, suffix):
-    coding = ("-c:v", "libvpx-vp9", "-deadline", "realtime") if suffix == ".webm" else ("-c:v", "libx264")
+    coding = ("-c:v", "libvpx-vp9", "-deadline", "realtime") if suffix == ".webm" else ("-c:v", "libx264", "-bf", "0")
     source = make(tmp_path / f"a{suffix}", sound=True, coding=(*coding, "-pix_fmt", "yuv420p"))
     made = convert(source, tmp_path / f"b{suffix}")
     assert (made.frames, made.height, made.width, made.complaint) == (12, 48, 64, "")
