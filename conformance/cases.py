@@ -61,7 +61,8 @@ ROLES = ("content", "style", "image")
 #: 5 is the least. Of the larger ones no decision is close. The last is for the paper's network, at its full width.
 CUTS = {"5x5": (5, 5), "6x7": (6, 7), "21x18": (21, 18), "20x19": (20, 19), "johnson": (15, 17)}
 WIDE_CUT = "johnson"
-#: The photographs of a training step (the loss network halves them four times), and how many steps; the rate decays within them.
+#: The photographs of a training step (the loss network halves them four times), and how many steps, within which the rate
+#: decays.
 BATCH, TRAINING_STEPS = ("21x18", "20x19"), 3
 #: Johnson et al. 2016, section 4.1.
 TRAINING_OPTIMISER = AdamSettings(1e-3), StepDecay(2, 0.5)

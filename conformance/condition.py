@@ -2,9 +2,9 @@
 
 Instance normalisation divides by a channel's deviation, so where a channel hardly varies, as in a flat or a tiny picture,
 rounding grows by a factor that depends on the picture: 10 is usual, and 8000 was seen in one of 5x5 pixels. A bound that covers
-that everywhere would see nothing. So the factor is measured: the oracle computes once more with every number that goes in changed
-by some 2^-30 of itself, and what comes out is off by c times as much (its *condition*: Higham 2002, section 1.6). A computation
-that rounds at each operation is off by a few c eps.
+that everywhere would see nothing. So the factor is measured: the oracle computes once more with every number that goes in
+changed by some 2^-30 of itself, and what comes out is off by c times as much (its *condition*: Higham 2002, section 1.6). A
+computation that rounds at each operation is off by a few c eps.
 
 The same says how close a decision (of a ReLU, of a pooling, of an absolute value) is: whether rounding, so magnified, can turn
 it. The oracle then turns each close one, and notes what that changes.

@@ -89,8 +89,8 @@ def exact_parameters(random: RandomState) -> dict[str, Array]:
 def style_parameters(random: RandomState) -> dict[str, Array]:
     """He-normal kernels; biases and shifts of 0 and scales of 1, give or take 0.3, so that one that is left out shows.
 
-    No more than that: a channel whose ReLU lets everything pass has a shift that the next normalisation takes away. Its gradient
-    is 0, and what Adam makes of it is rounding's.
+    No more than that: a channel whose ReLU lets everything pass has a shift that the next normalisation takes away. Its
+    gradient is 0, and what Adam makes of it is rounding's.
     """
     found = {}
     for name, shape in STYLE.parameter_shapes.items():

@@ -325,7 +325,7 @@ TRAINED = {
         root_mean_square_in_rates,
         constant(0.25),
         "learning rates, root mean square",
-        "a quarter of one step: a parameter whose gradient is near 0 is moved by the sign that rounding leaves. 9e-5 were seen, "
+        "a quarter of one step: where a gradient is near 0, what rounding leaves of it moves the parameter. 9e-5 were seen, "
         "the rounding of the parameter itself, and 1e-2 where one of a kernel's gradients was near 0. Float64 judges",
     ),
 }

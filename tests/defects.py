@@ -522,7 +522,7 @@ in_transforms(
     paddle=(REFLECT["paddle"], "(lambda y, p: paddle.concat([y[..., :p].flip(3), y, y[..., -p:].flip(3)], 3))((lambda y, p: "
             "paddle.concat([y[:, :, :p].flip(2), y, y[:, :, -p:].flip(2)], 2))(x, stage.padding), stage.padding)"),
 )
-in_transforms("padding before the enlarging only", "transform/21x18:image", "transform/20x19:image",
+in_transforms("an enlarged map is not padded", "transform/21x18:image", "transform/20x19:image",
               **{backend: (text, f"({text} if stage.restores is None else x)") for backend, text in REFLECT.items()
                  if backend != "mxnet"},
               mxnet=("pad(x, stage.padding))", "pad(x, stage.padding) if stage.restores is None else x)"))
@@ -572,31 +572,31 @@ in_transforms(
 in_transforms("scales counted from 0", "transform/21x18:image",
               all=('parameters[f"{stage.name}.scale"], ', '1 + parameters[f"{stage.name}.scale"], '))
 in_transforms("the last stage's bias dropped", "transform/21x18:image", "stages:out",
-              **{backend: ('parameters.get(f"{stage.name}.bias")', "0 * parameters[\"out.bias\"] if stage.name == \"out\" else None")
-                 for backend in FRAMEWORKS})
+              all=('parameters.get(f"{stage.name}.bias")', 'None if stage.norm else 0 * parameters["out.bias"]'))
 in_transforms("a residual block forgets what it was given", "transform/21x18:image", "pull/21x18:*",
-              all=("if stage.adds is not None:", "if stage.adds is None and False:"))
+              all=("if stage.adds is not None:", "if False:"))
 in_transforms("ReLU after the residual sum", "transform/21x18:image", "pull/21x18:*",
               all=("if stage.relu:", "if stage.relu or stage.adds:"))
 in_transforms("ReLU before instance normalisation", "transform/21x18:image",
-              torch=("            if stage.norm:\n", "            x = F.relu(x) if stage.relu else x\n            if stage.norm:\n"),
-              mxnet=("            if stage.norm:\n", "            x = npx.relu(x) if stage.relu else x\n            if stage.norm:\n"),
-              paddle=("            if stage.norm:\n", "            x = F.relu(x) if stage.relu else x\n            if stage.norm:\n"))
+              all=("            if stage.norm:\n",
+                   "            if stage.norm:\n                x = (x + abs(x)) / 2 if stage.relu else x\n"))
 in_transforms("strides that begin with the second pixel", "transform/20x19:image", "stages:down2",
               **{backend: (text, text.replace("(x, ", "(x[:, :, stage.stride - 1 :, stage.stride - 1 :], "))
                  for backend, text in CONVOLVED.items()})
 in_transforms(
     "kernels of a style network turned by 180 degrees", "stages:down1", "transform/21x18:image",
-    torch=(CONVOLVED["torch"], f"{CONVOLVED['torch']}.flip(2, 3)"), paddle=(CONVOLVED["paddle"], f"{CONVOLVED['paddle']}.flip([2, 3])"),
+    torch=(CONVOLVED["torch"], CONVOLVED["torch"] + ".flip(2, 3)"),
+    paddle=(CONVOLVED["paddle"], CONVOLVED["paddle"] + ".flip([2, 3])"),
     mxnet=(CONVOLVED["mxnet"], CONVOLVED["mxnet"].replace("weight", "np.flip(weight, (2, 3))")),
 )
 in_transforms(
     "apply rounds its picture to half precision", "transform/21x18:image",
     torch=("            return self.forward(parameters, image)",
            "            return self.forward(parameters, image.half().to(image.dtype))"),
-    **{backend: ("            return self.forward(parameters, image)",
-                 '            return self.forward(parameters, image.astype("float16").astype(image.dtype))')
-       for backend in ("mxnet", "paddle")},
+    mxnet=("            return self.forward(parameters, image)",
+           '            return self.forward(parameters, image.astype("float16").astype(image.dtype))'),
+    paddle=("            return self.forward(parameters, image)",
+            '            return self.forward(parameters, image.astype("float16").astype(image.dtype))'),
 )
 in_transforms("a slope of ones, whatever is given", "pull/21x18:*", "training-gradient/d2l/21x18:*.weight",
               torch=(PULL["torch"], PULL["torch"].replace("slope", "torch.ones_like(slope)")),
@@ -608,7 +608,8 @@ in_transforms("no gradient beyond the residual blocks", "pull/21x18:down*.weight
 
 # Core: style networks
 
-in_core("1e-5 for the power of two near it", "transform_network", "EPSILON = 2.0**-17", "EPSILON = 1e-5", "transform/21x18:image")
+in_core("1e-5 for the power of two near it", "transform_network", "EPSILON = 2.0**-17", "EPSILON = 1e-5",
+        "transform/21x18:image")
 in_core("every block adds what came before the first", "transform_network", "before = table[-1].name", "before = table[2].name",
         "transform/21x18:image", "pull/21x18:*")
 in_core("a ReLU ends each block", "transform_network", "relu=False, adds=before", "relu=True, adds=before",
@@ -634,7 +635,7 @@ in_core("every step of a training is its first", "training", "self.adam.update(d
 in_core("all parameters have one second moment", "training", "self.adam.update(dict(state[name]), slope)",
         'self.adam.update({**state[name], "moment2": state[name]["moment2"] * 0 + first["moment2"].sum()}, slope)',
         "training/d2l:*.weight")
-in_core("steps of a training counted from one", "training", "TrainingEvent(step, rate, sums)", "TrainingEvent(step + 1, rate, sums)",
+in_core("steps of a training counted from one", "training", "TrainingEvent(step, ", "TrainingEvent(step + 1, ",
         "training/d2l:steps")
 
 # Core: recipes
@@ -692,7 +693,8 @@ in_core("first moment not corrected", "optim", "rate = self.learning_rate(state)
 in_core("second moment not corrected", "optim", ROOT, "root = moment2**0.5", "adam/{recipe}/1:image",
         "step/{recipe}/photo:image")
 in_core("corrections one step late", "optim", "(1 - beta1**step)", "(1 - beta1 ** (step + 1))", "adam/{recipe}/1:image")
-in_core("corrections counted from zero", "optim", 'step = state["step"] + 1', 'step = state["step"]', "adam/{recipe}/1")
+in_core("corrections counted from zero", "optim", 'state["image"], state["step"] + 1', 'state["image"], state["step"]',
+        "adam/{recipe}/1")
 in_core("second moment of absolute values", "optim", "gradient * gradient * (1 - beta2)", "abs(gradient) * (1 - beta2)",
         "adam/{recipe}/1e-3:image")
 in_core("beta1 and 1 - beta1 exchanged", "optim", 'state.pop("moment1") * beta1 + gradient * (1 - beta1)',
