@@ -63,7 +63,8 @@ def reflected(length: int, padding: int) -> Array:
     """For each pixel of a padded axis, which pixel it repeats: 0 1 2 3 padded by two is 2 1 0 1 2 3 2 1; the border itself is
     not repeated. Any padding below ``length``."""
     place = np.arange(-padding, length + padding)
-    return (length - 1) - np.abs((length - 1) - np.abs(place))
+    found: Array = (length - 1) - np.abs((length - 1) - np.abs(place))
+    return found
 
 
 def enlarged(length: int) -> Array:
@@ -79,8 +80,12 @@ def taken(x: Floats, rows: Array, columns: Array) -> Floats:
 
 def taken_backward(slope: Floats, rows: Array, columns: Array, shape: tuple[int, ...]) -> Floats:
     """The transpose: what a pixel was repeated to is added up. ``shape``: of x."""
+    down = np.zeros((*shape[:2], len(rows), shape[3]))
+    for place, column in enumerate(columns):
+        down[:, :, :, column] += slope[:, :, :, place]
     result = np.zeros(shape)
-    np.add.at(result, np.s_[:, :, rows[:, None], columns], slope)
+    for place, row in enumerate(rows):
+        result[:, :, row] += down[:, :, place]
     return result
 
 

@@ -16,7 +16,7 @@ from isostyle.conformance.oracle import OracleEngine
 from isostyle.conformance.oracle_transform import OracleTransform
 from isostyle.errors import InputError
 from isostyle.published import D2L
-from isostyle.recipe import AdamSettings, StepDecay
+from isostyle.recipe import AdamSettings, Constant, StepDecay
 from isostyle.training import NonFiniteTraining, Trainer, TrainingRecipe, first_parameters, places
 from isostyle.transform_network import JOHNSON, NARROW, TransformNetwork
 
@@ -99,7 +99,9 @@ def test_instance_normalisation_by_hand():
     """Mean 2, and the variance of the population, 5 / 4: not 5 / 3."""
     found, root = oracle_transform.standardised(np.array([0.5, 1.5, 2.5, 3.5]).reshape(1, 1, 2, 2))
     assert root.item() == math.sqrt(5 / 4 + 2**-17)
-    assert found.ravel().tolist() == pytest.approx([-1.5 / root.item(), -0.5 / root.item(), 0.5 / root.item(), 1.5 / root.item()])
+    assert found.ravel().tolist() == pytest.approx(
+        [-1.5 / root.item(), -0.5 / root.item(), 0.5 / root.item(), 1.5 / root.item()]
+    )
 
 
 @pytest.mark.parametrize("spread", [1.0, 2e-3], ids=["usual", "as small as epsilon's root"])
@@ -157,7 +159,7 @@ def test_a_nearly_flat_picture_magnifies_rounding(oracle, exact):
 
 def test_a_close_decision_of_a_style_network_is_noticed_and_turned(oracle, exact):
     """Just above 0 with the decision turned is what just below 0 is."""
-    image, slope = pair((16, 19))
+    image, slope = pair((16, 19), seed=2)
     before = oracle.maps(exact, image)["down1/sum"][0, 0, 7, 5]
 
     def moved(distance):
@@ -347,13 +349,13 @@ def test_a_batch_is_the_mean_of_its_photographs(backend, narrow, style_image, ph
 
 
 def test_training_brings_the_losses_down(backend, narrow, style_image, photographs):
-    quick = dataclasses.replace(RECIPE, optimiser=AdamSettings(1e-2))
-    trainer = trainer_of(backend, narrow, style_image, "float32", quick)
+    steady = dataclasses.replace(RECIPE, schedule=Constant())
+    trainer = trainer_of(backend, narrow, style_image, "float32", steady)
     state, totals = trainer.start(first_parameters(STYLE, 0)), []
     for _ in range(12):
         state, event = trainer.step(state, photographs)
         totals.append(event.terms["total"])
-    assert totals[-1] < 0.8 * totals[0]
+    assert totals[-1] < 0.5 * totals[0]
 
 
 def test_a_parameter_that_is_not_finite_ends_the_training_with_its_name(backend, narrow, style_image, photographs):
