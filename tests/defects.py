@@ -621,10 +621,10 @@ in_core("losses of photographs added up, and not averaged", "training", "value /
         "training/d2l:totals", "training/d2l:losses")
 in_core("only the last photograph's gradient", "training", "gradient[name] + slope if gradient else slope", "slope",
         "training/d2l:*.weight")
-in_core("the content target is the network's own output", "training", "self.engine.features(given, ",
-        "self.engine.features(self.transform.apply(parameters, given), ", "training-gradient/d2l/21x18:content/*")
+in_core("the content target is the network's own output", "training", "self.objective(given)(transformed)",
+        "self.objective(transformed)(transformed)", "training-gradient/d2l/21x18:content/*")
 in_core("the photograph's style for the style image's", "training", "items()}, self.style)",
-        "items()}, self.engine.targets(losses, photograph, photograph).style)", "training-gradient/d2l/21x18:style/*")
+        "items()}, self.engine.targets(losses, *[self.engine.array(photograph)] * 2).style)", "training-gradient/d2l/21x18:style/*")
 in_core("the slope of the loss without its sign", "training", "pull(evaluation.gradient)", "pull(abs(evaluation.gradient))",
         "training-gradient/d2l/21x18:*.weight")
 in_core("a training forgets its moments", "training", "self.adam.update(dict(state[name]), slope)",
@@ -805,7 +805,7 @@ in_core("the optimiser goes on from the unclamped image", "run",
 in_core("every picture of a run is the last one", "run",
         "lambda: engine.array(image), ", 'lambda: engine.array(state["image"]), ',
         "run/{recipe}/photo:images")
-in_core("losses of one tap instead of all", "run", 'sums[name.split("/")[0]] += value', 'sums[name.split("/")[0]] = value',
+in_core("losses of one tap instead of all", "losses", 'sums[name.split("/")[0]] += value', 'sums[name.split("/")[0]] = value',
         "run/{recipe}/photo:losses")
 in_core("steps counted from one", "run", "found.append(Event(step, ", "found.append(Event(step + 1, ",
         "run/{recipe}/photo:steps")
