@@ -624,7 +624,8 @@ in_core("only the last photograph's gradient", "training", "gradient[name] + slo
 in_core("the content target is the network's own output", "training", "self.objective(given)(transformed)",
         "self.objective(transformed)(transformed)", "training-gradient/d2l/21x18:content/*")
 in_core("the photograph's style for the style image's", "training", "items()}, self.style)",
-        "items()}, self.engine.targets(losses, *[self.engine.array(photograph)] * 2).style)", "training-gradient/d2l/21x18:style/*")
+        "items()}, self.engine.targets(losses, *[self.engine.array(photograph)] * 2).style)",
+        "training-gradient/d2l/21x18:style/*")
 in_core("the slope of the loss without its sign", "training", "pull(evaluation.gradient)", "pull(abs(evaluation.gradient))",
         "training-gradient/d2l/21x18:*.weight")
 in_core("a training forgets its moments", "training", "self.adam.update(dict(state[name]), slope)",
