@@ -30,7 +30,8 @@ class PaddleTransform(PaddleTensors):
         self.network = network
 
     def forward(self, parameters: Mapping[str, Tensor], image: Tensor) -> Tensor:
-        given, made = {}, {}
+        given: dict[str, Tensor] = {}
+        made: dict[str, Tensor] = {}
         x = image
         for stage in self.network.stages:
             given[stage.name] = x

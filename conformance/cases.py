@@ -13,6 +13,7 @@ import fnmatch
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,12 +24,14 @@ import numpy as np
 from PIL import Image
 
 from isostyle import weights
+from isostyle.conformance.inputs import STYLE
 from isostyle.errors import InputError
 from isostyle.files import sha256
 from isostyle.interface import Array
 from isostyle.network import RGB_MEAN, RGB_STD
 from isostyle.published import D2L, PAINTERLY, RECIPES, TUTORIAL
 from isostyle.recipe import AdamSettings, Constant, GramDivisor, LbfgsSettings, Recipe, Space, StepDecay
+from isostyle.transform_network import JOHNSON, TransformNetwork
 from isostyle.weights import Weights
 
 #: Raised when a point, its name or its meaning changes.
@@ -54,6 +57,15 @@ WIDE = (235, 251)
 FEW_COLOURS = ("flat", "checkerboard", "saturated")
 #: The images of a scene.
 ROLES = ("content", "style", "image")
+#: What style networks are given: height and width of what is cut out of the photograph `odd`. By 4 the sides leave 0 to 3, and
+#: 5 is the least. Of the larger ones no decision is close. The last is for the paper's network, at its full width.
+CUTS = {"5x5": (5, 5), "6x7": (6, 7), "21x18": (21, 18), "20x19": (20, 19), "johnson": (15, 17)}
+WIDE_CUT = "johnson"
+#: The photographs of a training step (the loss network halves them four times), and how many steps, within which the rate
+#: decays.
+BATCH, TRAINING_STEPS = ("21x18", "20x19"), 3
+#: Johnson et al. 2016, section 4.1.
+TRAINING_OPTIMISER = AdamSettings(1e-3), StepDecay(2, 0.5)
 DIVISORS: tuple[GramDivisor, ...] = ("chw", "hw", "1")
 #: The frameworks whose own VGG-19 and own optimisers are compared too.
 FRAMEWORKS = ("torch", "mxnet", "paddle")
@@ -234,6 +246,15 @@ def all_cases() -> tuple[Case, ...]:
         for kind in ("targets", "terms", "gradient"):
             add(Case(kind, scene, "narrow", recipe, tile=tile))
     add(Case("run", "odd", "narrow", SHALLOW, tile=16))
+    # Style networks: each stage's convolution alone, what they make of a picture, slopes taken back to their parameters, and
+    # their training.
+    add(Case("stages"))
+    for variant in CUTS:
+        add(Case("transform", variant=variant))
+        add(Case("pull", variant=variant))
+    for variant in BATCH:
+        add(Case("training-gradient", network="narrow", recipe=D2L, variant=variant))
+    add(Case("training", network="narrow", recipe=D2L))
     # The frameworks' own optimisers.
     for variant in GRADIENT_SCALES:
         add(Case("native-adam", variant=variant, dtypes=("float64",), only=FRAMEWORKS))
@@ -331,6 +352,22 @@ class Inputs:
                 self.networks[name] = makers[name]()
         return self.networks[name]
 
+    def cut(self, variant: str) -> tuple[Array, Array]:
+        """The middle of a photograph, normalised, and a slope of its size."""
+        height, width = CUTS[variant]
+        found = []
+        for name in ("odd/content", "slope"):
+            whole = self.arrays[name]
+            down, right = (whole.shape[2] - height) // 2, (whole.shape[3] - width) // 2
+            found.append(whole[:, :, down : down + height, right : right + width])
+        return found[0], found[1]
+
+    def style_network(self, variant: str | None) -> tuple[TransformNetwork, dict[str, Array]]:
+        """The folder's own, with few channels; for :data:`WIDE_CUT` the paper's, whose parameters repeat its."""
+        prefix = "style-network/"
+        found = {name.removeprefix(prefix): array for name, array in self.arrays.items() if name.startswith(prefix)}
+        return (JOHNSON, widened(found, JOHNSON)) if variant == WIDE_CUT else (STYLE, found)
+
     def digest(self, case: Case) -> str:
         """SHA-256 of all that ``case`` depends on."""
         text: dict[str, object] = {
@@ -346,6 +383,10 @@ class Inputs:
                 RESIZES,
                 LARGE,
                 WIDE,
+                CUTS,
+                BATCH,
+                TRAINING_STEPS,
+                str(TRAINING_OPTIMISER),
             ],
         }
         if case.recipe:
@@ -380,6 +421,22 @@ def full_width(compact: Weights) -> Weights:
         parameters[f"{layer.name}.weight"] = (repeated * factor[:, :, None, None]).astype(np.float32)
         parameters[f"{layer.name}.bias"] = bias[out % len(bias)]
     return Weights(VGG19, parameters, f"full width of {compact.digest}")
+
+
+def widened(found: Mapping[str, Array], network: TransformNetwork) -> dict[str, Array]:
+    """Parameters of a wider and deeper network of residual blocks, as :func:`full_width` makes them; its blocks are the given
+    ones in turn."""
+    blocks = sum(name.endswith("_1.weight") for name in found)
+    parameters = {}
+    for name, shape in network.parameter_shapes.items():
+        given = found[re.sub(r"\d+(?=_)", lambda number: str((int(number[0]) - 1) % blocks + 1), name)]
+        places = [np.arange(length) for length in shape]
+        repeated = given[np.ix_(*(place % length for place, length in zip(places, given.shape, strict=True)))]
+        if len(shape) > 1:
+            factor = ((places[0][:, None] * 31 + places[1] * 17 + 5) % 11 - 5) / 8
+            repeated = repeated * factor[:, :, None, None]
+        parameters[name] = repeated.astype(np.float32)
+    return parameters
 
 
 def short(recipe: Recipe, steps: int = SHORT_RUN) -> Recipe:

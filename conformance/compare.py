@@ -32,6 +32,8 @@ Kind = Literal["PASS", "FAIL", "XFAIL", "XPASS", "SKIP", "MISSING"]
 KINDS: tuple[Kind, ...] = ("PASS", "FAIL", "XFAIL", "XPASS", "SKIP", "MISSING")
 #: Any of these makes the exit code 1.
 BAD: tuple[Kind, ...] = ("FAIL", "XPASS", "MISSING")
+#: Kinds of cases for what a backend need not have: :meth:`isostyle.interface.Backend.transform`.
+OPTIONAL = ("stages", "transform", "pull", "training-gradient", "training")
 #: Kinds of cases whose numbers have the case's dtype; elsewhere they are Python's own.
 PYTHON_FLOATS = ("totals", "rates", "losses")
 
@@ -236,8 +238,9 @@ def judge(reference: Trace, trace: Trace, patterns: Sequence[str] = ()) -> Itera
             why = f"the oracle has nothing: {reference.said(first_dtype(reference, case), case, 'error')}"
             yield Verdict(trace.name, dtype, kind, case, "", "FAIL", math.nan, why)
             continue
-        # A backend cannot excuse itself; only a framework's own zoo may be absent (torchvision is another package).
-        if own and kind == "zoo" and (excuse := trace.said(dtype, case, "skip")) is not None:
+        # A backend cannot excuse itself; only a framework's own zoo (torchvision is another package) and what no backend must
+        # have may be absent.
+        if ((own and kind == "zoo") or kind in OPTIONAL) and (excuse := trace.said(dtype, case, "skip")) is not None:
             yield Verdict(trace.name, dtype, kind, case, "", "SKIP", math.nan, excuse)
             continue
         if (error := trace.said(dtype, case, "error")) is not None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +25,15 @@ from isostyle.interface import Array
 from isostyle.network import VGG19_DEPTHS, Network
 from isostyle.published import RECIPES
 from isostyle.recipe import Recipe
+from isostyle.transform_network import TransformNetwork
 
 #: VGG-19 with few channels, all counts different, so that swapped axes show.
 NARROW = Network("narrow", VGG19_DEPTHS, (4, 6, 8, 10, 12))
 #: Three blocks whose weights and biases are small multiples of 1/2: on images of small whole numbers no sum is rounded, in
 #: float32 or float64, in whatever order it is added up. So ties are ties everywhere, and features must agree bit by bit.
 EXACT = Network("exact", (2, 2, 2), (4, 6, 5))
+#: An image transformation network, all its counts of channels different, too.
+STYLE = TransformNetwork((4, 6, 8), 2)
 #: Of the files that ship: of the seeds 0 to 99 it keeps every ReLU and pooling decision of the five scenes that have gradients
 #: furthest from flipping (410 eps of float32 at the least), so that float32 decides as float64 does on any processor.
 SEED = 31
@@ -82,6 +86,23 @@ def exact_parameters(random: RandomState) -> dict[str, Array]:
     return found
 
 
+def style_parameters(random: RandomState) -> dict[str, Array]:
+    """He-normal kernels; biases and shifts of 0 and scales of 1, give or take 0.3, so that one that is left out shows.
+
+    No more than that: a channel whose ReLU lets everything pass has a shift that the next normalisation takes away. Its
+    gradient is 0, and what Adam makes of it is rounding's.
+    """
+    found = {}
+    for name, shape in STYLE.parameter_shapes.items():
+        kind = name.rpartition(".")[2]
+        if kind == "weight":
+            values = random.standard_normal(shape) * np.sqrt(2 / math.prod(shape[1:]))
+        else:
+            values = random.uniform(-0.3, 0.3, shape) + (kind == "scale")
+        found[name] = values.astype(np.float32)
+    return found
+
+
 def weights_file(network: Network, parameters: dict[str, Array]) -> bytes:
     metadata = {"network": network.name, "depths": json.dumps(network.depths), "widths": json.dumps(network.widths)}
     return save_tensors({name: np.ascontiguousarray(array) for name, array in parameters.items()}, metadata)
@@ -131,6 +152,10 @@ def arrays(random: RandomState, photo: Image.Image, paint: Image.Image) -> dict[
     found["wide map"] = normal((1, 16, 60, 75), 2.0) + 0.5
     found["gradients"] = normal((30, 1, 3, 4, 5))
     found["outside"] = normal((1, 3, 9, 7), 1.5)  # some of it beyond black and white
+    # A style network, what its stages are given, and slopes of its output.
+    found.update({f"style-network/{name}": array for name, array in style_parameters(random).items()})
+    found["stage"] = normal((1, max(STYLE.widths), 15, 14))
+    found["slope"] = normal((1, 3, *ODD))
     return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in found.items()}
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,10 @@ from isostyle import losses
 from isostyle.interface import Array, Dtype, Evaluation, Objective, Parameters, Precision, Pull, Targets
 from isostyle.network import Network
 from isostyle.recipe import AdamSettings, Constant, GramDivisor, LbfgsSettings, Pooling, Recipe, StepDecay, Taps
+from isostyle.transform_network import TransformNetwork
+
+if TYPE_CHECKING:
+    from isostyle.conformance.oracle_transform import OracleTransform
 
 Floats = NDArray[np.float64]
 
@@ -284,6 +288,12 @@ class Oracle:
         self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"
     ) -> OracleEngine:
         return OracleEngine(network, parameters)
+
+    def transform(self, network: TransformNetwork, *, device: str, dtype: Dtype) -> OracleTransform:
+        # Imported here: it builds on this module.
+        from isostyle.conformance.oracle_transform import OracleTransform
+
+        return OracleTransform(network)
 
 
 # Optimisers. Each yields the image after every update; `evaluate` gives the value and the gradient at an image.

@@ -25,13 +25,17 @@ import numpy as np
 from isostyle import images, losses, registry
 from isostyle import run as core_run
 from isostyle._version import __version__
-from isostyle.conformance import native, oracle, trace, zoo
+from isostyle.conformance import condition, native, oracle, oracle_transform, trace, zoo
 from isostyle.conformance.cases import (
+    BATCH,
     DIVISORS,
     FEW_COLOURS,
     GRADIENT_SCALES,
     LBFGS_EVALUATIONS,
     RESIZES,
+    TRAINING_OPTIMISER,
+    TRAINING_STEPS,
+    WIDE_CUT,
     Case,
     Inputs,
     short,
@@ -41,16 +45,24 @@ from isostyle.conformance.compare import ORACLE
 from isostyle.conformance.tolerances import DECIDED, EPS
 from isostyle.errors import InputError, IsostyleError
 from isostyle.files import reason
-from isostyle.interface import Array, Backend, Engine, Evaluation, Objective, Targets, Tensor
+from isostyle.interface import Array, Backend, Engine, Evaluation, Objective, Targets, Tensor, Transform
 from isostyle.optim import optimiser
 from isostyle.published import D2L
 from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Recipe, StepDecay
 from isostyle.tiles import TiledEngine
+from isostyle.training import Trainer, TrainingRecipe
 
 #: Whose versions a trace notes, if they are installed.
 DISTRIBUTIONS = ("numpy", "pillow", "safetensors", "torch", "torchvision", "mxnet", "paddlepaddle")
 
+#: The style of trainings.
+STYLE_IMAGE = "odd/style"
+
 Points = dict[str, Array]
+
+
+class NoStyleNetworks(Exception):
+    """The backend has no ``transform``, and need not."""
 
 
 class Subject:
@@ -112,6 +124,49 @@ class Subject:
 
     def native_lbfgs(self, engine: Engine, objective: Objective, start: Array, evaluations: int) -> tuple[Array, list[float]]:
         return native.lbfgs(self.backend.name, engine, LbfgsSettings(), objective, start, evaluations)
+
+    def transform(self, case: Case, dtype: Any) -> tuple[Transform, dict[str, Tensor]]:
+        """The style network of a case, and its parameters."""
+        if not hasattr(self.backend, "transform"):
+            raise NoStyleNetworks("the backend has no `transform`, and so no style networks")
+        network, parameters = self.inputs.style_network(case.variant)
+        made = self.backend.transform(network, device=self.device, dtype=dtype)
+        return made, {name: made.tensor(array) for name, array in parameters.items()}
+
+    def trainer(self, case: Case, dtype: str) -> Trainer:
+        transform, _ = self.transform(case, dtype)
+        settings, schedule = TRAINING_OPTIMISER
+        recipe = TrainingRecipe(recipe_of(case), self.inputs.style_network(case.variant)[0], settings, schedule, TRAINING_STEPS)
+        return Trainer(recipe, transform, engine_of(self, case, dtype), self.inputs.arrays[STYLE_IMAGE])
+
+    def losses_by_parameter(self, case: Case, dtype: str) -> tuple[Mapping[str, float], Points]:
+        """The losses of one transformed photograph, and their gradient by parameter."""
+        transform, parameters = self.transform(case, dtype)
+        terms, gradient = self.trainer(case, dtype).evaluate(parameters, self.inputs.cut(case.variant or "")[0])
+        return terms, {name: transform.array(slope) for name, slope in gradient.items()}
+
+    def train(self, case: Case, dtype: str) -> Points:
+        """A short training: every step's number, rate, total and losses, and the parameters after it."""
+        trainer = self.trainer(case, dtype)
+        state = trainer.start(self.inputs.style_network(case.variant)[1])
+        events = []
+        for _ in range(TRAINING_STEPS):
+            state, event = trainer.step(state, self.batch())
+            events.append(event)
+        after = {name: trainer.transform.array(tensor) for name, tensor in trainer.parameters(state).items()}
+        rates = [event.learning_rate for event in events]
+        return after | self.course([event.step for event in events], rates, [event.terms for event in events])
+
+    def batch(self) -> list[Array]:
+        return [self.inputs.cut(variant)[0] for variant in BATCH]
+
+    def course(self, steps: Sequence[int], rates: Sequence[float], terms: Sequence[Mapping[str, float]]) -> Points:
+        return {
+            "steps": np.array(steps),
+            "rates": np.array(rates),
+            "totals": np.array([each["total"] for each in terms]),
+            "losses": np.array([[of_kind(each, kind) for kind in ("content", "style", "tv")] for each in terms]),
+        }
 
     def zoo(self, engine: Engine, case: Case) -> Points:
         chosen = self.inputs.network(case.network or "")
@@ -207,6 +262,24 @@ class OracleSubject(Subject):
             return totals[-1], evaluation.gradient
 
         return after(evaluations, oracle.lbfgs(evaluate, start)), totals
+
+    def losses_by_parameter(self, case: Case, dtype: str) -> tuple[Mapping[str, float], Points]:
+        engine: Any = engine_of(self, case, dtype)
+        transform, parameters = self.transform(case, dtype)
+        recipe, style, picture = recipe_of(case), self.inputs.arrays[STYLE_IMAGE], self.inputs.cut(case.variant or "")[0]
+        styles = engine.targets(recipe, style, style).style
+        image, pull = transform.recorded(parameters, transform.tensor(picture))
+        found = engine.evaluate(recipe, oracle_transform.targets_of(engine, recipe, styles, picture), image)
+        return found.terms, pull(found.gradient)
+
+    def train(self, case: Case, dtype: str) -> Points:
+        engine: Any = engine_of(self, case, dtype)
+        network, parameters = self.inputs.style_network(case.variant)
+        style, batches = self.inputs.arrays[STYLE_IMAGE], [self.batch()] * TRAINING_STEPS
+        transform = oracle_transform.OracleTransform(network)
+        walk = oracle_transform.train(engine, transform, recipe_of(case), TRAINING_OPTIMISER, parameters, style, batches)
+        rates = [oracle.learning_rate(*TRAINING_OPTIMISER, update) for update in range(1, TRAINING_STEPS + 1)]
+        return walk[-1].parameters | self.course(range(TRAINING_STEPS), rates, [step.terms for step in walk[:-1]])
 
     def zoo(self, engine: Any, case: Case) -> Points:
         maps = engine.features(self.scene(case)[2], zoo.TAPS)
@@ -377,6 +450,45 @@ def probe_native_adam(subject: Subject, case: Case, dtype: str) -> Points:
     return {"image": subject.native_adam(subject.engine("narrow", dtype), steady, gradients)}
 
 
+def probe_stages(subject: Subject, case: Case, dtype: str) -> Points:
+    """What each stage's convolution alone makes of a map that is padded already."""
+    transform, parameters = subject.transform(case, dtype)
+    found = {}
+    for stage in subject.inputs.style_network(case.variant)[0].stages:
+        window = transform.tensor(subject.inputs.arrays["stage"][:, : stage.in_channels])
+        found[stage.name] = transform.array(transform.convolve(parameters, stage, window))
+    return found
+
+
+def probe_transform(subject: Subject, case: Case, dtype: str) -> Points:
+    """The transformed image, both ways."""
+    transform, parameters = subject.transform(case, dtype)
+    image = transform.tensor(subject.inputs.cut(case.variant or "")[0])
+    found = {"image": transform.apply(parameters, image), "recorded": transform.recorded(parameters, image)[0]}
+    return {name: transform.array(tensor) for name, tensor in found.items()}
+
+
+def probe_pull(subject: Subject, case: Case, dtype: str) -> Points:
+    """A slope of the transformed image, taken back to every parameter."""
+    transform, parameters = subject.transform(case, dtype)
+    image, slope = subject.inputs.cut(case.variant or "")
+    _, pull = transform.recorded(parameters, transform.tensor(image))
+    found = {name: transform.array(tensor) for name, tensor in pull(transform.tensor(slope)).items()}
+    if case.variant == WIDE_CUT:
+        # Its kernels take room; those at both ends show what the slope is on its way.
+        found = {name: x for name, x in found.items() if name in ("down1.weight", "out.weight") or x.ndim == 1}
+    return found
+
+
+def probe_training_gradient(subject: Subject, case: Case, dtype: str) -> Points:
+    terms, gradient = subject.losses_by_parameter(case, dtype)
+    return {name: np.asarray(float(value), dtype=dtype) for name, value in terms.items()} | gradient
+
+
+def probe_training(subject: Subject, case: Case, dtype: str) -> Points:
+    return subject.train(case, dtype)
+
+
 PROBES: dict[str, Callable[[Subject, Case, str], Points]] = {
     "tensor": probe_tensor,
     "normalise": probe_normalise,
@@ -394,6 +506,11 @@ PROBES: dict[str, Callable[[Subject, Case, str], Points]] = {
     "adam": probe_adam,
     "step": probe_step,
     "run": probe_run,
+    "stages": probe_stages,
+    "transform": probe_transform,
+    "pull": probe_pull,
+    "training-gradient": probe_training_gradient,
+    "training": probe_training,
     "native-adam": probe_native_adam,
     "native-lbfgs": probe_native_lbfgs,
 }
@@ -428,6 +545,12 @@ def notes(subject: Subject, case: Case) -> Points:
         for name in ("map", "wide map"):
             found[f"{name}~pixels"] = math.prod(subject.inputs.arrays[name].shape[2:])
     engine: Any = engine_of(subject, case, "float64") if case.recipe and case.network else None
+    if case.kind in ("transform", "pull", "training-gradient"):
+        found.update(style_network_notes(subject, case, engine))
+    if case.kind == "stages":
+        found["~convolutions"] = 1
+    if case.kind == "training":
+        found["~rate"] = TRAINING_OPTIMISER[0].learning_rate
     if case.kind in ("step", "run", "native-lbfgs", "adam", "native-adam"):
         found["~rate"] = (case.recipe or D2L).optimiser.learning_rate
         found["~lbfgs"] = isinstance((case.recipe or D2L).optimiser, LbfgsSettings) or case.kind == "native-lbfgs"
@@ -451,6 +574,18 @@ def notes(subject: Subject, case: Case) -> Points:
         if case.kind == "gradient":
             found.update(gradient_notes(engine, recipe, targets, image, cancellation))
     return {name: np.asarray(float(value)) for name, value in found.items()}
+
+
+def style_network_notes(subject: Subject, case: Case, engine: Any) -> dict[str, float]:
+    network, parameters = subject.inputs.style_network(case.variant)
+    transform = oracle_transform.OracleTransform(network)
+    picture, slope = subject.inputs.cut(case.variant or "")
+    if case.kind == "transform":
+        return condition.conditions(condition.transformed(transform, parameters, picture))
+    if case.kind == "pull":
+        return condition.conditions(condition.pulled(transform, parameters, picture, slope))
+    style = subject.inputs.arrays[STYLE_IMAGE]
+    return condition.conditions(condition.trained(engine, transform, parameters, recipe_of(case), style, picture))
 
 
 def weight_of_mean(recipe: Recipe, kind: str, shape: tuple[int, ...]) -> float:
@@ -553,7 +688,7 @@ def record(
             try:
                 found = {point: checked(array) for point, array in PROBES[case.kind](subject, case, dtype).items()}
                 points[dtype, case.name] = {**found, **(notes(subject, case) if reference else {})}
-            except zoo.NotInstalled as error:
+            except (zoo.NotInstalled, NoStyleNetworks) as error:
                 entry["skip"] = str(error)
             except Exception as error:
                 text = str(error) if isinstance(error, IsostyleError) else f"{type(error).__name__}: {reason(error)}"

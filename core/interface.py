@@ -136,4 +136,7 @@ class Backend(Protocol):
         """Put ``network`` on ``device``, one of :meth:`devices`. What is not faster in another way is ``exact`` in either."""
 
     def transform(self, network: TransformNetwork, *, device: str, dtype: Dtype) -> Transform:
-        """Make ``network`` ready on ``device``, one of :meth:`devices`."""
+        """Make ``network`` ready on ``device``, one of :meth:`devices`.
+
+        A backend need not have this method; without it, it has no style networks, and conforms in all else.
+        """

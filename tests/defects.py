@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 FRAMEWORKS = ("torch", "mxnet", "paddle")
 Edit = tuple[str, str]
@@ -41,8 +42,8 @@ class Defect:
 
     def edit(self, backend: str) -> tuple[str, str, str] | None:
         """(file, old, new) for a run with ``backend``; None if the mistake cannot be made in it."""
-        for file in (f"backends/{backend}_backend.py", *(file for file in self.edits if file.startswith("core/"))):
-            if file in self.edits:
+        for file in self.edits:
+            if file.startswith((f"backends/{backend}_", "core/")):
                 return (file, *self.edits[file])
         return None
 
@@ -52,10 +53,14 @@ def elsewhere(pattern: str) -> bool:
     case = pattern.partition(":")[0]
     kind, _, recipe = case.partition("/")
     pictures = kind in ("normalise", "denormalise", "round-trip", "resize")
+    if kind in STYLE_NETWORKS:
+        return True
     return pictures or kind == "zoo" or "/tile-" in case or recipe.partition("/")[0] in OTHER_RECIPES
 
 
 DEFECTS: list[Defect] = []
+#: Kinds of cases that are about style networks.
+STYLE_NETWORKS = ("stages", "transform", "pull", "training-gradient", "training")
 #: By what a mistake needs: recipes whose Gram matrices are divided by C H W, by nothing; with means, with Gatys' sums.
 CHW = ("d2l", "painterly", "d2l-torch-tab", "tutorial")
 MEANS = (*CHW, "wei", "wei-pre", "lookcc", "lookcc-content")
@@ -82,10 +87,11 @@ def in_backends(
     paddle: Edit | None = None,
     all: Edit | None = None,
     recipes: Sequence[str] = (),
+    file: str = "backend",
 ) -> None:
     """A mistake in each backend that has an edit; ``all`` if its words are the same in the three."""
     texts = dict(zip(FRAMEWORKS, (torch or all, mxnet or all, paddle or all), strict=True))
-    edits = {f"backends/{backend}_backend.py": edit for backend, edit in texts.items() if edit}
+    edits = {f"backends/{backend}_{file}.py": edit for backend, edit in texts.items() if edit}
     DEFECTS.append(Defect(name, edits, caught_by, recipes))
 
 
@@ -471,6 +477,168 @@ in_backends("MXNet records in predict mode", "gradient/{recipe}/photo:content", 
             mxnet=("with autograd.record():\n            feature = self.engine.seen",
                    "with autograd.record(train_mode=False):\n            feature = self.engine.seen"))
 
+# Style networks
+
+in_transforms = partial(in_backends, file="transform")
+REFLECT = {
+    "torch": 'F.pad(x, [stage.padding] * 4, mode="reflect")', "paddle": 'F.pad(x, [stage.padding] * 4, mode="reflect")',
+    "mxnet": 'return mxnet.nd.pad(x.as_nd_ndarray(), mode="reflect", pad_width=widths).as_np_ndarray()',
+}
+NORM = {
+    "torch": "F.instance_norm(x, weight=scale, bias=shift, eps=EPSILON)", "paddle": "F.instance_norm(x, eps=EPSILON)",
+    "mxnet": "np.sqrt(variance + EPSILON)",
+}
+NEAREST = {
+    "torch": 'F.interpolate(x, scale_factor=2, mode="nearest")', "mxnet": "np.repeat(np.repeat(x, 2, axis=2), 2, axis=3)",
+    "paddle": 'F.interpolate(x, scale_factor=2, mode="nearest")',
+}
+CONVOLVED = {
+    "torch": 'F.conv2d(x, parameters[f"{stage.name}.weight"]', "paddle": 'F.conv2d(x, parameters[f"{stage.name}.weight"]',
+    "mxnet": "(x, weight) if bias is None else (x, weight, bias)",
+}
+PULL = {
+    "torch": "torch.autograd.grad(transformed, list(parameters.values()), slope)",
+    "mxnet": "autograd.backward([transformed], [slope])",
+    "paddle": "paddle.grad(transformed, list(parameters.values()), slope)",
+}
+#: torch's function has no place for a mistake: this is what it does.
+TORCH_NORM = (
+    "(scale.reshape(1, -1, 1, 1) * (x - x.mean((2, 3), keepdim=True)) / ROOT"
+    " + (0 if shift is None else shift.reshape(1, -1, 1, 1)))"
+)
+PADDLE_NORM = "(x - x.mean([2, 3], keepdim=True)) / ROOT"
+
+in_transforms("border of zeros instead of reflection", "transform/21x18:image", "pull/21x18:*",
+              **{backend: (text, text.replace("reflect", "constant")) for backend, text in REFLECT.items()})
+in_transforms("border repeated instead of reflection", "transform/21x18:image",
+              **{backend: (text, text.replace("reflect", "edge" if backend == "mxnet" else "replicate"))
+                 for backend, text in REFLECT.items()})
+in_transforms(
+    "the border itself is reflected, too", "transform/21x18:image",
+    torch=(REFLECT["torch"], "(lambda y, p: torch.cat([y[..., :p].flip(3), y, y[..., -p:].flip(3)], 3))((lambda y, p: "
+           "torch.cat([y[:, :, :p].flip(2), y, y[:, :, -p:].flip(2)], 2))(x, stage.padding), stage.padding)"),
+    mxnet=(REFLECT["mxnet"], "p = padding; x = np.concatenate([np.flip(x[:, :, :p], 2), x, np.flip(x[:, :, -p:], 2)], axis=2); "
+           "return np.concatenate([np.flip(x[..., :p], 3), x, np.flip(x[..., -p:], 3)], axis=3)"),
+    paddle=(REFLECT["paddle"], "(lambda y, p: paddle.concat([y[..., :p].flip(3), y, y[..., -p:].flip(3)], 3))((lambda y, p: "
+            "paddle.concat([y[:, :, :p].flip(2), y, y[:, :, -p:].flip(2)], 2))(x, stage.padding), stage.padding)"),
+)
+in_transforms("an enlarged map is not padded", "transform/21x18:image", "transform/20x19:image",
+              **{backend: (text, f"({text} if stage.restores is None else x)") for backend, text in REFLECT.items()
+                 if backend != "mxnet"},
+              mxnet=("pad(x, stage.padding))", "pad(x, stage.padding) if stage.restores is None else x)"))
+in_transforms("an enlarged map is not cut", "transform/21x18:image", all=("[:, :, :height, :width]", ""))
+in_transforms("an enlarged map loses its first row", "transform/21x18:image", "pull/21x18:*",
+              all=("[:, :, :height, :width]", "[:, :, -height:, -width:]"))
+in_transforms(
+    "bilinear enlarging", "transform/21x18:image", "transform/20x19:image",
+    **{backend: (NEAREST[backend], NEAREST[backend].replace("nearest", "bilinear")) for backend in ("torch", "paddle")},
+    mxnet=(NEAREST["mxnet"], "mxnet.nd.contrib.BilinearResize2D(x.as_nd_ndarray(), scale_height=2, scale_width=2, "
+           'mode="size").as_np_ndarray()'),
+)
+in_transforms(
+    "unbiased variance", "transform/21x18:image", "transform/johnson:image", "pull/21x18:*",
+    torch=(NORM["torch"], TORCH_NORM.replace("ROOT", "torch.sqrt(x.var((2, 3), keepdim=True) + EPSILON)")),
+    mxnet=("np.square(centred).mean(axis=(2, 3), keepdims=True)",
+           "np.square(centred).sum(axis=(2, 3), keepdims=True) / (x.shape[2] * x.shape[3] - 1)"),
+    paddle=(NORM["paddle"], PADDLE_NORM.replace("ROOT", "paddle.sqrt(x.var([2, 3], keepdim=True) + EPSILON)")),
+)
+in_transforms(
+    "instance normalisation with epsilon outside its root", "transform/21x18:image", "pull/21x18:*",
+    torch=(NORM["torch"], TORCH_NORM.replace("ROOT", "(torch.sqrt(x.var((2, 3), False, keepdim=True)) + EPSILON)")),
+    mxnet=(NORM["mxnet"], "(np.sqrt(variance) + EPSILON)"),
+    paddle=(NORM["paddle"], PADDLE_NORM.replace("ROOT", "(paddle.sqrt(x.var([2, 3], False, keepdim=True)) + EPSILON)")),
+)
+in_transforms("the frameworks' own epsilon in instance normalisation", "transform/21x18:image",
+              **{backend: (text, text.replace("EPSILON", "1e-5")) for backend, text in NORM.items()})
+in_transforms(
+    "no gradient through a channel's deviation", "pull/21x18:*.weight",
+    torch=(NORM["torch"], TORCH_NORM.replace("ROOT", "torch.sqrt(x.var((2, 3), False, keepdim=True) + EPSILON).detach()")),
+    mxnet=(NORM["mxnet"], "np.sqrt(variance + EPSILON).detach()"),
+    paddle=(NORM["paddle"],
+            PADDLE_NORM.replace("ROOT", "paddle.sqrt(x.var([2, 3], False, keepdim=True) + EPSILON).detach()")),
+)
+in_transforms(
+    "normalised in float32", "transform/21x18:image",
+    torch=(NORM["torch"], "F.instance_norm(x.float(), weight=scale.float(), bias=None if shift is None else shift.float(), "
+           "eps=EPSILON).to(x.dtype)"),
+    mxnet=("    centred = x - ", '    x = x.astype("float32").astype(x.dtype)\n    centred = x - '),
+    paddle=(NORM["paddle"], 'F.instance_norm(x.astype("float32"), eps=EPSILON).astype(x.dtype)'),
+)
+in_transforms(
+    "a shift that is not applied", "transform/21x18:image", "pull/21x18:*.shift",
+    torch=("bias=shift", "bias=None if shift is None else 0 * shift"),
+    mxnet=("normed + shift", "normed + 0 * shift"), paddle=("normed + shift", "normed + 0 * shift"),
+)
+in_transforms("scales counted from 0", "transform/21x18:image",
+              all=('parameters[f"{stage.name}.scale"], ', '1 + parameters[f"{stage.name}.scale"], '))
+in_transforms("the last stage's bias dropped", "transform/21x18:image", "stages:out",
+              all=('parameters.get(f"{stage.name}.bias")', 'None if stage.norm else 0 * parameters["out.bias"]'))
+in_transforms("a residual block forgets what it was given", "transform/21x18:image", "pull/21x18:*",
+              all=("if stage.adds is not None:", "if False:"))
+in_transforms("ReLU after the residual sum", "transform/21x18:image", "pull/21x18:*",
+              all=("if stage.relu:", "if stage.relu or stage.adds:"))
+in_transforms("ReLU before instance normalisation", "transform/21x18:image",
+              all=("            if stage.norm:\n",
+                   "            if stage.norm:\n                x = (x + abs(x)) / 2 if stage.relu else x\n"))
+in_transforms("strides that begin with the second pixel", "transform/20x19:image", "stages:down2",
+              **{backend: (text, text.replace("(x, ", "(x[:, :, stage.stride - 1 :, stage.stride - 1 :], "))
+                 for backend, text in CONVOLVED.items()})
+in_transforms(
+    "kernels of a style network turned by 180 degrees", "stages:down1", "transform/21x18:image",
+    torch=(CONVOLVED["torch"], CONVOLVED["torch"] + ".flip(2, 3)"),
+    paddle=(CONVOLVED["paddle"], CONVOLVED["paddle"] + ".flip([2, 3])"),
+    mxnet=(CONVOLVED["mxnet"], CONVOLVED["mxnet"].replace("weight", "np.flip(weight, (2, 3))")),
+)
+in_transforms(
+    "apply rounds its picture to half precision", "transform/21x18:image",
+    torch=("            return self.forward(parameters, image)",
+           "            return self.forward(parameters, image.half().to(image.dtype))"),
+    mxnet=("            return self.forward(parameters, image)",
+           '            return self.forward(parameters, image.astype("float16").astype(image.dtype))'),
+    paddle=("            return self.forward(parameters, image)",
+            '            return self.forward(parameters, image.astype("float16").astype(image.dtype))'),
+)
+in_transforms("a slope of ones, whatever is given", "pull/21x18:*", "training-gradient/d2l/21x18:*.weight",
+              torch=(PULL["torch"], PULL["torch"].replace("slope", "torch.ones_like(slope)")),
+              mxnet=(PULL["mxnet"], PULL["mxnet"].replace("slope", "np.ones_like(slope)")),
+              paddle=(PULL["paddle"], PULL["paddle"].replace("slope", "paddle.ones_like(slope)")))
+in_transforms("no gradient beyond the residual blocks", "pull/21x18:down*.weight",
+              all=("            if stage.restores is not None:\n",
+                   '            x = x.detach() if stage.name == "up1" else x\n            if stage.restores is not None:\n'))
+
+# Core: style networks
+
+in_core("1e-5 for the power of two near it", "transform_network", "EPSILON = 2.0**-17", "EPSILON = 1e-5",
+        "transform/21x18:image")
+in_core("every block adds what came before the first", "transform_network", "before = table[-1].name", "before = table[2].name",
+        "transform/21x18:image", "pull/21x18:*")
+in_core("a ReLU ends each block", "transform_network", "relu=False, adds=before", "relu=True, adds=before",
+        "transform/21x18:image")
+in_core("a stride too many is undone", "transform_network", 'restores="down3"', 'restores="block1_1"', "transform/21x18:image")
+in_core("gradients of photographs added up, and not averaged", "training", "slope / len(photographs) for", "slope for",
+        "training/d2l:down1.weight")
+in_core("losses of photographs added up, and not averaged", "training", "value / len(photographs) for", "value for",
+        "training/d2l:totals", "training/d2l:losses")
+in_core("only the last photograph's gradient", "training", "gradient[name] + slope if gradient else slope", "slope",
+        "training/d2l:*.weight")
+in_core("the content target is the network's own output", "training", "self.objective(given)(transformed)",
+        "self.objective(transformed)(transformed)", "training-gradient/d2l/21x18:content/*")
+in_core("the photograph's style for the style image's", "training", "items()}, self.style)",
+        "items()}, self.engine.targets(losses, *[self.engine.array(photograph)] * 2).style)",
+        "training-gradient/d2l/21x18:style/*")
+in_core("the slope of the loss without its sign", "training", "pull(evaluation.gradient)", "pull(abs(evaluation.gradient))",
+        "training-gradient/d2l/21x18:*.weight")
+in_core("a training forgets its moments", "training", "self.adam.update(dict(state[name]), slope)",
+        'self.adam.update({**self.adam.start(state[name]["image"]), "step": state[name]["step"]}, slope)',
+        "training/d2l:*.weight")
+in_core("every step of a training is its first", "training", "self.adam.update(dict(state[name]), slope)",
+        'self.adam.update({**state[name], "step": 0}, slope)', "training/d2l:rates", "training/d2l:*.weight")
+in_core("all parameters have one second moment", "training", "self.adam.update(dict(state[name]), slope)",
+        'self.adam.update({**state[name], "moment2": state[name]["moment2"] * 0 + first["moment2"].sum()}, slope)',
+        "training/d2l:*.weight")
+in_core("steps of a training counted from one", "training", "TrainingEvent(step, ", "TrainingEvent(step + 1, ",
+        "training/d2l:steps")
+
 # Core: recipes
 
 in_core("the recipe loses its tenfold", "published", "style_weight=1e4", "style_weight=1e3", "recipe/{recipe}:style_weight",
@@ -526,7 +694,8 @@ in_core("first moment not corrected", "optim", "rate = self.learning_rate(state)
 in_core("second moment not corrected", "optim", ROOT, "root = moment2**0.5", "adam/{recipe}/1:image",
         "step/{recipe}/photo:image")
 in_core("corrections one step late", "optim", "(1 - beta1**step)", "(1 - beta1 ** (step + 1))", "adam/{recipe}/1:image")
-in_core("corrections counted from zero", "optim", 'step = state["step"] + 1', 'step = state["step"]', "adam/{recipe}/1")
+in_core("corrections counted from zero", "optim", 'state["image"], state["step"] + 1', 'state["image"], state["step"]',
+        "adam/{recipe}/1")
 in_core("second moment of absolute values", "optim", "gradient * gradient * (1 - beta2)", "abs(gradient) * (1 - beta2)",
         "adam/{recipe}/1e-3:image")
 in_core("beta1 and 1 - beta1 exchanged", "optim", 'state.pop("moment1") * beta1 + gradient * (1 - beta1)',
@@ -637,7 +806,7 @@ in_core("the optimiser goes on from the unclamped image", "run",
 in_core("every picture of a run is the last one", "run",
         "lambda: engine.array(image), ", 'lambda: engine.array(state["image"]), ',
         "run/{recipe}/photo:images")
-in_core("losses of one tap instead of all", "run", 'sums[name.split("/")[0]] += value', 'sums[name.split("/")[0]] = value',
+in_core("losses of one tap instead of all", "losses", 'sums[name.split("/")[0]] += value', 'sums[name.split("/")[0]] = value',
         "run/{recipe}/photo:losses")
 in_core("steps counted from one", "run", "found.append(Event(step, ", "found.append(Event(step + 1, ",
         "run/{recipe}/photo:steps")

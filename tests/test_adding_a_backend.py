@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from isostyle import cli
+from isostyle.conformance import compare
 
 PAGE = Path(__file__).parents[1] / "docs" / "adding-a-backend.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -95,8 +96,9 @@ def test_the_backend_of_the_page_conforms(install):
     install()
     answer, verdicts = conform()
     assert answer.returncode == 0, answer.stdout
-    assert set().union(*verdicts.values()) == {"PASS"}
-    (line,) = re.findall(r"^CONFORMS: \d+ points within tolerance$", answer.stdout, flags=re.MULTILINE)
+    assert set().union(*verdicts.values()) == {"PASS", "SKIP"}
+    assert {kind for kind, found in verdicts.items() if "SKIP" in found} == set(compare.OPTIONAL)
+    (line,) = re.findall(r"^CONFORMS: \d+ points within tolerance; \d+ skipped$", answer.stdout, flags=re.MULTILINE)
     assert line in TEXT, "the page shows another number of points"
 
 
@@ -139,6 +141,18 @@ def test_a_deviation_that_is_repaired_fails_until_it_is_taken_out_of_the_file(in
     install()
     answer, verdicts = conform("--deviations", "toy=deviations.toml", cases=["gradient/exact/*"])
     assert (answer.returncode, verdicts) == (1, {"gradient": {"PASS", "XPASS"}})
+
+
+def test_a_backend_without_style_networks_is_told_from_one_whose_style_networks_fail(install, tmp_path):
+    install()
+    answer, verdicts = conform(cases=["gram/*", "stages", "transform/5x5"])
+    assert (answer.returncode, verdicts) == (0, {"gram": {"PASS"}, "stages": {"SKIP"}, "transform": {"SKIP"}})
+    assert "SKIP    toy stages float32: the backend has no `transform`, and so no style networks" in answer.stdout
+    module = tmp_path / "toy_backend.py"
+    method = "    def transform(self, network, *, device, dtype):\n        raise NotImplementedError\n"
+    module.write_text(module.read_text() + "\n" + method)
+    answer, verdicts = conform("--force", cases=["gram/*", "stages", "transform/5x5"])
+    assert (answer.returncode, verdicts) == (1, {"gram": {"PASS"}, "stages": {"FAIL"}, "transform": {"FAIL"}})
 
 
 def test_a_trace_recorded_as_the_page_says_is_compared_without_the_backend(install, tmp_path):
