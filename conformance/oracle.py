@@ -417,7 +417,10 @@ def lbfgs_with_line_search(
 
             def phi(alpha: float, x: Floats = x, p: Floats = p) -> Point:
                 found, gradient = look(x + alpha * p, trial=True)
-                return Point(alpha, found, float((gradient * p).sum()), gradient)
+                slope = float((gradient * p).sum())
+                if not math.isfinite(found + slope):
+                    found, slope = math.inf, math.nan  # too far
+                return Point(alpha, found, slope, gradient)
 
             first = settings.learning_rate * (min(1.0, 1 / np.abs(g).sum()) if updates == 0 else 1.0)
             tries = settings.iterations * 5 // 4 - looks
@@ -494,11 +497,12 @@ def zoom(phi: Callable[[float], Point], origin: Point, ends: list[Point], tries:
 
 
 def least_of_cubic(one: Point, other: Point, left: float, right: float) -> float:
-    """Nocedal and Wright 2006, equation 3.59, within ``left`` and ``right``; their middle where the cubic has no minimum."""
+    """Nocedal and Wright 2006, equation 3.59, within ``left`` and ``right``; their middle where the cubic has no minimum, or is
+    none."""
     across = other.alpha - one.alpha
     d1 = one.slope + other.slope - 3 * (one.value - other.value) / (one.alpha - other.alpha)
     square = d1**2 - one.slope * other.slope
-    if square < 0:
+    if not square >= 0:
         return (left + right) / 2
     d2 = math.copysign(math.sqrt(square), across)
     alpha = other.alpha - across * (other.slope + d2 - d1) / (other.slope - one.slope + 2 * d2)
