@@ -41,7 +41,7 @@ LEAST_STEPS = 3
 #: Matrix products after the first, which is not counted; their median is what a framework's arithmetic can do.
 PRODUCTS = 7
 #: `fast` rounds otherwise than `exact` (bfloat16 has 8 bits), so its own totals are off; pictures whose own is within this
-#: share of the target are looked at exactly. docs/fast.md has 2 % for whole runs.
+#: share of the target are looked at exactly. docs/fast.md has 2 % for whole runs with Adam.
 NEAR = 0.05
 
 

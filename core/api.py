@@ -160,7 +160,8 @@ def stylize(
         seed: of the noise; the same on every backend.
         network: ``"compact"``, ``"vgg19"`` or ``"vgg16"`` (see docs/weights.md), or a path of a ``.safetensors`` file.
         dtype: ``"float32"`` or ``"float64"``.
-        precision: ``"exact"``, or ``"fast"``: whatever is fastest here, final losses within 2 % (docs/fast.md); float32 only.
+        precision: ``"exact"``, or ``"fast"``: whatever is fastest here, in float32; with Adam the final total is within 2 %
+            (docs/fast.md).
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
         threads: CPU threads; by default ``OMP_NUM_THREADS``, or all cores. A framework that this process has imported
             before may keep the number that it had (MXNet does).

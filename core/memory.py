@@ -176,12 +176,12 @@ def choose(model: Model, tile: str | int, max_memory: str | int | None, *, on_cp
     if whole <= limit:
         return Choice(model.recipe, None, whole, limit)
     why = f"as a whole it would take about {text_of(whole)}, more than {allowed}"
-    searched = isinstance(model.recipe.optimiser, LbfgsSettings)
+    remembers = isinstance(model.recipe.optimiser, LbfgsSettings)
     found = model.largest(limit)
-    if found is not None and (found >= TILE_BESIDE_HISTORY or not searched):
+    if found is not None and (found >= TILE_BESIDE_HISTORY or not remembers):
         return Choice(model.recipe, found, model.bytes(found), limit, (told(model, found, why),))
     # Rather a shorter history than small tiles: these as with one pair, and then as many pairs as there is room for.
-    if searched and (most_of := model.largest(limit, 1)) is not None:
+    if remembers and (most_of := model.largest(limit, 1)) is not None:
         for found in (min(most_of, max(model.smallest(), TILE_BESIDE_HISTORY)), most_of):
             if (history := fitting_history(model, found, limit)) is not None:
                 return shortened(model, found, history, limit, (told(model, found, why),))

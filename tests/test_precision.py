@@ -20,8 +20,10 @@ TERM_TOLERANCE = 0.03
 TOTAL_TOLERANCE = 0.005
 #: Of the gradient's direction: 1 - cosine.
 DIRECTION_TOLERANCE = 0.01
-#: What docs/fast.md promises of the final losses of a run.
+#: What docs/fast.md promises of the final total of a run with Adam: 0.2 % was seen. A line search decides by comparing, and so
+#: goes another way where rounding turns a comparison: 2.7 % were seen, with channels last.
 FINAL_TOLERANCE = 0.02
+PYRAMID_TOLERANCE = 0.05
 WAYS = ("bfloat16", "winograd", "channels-last")
 
 
@@ -80,28 +82,33 @@ def test_each_of_torchs_ways_is_near_the_exact_one(way, monkeypatch, torch_backe
     assert_fast_is_near(torch_backend)
 
 
-def assert_final_losses_are_near(backend):
+def assert_the_final_total_is_near(backend, tolerance, **options):
     content, style, _ = (np.clip(picture[0].transpose(1, 2, 0) / 6 + 0.5, 0, 1) for picture in pictures(64, 96))
-    options = {"backend": backend.name, "recipe": "d2l", "size": (64, 96), "steps": 60}
+    options = {"backend": backend.name, "recipe": "d2l", "size": (64, 96), **options}
     fast, exact = (isostyle.stylize(content, style, precision=precision, **options) for precision in ("fast", "exact"))
     assert fast.manifest["backend"]["precision"] == "fast"
     # The fast picture's losses, by the exact objective.
     made = engine(backend, "exact")
     arrays = [images.to_array(images.read(picture, "a picture"), "float32", "normalised") for picture in (content, style)]
     terms = made.objective(RECIPE, made.targets(RECIPE, *arrays))(made.tensor(fast.image)).terms
-    assert float(terms["total"]) == pytest.approx(exact.history[-1]["total"], rel=FINAL_TOLERANCE)
+    assert float(terms["total"]) == pytest.approx(exact.history[-1]["total"], rel=tolerance)
 
 
 @pytest.mark.slow
-def test_the_final_losses_of_a_fast_run_are_within_two_percent(backend):
-    assert_final_losses_are_near(backend)
+def test_the_final_total_of_a_fast_run_is_within_two_percent(backend):
+    assert_the_final_total_is_near(backend, FINAL_TOLERANCE, steps=60)
+
+
+@pytest.mark.slow
+def test_the_final_total_of_a_fast_run_with_a_pyramid_is_within_five_percent(backend):
+    assert_the_final_total_is_near(backend, PYRAMID_TOLERANCE, pyramid=[(0.5, 20)], steps=40)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-def test_the_final_losses_of_each_of_torchs_ways_are_within_two_percent(way, monkeypatch, torch_backend):
+def test_the_final_total_of_each_of_torchs_ways_is_within_two_percent(way, monkeypatch, torch_backend):
     force(way, monkeypatch)
-    assert_final_losses_are_near(torch_backend)
+    assert_the_final_total_is_near(torch_backend, FINAL_TOLERANCE, steps=60)
 
 
 @pytest.mark.parametrize(
