@@ -195,8 +195,8 @@ class PaddleBackend:
         self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"
     ) -> Engine:
         engine = PaddleEngine(network, parameters, device, dtype)
-        # Slopes of Gram matrices by formula: one matrix product a tap, where autograd takes two.
-        return TiledEngine(engine, network, WHOLE) if precision == "fast" else engine
+        # Slopes of Gram matrices by formula: one matrix product a tap, where autograd takes two. Through NumPy: not for a GPU.
+        return TiledEngine(engine, network, WHOLE) if precision == "fast" and device == "cpu" else engine
 
     def transform(self, network: TransformNetwork, *, device: str, dtype: Dtype) -> Transform:
         # Imported here: it builds on this module.

@@ -2,11 +2,12 @@
 
 Which way is fastest depends on the processor, and is chosen when a network is prepared:
 
-* ``bfloat16``: a GPU, or a CPU that multiplies bfloat16 matrices by itself (AMX, AVX-512 BF16). Maps and weights are bfloat16,
-  sums inside a convolution float32; Gram matrices, losses and the image stay float32. Channels last.
+* ``bfloat16``: a GPU or a CPU that multiplies bfloat16 matrices by itself (NVIDIA's since Ampere; AMX, AVX-512 BF16). Maps and
+  weights are bfloat16, sums inside a convolution float32; Gram matrices, losses and the image stay float32. Channels last.
 * ``winograd``: other CPUs, wide networks. NNPACK, which comes with torch, convolves tiles of 8x8 with F(6x6, 3x3) (Lavin and
   Gray 2016): 64 multiplications where the definition has 324. Float32, with some ten times its rounding errors.
 * ``channels-last``: narrow networks, for which transforming tiles costs more than it saves. Float32.
+* ``exact``: other devices, where nothing was tried.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from isostyle.tiles import WHOLE, TiledEngine
 
 #: Instructions that multiply bfloat16 numbers; without them torch takes float32's detour and is slower than float32.
 BFLOAT16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
+#: A GPU's compute capability from which on it does (8.0: Ampere); torch emulates bfloat16 on others.
+BFLOAT16_CAPABILITY = (8, 0)
 #: From so many channels in and out on, NNPACK is faster than a direct convolution (measured with AVX2: 4.0 ms against 5.4 at
 #: 64 channels and 75x112 pixels, 6.3 against 5.1 at 32 channels and 150x225).
 WINOGRAD_CHANNELS = 64
@@ -36,13 +39,18 @@ Convolve = Callable[[Tensor, Tensor, Tensor | None, int], Tensor]
 
 
 def way(network: Network, device: str) -> str:
-    """``bfloat16``, ``winograd`` or ``channels-last``, for this processor."""
-    if device != "cpu" or processor.flags() & BFLOAT16_FLAGS:
+    """``bfloat16``, ``winograd``, ``channels-last`` or ``exact``, for this processor."""
+    if device != "cpu":
+        able = device.startswith("cuda") and torch.cuda.get_device_capability(device) >= BFLOAT16_CAPABILITY
+        return "bfloat16" if able else "exact"
+    if processor.flags() & BFLOAT16_FLAGS:
         return "bfloat16"
-    # Asking is not only polite: it initialises NNPACK, which fails otherwise.
-    if min(network.widths) >= WINOGRAD_CHANNELS and torch.backends.nnpack.is_available():
-        return "winograd"
-    return "channels-last"
+    return "winograd" if min(network.widths) >= WINOGRAD_CHANNELS and has_nnpack() else "channels-last"
+
+
+def has_nnpack() -> bool:
+    # Asking is not only polite: it initialises NNPACK, which fails otherwise. (torch 2.2 has no torch.backends.nnpack.)
+    return bool(getattr(torch, "_nnpack_available", lambda: False)())
 
 
 class Convolution(torch.autograd.Function):  # type: ignore[misc]
@@ -70,6 +78,8 @@ def direct(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tens
 
 
 def prepare_fast(network: Network, parameters: Parameters, device: str, dtype: Dtype) -> Engine:
+    if way(network, device) == "exact":
+        return TorchEngine(network, parameters, device, dtype)
     engine = FastTorchEngine(network, parameters, device, dtype)
     # Slopes of Gram matrices by formula: one matrix product a tap, where autograd takes two. With channels last no gain.
     return TiledEngine(engine, network, WHOLE) if engine.way == "winograd" else engine
@@ -85,11 +95,16 @@ class FastTorchEngine(TorchEngine):
         self.inner = torch.bfloat16 if self.way == "bfloat16" else self.dtype
         kernels = {name: p for name, p in self.parameters.items() if p.dim() == 4}
         turned = {name: p.flip(2, 3).transpose(0, 1) for name, p in kernels.items()}
-        self.turned = {name: p.to(self.inner, memory_format=self.layout) for name, p in turned.items()}
+        self.turned = {name: self.laid_out(p) for name, p in turned.items()}
         self.parameters = {name: p.to(self.inner) for name, p in self.parameters.items()}
-        self.parameters |= {name: p.to(self.inner, memory_format=self.layout) for name, p in kernels.items()}
+        self.parameters |= {name: self.laid_out(p) for name, p in kernels.items()}
+
+    def laid_out(self, kernel: Tensor) -> Tensor:
+        # .to(memory_format=...) leaves a transposed tensor as it is if it has the dtype; each step would copy it anew.
+        return kernel.to(self.inner).contiguous(memory_format=self.layout)
 
     def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
+        # The loop of torch_backend.py once more: there it stays the text that the three backends share.
         wanted = set(taps)
         found = {}
         x = image.to(self.inner, memory_format=self.layout)

@@ -267,9 +267,14 @@ def loss_table(report: Report) -> Table:
 def as_markdown(report: Report) -> str:
     parts = []
     for table in tables(report):
-        lines = [table.header, ["---"] * len(table.header), *table.rows]
-        parts += [table.text, "\n".join("| " + " | ".join(line) + " |" for line in lines), *table.remarks]
+        parts += [table.text, markdown(table.header, table.rows), *table.remarks]
     return "\n\n".join(parts)
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def as_text(report: Report) -> str:

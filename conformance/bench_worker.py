@@ -41,7 +41,7 @@ LEAST_STEPS = 3
 #: Matrix products after the first, which is not counted; their median is what a framework's arithmetic can do.
 PRODUCTS = 7
 #: `fast` rounds otherwise than `exact` (bfloat16 has 8 bits), so its own totals are off; pictures whose own is within this
-#: share of the target are looked at exactly. docs/fast.md has 2 % for whole runs.
+#: share of the target are looked at exactly. docs/fast.md has 2 % for whole runs with Adam.
 NEAR = 0.05
 
 
@@ -133,7 +133,7 @@ def published(job: Job) -> tuple[str, int, Any]:
     module = importlib.import_module(job.backend)
     if job.threads is not None:
         set_threads(module, job.threads)
-    return str(module.__version__), peak_memory(), arrays(job)
+    return str(module.__version__), memory.peak() or 0, arrays(job)
 
 
 def set_threads(module: Any, threads: int) -> None:
@@ -162,7 +162,7 @@ def timed(job: Job) -> dict[str, Any]:
     clock = Clock(job.steps)
     with contextlib.suppress(Enough):
         if job.way in OURS:
-            version, imported = registry.load(job.backend, job.threads).version(), peak_memory()
+            version, imported = registry.load(job.backend, job.threads).version(), memory.peak() or 0
             recipe = dataclasses.replace(job.recipe, steps=job.steps + WARM_UP + 1)
             ours(job, recipe=recipe, precision=job.way, callback=clock.tick, log=clock.start)
         else:
@@ -172,7 +172,7 @@ def timed(job: Job) -> dict[str, Any]:
             while True:
                 way.step()
                 clock.tick()
-    peak = peak_memory()
+    peak = memory.peak() or 0
     return {
         "version": version,
         "imported_bytes": imported,
@@ -245,20 +245,6 @@ def totals(job: Job) -> dict[str, Any]:
     engine = framework.prepare(network, parameters, device="cpu", dtype="float32", precision="exact")
     objective = engine.objective(job.recipe, engine.targets(job.recipe, content, style))
     return {"totals": [float(objective(engine.tensor(np.load(path))).terms["total"]) for path in job.pictures]}
-
-
-def peak_memory() -> int:
-    """The largest resident size that this process has had, in bytes.
-
-    Linux counts what the parent had before it started this process into getrusage's, and not into VmHWM.
-    """
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return memory.peak() or 0
 
 
 def main(job_file: str, answer_file: str) -> None:

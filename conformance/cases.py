@@ -30,7 +30,7 @@ from isostyle.files import sha256
 from isostyle.interface import Array
 from isostyle.network import RGB_MEAN, RGB_STD
 from isostyle.published import D2L, PAINTERLY, RECIPES, TUTORIAL
-from isostyle.recipe import AdamSettings, Constant, GramDivisor, LbfgsSettings, Recipe, Space, StepDecay
+from isostyle.recipe import AdamSettings, Constant, GramDivisor, LbfgsSettings, Level, Recipe, Space, StepDecay
 from isostyle.transform_network import JOHNSON, TransformNetwork
 from isostyle.weights import Weights
 
@@ -98,6 +98,8 @@ SEARCHING = LbfgsSettings(line_search="strong-wolfe")
 D2L_SEARCH = dataclasses.replace(D2L_LBFGS, name="d2l-wolfe", optimiser=SEARCHING)
 LONG_SEARCHING = dataclasses.replace(SEARCHING, learning_rate=8.0, iterations=8, history=3)
 D2L_LONG_SEARCH = dataclasses.replace(D2L_LBFGS, name="d2l-wolfe-blocks", optimiser=LONG_SEARCHING)
+#: And from coarse to fine: two levels, of which the second is told the scale of the first.
+D2L_PYRAMID = dataclasses.replace(D2L_SEARCH, name="d2l-wolfe-pyramid", pyramid=(Level(0.5, 15),))
 TUTORIAL_SEARCH = dataclasses.replace(TUTORIAL, name="tutorial-wolfe", clamped=False, optimiser=LONG_SEARCHING)
 #: Recipes that are looked at in every scene; the others share their formulas with these.
 THOROUGH = (D2L, PAINTERLY)
@@ -237,7 +239,7 @@ def all_cases() -> tuple[Case, ...]:
         add(Case("run", "photo", "narrow", recipe))
         if recipe in THOROUGH:
             add(Case("run", "picture", "compact", recipe))
-    for recipe in (D2L_LBFGS, D2L_SEARCH, D2L_LONG_SEARCH, TUTORIAL_SEARCH):
+    for recipe in (D2L_LBFGS, D2L_SEARCH, D2L_LONG_SEARCH, D2L_PYRAMID, TUTORIAL_SEARCH):
         add(Case("run", "photo", "narrow", recipe, dtypes=("float64",)))
     for kind in ("targets", "terms", "gradient", "step"):
         add(Case(kind, "noise", "vgg19", D2L))
@@ -441,13 +443,21 @@ def widened(found: Mapping[str, Array], network: TransformNetwork) -> dict[str, 
 
 def short(recipe: Recipe, steps: int = SHORT_RUN) -> Recipe:
     """``recipe`` with a few steps, within which the learning rate decays; L-BFGS has :data:`LBFGS_EVALUATIONS`, or, with a line
-    search, :data:`SEARCH_EVALUATIONS`."""
+    search, :data:`SEARCH_EVALUATIONS`, of which the levels of a pyramid have theirs."""
     if isinstance(recipe.optimiser, LbfgsSettings):
-        return dataclasses.replace(recipe, steps=SEARCH_EVALUATIONS if recipe.searches else LBFGS_EVALUATIONS)
+        evaluations = SEARCH_EVALUATIONS if recipe.searches else LBFGS_EVALUATIONS
+        return dataclasses.replace(recipe, steps=evaluations - sum(level.steps for level in recipe.pyramid))
     schedule = recipe.schedule
     if isinstance(schedule, StepDecay):
         schedule = StepDecay(SHORT_DECAY, schedule.factor)
     return dataclasses.replace(recipe, steps=steps, schedule=schedule)
+
+
+def coarser(image: Array, share: float) -> Array:
+    """What a level of a pyramid, a ``share`` of height and width, is given for the array (1, 3, H, W): every second pixel for a
+    half. Pictures are resized elsewhere; all who are given these are given the same numbers."""
+    step = round(1 / share)
+    return np.ascontiguousarray(image[:, :, ::step, ::step])
 
 
 def select(cases: Iterable[Case], patterns: Sequence[str]) -> tuple[Case, ...]:

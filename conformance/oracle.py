@@ -2,8 +2,8 @@
 
 It stands behind the same protocol as the backends (:mod:`isostyle.interface`) and is recorded as they are. It executes the
 formulas of :mod:`isostyle.losses` and states everything else a second time, from the sources: the order of the layers,
-convolution, ReLU and pooling with their gradients, Adam, the decay of its learning rate, L-BFGS, its line search,
-normalisation and resizing. So a mistake in core is not on both sides. It imports no framework, no backend and not
+convolution, ReLU and pooling with their gradients, Adam, the decay of its learning rate, L-BFGS, its line search, the levels of
+a pyramid, normalisation and resizing. So a mistake in core is not on both sides. It imports no framework, no backend and not
 :mod:`isostyle.optim`.
 
 tests/test_oracle.py checks it by values worked out by hand, by central differences, and by values recorded from PyTorch.
@@ -389,22 +389,57 @@ class Spent(Exception):
 
 class Walk(NamedTuple):
     """A run with a line search: the image that it comes to, and for each evaluation the updates that made its image and whether
-    it was only tried."""
+    it was only tried; and the multiple of the identity that its inverse Hessian began from, if it found one."""
 
     image: Floats
     steps: list[int]
     trials: list[bool]
+    scale: float | None
+
+
+class Stage(NamedTuple):
+    """A level of a pyramid: the value and the gradient at an image, how often it is asked for them, and the image's size."""
+
+    evaluate: Callable[[Floats], tuple[float, Floats]]
+    evaluations: int
+    height: int
+    width: int
+
+
+def climb(stages: Sequence[Stage], image: Floats, settings: LbfgsSettings) -> Walk:
+    """A line search at each of ``stages``, coarse to fine; each begins with the image of the one before, enlarged, and without
+    pairs. All losses are means over pixels: n times as many pixels divide what one of them adds to the Hessian by n, and so
+    multiply the inverse by n."""
+    steps, trials, scale = [0], [False], None
+    for number, (evaluate, evaluations, height, width) in enumerate(stages):
+        if number > 0:
+            before = image.shape[2] * image.shape[3]
+            image = enlarge(image, height, width)
+            scale = None if scale is None else scale * (height * width) / before
+        walk = lbfgs_with_line_search(evaluate, image, settings, evaluations, scale)
+        # The last image is not looked at here: the next level looks at it, enlarged.
+        steps = [*steps[:-1], *(steps[-1] + step for step in walk.steps)]
+        trials = [*trials[:-1], *walk.trials]
+        image, scale = walk.image, scale if walk.scale is None else walk.scale
+    return Walk(image, steps, trials, scale)
 
 
 def lbfgs_with_line_search(
-    evaluate: Callable[[Floats], tuple[float, Floats]], image: Floats, settings: LbfgsSettings, evaluations: int
+    evaluate: Callable[[Floats], tuple[float, Floats]],
+    image: Floats,
+    settings: LbfgsSettings,
+    evaluations: int,
+    scale: float | None = None,
 ) -> Walk:
     """Nocedal and Wright 2006, algorithm 7.5 with the line search of algorithms 3.5 and 3.6, for so many evaluations, in the
     blocks of torch.optim.LBFGS: each evaluates its first image again, has at most ``iterations`` updates, and begins none once
-    it has made 5/4 as many evaluations; a search has those that are left."""
+    it has made 5/4 as many evaluations; a search has those that are left. ``scale``: of the inverse Hessian, if it is known
+    before; then the first length is that of all others."""
     x = image.astype(np.float64)
     pairs: list[tuple[Floats, Floats]] = []
-    scale, updates, looks = 1.0, 0, 0
+    known = scale is not None
+    scale = 1.0 if scale is None else scale
+    updates, looks = 0, 0
     steps: list[int] = []
     trials: list[bool] = []
 
@@ -427,9 +462,12 @@ def lbfgs_with_line_search(
 
             def phi(alpha: float, x: Floats = x, p: Floats = p) -> Point:
                 found, gradient = look(x + alpha * p, trial=True)
-                return Point(alpha, found, float((gradient * p).sum()), gradient)
+                slope = float((gradient * p).sum())
+                if not math.isfinite(found + slope):
+                    found, slope = math.inf, math.nan  # too far
+                return Point(alpha, found, slope, gradient)
 
-            first = settings.learning_rate * (min(1.0, 1 / np.abs(g).sum()) if updates == 0 else 1.0)
+            first = settings.learning_rate * (min(1.0, 1 / np.abs(g).sum()) if updates == 0 and not known else 1.0)
             tries = settings.iterations * 5 // 4 - looks
             narrowest = settings.tolerance_change / np.abs(p).max()
             best, last = strong_wolfe(phi, origin, first, tries, narrowest)
@@ -450,7 +488,7 @@ def lbfgs_with_line_search(
         while True:
             block()
     except Spent:
-        return Walk(x, [*steps, updates], [*trials, False])
+        return Walk(x, [*steps, updates], [*trials, False], scale if pairs else None)
 
 
 def strong_wolfe(
@@ -504,11 +542,12 @@ def zoom(phi: Callable[[float], Point], origin: Point, ends: list[Point], tries:
 
 
 def least_of_cubic(one: Point, other: Point, left: float, right: float) -> float:
-    """Nocedal and Wright 2006, equation 3.59, within ``left`` and ``right``; their middle where the cubic has no minimum."""
+    """Nocedal and Wright 2006, equation 3.59, within ``left`` and ``right``; their middle where the cubic has no minimum, or is
+    none."""
     across = other.alpha - one.alpha
     d1 = one.slope + other.slope - 3 * (one.value - other.value) / (one.alpha - other.alpha)
     square = d1**2 - one.slope * other.slope
-    if square < 0:
+    if not square >= 0:
         return (left + right) / 2
     d2 = math.copysign(math.sqrt(square), across)
     alpha = other.alpha - across * (other.slope + d2 - d1) / (other.slope - one.slope + 2 * d2)
@@ -542,6 +581,17 @@ def resize(pixels: NDArray[np.uint8], height: int, width: int) -> Floats:
     down, across = (triangle(before, after) for before, after in zip(pixels.shape[:2], (height, width), strict=True))
     resized: Floats = np.einsum("ij,jkc,lk->ilc", down, pixels.astype(np.float64), across, optimize=True)
     return resized
+
+
+def enlarge(image: Floats, height: int, width: int) -> Floats:
+    """(1, 3, H, W) at another size, as :func:`resize`; what goes in, and what comes out of each axis, is rounded to float32."""
+    down, across = triangle(image.shape[2], height), triangle(image.shape[3], width)
+    rows = np.einsum("ncij,lj->ncil", rounded(image), across)
+    return rounded(np.einsum("ki,ncil->nckl", down, rounded(rows)))
+
+
+def rounded(x: Floats) -> Floats:
+    return x.astype(np.float32).astype(np.float64)
 
 
 def triangle(before: int, after: int) -> Floats:

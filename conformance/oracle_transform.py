@@ -2,7 +2,7 @@
 
 It states once more, from the sources that :mod:`isostyle.transform_network` names: the order of the stages, reflection,
 enlarging, convolution with strides, instance normalisation, residual sums, what a training step averages, and Adam's way with
-it. It uses nothing of :mod:`isostyle.training` or :mod:`isostyle.optim`.
+it. It uses nothing of :mod:`isostyle.trainer` or :mod:`isostyle.optim`.
 
 tests/test_transform.py checks it by values worked out by hand and by central differences.
 """

@@ -38,6 +38,7 @@ from isostyle.conformance.cases import (
     WIDE_CUT,
     Case,
     Inputs,
+    coarser,
     short,
     specification_digest,
 )
@@ -50,7 +51,7 @@ from isostyle.optim import optimiser
 from isostyle.published import D2L
 from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Recipe, StepDecay
 from isostyle.tiles import TiledEngine
-from isostyle.training import Trainer, TrainingRecipe
+from isostyle.trainer import Trainer, TrainingRecipe
 
 #: Whose versions a trace notes, if they are installed.
 DISTRIBUTIONS = ("numpy", "pillow", "safetensors", "torch", "torchvision", "mxnet", "paddlepaddle")
@@ -95,16 +96,18 @@ class Subject:
         return self.inputs.scene(case.scene or "", case.recipe.space if case.recipe else "normalised")
 
     def descend(self, engine: Engine, recipe: Recipe, content: Array, style: Array, start: Array) -> Points:
-        """A run of ``recipe``, looked at when it is over: every event's step, learning rate, total, losses and image."""
-        events = list(core_run.run(engine, recipe, engine.targets(recipe, content, style), start))
+        """A run of ``recipe``, looked at when it is over: every event's step, learning rate, total, losses and image. Levels
+        of a pyramid are given :func:`coarser` arrays."""
+        levels = [(one, coarser(content, share), coarser(style, share)) for share, one in recipe.levels]
+        given = [(one, (x.shape[2], x.shape[3]), partial(both, x, y)) for one, x, y in levels]
+        events = list(core_run.climb(engine, given, [coarser(start, recipe.levels[0][0])]))
         trials = {"trials": np.array([int(event.trial) for event in events])} if recipe.searches else {}
         return trials | {
             "steps": np.array([event.step for event in events]),
             "rates": np.array([event.learning_rate for event in events]),
             "totals": np.array([event.terms["total"] for event in events]),
             "losses": np.array([[event.losses[name] for name in ("content", "style", "tv")] for event in events]),
-            "image": events[-1].image(),
-            "images": np.concatenate([event.image() for event in events]),
+            **by_size([event.image() for event in events]),
         }
 
     def adam(self, engine: Engine, recipe: Recipe, gradients: Array) -> Array:
@@ -197,6 +200,18 @@ def at(given: Evaluation, image: Tensor) -> tuple[Tensor, Evaluation]:
     return image, given
 
 
+def both(one: Array, other: Array) -> tuple[Array, Array]:
+    return one, other
+
+
+def by_size(found: Sequence[Array]) -> Points:
+    """The last image, all of its size, and those of a coarser level, if there are any."""
+    last = found[-1]
+    coarse = [image for image in found if image.shape != last.shape]
+    fine = np.concatenate([image for image in found if image.shape == last.shape])
+    return {"image": last, "images": fine, **({"coarse images": np.concatenate(coarse)} if coarse else {})}
+
+
 def of_kind(terms: Mapping[str, float], kind: str) -> float:
     """The sum of all terms of one kind."""
     return math.fsum(value for name, value in terms.items() if name.partition("/")[0] == kind)
@@ -214,33 +229,43 @@ class OracleSubject(Subject):
         return engine
 
     def descend(self, engine: Any, recipe: Recipe, content: Array, style: Array, start: Array) -> Points:
-        targets = engine.targets(recipe, content, style)
         evaluations, found = [], []
 
-        def evaluate(image: Any) -> tuple[float, Any]:
-            found.append(image)
-            evaluations.append(engine.evaluate(recipe, targets, image))
-            return evaluations[-1].terms["total"], evaluations[-1].gradient
+        def objective(one: Recipe, share: float) -> Callable[[Any], tuple[float, Any]]:
+            targets = engine.targets(one, coarser(content, share), coarser(style, share))
+
+            def evaluate(image: Any) -> tuple[float, Any]:
+                found.append(image)
+                evaluations.append(engine.evaluate(one, targets, image))
+                return evaluations[-1].terms["total"], evaluations[-1].gradient
+
+            return evaluate
 
         settings = recipe.optimiser
         steps, trials = np.arange(recipe.steps + 1), {}
+        evaluate = objective(recipe, 1.0)
         if isinstance(settings, LbfgsSettings) and recipe.searches:
-            walk = oracle.lbfgs_with_line_search(evaluate, start, settings, recipe.steps)
+            coarse = [
+                oracle.Stage(objective(one, share), one.steps, *coarser(content, share).shape[2:])
+                for share, one in recipe.levels[:-1]
+            ]
+            stages = [*coarse, oracle.Stage(evaluate, recipe.steps, *content.shape[2:])]
+            walk = oracle.climb(stages, coarser(start, recipe.levels[0][0]), settings)
             steps, trials = np.array(walk.steps), {"trials": np.array(walk.trials, dtype=int)}
-            iterates = iter([walk.image] * recipe.steps)
+            evaluate(walk.image)
         elif isinstance(settings, LbfgsSettings):
             iterates = oracle.lbfgs(evaluate, start, settings.learning_rate, settings.history, recipe.clamped)
+            evaluate(after(recipe.steps, iterates))
         else:
             iterates = oracle.adam(evaluate, start, settings, recipe.schedule, recipe.clamped)
-        evaluate(after(recipe.steps, iterates))
+            evaluate(after(recipe.steps, iterates))
         kinds = ("content", "style", "tv")
         return trials | {
             "steps": steps,
-            "rates": np.array(self.rates(recipe, range(1, recipe.steps + 2))),
+            "rates": np.array(self.rates(recipe, range(1, len(steps) + 1))),
             "totals": np.array([evaluation.terms["total"] for evaluation in evaluations]),
             "losses": np.array([[of_kind(evaluation.terms, kind) for kind in kinds] for evaluation in evaluations]),
-            "image": found[-1],
-            "images": np.concatenate(found),
+            **by_size(found),
         }
 
     def adam(self, engine: Engine, recipe: Recipe, gradients: Array) -> Array:

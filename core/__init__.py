@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from isostyle.published import RECIPES
     from isostyle.recipe import AsIs, ExactSize, LongSide, Recipe, ShortSide, Square
     from isostyle.run import Event
+    from isostyle.trainer import TrainingRecipe
+    from isostyle.training import train
 
 __all__ = [
     "RECIPES",
@@ -36,9 +38,11 @@ __all__ = [
     "ShortSide",
     "Square",
     "Stopped",
+    "TrainingRecipe",
     "__version__",
     "apply",
     "stylize",
+    "train",
 ]
 
 _HOME = {
@@ -47,6 +51,8 @@ _HOME = {
     "RECIPES": "isostyle.published",
     **dict.fromkeys(("AsIs", "ExactSize", "LongSide", "Recipe", "ShortSide", "Square"), "isostyle.recipe"),
     "Event": "isostyle.run",
+    "TrainingRecipe": "isostyle.trainer",
+    "train": "isostyle.training",
 }
 
 

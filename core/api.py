@@ -59,6 +59,9 @@ PYRAMID_STEPS = 40
 PYRAMID_OPTIMISER = LbfgsSettings(history=20, line_search="strong-wolfe")
 #: Total variation, which is computed whatever its weight, needs neighbours along both axes.
 VARIATION_SIDE = 2
+#: Words in what frameworks say when memory does not suffice, and what can be done then.
+OF_MEMORY = ("memory", "alloc")
+LESS_MEMORY = "try a smaller --size, a smaller --tile, or a lower --max-memory"
 #: Seeds that NumPy's generator takes.
 SEEDS = range(2**32)
 
@@ -138,7 +141,8 @@ def stylize(
         backend: ``torch``, ``paddle``, ``mxnet``, a third party's, or ``auto``: the first that is installed.
         recipe: a published recipe's name, a ``.toml`` file, or a :class:`Recipe`; the next thirteen arguments override parts.
         size: (height, width) in pixels for both images, the length of the longer side, or a :class:`Size`.
-        steps: updates of the image; L-BFGS makes whole blocks of them.
+        steps: updates of the image; L-BFGS makes whole blocks of them. With a line search, evaluations. Of a pyramid, those of
+            the full size.
         content_weight: effective weight of the content terms in the total.
         style_weight: of the style terms (d2l: 1e4).
         tv_weight: of the total variation.
@@ -150,12 +154,14 @@ def stylize(
         line_search: of L-BFGS: ``"none"``, or ``"strong-wolfe"``, which tries lengths until one is good.
         lbfgs_history: how many updates L-BFGS remembers.
         pyramid: from coarse to fine: levels as (share of height and width, evaluations), smallest first, or True for the usual
-            ones; False for none. The optimiser becomes L-BFGS with a line search, unless one is given or the image is clamped.
+            ones; False for none. The optimiser becomes L-BFGS with a line search, and the full size has 40 evaluations if
+            ``steps`` does not say otherwise, unless the optimiser is ``"adam"`` or settings, or the image is clamped.
         init: ``"content"``, ``"style"``, ``"noise"``, ``"uniform-noise"``, ``"content+noise"``, or a picture to start from.
         seed: of the noise; the same on every backend.
         network: ``"compact"``, ``"vgg19"`` or ``"vgg16"`` (see docs/weights.md), or a path of a ``.safetensors`` file.
         dtype: ``"float32"`` or ``"float64"``.
-        precision: ``"exact"``, or ``"fast"``: whatever is fastest here, final losses within 2 % (docs/fast.md); float32 only.
+        precision: ``"exact"``, or ``"fast"``: whatever is fastest here, in float32; with Adam the final total is within 2 %
+            (docs/fast.md).
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
         threads: CPU threads; by default ``OMP_NUM_THREADS``, or all cores. A framework that this process has imported
             before may keep the number that it had (MXNet does).
@@ -246,14 +252,18 @@ def stylize(
     start = [start_image(settings, arrays, fitted, seed, dtype)]
     fitted.clear()
 
+    at = stages[0][1]["content"].final
+
     def content_and_style(stage: int) -> tuple[Array, Array]:
+        """What a level is given when it begins."""
+        nonlocal at
+        at = stages[stage][1]["content"].final
         found = arrays if stage == 0 else fit_all(stage)[1]
         both = found["content"], found["style"]
         found.clear()
         return both
 
     levels = [(one, sizes["content"].final, partial(content_and_style, i)) for i, (one, sizes) in enumerate(stages)]
-    at = levels[0][1]
     if log:
         how = f"{place}, {count} thread{'s' * (count > 1)}, {dtype}{', fast' * (precision == 'fast')}"
         log(f"backend {framework.name} {framework.version()} on {how}")
@@ -275,18 +285,22 @@ def stylize(
         except Exception as error:
             height, width = at
             text = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise FrameworkFailure(f"{framework.name} failed at size {height}x{width}: {text}") from error
+            lacks = isinstance(error, MemoryError) or any(word in str(error).lower() for word in OF_MEMORY)
+            advice = f"; {LESS_MEMORY}" if lacks else ""
+            raise FrameworkFailure(f"{framework.name} failed at size {height}x{width}: {text}{advice}") from error
 
     began, last, history, evaluations = time.monotonic(), None, [], 0
     problem: IsostyleError | KeyboardInterrupt | None = None
     try:
         for event in events():
-            evaluations, at = event.evaluation, event.size
+            evaluations = event.evaluation
             counted = {"step": event.step, "evaluation": event.evaluation, "learning_rate": event.learning_rate}
             searched = {"trial": float(event.trial)} if settings.searches else {}
             if settings.pyramid:
                 searched |= {"height": event.size[0], "width": event.size[1]}
             history.append({**counted, **searched, **event.losses, **event.terms})
+            if last is None or last.size != event.size:
+                first = history[-1]  # of this level: those of smaller pictures are not to be compared with it
             if not event.trial:
                 last, row = event, history[-1]
             if log and event.note:
@@ -323,6 +337,8 @@ def stylize(
                 "platform": platform.platform(),
             },
             **({"levels": [{"size": list(size), "steps": one.steps} for one, size, _ in levels]} if settings.pyramid else {}),
+            # Of the picture: smaller than what was asked for if a run ends at a coarse level of its pyramid.
+            "size": list(last.size),
             "steps_done": last.step,
             # The finished picture's is ours, and not one of those that its source counts.
             "evaluations": evaluations - (last.finished and last.note is None),
@@ -332,7 +348,7 @@ def stylize(
             "tile": choice.tile,
             "estimated_memory_bytes": choice.estimate,
             "peak_memory_bytes": memory.peak(),
-            "losses": {"first": history[0], "last": row},
+            "losses": {"first": first, "last": row},
         }
         result = Result(images.to_picture(image, settings.space), image, history, manifest)
     if isinstance(problem, KeyboardInterrupt):
@@ -378,6 +394,10 @@ def override(
             pairs = taps.items() if isinstance(taps, Mapping) else taps
             changes[name] = tuple(pairs) if isinstance(pairs, Iterable) else pairs
     settings = found.optimiser
+    if pyramid is not None:
+        changes["pyramid"] = levels_of(pyramid)
+    # A name stands for what is usual: with a pyramid, that has a line search. Settings mean what they say.
+    climbs = changes.get("pyramid", found.pyramid) and not (found.clamped or found.searches)
     if isinstance(optimiser, str):
         if optimiser not in ("adam", "lbfgs"):
             raise InputError(f"the optimiser must be adam or lbfgs, not {optimiser!r}")
@@ -387,11 +407,9 @@ def override(
         settings = optimiser
     elif optimiser is not None:
         raise InputError(f"the optimiser must be adam, lbfgs or settings of one, not {shown(optimiser)}")
-    if pyramid is not None:
-        changes["pyramid"] = levels_of(pyramid)
-        if changes["pyramid"] and optimiser is None and not (found.clamped or found.searches):
-            settings = PYRAMID_OPTIMISER
-            changes.setdefault("steps", PYRAMID_STEPS)
+    if climbs and (optimiser == "lbfgs" or (optimiser is None and pyramid is not None)):
+        settings = PYRAMID_OPTIMISER
+        changes.setdefault("steps", PYRAMID_STEPS)
     if isinstance(settings, LbfgsSettings):
         changes["schedule"] = Constant()
     if learning_rate is not None:

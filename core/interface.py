@@ -25,7 +25,7 @@ Tensor = Any
 Array = NDArray[Any]
 Dtype = Literal["float32", "float64"]
 #: ``exact`` is what the conformance suite certifies: float32 or float64 throughout. ``fast`` may round more coarsely and add up
-#: in another order; a run's final losses, evaluated exactly, stay within 2 % of the exact run's (docs/fast.md).
+#: in another order; with Adam a run's final total, evaluated exactly, is within 2 % of the exact run's (docs/fast.md).
 Precision = Literal["exact", "fast"]
 #: Parameters by name: ``conv1_1.weight`` of shape (out, in, 3, 3) and ``conv1_1.bias`` of shape (out,).
 Parameters = Mapping[str, NDArray[np.float32]]

@@ -7,6 +7,8 @@ numbers below.
 
 from __future__ import annotations
 
+import bisect
+import contextlib
 import dataclasses
 import math
 import os
@@ -16,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from isostyle import recipe_text, tiles
+from isostyle import allocation, recipe_text, tiles
 from isostyle.errors import InputError, shown
 from isostyle.interface import Dtype
 from isostyle.network import Network
@@ -26,8 +28,8 @@ from isostyle.recipe import LbfgsSettings, Recipe, require_count
 #: and pools): ReLUs and pools keep theirs for the way back, MXNet keeps those of convolutions, too. Of a backend that is not
 #: here, the largest. Measured with torch 2.13, mxnet 1.9.1 and paddle 3.3 on an AVX2 CPU: 1.5, 3.0 and 2.4.
 BYTES_PER_BYTE: Mapping[str, float] = {"torch": 1.8, "mxnet": 3.7, "paddle": 3.0}
-#: Buffers that depend on no picture (50, 83 and 54 MB were measured), and what the C library keeps back of maps below its
-#: threshold of 32 MB, from which on memory goes back to the system at once.
+#: Buffers that depend on no picture, and memory that was freed in pieces into which nothing larger fits: programs keep what is
+#: freed (:mod:`isostyle.allocation`).
 CONSTANT = 256 * 2**20
 #: Whole images that are held at the same time at most: the last event's, the one that is evaluated, what the optimiser keeps
 #: and its temporaries, or NumPy's copies of image and gradient. L-BFGS has two more for each pair of its history.
@@ -37,8 +39,10 @@ LBFGS_IMAGES = 10
 SEARCH_IMAGES = 3
 #: Of what is free, the share that isostyle allows itself.
 SHARE_OF_FREE = 0.9
-#: The side of the tiles, in pixels, for which an L-BFGS history is cut if both do not fit.
+#: The side of the tiles, in pixels, for which an L-BFGS history is cut if both do not fit: smaller ones cost more time.
 TILE_BESIDE_HISTORY = 512
+#: No smaller tile is chosen, though one may be given: nearly all of the work would be in halos.
+LEAST_TILE = 128
 
 UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 Size = tuple[int, int]
@@ -98,11 +102,17 @@ class Model:
         """Pixels of the largest crop that is computed at a time."""
         if tile is None:
             return area(size)
-        return max(math.prod(window.shape) for window in tiles.windows(*size, self.network, taps, tile))
+        return math.prod(max(span.last - span.first for span in axis) for axis in self.axes(size, taps, tile))
+
+    def axes(self, size: Size, taps: Iterable[str], tile: int) -> list[list[tiles.Span]]:
+        """Rows and columns of the windows: every row with every column is one."""
+        taps = tuple(taps)
+        grid, halo = tiles.grid_of(self.network, taps), tiles.halo_of(self.network, taps)
+        return [tiles.spans(side, tile, grid, halo) for side in size]
 
     def smallest(self) -> int:
-        """The side of the smallest tile that makes sense: as wide as its halo."""
-        return max(tiles.halo_of(self.network, self.recipe.taps), tiles.grid_of(self.network, self.recipe.taps))
+        """The side of the smallest tile that is chosen: at least as wide as its halo."""
+        return max(tiles.halo_of(self.network, self.recipe.taps), LEAST_TILE)
 
     def largest(self, limit: int, history: int | None = None) -> int | None:
         """The largest side of a tile with which the run fits; None if it never does."""
@@ -135,26 +145,33 @@ def choose(model: Model, tile: str | int, max_memory: str | int | None, *, on_cp
     given = None if isinstance(side, str) else side
     if limit is None or side == "off" or given is not None:
         taken = model.bytes(given)
+        lines = () if given is None else narrow(model, given)
         if limit is not None and taken > limit:
             how = "the picture as a whole" if given is None else f"tiles of {given} pixels"
             history = fitting_history(model, given, limit)
             if history is None:
-                raise InputError(f"{how} would take about {text_of(taken)}, more than {allowed}; try --tile auto")
-            return shortened(model, given, history, limit, ())
-        return Choice(model.recipe, given, taken, limit)
+                raise InputError(
+                    f"{how} would take about {text_of(taken)}, more than {allowed}; try --tile auto, or a larger --max-memory"
+                )
+            return shortened(model, given, history, limit, lines)
+        return Choice(model.recipe, given, taken, limit, lines)
     if whole <= limit:
         return Choice(model.recipe, None, whole, limit)
     why = f"as a whole it would take about {text_of(whole)}, more than {allowed}"
-    if (found := model.largest(limit)) is not None:
+    remembers = isinstance(model.recipe.optimiser, LbfgsSettings)
+    found = model.largest(limit)
+    if found is not None and (found >= TILE_BESIDE_HISTORY or not remembers):
         return Choice(model.recipe, found, model.bytes(found), limit, (told(model, found, why),))
-    # The pictures fit, but the history does not.
-    for found in (max(model.smallest(), TILE_BESIDE_HISTORY), model.smallest()):
-        if (history := fitting_history(model, found, limit)) is not None:
-            return shortened(model, found, history, limit, (told(model, found, why),))
+    # Rather a shorter history than small tiles: these as with one pair, and then as many pairs as there is room for.
+    if remembers and (most_of := model.largest(limit, 1)) is not None:
+        for found in (min(most_of, max(model.smallest(), TILE_BESIDE_HISTORY)), most_of):
+            if (history := fitting_history(model, found, limit)) is not None:
+                return shortened(model, found, history, limit, (told(model, found, why),))
     least = model.bytes(model.smallest(), 1)
+    instead = f"--tile {model.smallest()} tries it all the same" if most is None else "or a larger --max-memory"
     raise InputError(
         f"even in tiles of {model.smallest()} pixels the run would take about {text_of(least)}, more than {allowed}; "
-        "choose a smaller --size"
+        f"choose a smaller --size{';' if most is None else ','} {instead}"
     )
 
 
@@ -168,12 +185,19 @@ def allowance(max_memory: str | int | None, *, on_cpu: bool, ask: bool) -> tuple
     Raises:
         InputError: ``max_memory`` cannot be used.
     """
-    if max_memory is not None:
-        most, used = parse(max_memory), resident() if on_cpu else 0
-        allowed = f"the {text_of(most)} of --max-memory"
+    most = None if max_memory is None else parse(max_memory)
+    if on_cpu and (most is not None or ask):
+        # What a run before this one has left is free, although the process still has it.
+        allocation.give_back_freed_memory()
+    if most is not None:
+        used = resident() if on_cpu else 0
         if most <= used:
-            raise InputError(f"{allowed} are less than the {text_of(used)} that the program takes before it begins")
-        return most - used, f"{allowed}, of which {text_of(used)} are in use"
+            raise InputError(
+                f"the {text_of(most)} of --max-memory are less than the {text_of(used)} that the program takes before it begins"
+            )
+        if not used:
+            return most, f"the {text_of(most)} of --max-memory"
+        return most - used, f"the {text_of(most - used)} that --max-memory leaves ({text_of(most)}, {text_of(used)} in use)"
     free = available() if on_cpu and ask else None
     if free is None:
         return None, ""
@@ -182,23 +206,34 @@ def allowance(max_memory: str | int | None, *, on_cpu: bool, ask: bool) -> tuple
 
 
 def told(model: Model, tile: int, why: str) -> str:
-    found = tiles.windows(*model.content, model.network, model.recipe.taps, tile)
+    count = math.prod(len(axis) for axis in model.axes(model.content, model.recipe.taps, tile))
     halo = tiles.halo_of(model.network, model.recipe.taps)
-    return f"in {len(found)} tiles of at most {tile}x{tile} pixels, each with a halo of {halo}: {why}"
+    return f"in {count} tiles of at most {tile}x{tile} pixels, each with a halo of {halo}: {why}"
+
+
+def narrow(model: Model, tile: int) -> tuple[str, ...]:
+    """A line if a tile that was given is narrower than its halo, and the picture has more than one."""
+    halo = tiles.halo_of(model.network, model.recipe.taps)
+    if tile >= halo or all(len(axis) == 1 for axis in model.axes(model.content, model.recipe.taps, tile)):
+        return ()
+    return (f"tiles of {tile} pixels are narrower than their halo of {halo}: most of the work is done more than once",)
 
 
 def fitting_history(model: Model, tile: int | None, limit: int) -> int | None:
     """The longest L-BFGS history that fits; None if not even one pair does, or the optimiser has none."""
     settings = model.recipe.optimiser
-    if not isinstance(settings, LbfgsSettings) or model.bytes(tile, 1) > limit:
+    if not isinstance(settings, LbfgsSettings):
         return None
-    pair = model.bytes(tile, 1) - model.bytes(tile, 0)
-    return min(settings.history, 1 + (limit - model.bytes(tile, 1)) // max(1, pair))
+    # What is held before the run may be more than the first pairs take, so that they cost nothing: tried, and not divided.
+    lengths = range(1, settings.history + 1)
+    return bisect.bisect_right(lengths, limit, key=lambda length: model.bytes(tile, length)) or None
 
 
 def shortened(model: Model, tile: int | None, history: int, limit: int, lines: tuple[str, ...]) -> Choice:
     settings = model.recipe.optimiser
     assert isinstance(settings, LbfgsSettings)
+    if history >= settings.history:
+        return Choice(model.recipe, tile, model.bytes(tile), limit, lines)
     line = f"L-BFGS keeps {history} pair{'s' * (history > 1)} and not {settings.history}: no more fit into memory"
     changed = dataclasses.replace(model.recipe, optimiser=dataclasses.replace(settings, history=history))
     recipe = recipe_text.named(changed, model.recipe)
@@ -255,7 +290,14 @@ def resident() -> int:
 
 
 def peak() -> int | None:
-    """Largest resident size that this process has had, in bytes; None where the system does not tell (Windows)."""
+    """Largest resident size that this process has had, in bytes; None where the system does not tell (Windows).
+
+    Linux counts what the parent had before it started this process into getrusage's, and not into VmHWM.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     try:
         import resource
     except ImportError:

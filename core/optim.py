@@ -174,6 +174,9 @@ class SearchingLbfgs(Lbfgs):
       other end none is needed;
     - ``cautious``: whether the last trial lay close to an end of the bracket.
 
+    A trial whose total or slope is not finite went too far: the next one is in the middle of its bracket. (torch goes on with
+    NaN.)
+
     A block begins with an evaluation of the image. It has at most ``iterations`` searches, and none begins once it has made
     ``iterations * 5 // 4`` evaluations (torch's max_eval), which also bound a search: at 20 iterations 25 evaluations.
     """
@@ -230,6 +233,9 @@ class SearchingLbfgs(Lbfgs):
     def judge(self, state: State, total: float, gradient: Tensor) -> State:
         """What follows from what was found at the trial: another one, or the end of the search."""
         length, steepness = state["trial"], dot(gradient, state["direction"])
+        if not math.isfinite(total + steepness):
+            # Too far, and no cubic leads back: without a slope its minimum is taken to be in the middle.
+            total, steepness = math.inf, math.nan
         enough = total <= state["total"] + SUFFICIENT_DECREASE * length * state["slope"]
         flat = abs(steepness) <= -CURVATURE_CONDITION * state["slope"]
         if state["zoom"]:

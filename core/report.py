@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import io
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,9 +37,11 @@ def check_plot(path: Path) -> None:
 
 
 def history_bytes(history: Sequence[dict[str, float]], suffix: str) -> bytes:
-    """One row (CSV) or object (JSON) per evaluation; numbers in full precision."""
+    """One row (CSV) or object (JSON) per evaluation; numbers in full precision. JSON has null for a loss that is not finite, as
+    a trial's of a line search may be."""
     if suffix.lower() == ".json":
-        return (json.dumps(list(history), indent=1) + "\n").encode()
+        rows = [{name: value if math.isfinite(value) else None for name, value in row.items()} for row in history]
+        return (json.dumps(rows, indent=1) + "\n").encode()
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(history[0]) if history else ["step"], lineterminator="\n")
     writer.writeheader()

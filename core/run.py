@@ -33,6 +33,8 @@ class Event:
     size: tuple[int, int]
     #: The share of the run's work, at the most, that lies behind this evaluation; one costs as much as its picture has pixels.
     done: float
+    #: Evaluations of the whole run, all its levels together, if no block ends early; without the finished picture's.
+    planned: int
     #: Whether it is the last event, and the picture the result.
     finished: bool = False
     #: Whether a line search only tried this picture, and went on from another: no picture to keep, with whatever losses.
@@ -86,6 +88,7 @@ def climb(
     """
     reached: Reached | None = None
     pixels = [math.prod(size) for _, size, _ in levels]
+    planned = sum(recipe.updates for recipe, _, _ in levels)
     works = [recipe.updates * cost for (recipe, _, _), cost in zip(levels, pixels, strict=True)]
     for i, (recipe, size, pictures) in enumerate(levels):
         targets = engine.targets(recipe, *pictures())
@@ -93,8 +96,10 @@ def climb(
             start.append(resize_array(reached.image, *size))
             if reached.scale is not None:
                 reached = dataclasses.replace(reached, scale=reached.scale * pixels[i] / pixels[i - 1])
-        work = sum(works[:i]) / sum(works), works[i] / sum(works)
-        reached = yield from run(engine, recipe, targets, start.pop(), before=reached, finish=i == len(levels) - 1, work=work)
+        finish, work = i == len(levels) - 1, (sum(works[:i]) / sum(works), works[i] / sum(works))
+        reached = yield from run(
+            engine, recipe, targets, start.pop(), before=reached, finish=finish, work=work, planned=planned
+        )
 
 
 def run(
@@ -106,6 +111,7 @@ def run(
     before: Reached | None = None,
     finish: bool = True,
     work: tuple[float, float] = (0.0, 1.0),
+    planned: int | None = None,
 ) -> Generator[Event, None, Reached]:
     """Optimise the image ``start`` (in the recipe's space, shape (1, 3, H, W)); an event for each evaluation.
 
@@ -120,10 +126,10 @@ def run(
 
     ``before``: the level of a pyramid from which it goes on, counting and with its scale. If it shall not ``finish``, its last
     picture is not evaluated: the next level does so, at its own size. ``work``: the share of all work that lies before it, and
-    its own.
+    its own. ``planned``: evaluations of all levels.
 
     Raises:
-        NonFiniteLoss: a term, or a pixel of the image, is no longer finite.
+        NonFiniteLoss: a term, or a pixel of the image, is no longer finite. At a trial that is no error: the search shortens.
     """
     objective = engine.objective(recipe, targets)
     method = optimiser(recipe)
@@ -145,11 +151,13 @@ def run(
         # Paddle's ReLU maps NaN to 0 and MXNet's pooling ignores it, so finite losses do not prove a finite image.
         terms_and_image = {**terms, "the image": float(abs(image).sum())}
         step = steps_before + state["step"]
-        if (broken := first_non_finite(terms_and_image)) is not None:
+        broken = first_non_finite(terms_and_image)
+        # A line search may go too far, and comes back; but not from a picture that is broken itself.
+        if broken is not None and not ("trial" in state and math.isfinite(float(abs(state["image"]).sum()))):
             raise NonFiniteLoss(broken, terms_and_image[broken], step, last)
         count, rate = evaluations_before + evaluations, method.learning_rate(state)
         done = work[0] + work[1] * min(1.0, (evaluations - 1) / recipe.updates)
-        found.append(Event(step, count, rate, terms, lambda: engine.array(image), size, done))
+        found.append(Event(step, count, rate, terms, lambda: engine.array(image), size, done, planned or recipe.updates))
         return image, evaluation
 
     while not ("end" in state or (evaluations >= recipe.steps and (recipe.searches or state.get("block", 0) == 0))):

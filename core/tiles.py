@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from isostyle import allocation
 from isostyle.interface import Array, Engine, Evaluation, Pull, Targets, Tensor
 from isostyle.losses import content_scale, divisor_of, style_scale
 from isostyle.network import KERNEL, POOL, Network
@@ -227,6 +228,9 @@ class TiledObjective:
         del image
         taps = recipe.content_taps + recipe.style_taps
         *others, last = engine.windows(whole.shape, taps)
+        if others:
+            # Each phase leaves holes that are too small for the next one's blocks: of copies of the picture, or of maps.
+            allocation.give_back_freed_memory()
 
         # The first pass. The last window is recorded for the second one at once, which begins with it.
         products = Products()
@@ -258,6 +262,8 @@ class TiledObjective:
                 gradient[window.crop] += engine.array(pull(slopes))
             # Before the next window is recorded, nothing of this one is kept.
             del pull, slopes
+        if others:
+            allocation.give_back_freed_memory()
         variation = total_variation(whole, gradient, recipe.tv_weight * moves["tv"])
         del whole
         terms = {f"content/{tap}": loss for tap, loss in content.items()}

@@ -14,7 +14,7 @@ import click
 from isostyle.errors import EXIT_INTERRUPTED, InputError
 
 if TYPE_CHECKING:
-    from isostyle.train import Progress
+    from isostyle.training import Progress
 
 #: The checkpoint of OUT.safetensors lies beside it.
 CHECKPOINT_SUFFIX = ".checkpoint"
@@ -116,15 +116,14 @@ def train(
     Exit codes: 0 done; 1 the training failed; 2 the input cannot be used; 130 stopped by Ctrl-C (network and checkpoint are
     kept).
     """
-    from isostyle import style_network
-    from isostyle import train as training_of
+    from isostyle import style_network, training
     from isostyle.api import override
     from isostyle.cli import interruptible, make_folder, save
     from isostyle.files import check_outputs, reason, write_atomically
     from isostyle.recipe import AdamSettings
     from isostyle.recipe_text import load
     from isostyle.report import strip
-    from isostyle.training import TrainingRecipe
+    from isostyle.trainer import TrainingRecipe
     from isostyle.transform_network import JOHNSON_BLOCKS, JOHNSON_WIDTHS, NARROW_BLOCKS, TransformNetwork
 
     output = output or Path(f"{style.stem}{style_network.SUFFIX}")
@@ -164,7 +163,7 @@ def train(
         # The step that is under way when Ctrl-C comes is finished first.
         interrupt.later()
         try:
-            made = training_of.train(
+            made = training.train(
                 style,
                 photographs,
                 recipe=settings,
@@ -174,7 +173,7 @@ def train(
                 log=report.line,
                 **options,
             )
-        except training_of.TrainingInterrupted as error:
+        except training.TrainingInterrupted as error:
             write_atomically(output, style_network.dump(error.style))
             report.line(
                 f"isostyle: interrupted after {error.step} steps; the network so far is in {str(output)!r}; --resume goes on"

@@ -3,8 +3,8 @@
     python scripts/convolutions.py [--backends torch,mxnet,paddle] [--write docs/fast.md]
 
 The convolutions are VGG-19's at 300x450. `by hand`: tiles of 6x6 gathered by slices, transformed, multiplied and put together
-in the framework's own operations: F(4x4, 3x3) of Lavin and Gray 2016. `NNPACK` is torch's own. Also: what a matrix product of
-1024x1024 by 1024x4096 reaches, and the page faults of a step of the recipe `d2l`, with memory that is kept and without.
+in the framework's own operations: F(4x4, 3x3) of Lavin and Gray 2016. `NNPACK` is torch's own. Also: what the matrix product of
+`isostyle bench` reaches, and the page faults of a step of the recipe `d2l`, with memory that is kept and without.
 Each framework and setting has a process of its own.
 """
 
@@ -26,13 +26,14 @@ import numpy as np
 from tables import markdown, publish
 
 from isostyle import allocation, registry, weights
+from isostyle.conformance.bench_report import PRODUCT_OPERATIONS
+from isostyle.conformance.published_way import PRODUCTS
 from isostyle.published import find
 
 #: Channels, height and width of a convolution in each block.
 SHAPES = ((64, 300, 450), (128, 150, 225), (256, 75, 112), (512, 37, 56))
 #: A tile of the output, and the points at which its polynomials are evaluated; the last is infinity.
 TILE, POINTS = 4, (0, 1, -1, 2, -2)
-PRODUCT = (1024, 1024, 4096)
 REPEATS = 7
 
 
@@ -99,11 +100,11 @@ class Paddle:
         self.direct = lambda x, weight: paddle.nn.functional.conv2d(x, weight, padding=1)
 
 
-def milliseconds(f: Any, compute: Callable[[], Any]) -> float:
+def milliseconds(compute: Callable[[], Any], wait: Callable[[Any], object] = float) -> float:
     times = []
     for _ in range(REPEATS + 2):
         began = time.perf_counter()
-        f.wait(compute())
+        wait(compute())
         times.append(time.perf_counter() - began)
     return 1000 * statistics.median(times[2:])
 
@@ -119,8 +120,7 @@ def measure(backend: str, threads: int, keep: bool) -> dict[str, Any]:
     def random(*shape: int) -> np.ndarray:
         return generator.standard_normal(shape).astype(np.float32)
 
-    one, other = f.tensor(random(*PRODUCT[:2])), f.tensor(random(*PRODUCT[1:]))
-    found: dict[str, Any] = {"product": 2e-6 * np.prod(PRODUCT) / milliseconds(f, lambda: f.matmul(one, other))}
+    found: dict[str, Any] = {"product": 1e-6 * PRODUCT_OPERATIONS / milliseconds(PRODUCTS[backend]())}
     chosen = weights.load("compact")
     engine = framework.prepare(chosen.network, chosen.parameters, device="cpu", dtype="float32")
     picture = random(1, 3, 300, 450)
@@ -141,7 +141,7 @@ def measure(backend: str, threads: int, keep: bool) -> dict[str, Any]:
         expected, got = (engine.array(ways[way]()) for way in ("direct", "by hand"))
         if not np.allclose(expected, got, atol=1e-4 * np.abs(expected).max()):
             raise AssertionError("the two ways do not agree")
-        found[str(channels)] = {way: milliseconds(f, compute) for way, compute in ways.items()}
+        found[str(channels)] = {way: milliseconds(compute, f.wait) for way, compute in ways.items()}
     return found
 
 

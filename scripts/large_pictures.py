@@ -42,8 +42,9 @@ def measure(
     from PIL import Image
 
     import isostyle
-    from isostyle import memory, registry
+    from isostyle import allocation, memory, registry
 
+    allocation.keep_freed_memory()  # as the command line does
     registry.load(backend, threads)
     Image.init()
     imported = memory.resident()

@@ -34,7 +34,7 @@ def measure(backend: str, size: tuple[int, int], threads: int, tile: str, limit:
     from isostyle import memory
     from isostyle.applying import Applier
     from isostyle.style_network import StyleNetwork
-    from isostyle.training import first_parameters
+    from isostyle.trainer import first_parameters
     from isostyle.transform_network import NARROW
 
     style = StyleNetwork(NARROW, first_parameters(NARROW, 0), "random", b"", {}, [])

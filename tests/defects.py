@@ -74,7 +74,8 @@ OF_ADAM = (*OF_D2L, "wei", "wei-pre", "lookcc", "lookcc-content")
 BEFORE_RELU = ("d2l", "painterly", "d2l-torch-tab", "tutorial", "wei-pre")
 #: Recipes that have nothing of d2l's total in them, and those of the cases.
 OTHER_RECIPES = (
-    "tutorial", *MEANS_OVER_CHW, *SUMS, "d2l-lbfgs", "d2l-wolfe", "d2l-wolfe-blocks", "tutorial-wolfe", "first-layer-hw",
+    "tutorial", *MEANS_OVER_CHW, *SUMS, "d2l-lbfgs", "d2l-wolfe", "d2l-wolfe-blocks", "d2l-wolfe-pyramid", "tutorial-wolfe",
+    "first-layer-hw",
     "post-relu",
 )
 
@@ -810,6 +811,21 @@ in_core("losses of one tap instead of all", "losses", 'sums[name.split("/")[0]] 
         "run/{recipe}/photo:losses")
 in_core("steps counted from one", "run", "found.append(Event(step, ", "found.append(Event(step + 1, ",
         "run/{recipe}/photo:steps")
+
+in_core("the scale of a coarse level taken along as it is", "run", "scale=reached.scale * pixels[i] / pixels[i - 1]",
+        "scale=reached.scale", "run/d2l-wolfe-pyramid/photo:images")
+in_core("the scale of a coarse level forgotten", "run", "before.scale if before else None)\n    del", "None)\n    del",
+        "run/d2l-wolfe-pyramid/photo:images")
+in_core("a level begins anew", "run", "start.append(resize_array(reached.image, *size))", "start.append(pictures()[0])",
+        "run/d2l-wolfe-pyramid/photo:images")
+in_core("a level enlarged to the nearest pixel", "images", "np.asarray(resize(channel, height, width))",
+        "np.asarray(channel.resize((width, height), Image.Resampling.NEAREST))", "run/d2l-wolfe-pyramid/photo:images")
+in_core("a level's style is the full size's", "run", "engine.targets(recipe, *pictures())",
+        "engine.targets(recipe, pictures()[0], levels[-1][2]()[1])", "run/d2l-wolfe-pyramid/photo:coarse images")
+in_core("steps counted anew at each level", "run", "(before.step, before.evaluations) if before else (0, 0)", "(0, 0)",
+        "run/d2l-wolfe-pyramid/photo:steps")
+in_core("the last picture of a coarse level is evaluated", "run", 'if finish and "end" not in state:', 'if "end" not in state:',
+        "run/d2l-wolfe-pyramid/photo:coarse images")
 
 # Core: tiles. The total of the table is that of a whole picture.
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from isostyle import style_network
 from isostyle.style_network import StyleNetwork
-from isostyle.training import first_parameters
+from isostyle.trainer import first_parameters
 from isostyle.transform_network import TransformNetwork
 
 #: Widths that all differ, so that a swapped axis shows, and two blocks.

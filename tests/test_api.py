@@ -243,6 +243,19 @@ def test_a_picture_smaller_than_the_deepest_tap_is_refused_and_not_enlarged(phot
                 "steps": api.PYRAMID_STEPS,
             },
         ),
+        (
+            {"pyramid": [(0.5, 3)], "optimiser": "lbfgs"},
+            {
+                "pyramid": (Level(0.5, 3),),
+                "optimiser": LbfgsSettings(history=20, line_search="strong-wolfe"),
+                "schedule": Constant(),
+                "steps": api.PYRAMID_STEPS,
+            },
+        ),
+        (
+            {"pyramid": [(0.5, 3)], "optimiser": LbfgsSettings()},
+            {"pyramid": (Level(0.5, 3),), "optimiser": LbfgsSettings(), "schedule": Constant()},
+        ),
         ({"pyramid": [(0.5, 3)], "optimiser": "adam"}, {"pyramid": (Level(0.5, 3),)}),
         ({"pyramid": False}, {}),
         ({"optimiser": "adam"}, {}),
@@ -302,6 +315,46 @@ def test_each_level_of_a_pyramid_starts_from_the_one_before_resized(any_backend,
         {"size": [64, 96], "steps": 5},
     ]
     assert [row["height"] for row in result.history] == [event.size[0] for event in events]
+
+
+def test_a_run_that_is_stopped_at_a_coarse_level_says_how_large_its_picture_is(any_backend, photograph, painting):
+    def press(event):
+        if event.evaluation == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(isostyle.Interrupted) as caught:
+        isostyle.stylize(photograph, painting, backend=any_backend, callback=press, **PYRAMID)
+    result = caught.value.result
+    assert result.manifest["size"] == [32, 48] == list(result.image.shape[2:])
+    assert result.manifest["losses"]["first"] == result.history[3]
+
+
+def test_the_first_losses_of_a_pyramid_are_those_of_the_size_that_it_ends_at(any_backend, photograph, painting):
+    result = isostyle.stylize(photograph, painting, backend=any_backend, **PYRAMID)
+    assert result.manifest["size"] == [64, 96]
+    assert result.manifest["losses"]["first"] == result.history[7]
+
+
+def test_an_error_of_the_framework_names_the_size_of_its_level(any_backend, photograph, painting, monkeypatch):
+    backend = type(obtain(any_backend))
+    plain = backend.prepare
+
+    def prepared(self, *arguments, **options):
+        engine = plain(self, *arguments, **options)
+        targets = engine.targets
+
+        def fail(recipe, content, style):
+            if content.shape[2] == 32:
+                raise RuntimeError("not today")
+            return targets(recipe, content, style)
+
+        engine.targets = fail
+        return engine
+
+    monkeypatch.setattr(backend, "prepare", prepared)
+    with pytest.raises(isostyle.Stopped, match="failed at size 32x48: not today$") as caught:
+        isostyle.stylize(photograph, painting, backend=any_backend, **PYRAMID)
+    assert caught.value.result.manifest["size"] == [16, 24]
 
 
 def test_a_level_that_is_too_small_for_the_deepest_tap_is_left_out_and_said(any_backend, photograph, painting):

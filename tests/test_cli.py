@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -9,12 +10,18 @@ import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import BACKENDS, obtain
 from PIL import Image
 
 from isostyle import cli
+from isostyle.api import override
+from isostyle.recipe import Reporting
+from isostyle.recipe_text import to_toml
+from isostyle.report import history_bytes
+from isostyle.run import Event
 
 QUICK = ["--size", "32x48", "--steps", "4"]
 
@@ -144,7 +151,7 @@ def test_what_does_not_fit_is_computed_in_tiles_and_said_in_one_line(folder, any
     from isostyle import memory
 
     monkeypatch.setattr(memory, "CONSTANT", 0)
-    monkeypatch.setattr(memory, "available", lambda: 30 * 10**6)
+    monkeypatch.setattr(memory, "available", lambda: 40 * 10**6)
     assert (
         isostyle(
             "run",
@@ -166,7 +173,7 @@ def test_what_does_not_fit_is_computed_in_tiles_and_said_in_one_line(folder, any
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "tiles" in line]
     assert re.fullmatch(
         r"in \d+ tiles of at most (\d+)x\1 pixels, each with a halo of 6: as a whole it would take about .* MiB, "
-        r"more than the 26 MiB that can be used",
+        r"more than the 34 MiB that can be used",
         line,
     )
     assert json.loads((folder / "photo-painting.json").read_text())["tile"] > 0
@@ -378,6 +385,49 @@ def test_the_usual_pyramid_needs_no_levels(folder, any_backend, capsys):
     command = ["run", "photo.jpg", "painting.png", "--backend", any_backend, "--size", "32x48", "--steps", "1", "--pyramid"]
     assert isostyle(*command) == 0
     assert "the level 0.25 of the pyramid is left out" in capsys.readouterr().err
+
+
+def test_what_is_left_of_a_pyramid_is_what_progress_counts(folder, any_backend, capsys):
+    command = ["run", "photo.jpg", "painting.png", "--backend", any_backend, "--size", "32x48", "--steps", "3"]
+    assert isostyle(*command, "--pyramid", "0.1:50,0.5:7") == 0
+    assert "evaluation 10/10" in capsys.readouterr().err
+
+
+def test_the_pyramid_of_a_file_can_be_taken_away(folder, any_backend):
+    Path("mine.toml").write_text(to_toml(override("d2l", pyramid=[(0.5, 3)], optimiser="adam")))
+    command = ["run", "photo.jpg", "painting.png", "--backend", any_backend, "--recipe", "mine.toml", *QUICK]
+    assert isostyle(*command, "--pyramid", "none") == 0
+    assert not json.loads((folder / "photo-painting.json").read_text())["recipe"].get("pyramid")
+
+
+def test_a_picture_that_is_kept_from_a_coarse_level_is_called_one(folder, any_backend, capsys, monkeypatch):
+    def press(self, event):
+        if event.evaluation == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(cli.Report, "event", press)
+    command = ["run", "photo.jpg", "painting.png", "--backend", any_backend, "--size", "32x48"]
+    assert isostyle(*command, "--pyramid", "0.5:7") == 130
+    assert re.search("the picture of step ., at 16x24 of a coarse level, is kept", capsys.readouterr().err)
+    assert opened("photo-painting.png")[1] == (24, 16)
+
+
+def test_progress_at_a_trial_has_the_losses_of_the_last_picture_that_was_none(capsys):
+    """Whether that was reported or not: here only the trial is due."""
+
+    def event(number, total, **changes):
+        terms = {"content/a": total, "total": total}
+        return Event(0, number, 1.0, terms, lambda: None, (8, 8), 0.5, 3, **changes)
+
+    recipe = override("d2l", optimiser="lbfgs", line_search="strong-wolfe")
+    report = cli.Report(dataclasses.replace(recipe, report=Reporting(first=3, every=3, values=(("total", 1.0),))))
+    for each in (event(1, 8.0), event(2, 5.0), event(3, 1e9, trial=True)):
+        report.event(each)
+    assert capsys.readouterr().err.startswith("evaluation 3/3  total 5 ")
+
+
+def test_a_json_history_has_null_for_what_is_not_finite():
+    assert json.loads(history_bytes([{"step": 1, "total": float("inf")}], ".json")) == [{"step": 1, "total": None}]
 
 
 def test_nothing_asked_is_answered_with_the_help(capsys):
@@ -605,7 +655,8 @@ def test_an_error_of_the_framework_s_own_is_one_line(folder, any_backend, capsys
 
     monkeypatch.setattr(api, "climb", fail)
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 1
-    assert f"isostyle: {any_backend} failed at size 32x48: cannot allocate 9000 bytes\n" in capsys.readouterr().err
+    line = f"isostyle: {any_backend} failed at size 32x48: cannot allocate 9000 bytes; {api.LESS_MEMORY}\n"
+    assert line in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("redirection", ["2>&1 | head -n 1", "2>&-", "2>/dev/full"])

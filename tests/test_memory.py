@@ -1,12 +1,15 @@
 """How much memory a run takes, how much there is, and what is chosen: by numbers, without a framework."""
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from isostyle import InputError, memory
+from isostyle import InputError, allocation, memory, tiles
 from isostyle.network import COMPACT, VGG19
-from isostyle.published import D2L, TUTORIAL
+from isostyle.published import D2L, GATYS2016, TUTORIAL
 from isostyle.recipe import LbfgsSettings
 
 GIB, MIB = 2**30, 2**20
@@ -112,8 +115,20 @@ def test_off_is_off_and_a_given_tile_is_taken(monkeypatch):
 
 
 def test_nothing_fits():
-    with pytest.raises(InputError, match=r"even in tiles of 80 pixels .* GiB, more than the 1.0 GiB of --max-memory"):
+    with pytest.raises(
+        InputError, match=r"even in tiles of 128 pixels .* GiB, more than the 724 MiB that --max-memory leaves"
+    ) as found:
         memory.choose(model(), "auto", "1GiB")
+    assert str(found.value).endswith("(1.0 GiB, 300 MiB in use); choose a smaller --size, or a larger --max-memory")
+
+
+def test_without_a_limit_of_one_s_own_what_does_not_fit_can_be_tried_all_the_same(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: GIB)
+    with pytest.raises(
+        InputError, match="the 922 MiB that can be used; choose a smaller --size; --tile 128 tries it all the same"
+    ):
+        memory.choose(model(), "auto", None)
+    assert memory.choose(model(), "128", None).tile == 128
 
 
 def test_less_than_the_program_itself_takes():
@@ -123,7 +138,7 @@ def test_less_than_the_program_itself_takes():
 
 @pytest.mark.parametrize(("tile", "what"), [("off", "the picture as a whole"), (2048, "tiles of 2048 pixels")])
 def test_what_was_asked_for_does_not_fit(tile, what):
-    with pytest.raises(InputError, match=f"{what} would take about"):
+    with pytest.raises(InputError, match=f"{what} would take about .*; try --tile auto, or a larger --max-memory"):
         memory.choose(model(), tile, "4GiB")
 
 
@@ -139,6 +154,64 @@ def test_a_history_that_does_not_fit_is_cut_and_said():
 def test_a_device_of_its_own_is_not_measured_by_the_system_s_memory():
     assert memory.choose(model(), "auto", None, on_cpu=False).tile is None
     assert memory.choose(model(), "auto", "6GB", on_cpu=False).limit == 6 * 10**9
+
+
+@pytest.mark.parametrize("limit", ["1.4GB", "1.5GB", "1.7GB", "2GB", "2.5GB"])
+def test_the_estimate_of_a_cut_history_is_within_the_limit_where_the_style_picture_is_much_larger(limit):
+    """What is held before the run is then more than the first pairs take, which seem to cost nothing."""
+    found = model(GATYS2016, content=(1000, 1000), style=(4000, 5000))
+    choice = memory.choose(found, "auto", limit)
+    history = choice.recipe.optimiser.history
+    assert choice.estimate <= choice.limit
+    if history < 100:
+        assert found.bytes(choice.tile, history + 1) > choice.limit
+        assert f"keeps {history} pair" in choice.lines[-1]
+    else:
+        assert len(choice.lines) == 1
+
+
+def test_a_history_is_cut_before_tiles_become_small(monkeypatch):
+    """With all pairs only small tiles would fit; and where 512 does not, the tile is the largest, and not the smallest."""
+    recipe = dataclasses.replace(TUTORIAL, steps=300)
+    for limit in range(4 * 10**9, 9 * 10**9, 10**8):
+        try:
+            choice = memory.choose(model(recipe), "auto", limit)
+        except InputError:
+            continue
+        assert choice.tile >= memory.LEAST_TILE
+        if choice.recipe.optimiser.history < 100:
+            assert choice.tile >= 512 or model(recipe).bytes(choice.tile + 64, 1) > choice.limit
+        else:
+            assert choice.tile >= 512
+
+
+def test_no_tile_of_a_few_pixels_is_chosen_but_one_may_be_given():
+    assert model(TUTORIAL).smallest() == memory.LEAST_TILE > 12 == tiles.halo_of(COMPACT, TUTORIAL.taps)
+    assert memory.choose(model(TUTORIAL), "12", None).tile == 12
+
+
+def test_a_crop_is_measured_without_making_every_window(monkeypatch):
+    """There are 24 million windows of a pixel each."""
+    found = model(TUTORIAL)
+    expected = max(window.shape for window in tiles.windows(400, 600, COMPACT, TUTORIAL.taps, 4))
+    assert found.crop((400, 600), TUTORIAL.taps, 4) == expected[0] * expected[1]
+    monkeypatch.setattr(tiles, "windows", None)
+    assert found.bytes(1) < found.bytes(512)
+
+
+def test_a_tile_that_is_narrower_than_its_halo_is_taken_and_said():
+    (line,) = memory.choose(model(), "64", None).lines
+    assert line == "tiles of 64 pixels are narrower than their halo of 80: most of the work is done more than once"
+    assert memory.choose(model(), "80", None).lines == ()
+    assert memory.choose(model(content=(60, 60)), "64", None).lines == ()
+
+
+def test_memory_that_is_kept_after_it_was_freed_is_given_back_before_a_run_is_measured(monkeypatch):
+    order = []
+    monkeypatch.setattr(allocation, "give_back_freed_memory", lambda: order.append("given back"))
+    monkeypatch.setattr(memory, "resident", lambda: order.append("measured") or 300 * MIB)
+    memory.choose(model(), "auto", "6GB")
+    assert order == ["given back", "measured"]
 
 
 # What the system tells
@@ -195,3 +268,11 @@ def test_this_process_has_some_memory(monkeypatch):
     assert memory.resident() > 2**20
     assert memory.available() > 2**20
     assert memory.peak() >= memory.resident() / 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a child from its parent")
+def test_a_child_s_peak_is_its_own_and_not_its_parent_s():
+    code = "from isostyle import memory; print(memory.peak())"
+    parent = f"import subprocess, sys; x = b'x' * 200_000_000; subprocess.run([sys.executable, '-c', {code!r}], check=True)"
+    done = subprocess.run([sys.executable, "-c", parent], check=True, stdout=subprocess.PIPE, text=True)
+    assert 0 < int(done.stdout) < 200_000_000

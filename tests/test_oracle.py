@@ -233,6 +233,49 @@ def test_lbfgs_with_a_line_search_looks_where_torch_looked(run):
     np.testing.assert_allclose([*looked, walk.image], run["points"], rtol=1e-9, atol=1e-10)
 
 
+def test_a_line_search_that_is_told_its_scale_first_moves_by_the_gradient_times_it():
+    looked = []
+    settings = LbfgsSettings(line_search="strong-wolfe")
+    start = np.array(RECORDED["start"])
+    oracle.lbfgs_with_line_search(lambda x: looked.append(x) or valley(x), start, settings, 2, scale=0.25)
+    np.testing.assert_allclose(looked[1], start - 0.25 * valley(start)[1])
+
+
+def mean_of_squares(x):
+    """The least is at 2."""
+    return ((x - 2) ** 2).mean(), 2 * (x - 2) / x.size
+
+
+def test_a_pyramid_goes_on_from_the_picture_before_with_the_inverse_hessian_of_the_larger_one():
+    """Of a mean of n squares that is n / 2 times the identity: one move leads to the minimum, at the second level, too."""
+
+    def further(x):
+        value, slope = mean_of_squares(x - 1)
+        return value, slope
+
+    settings = LbfgsSettings(line_search="strong-wolfe", tolerance_change=0)
+    stages = [oracle.Stage(mean_of_squares, 4, 2, 4), oracle.Stage(further, 2, 4, 8)]
+    walk = oracle.climb(stages, np.zeros((1, 3, 2, 4)), settings)
+    assert walk.image.shape == (1, 3, 4, 8)
+    np.testing.assert_allclose(walk.image, 3, rtol=1e-6)
+    assert walk.scale == pytest.approx(3 * 4 * 8 / 2)
+    assert len(walk.steps) == len(walk.trials) == 4 + 2 + 1
+    assert walk.steps == sorted(walk.steps)
+
+
+def test_an_enlarged_image_by_hand():
+    """Twice as wide: a quarter of one neighbour and three of the other, and at the edges the pixel itself; in float32."""
+    found = oracle.enlarge(np.array([[0.1, 0.2, 0.4]]).reshape(1, 1, 1, 3), 1, 6)
+    expected = np.array([0.1, 0.125, 0.175, 0.25, 0.35, 0.4])
+    np.testing.assert_allclose(found.ravel(), expected, rtol=1e-7)
+    np.testing.assert_array_equal(found, found.astype(np.float32))
+
+
+def test_an_image_is_enlarged_as_pillow_does_it_bit_by_bit():
+    image = np.random.RandomState(0).standard_normal((1, 3, 24, 32))
+    np.testing.assert_array_equal(oracle.enlarge(image, 48, 64), images.resize_array(image, 48, 64).astype(np.float32))
+
+
 @pytest.mark.parametrize(("update", "rate"), [(1, 0.3), (4, 0.3), (5, 0.24), (8, 0.24), (9, 0.192)])
 def test_the_learning_rate_decays_after_every_fourth_update(update, rate):
     assert oracle.learning_rate(AdamSettings(0.3), StepDecay(4, 0.8), update) == pytest.approx(rate, rel=1e-15)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from conftest import BACKENDS, obtain
@@ -18,8 +20,10 @@ TERM_TOLERANCE = 0.03
 TOTAL_TOLERANCE = 0.005
 #: Of the gradient's direction: 1 - cosine.
 DIRECTION_TOLERANCE = 0.01
-#: What docs/fast.md promises of the final losses of a run.
+#: What docs/fast.md promises of the final total of a run with Adam: 0.2 % was seen. A line search decides by comparing, and so
+#: goes another way where rounding turns a comparison: 2.7 % were seen, with channels last.
 FINAL_TOLERANCE = 0.02
+PYRAMID_TOLERANCE = 0.05
 WAYS = ("bfloat16", "winograd", "channels-last")
 
 
@@ -63,11 +67,9 @@ def torch_backend():
 
 
 def force(way, monkeypatch):
-    import torch
-
     from isostyle.backends import torch_fast
 
-    if way == "winograd" and not torch.backends.nnpack.is_available():
+    if way == "winograd" and not torch_fast.has_nnpack():
         pytest.skip("this torch, or this processor, has no NNPACK")
     monkeypatch.setattr(torch_fast, "way", lambda network, device: way)
     # The compact network's channels are too few for Winograd otherwise.
@@ -80,28 +82,33 @@ def test_each_of_torchs_ways_is_near_the_exact_one(way, monkeypatch, torch_backe
     assert_fast_is_near(torch_backend)
 
 
-def assert_final_losses_are_near(backend):
+def assert_the_final_total_is_near(backend, tolerance, **options):
     content, style, _ = (np.clip(picture[0].transpose(1, 2, 0) / 6 + 0.5, 0, 1) for picture in pictures(64, 96))
-    options = {"backend": backend.name, "recipe": "d2l", "size": (64, 96), "steps": 60}
+    options = {"backend": backend.name, "recipe": "d2l", "size": (64, 96), **options}
     fast, exact = (isostyle.stylize(content, style, precision=precision, **options) for precision in ("fast", "exact"))
     assert fast.manifest["backend"]["precision"] == "fast"
     # The fast picture's losses, by the exact objective.
     made = engine(backend, "exact")
     arrays = [images.to_array(images.read(picture, "a picture"), "float32", "normalised") for picture in (content, style)]
     terms = made.objective(RECIPE, made.targets(RECIPE, *arrays))(made.tensor(fast.image)).terms
-    assert float(terms["total"]) == pytest.approx(exact.history[-1]["total"], rel=FINAL_TOLERANCE)
+    assert float(terms["total"]) == pytest.approx(exact.history[-1]["total"], rel=tolerance)
 
 
 @pytest.mark.slow
-def test_the_final_losses_of_a_fast_run_are_within_two_percent(backend):
-    assert_final_losses_are_near(backend)
+def test_the_final_total_of_a_fast_run_is_within_two_percent(backend):
+    assert_the_final_total_is_near(backend, FINAL_TOLERANCE, steps=60)
+
+
+@pytest.mark.slow
+def test_the_final_total_of_a_fast_run_with_a_pyramid_is_within_five_percent(backend):
+    assert_the_final_total_is_near(backend, PYRAMID_TOLERANCE, pyramid=[(0.5, 20)], steps=40)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-def test_the_final_losses_of_each_of_torchs_ways_are_within_two_percent(way, monkeypatch, torch_backend):
+def test_the_final_total_of_each_of_torchs_ways_is_within_two_percent(way, monkeypatch, torch_backend):
     force(way, monkeypatch)
-    assert_final_losses_are_near(torch_backend)
+    assert_the_final_total_is_near(torch_backend, FINAL_TOLERANCE, steps=60)
 
 
 @pytest.mark.parametrize(
@@ -114,23 +121,72 @@ def test_the_final_losses_of_each_of_torchs_ways_are_within_two_percent(way, mon
     ],
 )
 def test_the_processor_and_the_width_choose_torchs_way(flags, widths, way, monkeypatch, torch_backend):
-    import torch
-
     from isostyle.backends import torch_fast
 
     monkeypatch.setattr(processor, "flags", lambda: frozenset(flags))
-    monkeypatch.setattr(torch.backends.nnpack, "is_available", lambda: True)
+    monkeypatch.setattr(torch_fast, "has_nnpack", lambda: True)
     assert torch_fast.way(Network("some", (1, 1), widths), "cpu") == way
 
 
 def test_without_nnpack_wide_networks_have_channels_last(monkeypatch, torch_backend):
+    from isostyle.backends import torch_fast
+
+    monkeypatch.setattr(processor, "flags", frozenset)
+    monkeypatch.setattr(torch_fast, "has_nnpack", lambda: False)
+    assert torch_fast.way(VGG19, "cpu") == "channels-last"
+
+
+def test_nnpack_is_asked_for_as_the_oldest_torch_can_be_asked(monkeypatch, torch_backend):
     import torch
 
     from isostyle.backends import torch_fast
 
-    monkeypatch.setattr(processor, "flags", frozenset)
-    monkeypatch.setattr(torch.backends.nnpack, "is_available", lambda: False)
-    assert torch_fast.way(VGG19, "cpu") == "channels-last"
+    monkeypatch.delattr(torch.backends, "nnpack")
+    assert torch_fast.has_nnpack() in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "way"),
+    [("cuda", (9, 0), "bfloat16"), ("cuda:1", (8, 0), "bfloat16"), ("cuda", (7, 5), "exact"), ("mps", None, "exact")],
+)
+def test_a_gpu_has_bfloat16_only_if_it_multiplies_it_by_itself(device, capability, way, monkeypatch, torch_backend):
+    import torch
+
+    from isostyle.backends import torch_fast
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert torch_fast.way(VGG19, device) == way
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_where_nothing_is_faster_fast_is_exact(backend, device, monkeypatch):
+    """On an old GPU for torch; on every one for MXNet and Paddle, whose fast way passes through NumPy."""
+    if backend.name == "torch":
+        import torch
+
+        from isostyle.backends import torch_fast as module
+
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))
+    else:
+        module = sys.modules[type(backend).__module__]
+    plain = object()
+    monkeypatch.setattr(module, f"{backend.name.title()}Engine", lambda *arguments: plain)
+    chosen = weights.load("compact")
+    found = backend.prepare(chosen.network, chosen.parameters, device=device, dtype="float32", precision="fast")
+    assert found is plain
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_kernels_are_laid_out_once_and_not_at_every_step(way, monkeypatch, torch_backend):
+    from isostyle.backends import torch_fast
+
+    force(way, monkeypatch)
+    chosen = weights.load("compact")
+    made = torch_fast.FastTorchEngine(chosen.network, chosen.parameters, "cpu", "float32")
+    for name, turned in made.turned.items():
+        for kernel in (turned, made.parameters[name]):
+            assert kernel.is_contiguous(memory_format=made.layout), name
+            assert kernel.dtype == made.inner
 
 
 def test_fast_and_float64_exclude_each_other():

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from isostyle.conformance.oracle import lbfgs_with_line_search
 from isostyle.interface import Evaluation
 from isostyle.published import D2L
 from isostyle.recipe import AdamSettings, Constant, LbfgsSettings
@@ -251,6 +252,60 @@ def test_the_last_good_picture_of_a_search_is_no_trial():
     assert caught.value.last_good.evaluation < trial
 
 
+class Cliff(Parabola):
+    """Many valleys, and walls around them: further out than 5 the total is ``beyond``."""
+
+    def __init__(self, beyond):
+        super().__init__()
+        self.beyond = beyond
+
+    def found(self, image):
+        inside = abs(image).max() < 5
+        if not inside:
+            return self.beyond, image * np.nan
+        return (image * image / 8 + np.sin(4 * image)).sum(), image / 4 + 4 * np.cos(4 * image)
+
+    def objective(self, recipe, targets):
+        def evaluate(image):
+            total, gradient = self.found(image)
+            return Evaluation({"content/a": total, "total": total}, gradient)
+
+        return evaluate
+
+
+FAR = LbfgsSettings(line_search="strong-wolfe", learning_rate=200.0, iterations=20)
+
+
+@pytest.mark.parametrize("beyond", [np.inf, np.nan])
+def test_a_search_that_went_too_far_comes_back(beyond):
+    recipe = dataclasses.replace(LBFGS, steps=20, optimiser=FAR)
+    found = events(recipe, Cliff(beyond))
+    tried = [event for event in found if not np.isfinite(event.terms["total"])]
+    assert tried
+    assert all(event.trial for event in tried)
+    assert found[-1].terms["total"] < -1 < 0 < found[0].terms["total"]
+
+
+@pytest.mark.parametrize("beyond", [np.inf, np.nan])
+def test_a_search_comes_back_as_the_oracle_s_does(beyond):
+    found = events(dataclasses.replace(LBFGS, steps=12, optimiser=FAR), Cliff(beyond))
+    looked = []
+    walk = lbfgs_with_line_search(lambda x: looked.append(x) or Cliff(beyond).found(x), START, FAR, 12)
+    assert [event.trial for event in found] == walk.trials
+    assert [event.step for event in found] == walk.steps
+    np.testing.assert_allclose([event.image() for event in found], [*looked, walk.image], rtol=1e-12, atol=1e-15)
+
+
+def test_a_search_in_a_broken_direction_ends_the_run():
+    """The gradient is not finite, but the losses are: no length leads anywhere."""
+
+    def spoil(count, evaluation):
+        return Evaluation(dict.fromkeys(evaluation.terms, 1.0), evaluation.gradient * np.nan)
+
+    with pytest.raises(NonFiniteLoss, match="the image became nan"):
+        events(SEARCHING, Waves(spoil))
+
+
 # From coarse to fine
 
 
@@ -279,6 +334,7 @@ def test_steps_and_evaluations_are_counted_over_all_levels_and_only_the_last_pic
     assert [event.evaluation for event in found] == [1, 2, 3, 4, 5, 6, 7]
     assert [event.step for event in found] == [0, 1, 2, 3, 4, 5, 6]
     assert [event.finished for event in found] == [False] * 6 + [True]
+    assert {event.planned for event in found} == {6}
     # A fifth of the work is done at a quarter of the pixels.
     assert [event.done for event in found] == pytest.approx([0, 1 / 15, 2 / 15, 0.2, 0.2 + 0.8 / 3, 0.2 + 1.6 / 3, 1])
 

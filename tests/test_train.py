@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import isostyle.train as training
-from isostyle import InputError, published, style_network, training_state
+from isostyle import InputError, published, style_network, training, training_state
 from isostyle.cli import main
-from isostyle.train import TrainingInterrupted, held_out, train
-from isostyle.training import NonFiniteTraining, TrainingRecipe
+from isostyle.trainer import NonFiniteTraining, TrainingRecipe
+from isostyle.training import TrainingInterrupted, held_out, train
 from isostyle.transform_network import TransformNetwork
 
 TINY = TrainingRecipe(network=TransformNetwork((2, 3, 4), 1), steps=4, batch=2, crop=32, style_size=40)

@@ -17,7 +17,7 @@ from isostyle.conformance.oracle_transform import OracleTransform
 from isostyle.errors import InputError
 from isostyle.published import D2L
 from isostyle.recipe import AdamSettings, Constant, StepDecay
-from isostyle.training import NonFiniteTraining, Trainer, TrainingRecipe, first_parameters, places
+from isostyle.trainer import NonFiniteTraining, Trainer, TrainingRecipe, first_parameters, places
 from isostyle.transform_network import JOHNSON, NARROW, TransformNetwork
 
 #: Sides that leave 1, 2, 3 and 0 over 4, and the least.
@@ -141,7 +141,7 @@ def test_the_slope_of_a_style_network_s_relu_at_0_is_0(oracle, exact):
 def test_the_oracle_of_style_networks_imports_neither_training_nor_optimisers():
     code = "import isostyle.conformance.oracle_transform, sys; print(*(name for name in sys.modules if 'isostyle' in name))"
     names = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"isostyle.training", "isostyle.optim", "isostyle.backends"} & set(names)
+    assert not {"isostyle.trainer", "isostyle.optim", "isostyle.backends"} & set(names)
 
 
 # How much rounding is magnified
