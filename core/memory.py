@@ -168,10 +168,10 @@ def choose(model: Model, tile: str | int, max_memory: str | int | None, *, on_cp
             if (history := fitting_history(model, found, limit)) is not None:
                 return shortened(model, found, history, limit, (told(model, found, why),))
     least = model.bytes(model.smallest(), 1)
-    instead = f"--tile {model.smallest()} tries it all the same" if most is None else "or a larger --max-memory"
+    instead = f"--tile {model.smallest()} tries it all the same" if max_memory is None else "or a larger --max-memory"
     raise InputError(
         f"even in tiles of {model.smallest()} pixels the run would take about {text_of(least)}, more than {allowed}; "
-        f"choose a smaller --size{';' if most is None else ','} {instead}"
+        f"choose a smaller --size{';' if max_memory is None else ','} {instead}"
     )
 
 
