@@ -616,28 +616,28 @@ in_core("every block adds what came before the first", "transform_network", "bef
 in_core("a ReLU ends each block", "transform_network", "relu=False, adds=before", "relu=True, adds=before",
         "transform/21x18:image")
 in_core("a stride too many is undone", "transform_network", 'restores="down3"', 'restores="block1_1"', "transform/21x18:image")
-in_core("gradients of photographs added up, and not averaged", "training", "slope / len(photographs) for", "slope for",
+in_core("gradients of photographs added up, and not averaged", "trainer", "slope / len(photographs) for", "slope for",
         "training/d2l:down1.weight")
-in_core("losses of photographs added up, and not averaged", "training", "value / len(photographs) for", "value for",
+in_core("losses of photographs added up, and not averaged", "trainer", "value / len(photographs) for", "value for",
         "training/d2l:totals", "training/d2l:losses")
-in_core("only the last photograph's gradient", "training", "gradient[name] + slope if gradient else slope", "slope",
+in_core("only the last photograph's gradient", "trainer", "gradient[name] + slope if gradient else slope", "slope",
         "training/d2l:*.weight")
-in_core("the content target is the network's own output", "training", "self.objective(given)(transformed)",
+in_core("the content target is the network's own output", "trainer", "self.objective(given)(transformed)",
         "self.objective(transformed)(transformed)", "training-gradient/d2l/21x18:content/*")
-in_core("the photograph's style for the style image's", "training", "items()}, self.style)",
+in_core("the photograph's style for the style image's", "trainer", "items()}, self.style)",
         "items()}, self.engine.targets(losses, *[self.engine.array(photograph)] * 2).style)",
         "training-gradient/d2l/21x18:style/*")
-in_core("the slope of the loss without its sign", "training", "pull(evaluation.gradient)", "pull(abs(evaluation.gradient))",
+in_core("the slope of the loss without its sign", "trainer", "pull(evaluation.gradient)", "pull(abs(evaluation.gradient))",
         "training-gradient/d2l/21x18:*.weight")
-in_core("a training forgets its moments", "training", "self.adam.update(dict(state[name]), slope)",
+in_core("a training forgets its moments", "trainer", "self.adam.update(dict(state[name]), slope)",
         'self.adam.update({**self.adam.start(state[name]["image"]), "step": state[name]["step"]}, slope)',
         "training/d2l:*.weight")
-in_core("every step of a training is its first", "training", "self.adam.update(dict(state[name]), slope)",
+in_core("every step of a training is its first", "trainer", "self.adam.update(dict(state[name]), slope)",
         'self.adam.update({**state[name], "step": 0}, slope)', "training/d2l:rates", "training/d2l:*.weight")
-in_core("all parameters have one second moment", "training", "self.adam.update(dict(state[name]), slope)",
+in_core("all parameters have one second moment", "trainer", "self.adam.update(dict(state[name]), slope)",
         'self.adam.update({**state[name], "moment2": state[name]["moment2"] * 0 + first["moment2"].sum()}, slope)',
         "training/d2l:*.weight")
-in_core("steps of a training counted from one", "training", "TrainingEvent(step, ", "TrainingEvent(step + 1, ",
+in_core("steps of a training counted from one", "trainer", "TrainingEvent(step, ", "TrainingEvent(step + 1, ",
         "training/d2l:steps")
 
 # Core: recipes
