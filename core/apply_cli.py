@@ -115,6 +115,7 @@ def apply(
     from isostyle.applying import Applier
     from isostyle.cli import interruptible, make_folder
     from isostyle.files import check_outputs, write_atomically
+    from isostyle.registry import BackendMissing
 
     found = style_network.find(style)
     sources, several = batch.expand(pictures)
@@ -129,7 +130,13 @@ def apply(
         given = [*sources, *([Path(style)] if style.endswith(style_network.SUFFIX) else [])]
         check_outputs([manifest, *(job.output for job in jobs)], given, force=force)
         with interruptible() as interrupt, terminable(), meter(len(jobs), quiet) as told:
-            applier = Applier(found, log=told.line, **options)
+            try:
+                applier = Applier(found, log=told.line, **options)
+            except BackendMissing:
+                # Ctrl-C while a framework is imported can come out as an ImportError of the framework.
+                if interrupt.seen:
+                    raise KeyboardInterrupt from None
+                raise
             work = Work(applier, jobs, several, quality, ffmpeg, interrupt, told)
             began = time.monotonic()
             try:
@@ -288,11 +295,11 @@ class Work:
                         raise
                     why = "out of memory" if isinstance(error, MemoryError) else reason(error)
                     self.failed.append({"path": str(job.source), "error": why})
-                    self.told.line(f"FAILED {job.source}: {why}")
+                    self.told.line(f"FAILED {shown(job.source)}: {why}")
                     self.told.end()
                     continue
                 self.done.append(row)
-                self.told.end(f"{job.source} -> {job.output}", row)
+                self.told.end(f"{shown(job.source)} -> {shown(job.output)}", row)
                 self.stop_if_asked()
 
     def stop_if_asked(self) -> None:
@@ -336,7 +343,7 @@ class Work:
                 pixels = video.pixel_format(size)
                 odd = ", for its sides are not even (some players have only 4:2:0)" if pixels == "yuv444p" else ""
                 rate = f"{float(source.rate):g} frames a second"
-                self.told.line(f"{job.source}: {size[0]}x{size[1]} (height x width), {rate}, {pixels}{odd}")
+                self.told.line(f"{shown(job.source)}: {size[0]}x{size[1]} (height x width), {rate}, {pixels}{odd}")
             about.update({key: made.about[key] for key in ("tile", "estimated_memory_bytes")})
             return made.picture
 
@@ -349,7 +356,7 @@ class Work:
             lambda count: self.step(min(1.0, count / source.frames) if source.frames else 0),
         )
         if made.complaint:
-            self.told.line(f"{job.source}: {made.complaint}; {made.frames} frames were read")
+            self.told.line(f"{shown(job.source)}: {made.complaint}; {made.frames} frames were read")
         return {
             "input": {
                 "path": str(job.source),
@@ -378,6 +385,12 @@ class Work:
         if not self.several:
             return {**about, **self.done[0]}
         return {**about, "pictures": self.done, "failed": self.failed}
+
+
+def shown(path: Path) -> str:
+    """A file's name may hold what a terminal would obey."""
+    name = str(path)
+    return name if name.isprintable() else repr(name)
 
 
 @contextlib.contextmanager
@@ -421,7 +434,7 @@ class Meter:
         tenth = int(TENTHS * share)
         if tenth > self.tenth and share < 1 and time.monotonic() - self.told > SECONDS_BETWEEN_LINES:
             self.tenth, self.told = tenth, time.monotonic()
-            self.line(f"{self.source}: {100 // TENTHS * tenth} %{self.eta(self.number + share)}")
+            self.line(f"{shown(self.source)}: {100 // TENTHS * tenth} %{self.eta(self.number + share)}")
 
     def end(self, what: str | None = None, row: dict[str, Any] | None = None) -> None:
         """An input is done, or given up."""
@@ -448,7 +461,7 @@ class Bar(Meter):
         self.live.console.print(text, highlight=False, markup=False)
 
     def begin(self, source: Path) -> None:
-        self.live.update(self.task, name=source.name)
+        self.live.update(self.task, name=shown(source))
 
     def part(self, share: float) -> None:
         self.live.update(self.task, completed=self.number + share)
