@@ -429,16 +429,15 @@ def lbfgs_with_line_search(
     image: Floats,
     settings: LbfgsSettings,
     evaluations: int,
-    scale: float | None = None,
+    known: float | None = None,
 ) -> Walk:
     """Nocedal and Wright 2006, algorithm 7.5 with the line search of algorithms 3.5 and 3.6, for so many evaluations, in the
     blocks of torch.optim.LBFGS: each evaluates its first image again, has at most ``iterations`` updates, and begins none once
-    it has made 5/4 as many evaluations; a search has those that are left. ``scale``: of the inverse Hessian, if it is known
-    before; then the first length is that of all others."""
+    it has made 5/4 as many evaluations; a search has those that are left. ``known``: the scale of the inverse
+    Hessian, if there is one from before; then the first length is that of all others."""
     x = image.astype(np.float64)
     pairs: list[tuple[Floats, Floats]] = []
-    known = scale is not None
-    scale = 1.0 if scale is None else scale
+    scale = 1.0 if known is None else known
     updates, looks = 0, 0
     steps: list[int] = []
     trials: list[bool] = []
@@ -467,7 +466,7 @@ def lbfgs_with_line_search(
                     found, slope = math.inf, math.nan  # too far
                 return Point(alpha, found, slope, gradient)
 
-            first = settings.learning_rate * (min(1.0, 1 / np.abs(g).sum()) if updates == 0 and not known else 1.0)
+            first = settings.learning_rate * (min(1.0, 1 / np.abs(g).sum()) if updates == 0 and known is None else 1.0)
             tries = settings.iterations * 5 // 4 - looks
             narrowest = settings.tolerance_change / np.abs(p).max()
             best, last = strong_wolfe(phi, origin, first, tries, narrowest)

@@ -237,7 +237,7 @@ def test_a_line_search_that_is_told_its_scale_first_moves_by_the_gradient_times_
     looked = []
     settings = LbfgsSettings(line_search="strong-wolfe")
     start = np.array(RECORDED["start"])
-    oracle.lbfgs_with_line_search(lambda x: looked.append(x) or valley(x), start, settings, 2, scale=0.25)
+    oracle.lbfgs_with_line_search(lambda x: looked.append(x) or valley(x), start, settings, 2, known=0.25)
     np.testing.assert_allclose(looked[1], start - 0.25 * valley(start)[1])
 
 
