@@ -43,7 +43,9 @@ def needed(outputs: slice, stage: Stage, length: int) -> NDArray[np.intp]:
     last = (outputs.stop - 1) * stage.stride + stage.padding
     places = np.abs(np.arange(first, last + 1))  # reflection at the beginning ...
     places = np.minimum(places, 2 * (length - 1) - places)  # ... and at the end
-    return places // 2 if stage.restores is not None else places
+    if stage.restores is not None:
+        places //= 2  # repeated pixels
+    return places
 
 
 def window(source: Source, stage: Stage, size: Size, rows: slice, columns: slice) -> Array:
