@@ -41,8 +41,8 @@ def needed(outputs: slice, stage: Stage, length: int) -> NDArray[np.intp]:
     """
     first = outputs.start * stage.stride - stage.padding
     last = (outputs.stop - 1) * stage.stride + stage.padding
-    places = np.abs(np.arange(first, last + 1))  # reflection at the beginning ...
-    places = np.minimum(places, 2 * (length - 1) - places)  # ... and at the end
+    places: NDArray[np.intp] = np.abs(np.arange(first, last + 1, dtype=np.intp))  # reflection at the beginning ...
+    places = np.minimum(places, 2 * (length - 1) - places, dtype=np.intp)  # ... and at the end
     if stage.restores is not None:
         places //= 2  # repeated pixels
     return places
