@@ -17,7 +17,7 @@ from isostyle.conformance.oracle_transform import OracleTransform
 from isostyle.errors import InputError
 from isostyle.published import D2L
 from isostyle.recipe import AdamSettings, Constant, StepDecay
-from isostyle.trainer import NonFiniteTraining, Trainer, TrainingRecipe, first_parameters, places
+from isostyle.trainer import NonFiniteTraining, Trainer, TrainingRecipe, first_parameters
 from isostyle.transform_network import JOHNSON, NARROW, TransformNetwork
 
 #: Sides that leave 1, 2, 3 and 0 over 4, and the least.
@@ -385,33 +385,6 @@ def test_first_parameters_depend_on_the_seed_alone_and_begin_with_a_faint_pictur
             assert set(array.tolist()) == {1.0 if kind == "scale" else 0.0}
     deviation = one["out.weight"].std() * math.sqrt(one["out.weight"][0].size)
     assert deviation == pytest.approx(0.1 * math.sqrt(2), rel=0.1)
-
-
-# Which photographs a step looks at
-
-
-def test_each_photograph_comes_once_an_epoch():
-    recipe = dataclasses.replace(RECIPE, batch=3)
-    found = [place for step in range(7) for place, *_ in places(recipe, 7, step)]
-    epochs = [found[i : i + 7] for i in (0, 7, 14)]
-    assert [sorted(epoch) for epoch in epochs] == [list(range(7))] * 3
-    assert epochs[0] != epochs[1]
-
-
-def test_places_depend_on_the_seed_and_the_step_alone():
-    found = [places(RECIPE, 5, step) for step in range(4)]
-    assert [places(RECIPE, 5, step) for step in (3, 2, 1, 0)] == found[::-1]
-    assert [places(dataclasses.replace(RECIPE, seed=1), 5, step) for step in range(4)] != found
-
-
-def test_crops_lie_anywhere_and_half_of_them_are_mirrored():
-    found = [place for step in range(200) for place in places(RECIPE, 5, step)]
-    down, right, mirrored = (np.array([place[i] for place in found], dtype=float) for i in (1, 2, 3))
-    for values in (down, right):
-        assert 0 <= values.min() < 0.05
-        assert 0.95 < values.max() < 1
-    assert 0.4 < mirrored.mean() < 0.6
-    assert abs(np.corrcoef(down, right)[0, 1]) < 0.2
 
 
 @pytest.mark.parametrize(
