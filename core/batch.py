@@ -37,7 +37,7 @@ def expand(arguments: Sequence[str]) -> tuple[list[Path], bool]:
     that match it; both in the order of their names.
 
     Raises:
-        InputError: a folder cannot be read, or holds no picture; a pattern matches none.
+        InputError: a folder cannot be read, or holds no picture; a pattern matches none; the only file is not there.
     """
     found: list[Path] = []
     several = len(arguments) > 1
@@ -60,6 +60,9 @@ def expand(arguments: Sequence[str]) -> tuple[list[Path], bool]:
             if not files:
                 raise InputError(f"no picture and no video matches {argument!r}")
             found += files
+        elif len(arguments) == 1 and not path.exists():
+            # Of several, a missing one is named when its turn comes, and the others go on.
+            raise InputError(f"there is no file {argument!r}")
         else:
             found.append(path)
     return list(dict.fromkeys(found)), several
