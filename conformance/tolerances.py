@@ -305,13 +305,18 @@ CONDITIONED = Tolerance(
     "and was 8000 in one of 5x5. The errors of correct backends were 0.5 to 1 c eps in the middle and 11 c eps at the most. "
     "Where a decision is closer than 32 eps in conditions, what it changes is added",
 )
-TRAINING_CURVE = Tolerance(
-    "losses of three training steps",
-    largest_share,
-    times(512),
-    "shares of the total",
-    "512 eps: 28 were seen",
-)
+TRAINING_CURVE = {
+    "float64": Tolerance(
+        "losses of three training steps", largest_share, times(512), "shares of the total", "512 eps: 52 were seen in 60 seeds"
+    ),
+    "float32": Tolerance(
+        "losses of three training steps",
+        largest_share,
+        constant(1e-2),
+        "shares of the total",
+        "1e-2: a decision that rounding turned in the first step made 4e-4 of the total by the third; 60 seeds. Float64 judges",
+    ),
+}
 TRAINED = {
     "float64": Tolerance(
         "three training steps",
@@ -323,10 +328,11 @@ TRAINED = {
     "float32": Tolerance(
         "three training steps",
         root_mean_square_in_rates,
-        constant(0.25),
+        constant(1.0),
         "learning rates, root mean square",
-        "a quarter of one step: where a gradient is near 0, what rounding leaves of it moves the parameter. 9e-5 were seen, "
-        "the rounding of the parameter itself, and 1e-2 where one of a kernel's gradients was near 0. Float64 judges",
+        "one step of the three: where a gradient is near 0, what rounding leaves of it moves the parameter, and a decision "
+        "that rounding turns changes all gradients behind it. 9e-5 is usual, the rounding of the parameter itself; 0.2 was "
+        "seen in 60 seeds, where a decision turned. Float64 judges",
     ),
 }
 
@@ -356,7 +362,7 @@ def tolerance(kind: str, point: str, dtype: str, notes: Notes) -> Tolerance:
     if notes.get("lbfgs"):
         return LBFGS
     if kind == "training" and point in ("totals", "losses"):
-        return TRAINING_CURVE
+        return TRAINING_CURVE[dtype]
     if point == "totals":
         return CURVE[dtype]
     if point == "losses":

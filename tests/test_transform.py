@@ -22,8 +22,9 @@ from isostyle.transform_network import JOHNSON, NARROW, TransformNetwork
 
 #: Sides that leave 1, 2, 3 and 0 over 4, and the least.
 SIZES = [(5, 5), (6, 7), (16, 19), (21, 18)]
-#: In learning rates, root mean square by parameter; conformance/tolerances.py says why.
-STEP_BOUND = {"float32": 0.25, "float64": 1e-9}
+#: In learning rates, root mean square by parameter. The parameters' own rounding is 1e-4 of one in float32; no decision is
+#: close here, so that none is turned.
+STEP_BOUND = {"float32": 0.01, "float64": 1e-9}
 
 
 @pytest.fixture(scope="module")
