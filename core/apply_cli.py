@@ -96,14 +96,14 @@ def apply(
     """Paint PICTURE in the style that the network STYLE was trained for: one pass, and no optimisation.
 
     \b
-      isostyle apply wave photo.jpg                          ./photo-wave.png
-      isostyle apply my.safetensors photo.jpg -o out.jpg     a network of your own (isostyle train)
-      isostyle apply wave holiday/ -o painted/               every picture of a folder
-      isostyle apply wave 'holiday/*.jpg' more/*.png -o painted/ --long-side 1600
-      isostyle apply wave film.mp4 -o painted.mp4            a video, with its sound
+      isostyle apply my.safetensors photo.jpg                     ./photo-my.png
+      isostyle apply my.safetensors photo.jpg -o out.jpg --backend paddle
+      isostyle apply my.safetensors holiday/ -o painted/          every picture of a folder
+      isostyle apply my.safetensors 'holiday/*.jpg' more/*.png -o painted/ --long-side 1600
+      isostyle apply my.safetensors film.mp4 -o painted.mp4       a video, with its sound
 
-    STYLE is a name that `isostyle styles` lists, or a .safetensors file. PICTURE is a picture, a video (.mp4, .m4v, .mov, .mkv,
-    .avi, .webm; needs ffmpeg), a folder, which stands for the pictures in it, or a pattern; a .gif is its first picture. The
+    STYLE is a .safetensors file that `isostyle train` wrote, or a name that `isostyle styles` lists (none ships yet). PICTURE is a
+    picture, a video (.mp4, .m4v, .mov, .mkv, .avi, .webm; needs ffmpeg), a folder, which stands for the pictures in it, or a pattern; a .gif is its first picture. The
     network is loaded once, and the next picture is read while one is computed.
 
     Beside the output goes a manifest, OUT.json, or OUT/manifest.json of several: digests, sizes, versions, time.

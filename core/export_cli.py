@@ -20,7 +20,7 @@ def export(style: str, output: Path | None, force: bool, quiet: bool) -> None:
     """Write the network STYLE (a name of `isostyle styles`, or a .safetensors file) as an ONNX model.
 
     \b
-      isostyle export wave -o wave.onnx
+      isostyle export wave.safetensors -o wave.onnx
       pip install onnxruntime        and in Python:
         session = onnxruntime.InferenceSession("wave.onnx")
         painted = session.run(None, {"image": rgb})[0]
