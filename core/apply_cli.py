@@ -102,9 +102,10 @@ def apply(
       isostyle apply my.safetensors 'holiday/*.jpg' more/*.png -o painted/ --long-side 1600
       isostyle apply my.safetensors film.mp4 -o painted.mp4       a video, with its sound
 
-    STYLE is a .safetensors file that `isostyle train` wrote, or a name that `isostyle styles` lists (none ships yet). PICTURE is a
-    picture, a video (.mp4, .m4v, .mov, .mkv, .avi, .webm; needs ffmpeg), a folder, which stands for the pictures in it, or a pattern; a .gif is its first picture. The
-    network is loaded once, and the next picture is read while one is computed.
+    STYLE is a .safetensors file that `isostyle train` wrote, or a name that `isostyle styles` lists (none ships yet).
+    PICTURE is a picture, a video (.mp4, .m4v, .mov, .mkv, .avi, .webm; needs ffmpeg), a folder, which stands for the
+    pictures in it, or a pattern; a .gif is its first picture. The network is loaded once, and the next picture is read
+    while one is computed.
 
     Beside the output goes a manifest, OUT.json, or OUT/manifest.json of several: digests, sizes, versions, time.
 
