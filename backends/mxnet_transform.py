@@ -37,13 +37,12 @@ class MxnetTransform(MxnetTensors):
         self.network = network
 
     def forward(self, parameters: Mapping[str, Tensor], image: Tensor) -> Tensor:
-        given: dict[str, Tensor] = {}
+        sizes = self.network.sizes(*image.shape[2:])
         made: dict[str, Tensor] = {}
         x = image
         for stage in self.network.stages:
-            given[stage.name] = x
             if stage.restores is not None:
-                height, width = given[stage.restores].shape[2:]
+                height, width = sizes[stage.restores]
                 x = np.repeat(np.repeat(x, 2, axis=2), 2, axis=3)[:, :, :height, :width]
             x = self.convolution(parameters, stage, pad(x, stage.padding))
             if stage.norm:

@@ -30,13 +30,12 @@ class PaddleTransform(PaddleTensors):
         self.network = network
 
     def forward(self, parameters: Mapping[str, Tensor], image: Tensor) -> Tensor:
-        given: dict[str, Tensor] = {}
+        sizes = self.network.sizes(*image.shape[2:])
         made: dict[str, Tensor] = {}
         x = image
         for stage in self.network.stages:
-            given[stage.name] = x
             if stage.restores is not None:
-                height, width = given[stage.restores].shape[2:]
+                height, width = sizes[stage.restores]
                 x = F.interpolate(x, scale_factor=2, mode="nearest")[:, :, :height, :width]
             x = self.convolution(parameters, stage, F.pad(x, [stage.padding] * 4, mode="reflect"))
             if stage.norm:

@@ -330,12 +330,7 @@ def stylize(
                 "precision": precision,
             },
             "threads": count,
-            "versions": {
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-                "pillow": PIL.__version__,
-                "platform": platform.platform(),
-            },
+            "versions": versions(),
             **({"levels": [{"size": list(size), "steps": one.steps} for one, size, _ in levels]} if settings.pyramid else {}),
             # Of the picture: smaller than what was asked for if a run ends at a coarse level of its pyramid.
             "size": list(last.size),
@@ -539,6 +534,16 @@ def choose_device(wanted: str, devices: list[str], backend: str) -> str:
     if wanted not in devices:
         raise InputError(f"backend {backend!r} has no device {wanted!r} here; it has {', '.join(devices)}")
     return wanted
+
+
+def versions() -> dict[str, str]:
+    """Of what computes beside the framework, for a manifest."""
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "pillow": PIL.__version__,
+        "platform": platform.platform(),
+    }
 
 
 def describe(source: ImageLike, picture: Image.Image, digest: str | None) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isostyle.errors import EXIT_INTERRUPTED, InputError, IsostyleError
+from isostyle.progress import live_bar, on_terminal, say
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -422,9 +422,7 @@ class Meter:
         self.tenth, self.told = 0, 0.0
 
     def line(self, text: str) -> None:
-        # A reader that went away (`2>&1 | head`) must not end the work.
-        with contextlib.suppress(OSError):
-            click.echo(text, err=True)
+        say(text)
 
     def begin(self, source: Path) -> None:
         self.source, self.tenth, self.told = source, 0, time.monotonic()
@@ -485,18 +483,8 @@ def meter(total: int, quiet: bool) -> Iterator[Meter]:
     """The one that fits: silent, a bar on a terminal, lines elsewhere."""
     if quiet:
         yield Silence(total)
-    elif sys.stderr is None or not sys.stderr.isatty():
+    elif not on_terminal():
         yield Meter(total)
     else:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True),
-            # A file's name may hold what rich would take for markup.
-            TextColumn("{task.fields[name]}", markup=False),
-        )
-        with Progress(*columns, console=Console(stderr=True)) as live:
+        with live_bar("name", width=20) as live:
             yield Bar(total, live)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import os
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,12 +17,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
-import PIL
 from PIL import Image
 
 from isostyle import images, memory, registry, style_network
 from isostyle._version import __version__
-from isostyle.api import FrameworkFailure, choose_device, describe, read_picture
+from isostyle.api import FrameworkFailure, choose_device, describe, read_picture, versions
 from isostyle.errors import InputError, IsostyleError, shown
 from isostyle.files import sha256
 from isostyle.images import ImageLike
@@ -173,12 +171,7 @@ class Applier:
                 "dtype": dtype,
             },
             "threads": count,
-            "versions": {
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-                "pillow": PIL.__version__,
-                "platform": platform.platform(),
-            },
+            "versions": versions(),
         }
         plural = "s" * (count > 1)
         self.log(f"backend {self.framework.name} {self.framework.version()} on {place}, {count} thread{plural}, {dtype}")

@@ -23,6 +23,7 @@ from isostyle._version import __version__
 from isostyle.apply_cli import apply, styles
 from isostyle.errors import EXIT_INTERRUPTED, InputError, IsostyleError
 from isostyle.export_cli import export
+from isostyle.progress import live_bar, on_terminal, say
 from isostyle.train_cli import train
 from isostyle.weights_cli import weights
 
@@ -663,9 +664,7 @@ class Report:
         self.last: Event | None = None
 
     def line(self, text: str) -> None:
-        # A reader that went away (`2>&1 | head`) or a full disk must not end the run.
-        with contextlib.suppress(OSError):
-            click.echo(text, err=True)
+        say(text)
 
     def event(self, event: Event) -> None:
         """What a callback is to call for every event, whether it is due or not."""
@@ -719,20 +718,11 @@ def progress(recipe: Recipe, quiet: bool) -> Iterator[Report]:
     """The reporter that fits: silent, a bar on a terminal, lines elsewhere."""
     if quiet:
         yield Silence(recipe)
-    elif sys.stderr is None or not sys.stderr.isatty():
+    elif not on_terminal():
         yield Report(recipe)
     else:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
         # Narrow enough, with the losses, for a terminal of 80 columns.
-        columns = (
-            BarColumn(bar_width=12),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[losses]}"),
-        )
-        with Progress(*columns, console=Console(stderr=True)) as live:
+        with live_bar("losses", width=12) as live:
             yield Bar(recipe, live)
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from isostyle import images
+from isostyle.ahead import ahead
 from isostyle.errors import InputError
 from isostyle.files import reason
 from isostyle.interface import Array
@@ -21,10 +23,6 @@ from isostyle.recipe import ShortSide
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".avif", ".bmp", ".jp2", ".ppm"})
 #: A larger photograph is made smaller, until its shorter side is so many times a crop's: else a crop would show a few leaves.
 ZOOM = 4 / 3
-#: How many steps are cut out before they are needed.
-AHEAD = 2
-#: Threads that cut: Pillow decodes outside of Python's lock, and a step takes longer than its four photographs do.
-CUTTERS = 1
 
 
 @dataclass(frozen=True)
@@ -122,18 +120,8 @@ class Cutter:
 
     def steps(self, first: int) -> Iterator[list[Array]]:
         """The crops of step ``first``, of the next, and so on without end."""
-        with ThreadPoolExecutor(CUTTERS) as threads:
-            waiting: list[Future[list[Array]]] = []
-            step = first
-            try:
-                while True:
-                    while len(waiting) <= AHEAD:
-                        waiting.append(threads.submit(self.step, step))
-                        step += 1
-                    yield waiting.pop(0).result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+        for crops in ahead(partial(self.step, step) for step in itertools.count(first)):
+            yield crops.result()
 
     def step(self, step: int) -> list[Array]:
         crops = places(self.seed, len(self.files), step * self.batch, self.batch)

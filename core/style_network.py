@@ -18,17 +18,16 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 from safetensors import SafetensorError
 
 from isostyle import images
 from isostyle.errors import InputError, shown
 from isostyle.files import read_input
-from isostyle.interface import Array, Parameters
+from isostyle.interface import Parameters
 from isostyle.recipe import LongSide
 from isostyle.transform_network import TransformNetwork
-from isostyle.weights import parameters_digest, read_tensors, tensors_file
+from isostyle.weights import parameters_digest, read_tensors, tensors_file, whole
 
 #: What the metadata's ``schema`` says; the number changes with the meaning of anything in the file.
 SCHEMA = "isostyle.style-network/1"
@@ -138,26 +137,10 @@ def parse(data: bytes, name: str) -> StyleNetwork:
             raise ValueError("its training is no table")
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
         raise InputError(f"{name!r} has metadata that cannot be used: {error}") from None
-    parameters = checked(tensors, network, name)
-    found = StyleNetwork(network, parameters, style, small, training, history)
-    if found.digest != digest:
-        raise InputError(f"{name!r} is damaged: its numbers are not those that were saved (SHA-256 {found.digest[:12]}...)")
-    return found
-
-
-def checked(tensors: Mapping[str, Array], network: TransformNetwork, name: str) -> dict[str, Array]:
-    """The parameters of ``network`` among ``tensors``, in the table's order.
-
-    Raises:
-        InputError: one is missing, of another shape or type, or not finite, or there are others.
-    """
     shapes = network.parameter_shapes
     if others := sorted(set(tensors) - set(shapes)):
         raise InputError(f"{name!r} holds {others[0][:60]!r}, which is no parameter of its network")
-    for key, shape in shapes.items():
-        tensor = tensors.get(key)
-        if tensor is None or tensor.shape != shape or tensor.dtype != np.float32:
-            raise InputError(f"{name!r} should hold {key} as float32 of shape {shape}")
-        if not np.isfinite(tensor).all():
-            raise InputError(f"{name!r} has values in {key} that are not finite")
-    return {key: tensors[key] for key in shapes}
+    found = StyleNetwork(network, whole(tensors, shapes, name), style, small, training, history)
+    if found.digest != digest:
+        raise InputError(f"{name!r} is damaged: its numbers are not those that were saved (SHA-256 {found.digest[:12]}...)")
+    return found

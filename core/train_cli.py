@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isostyle.errors import EXIT_INTERRUPTED, InputError
+from isostyle.progress import live_bar, on_terminal, say
 
 if TYPE_CHECKING:
     from isostyle.training import Progress
@@ -195,9 +195,7 @@ class Report:
         self.began: tuple[float, int] | None = None
 
     def line(self, text: str) -> None:
-        # A reader that went away must not end the training.
-        with contextlib.suppress(OSError):
-            click.echo(text, err=True)
+        say(text)
 
     def step(self, progress: Progress) -> None:
         event, now = progress.event, time.monotonic()
@@ -248,17 +246,8 @@ def reporter(steps: int, quiet: bool) -> Iterator[Report]:
     """Silent, a bar on a terminal, lines elsewhere."""
     if quiet:
         yield Silence(steps)
-    elif sys.stderr is None or not sys.stderr.isatty():
+    elif not on_terminal():
         yield Report(steps)
     else:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (
-            BarColumn(bar_width=12),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[losses]}"),
-        )
-        with Progress(*columns, console=Console(stderr=True)) as live:
+        with live_bar("losses", width=12) as live:
             yield Bar(steps, live)

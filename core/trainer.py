@@ -105,6 +105,11 @@ def first_parameters(network: TransformNetwork, seed: int) -> dict[str, Array]:
     return parameters
 
 
+def steps_of(state: Mapping[str, State]) -> int:
+    """How many updates a trainer's state has behind it."""
+    return int(next(iter(state.values()))["step"])
+
+
 class Trainer:
     """Steps of a training. Its state is a dict of Adam's states by parameter: all that is needed to go on."""
 
@@ -152,8 +157,7 @@ class Trainer:
             NonFiniteTraining: a loss or a gradient is no longer finite; ``state`` is as it was.
         """
         parameters = self.parameters(state)
-        first = next(iter(state.values()))
-        step, rate = first["step"], self.adam.learning_rate(first)
+        step, rate = steps_of(state), self.adam.learning_rate(next(iter(state.values())))
         sums: dict[str, float] = {}
         gradient: dict[str, Tensor] = {}
         for photograph in photographs:

@@ -24,7 +24,7 @@ from isostyle.interface import Array, Precision, Tensor
 from isostyle.photographs import Crop, Cutter, cut, scan
 from isostyle.recipe import LongSide, require_count
 from isostyle.style_network import StyleNetwork, thumbnail
-from isostyle.trainer import Trainer, TrainingEvent, TrainingRecipe, first_parameters
+from isostyle.trainer import Trainer, TrainingEvent, TrainingRecipe, first_parameters, steps_of
 from isostyle.training_state import Checkpoint
 
 #: Photographs that are kept out of the training, to look at: at most so many, and at most this share.
@@ -230,11 +230,6 @@ def train(
         save()
         raise TrainingInterrupted(finished(), steps_of(state)) from error
     return finished()
-
-
-def steps_of(state: Mapping[str, Any]) -> int:
-    """How many updates a trainer's state has behind it."""
-    return int(next(iter(state.values()))["step"])
 
 
 def held_out(photographs: int, seed: int) -> frozenset[int]:

@@ -21,7 +21,7 @@ from isostyle.interface import Array
 from isostyle.transform_network import TransformNetwork
 from isostyle.weights import read_tensors, tensors_file
 
-SCHEMA = "isostyle.trainer/1"
+SCHEMA = "isostyle.training/1"
 #: Tensors that Adam's state has for each parameter; the first is the parameter itself.
 TENSORS = {"image": "", "moment1": "/moment1", "moment2": "/moment2"}
 

@@ -133,12 +133,19 @@ def parse(data: bytes, name: str) -> Weights:
         shapes = network.parameter_shapes
     except (SafetensorError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(f"{name!r} is not a network's safetensors file: {error}") from None
-    parameters = {}
+    return Weights(network, whole(tensors, shapes, name), sha256(data))
+
+
+def whole(tensors: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], name: str) -> dict[str, Array]:
+    """Those of ``tensors``, of a file called ``name``, that a network with parameters of these ``shapes`` has, in that order.
+
+    Raises:
+        InputError: one is missing, of another shape or type, or not finite.
+    """
     for key, shape in shapes.items():
         tensor = tensors.get(key)
         if tensor is None or tensor.shape != shape or tensor.dtype != np.float32:
             raise InputError(f"{name!r} should hold {key} as float32 of shape {shape}")
         if not np.isfinite(tensor).all():
             raise InputError(f"{name!r} has values in {key} that are not finite")
-        parameters[key] = tensor
-    return Weights(network, parameters, sha256(data))
+    return {key: tensors[key] for key in shapes}

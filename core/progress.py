@@ -1,0 +1,40 @@
+"""How a command tells of its progress on stderr: lines, or a bar if that is a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+def say(text: str) -> None:
+    """A line; a reader that went away (`2>&1 | head`) or a full disk must not end the work."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
+
+
+def on_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+@contextlib.contextmanager
+def live_bar(field: str, width: int) -> Iterator[Progress]:
+    """A bar of so many letters with count, time left, and the task's ``field``."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        BarColumn(bar_width=width),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+        # A file's name may hold what rich would take for markup.
+        TextColumn(f"{{task.fields[{field}]}}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as live:
+        yield live
