@@ -130,13 +130,13 @@ def apply(
     try:
         given = [*sources, *([Path(style)] if style.endswith(style_network.SUFFIX) else [])]
         check_outputs([manifest, *(job.output for job in jobs)], given, force=force)
-        with interruptible() as interrupt, terminable(), meter(len(jobs), quiet) as told:
+        with interruptible() as interrupt, terminable(interrupt), meter(len(jobs), quiet) as told:
             try:
                 applier = Applier(found, log=told.line, **options)
             except BackendMissing:
                 # Ctrl-C while a framework is imported can come out as an ImportError of the framework.
                 if interrupt.seen:
-                    raise KeyboardInterrupt from None
+                    raise interrupt.error from None
                 raise
             work = Work(applier, jobs, several, quality, ffmpeg, interrupt, told)
             began = time.monotonic()
@@ -305,8 +305,7 @@ class Work:
 
     def stop_if_asked(self) -> None:
         if self.interrupt.seen:
-            # Python only prints a KeyboardInterrupt that hits a destructor, of which MXNet's arrays have many.
-            raise KeyboardInterrupt
+            raise self.interrupt.error
 
     def step(self, share: float) -> None:
         self.stop_if_asked()
@@ -395,11 +394,15 @@ def shown(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def terminable() -> Iterator[None]:
+def terminable(interrupt: Interrupt) -> Iterator[None]:
     """SIGTERM ends the program as an error does: temporary files go, and so does ffmpeg."""
 
+    from isostyle.cli import in_destructor
+
     def end(signum: int, frame: FrameType | None) -> None:
-        raise SystemExit(EXIT_TERMINATED)
+        interrupt.seen, interrupt.error = True, SystemExit(EXIT_TERMINATED)
+        if not in_destructor(frame):
+            raise interrupt.error
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -490,7 +490,6 @@ def transfer(
 
         def callback(event: Event) -> None:
             if interrupt.seen:
-                # Python only prints a KeyboardInterrupt that hits a destructor, of which MXNet's arrays have many.
                 raise KeyboardInterrupt
             report.event(event)
             stage = save_every and event.step % save_every == 0 and event.step > 0
@@ -540,13 +539,17 @@ def transfer(
 
 
 class Interrupt:
-    """Ctrl-C, once: the first raises KeyboardInterrupt, those after it do nothing while the picture is saved."""
+    """Ctrl-C, once: the first raises KeyboardInterrupt, those after it do nothing while the picture is saved.
+
+    One that comes while a destructor runs, of which MXNet's arrays have many, only makes ``seen`` true.
+    """
 
     def __init__(self) -> None:
         self.seen = False
         self.ignored = False
-
         self.waits = False
+        #: What to raise once it is ``seen``.
+        self.error: BaseException = KeyboardInterrupt()
 
     def ignore(self) -> None:
         self.ignored = True
@@ -558,11 +561,21 @@ class Interrupt:
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         if self.ignored or (self.seen and not self.waits):
             return
-        if self.seen or not self.waits:
+        if not self.waits or self.seen:
             self.waits = False
             self.seen = True
+            if in_destructor(frame):
+                return  # an exception there is printed and lost; whoever looks at ``seen`` ends instead
             raise KeyboardInterrupt
         self.seen = True
+
+
+def in_destructor(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextlib.contextmanager

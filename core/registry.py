@@ -6,7 +6,9 @@ import difflib
 import importlib.util
 import os
 import platform
+import signal
 import sys
+import threading
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 
@@ -108,6 +110,7 @@ def load(name: str, threads: int | None = None) -> Backend:
         # A framework that is installed but broken can fail in any way: missing libraries, wrong NumPy, wrong CPU.
         text = " ".join(f"{type(error).__name__}: {error}".split())
         raise BackendMissing(f"backend {name!r} cannot be imported: {text}") from error
+    _take_signals_back()
     return backend
 
 
@@ -124,6 +127,16 @@ def statuses() -> list[Status]:
             reason = why_missing(name) or " ".join(str(error).split())
             rows.append(Status(name, None, (), reason))
     return sorted(rows, key=lambda row: names().index(row.name))
+
+
+def _take_signals_back() -> None:
+    """Set Python's handlers again: Paddle puts its own below them, which for SIGTERM print a trace and end the process."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # Python sets handlers in the main thread only
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(number)
+        if callable(handler):
+            signal.signal(number, handler)
 
 
 def _entry(name: str) -> EntryPoint:
