@@ -89,7 +89,7 @@ def run(content: str, style: str, backend: str, size: tuple[int, int], options: 
 @click.argument("style")
 @click.option("--backends", default="torch,mxnet,paddle", show_default=True)
 @click.option("--megapixels", default="6,12,24", show_default=True)
-@click.option("--steps", default=5, show_default=True, type=click.IntRange(1))
+@click.option("--steps", default="2,2,5", show_default=True, help="At each of these sizes; one number is for all.")
 @click.option("--threads", default=2, show_default=True)
 @click.option("--tile", default="auto", show_default=True)
 @click.option("--max-memory", default="6GB", show_default=True, help="For --tile auto.")
@@ -101,7 +101,7 @@ def main(
     style: str,
     backends: str,
     megapixels: str,
-    steps: int,
+    steps: str,
     threads: int,
     tile: str,
     max_memory: str,
@@ -115,18 +115,22 @@ def main(
     limit = max_memory if tile == "auto" else None
     if one:
         size = int(one[1]), int(one[2])
-        click.echo(json.dumps(measure(content, style, one[0], size, steps, threads, tile, limit)))
+        click.echo(json.dumps(measure(content, style, one[0], size, int(steps), threads, tile, limit)))
         return
     options = ["--threads", str(threads)]
     if model:
         publish(model_table(content, style, backends.split(","), options), "memory-model", write and Path(write))
         return
-    options += ["--steps", str(steps), "--tile", tile, "--max-memory", max_memory]
+    options += ["--tile", tile, "--max-memory", max_memory]
+    sizes = [sides(float(size)) for size in megapixels.split(",")]
+    counts = steps.split(",") if "," in steps else [steps] * len(sizes)
     rows = []
     for backend in backends.split(","):
-        found = [run(content, style, backend, sides(float(size)), options) for size in megapixels.split(",")]
-        for size, one_run in zip(megapixels.split(","), found, strict=True):
-            rows.append(row(backend, *sides(float(size)), one_run))
+        found = []
+        for size, count in zip(sizes, counts, strict=True):
+            found.append(run(content, style, backend, size, [*options, "--steps", count]))
+            rows.append(row(backend, *size, found[-1]))
+            click.echo(" | ".join(rows[-1]), err=True)
         if len(found) > 1:
             first, last = found[0], found[-1]
             slope = (last["peak"] - first["peak"]) / (last["copy"] - first["copy"])
@@ -143,7 +147,8 @@ def main(
         "beyond that, in copies",
     ]
     bound = f", at most {max_memory}" if limit else ""
-    note = f"`{RECIPE}`, compact network, float32, {steps} steps of Adam, {threads} threads, `--tile {tile}`{bound}."
+    adam = f"{', '.join(counts)} steps of Adam"
+    note = f"`{RECIPE}`, compact network, float32, {adam}, {threads} threads, `--tile {tile}`{bound}."
     publish(f"{note}\n\n{markdown(header, rows)}", "large-pictures", write and Path(write))
 
 
