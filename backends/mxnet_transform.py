@@ -38,7 +38,7 @@ class MxnetTransform(MxnetTensors):
 
     def forward(self, parameters: Mapping[str, Tensor], image: Tensor) -> Tensor:
         sizes = self.network.sizes(*image.shape[2:])
-        made: dict[str, Tensor] = {}
+        kept: dict[str, Tensor] = {}
         x = image
         for stage in self.network.stages:
             if stage.restores is not None:
@@ -49,10 +49,11 @@ class MxnetTransform(MxnetTensors):
                 scale, shift = parameters[f"{stage.name}.scale"], parameters.get(f"{stage.name}.shift")
                 x = instance_norm(x, scale, shift)
             if stage.adds is not None:
-                x = x + made[stage.adds]
+                x = x + kept.pop(stage.adds)
             if stage.relu:
                 x = npx.relu(x)
-            made[stage.name] = x
+            if stage.name in self.network.added:
+                kept[stage.name] = x
         return x
 
     def convolution(self, parameters: Mapping[str, Tensor], stage: Stage, x: Tensor) -> Tensor:

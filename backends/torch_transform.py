@@ -25,7 +25,7 @@ class TorchTransform(TorchTensors):
 
     def forward(self, parameters: Mapping[str, Tensor], image: Tensor) -> Tensor:
         sizes = self.network.sizes(*image.shape[2:])
-        made: dict[str, Tensor] = {}
+        kept: dict[str, Tensor] = {}
         x = image
         for stage in self.network.stages:
             if stage.restores is not None:
@@ -36,10 +36,11 @@ class TorchTransform(TorchTensors):
                 scale, shift = parameters[f"{stage.name}.scale"], parameters.get(f"{stage.name}.shift")
                 x = F.instance_norm(x, weight=scale, bias=shift, eps=EPSILON)
             if stage.adds is not None:
-                x = x + made[stage.adds]
+                x = x + kept.pop(stage.adds)
             if stage.relu:
                 x = F.relu(x)
-            made[stage.name] = x
+            if stage.name in self.network.added:
+                kept[stage.name] = x
         return x
 
     def convolution(self, parameters: Mapping[str, Tensor], stage: Stage, x: Tensor) -> Tensor:

@@ -9,13 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+from collections.abc import Iterator
 
 #: mallopt's parameters and what they are set to (glibc's malloc.h): no block is mapped by itself, ...
 M_MMAP_MAX, NO_MAPPING = -4, 0
+#: ... or, as it begins with, up to so many are, ...
+MAPPINGS = 65536
+#: ... of at least so many bytes (the most that is allowed: half of what a thread's heap has at first), ...
+M_MMAP_THRESHOLD, LARGE = -3, 32 * 2**20
 #: ... the heap's free end is never given back (2**31 - 1 would be a threshold of 2 GiB), ...
 M_TRIM_THRESHOLD, NEVER = -1, -1
 #: ... and grows by 64 MiB at a time.
 M_TOP_PAD, STRIDE = -2, 64 * 2**20
+
+
+#: Whether :func:`keep_freed_memory` was told; and whether large blocks are kept at this moment.
+keeps = kept_now = False
 
 
 def keep_freed_memory() -> bool:
@@ -27,9 +36,34 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    settings = ((M_MMAP_MAX, NO_MAPPING), (M_TRIM_THRESHOLD, NEVER), (M_TOP_PAD, STRIDE))
+    global keeps, kept_now
+    settings = ((M_MMAP_THRESHOLD, LARGE), (M_MMAP_MAX, NO_MAPPING), (M_TRIM_THRESHOLD, NEVER), (M_TOP_PAD, STRIDE))
     accepted = [mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings]
-    return all(accepted)
+    keeps = kept_now = all(accepted)
+    return keeps
+
+
+@contextlib.contextmanager
+def large_blocks(*, kept: bool) -> Iterator[None]:
+    """While this lasts, large blocks are ``kept`` when they are freed, or given back at once.
+
+    A run in tiles holds copies of a large picture, and makes and frees the smaller blocks of its tiles all the time: in one heap
+    each kind leaves holes that the other does not fit into. Nothing changes unless :func:`keep_freed_memory` was told.
+    """
+    global kept_now
+    before = kept_now
+    _map_large_blocks(not kept)
+    try:
+        yield
+    finally:
+        _map_large_blocks(not before)
+
+
+def _map_large_blocks(wanted: bool) -> None:
+    global kept_now
+    if keeps and wanted == kept_now:
+        ctypes.CDLL(None).mallopt(ctypes.c_int(M_MMAP_MAX), ctypes.c_int(MAPPINGS if wanted else NO_MAPPING))
+        kept_now = not wanted
 
 
 def give_back_freed_memory() -> None:

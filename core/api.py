@@ -18,7 +18,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from isostyle import images, memory, recipe_text, registry, weights
+from isostyle import allocation, images, memory, recipe_text, registry, weights
 from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError, shown
 from isostyle.files import read_input, sha256
@@ -208,8 +208,7 @@ def stylize(
         memory.parse(max_memory)
     chosen = weights.load(network)
     # A name that the network does not have is an error before any picture is read.
-    needed = {layer.name for layer in chosen.network.cut(settings.taps)}
-    parameters = {name: array for name, array in chosen.parameters.items() if name.partition(".")[0] in needed}
+    parameters = chosen.cut(settings.taps)
     inputs = {"content": content, "style": style}
     if settings.start == "image":
         if init is None:
@@ -277,9 +276,11 @@ def stylize(
         """The run; what the framework raises is told apart from what the callback does."""
         try:
             engine: Engine = framework.prepare(chosen.network, parameters, device=place, dtype=dtype, precision=precision)
-            if choice.tile is not None:
-                engine = TiledEngine(engine, chosen.network, choice.tile)
-            yield from climb(engine, levels, start)
+            if choice.tile is None:
+                yield from climb(engine, levels, start)
+                return
+            with allocation.large_blocks(kept=False):
+                yield from climb(TiledEngine(engine, chosen.network, choice.tile), levels, start)
         except IsostyleError:
             raise
         except Exception as error:

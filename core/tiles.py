@@ -228,41 +228,39 @@ class TiledObjective:
         del image
         taps = recipe.content_taps + recipe.style_taps
         *others, last = engine.windows(whole.shape, taps)
-        if others:
-            # Each phase leaves holes that are too small for the next one's blocks: of copies of the picture, or of maps.
-            allocation.give_back_freed_memory()
-
-        # The first pass. The last window is recorded for the second one at once, which begins with it.
-        products = Products()
-        for window in others:
-            products.add(engine, window, engine.maps(recipe, whole, window, recipe.style_taps), recipe.style_taps)
-        maps, pull = engine.recorded_at(recipe, whole, last, taps)
-        products.add(engine, last, maps, recipe.style_taps)
-        style, factors = self.style(whole.shape, products, moves["style"])
-
         gradient = np.zeros_like(whole)
-        content = dict.fromkeys((tap for tap, _ in recipe.content_taps), 0.0)
-        for window in (last, *others):
-            if window is not last:
-                maps, pull = engine.recorded_at(recipe, whole, window, taps)
-            slopes: dict[str, Tensor] = {}
-            for tap, loss, slope in self.content(whole.shape, window, maps):
-                content[tap] += loss
-                if moves["content"] and slope is not None:
-                    slopes[tap] = slope
-                del slope
-            for tap, factor in factors.items():
-                # dL/dX = 4 s w / d (G - A) X, at the window's pixels.
-                x = engine.within(window, tap, maps[tap])
-                slope = (factor @ x.reshape((x.shape[1], -1))).reshape(x.shape)
-                slopes[tap] = slopes[tap] + slope if tap in slopes else slope
-                del x, slope
-            del maps
-            if slopes:
-                gradient[window.crop] += engine.array(pull(slopes))
-            # Before the next window is recorded, nothing of this one is kept.
-            del pull, slopes
+        with allocation.large_blocks(kept=True):
+            # The first pass. The last window is recorded for the second one at once, which begins with it.
+            products = Products()
+            for window in others:
+                products.add(engine, window, engine.maps(recipe, whole, window, recipe.style_taps), recipe.style_taps)
+            maps, pull = engine.recorded_at(recipe, whole, last, taps)
+            products.add(engine, last, maps, recipe.style_taps)
+            style, factors = self.style(whole.shape, products, moves["style"])
+
+            content = dict.fromkeys((tap for tap, _ in recipe.content_taps), 0.0)
+            for window in (last, *others):
+                if window is not last:
+                    maps, pull = engine.recorded_at(recipe, whole, window, taps)
+                slopes: dict[str, Tensor] = {}
+                for tap, loss, slope in self.content(whole.shape, window, maps):
+                    content[tap] += loss
+                    if moves["content"] and slope is not None:
+                        slopes[tap] = slope
+                    del slope
+                for tap, factor in factors.items():
+                    # dL/dX = 4 s w / d (G - A) X, at the window's pixels.
+                    x = engine.within(window, tap, maps[tap])
+                    slope = (factor @ x.reshape((x.shape[1], -1))).reshape(x.shape)
+                    slopes[tap] = slopes[tap] + slope if tap in slopes else slope
+                    del x, slope
+                del maps
+                if slopes:
+                    gradient[window.crop] += engine.array(pull(slopes))
+                # Before the next window is recorded, nothing of this one is kept.
+                del pull, slopes
         if others:
+            # What the tiles leave is free for the copies of the picture that an optimiser makes.
             allocation.give_back_freed_memory()
         variation = total_variation(whole, gradient, recipe.tv_weight * moves["tv"])
         del whole

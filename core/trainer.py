@@ -130,12 +130,15 @@ class Trainer:
     def parameters(self, state: Mapping[str, State]) -> dict[str, Tensor]:
         return {name: each["image"] for name, each in state.items()}
 
-    def objective(self, photograph: Tensor) -> Objective:
-        """What pulls the transformed ``photograph``: its own features, and the style image's Gram matrices."""
+    def targets(self, photograph: Tensor) -> Targets:
+        """Those of the transformed ``photograph``: its own features, and the style image's Gram matrices."""
         losses = self.recipe.losses
         content = self.engine.features(photograph, [tap for tap, _ in losses.content_taps], losses.pooling)
-        targets = Targets({tap: self.engine.array(feature) for tap, feature in content.items()}, self.style)
-        return self.engine.objective(losses, targets)
+        return Targets({tap: self.engine.array(feature) for tap, feature in content.items()}, self.style)
+
+    def objective(self, photograph: Tensor) -> Objective:
+        """What pulls the transformed ``photograph``."""
+        return self.engine.objective(self.recipe.losses, self.targets(photograph))
 
     def losses(self, parameters: Mapping[str, Tensor], photograph: Array) -> dict[str, float]:
         """The losses of one normalised photograph, (1, 3, H, W), by term."""

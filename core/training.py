@@ -111,8 +111,7 @@ def train(
         raise InputError("there is no checkpoint to resume from; name it")
     tell = log or (lambda line: None)
     chosen = weights.load(network)
-    needed = {layer.name for layer in chosen.network.cut(recipe.losses.taps)}
-    parameters = {key: array for key, array in chosen.parameters.items() if key.partition(".")[0] in needed}
+    parameters = chosen.cut(recipe.losses.taps)
     least = chosen.network.least_side(recipe.losses.taps)
     picture, digest = read_picture(style, "the style image")
     height, width = LongSide(recipe.style_size).fit(picture.height, picture.width)
@@ -163,7 +162,12 @@ def train(
             for key, arrays in before.state.items()
         }
         tell(f"going on from step {before.step}")
-    looked_at = [cut(images.read(folder.files[i]), CENTRE, recipe.crop) for i in sorted(held)]
+    looked_at = []
+    for i in sorted(held):
+        try:
+            looked_at.append(cut(images.read(folder.files[i]), CENTRE, recipe.crop))
+        except InputError as error:
+            skip(folder.files[i], str(error))
 
     def arrays_of(tensors: Mapping[str, Tensor]) -> dict[str, Array]:
         return {key: transform.array(tensor) for key, tensor in tensors.items()}
@@ -188,7 +192,7 @@ def train(
             "loss_network": {"name": chosen.network.name, "sha256": chosen.digest},
             "photographs": {
                 "used": len(used),
-                "held_out": len(held),
+                "held_out": len(looked_at),
                 "skipped": len(skipped),
                 "sha256": settings["photographs_sha256"],
             },

@@ -88,6 +88,11 @@ class TransformNetwork:
         table.append(Stage("out", full, 3, OUTER_KERNEL, norm=False, relu=False))
         return tuple(table)
 
+    @cached_property
+    def added(self) -> frozenset[str]:
+        """The stages whose outputs are added later on; no other map outlives the stage after it."""
+        return frozenset(stage.adds for stage in self.stages if stage.adds is not None)
+
     @property
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every parameter by name, in order: ``down1.weight``, (out, in, k, k), ``down1.scale`` and

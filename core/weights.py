@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -37,6 +37,15 @@ class Weights:
     network: Network
     parameters: Parameters
     digest: str
+
+    def cut(self, taps: Iterable[str]) -> Parameters:
+        """The parameters that are needed up to the deepest of ``taps``.
+
+        Raises:
+            InputError: the network has no such layer.
+        """
+        needed = {layer.name for layer in self.network.cut(taps)}
+        return {name: array for name, array in self.parameters.items() if name.partition(".")[0] in needed}
 
 
 def load(name: str) -> Weights:

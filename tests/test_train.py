@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from conftest import BACKENDS, obtain
 from PIL import Image
 
 from isostyle import InputError, published, style_network, training, training_state
@@ -59,8 +60,11 @@ def test_a_training_resumed_from_its_checkpoint_is_bit_identical(backend, style_
     assert style_network.dump(resumed) == style_network.dump(whole)
 
 
-def test_a_training_that_is_killed_and_resumed_is_bit_identical(any_backend, style_file, photographs, tmp_path):
-    options = [*OPTIONS, "--steps", "40", "--backend", any_backend, "--threads", "1"]
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_training_that_is_killed_and_resumed_is_bit_identical(name, style_file, photographs, tmp_path):
+    obtain(name)
+    options = [*OPTIONS, "--steps", "40", "--backend", name, "--threads", "1"]
     command = [sys.executable, "-m", "isostyle", "train", str(style_file), str(photographs), *options]
     subprocess.run([*command, "-o", str(tmp_path / "whole.safetensors")], check=True, capture_output=True)
     output, checkpoint = tmp_path / "killed.safetensors", tmp_path / "killed.safetensors.checkpoint"
@@ -218,6 +222,16 @@ def test_the_command_writes_the_network_and_sheets_of_samples(any_backend, style
     assert "eta" in err
     assert style_network.load(output).training["steps"] == 4
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["step-000002.jpg", "step-000004.jpg"]
+
+
+def test_a_held_out_photograph_that_breaks_off_is_skipped(any_backend, style_file, photographs):
+    """Its header is good; that its picture is not shows when it is decoded."""
+    path = sorted(photographs.iterdir())[min(held_out(20, 0))]
+    path.write_bytes(path.read_bytes()[:-200])
+    lines = []
+    made = train(style_file, photographs, recipe=TINY, backend=any_backend, log=lines.append)
+    assert made.training["photographs"] == {**made.training["photographs"], "used": 18, "held_out": 1, "skipped": 1}
+    assert any(path.name in line and line.startswith("skipped") for line in lines)
 
 
 def test_a_network_or_a_checkpoint_is_not_overwritten_unasked(any_backend, style_file, photographs, tmp_path, capsys):
