@@ -47,8 +47,8 @@ def keep_freed_memory() -> bool:
 def large_blocks(*, kept: bool) -> Iterator[None]:
     """While this lasts, large blocks are ``kept`` when they are freed, or given back at once.
 
-    A run in tiles holds copies of a large picture, and makes and frees the smaller blocks of its tiles all the time: in one heap
-    each kind leaves holes that the other does not fit into. Nothing changes unless :func:`keep_freed_memory` was told.
+    A run in tiles holds copies of a large picture, and makes and frees the smaller blocks of its tiles all the time: in one
+    heap each kind leaves holes that the other does not fit into. Nothing changes unless :func:`keep_freed_memory` was told.
     """
     global kept_now
     before = kept_now

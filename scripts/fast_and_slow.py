@@ -14,7 +14,6 @@ recipe's own optimiser and schedule (`isostyle run --init content`). Totals are 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,6 @@ from statistics import median
 from typing import Any
 
 import click
-import numpy as np
 from PIL import Image
 from tables import markdown, publish
 
@@ -62,9 +60,7 @@ class Contest:
         self.transform = self.framework.transform(network.network, device="cpu", dtype="float32")
         picture = images.read(Path(style))
         size = LongSide(trained["style_size"]).fit(picture.height, picture.width)
-        self.trainer = Trainer(
-            self.recipe, self.transform, engine, images.to_array(images.resize(picture, *size), "float32")
-        )
+        self.trainer = Trainer(self.recipe, self.transform, engine, images.to_array(images.resize(picture, *size), "float32"))
         self.tensors = {key: self.transform.tensor(array) for key, array in network.parameters.items()}
 
     def painted(self, photograph: Array) -> tuple[float, Array]:
@@ -158,9 +154,7 @@ def speed(networks: tuple[str, ...], style: str, picture: Path, backend: str, th
         slow = time.perf_counter() - began
         widths = ", ".join(map(str, network.network.widths))
         reached = f"{slow:.1f} s, {event.step} steps" if event.losses["total"] <= total else f"not in {event.step} steps"
-        rows.append(
-            [Path(name).stem, widths, f"{one_pass:.2f} s", f"{total:.3g}", reached, f"{slow / one_pass:.0f}x"]
-        )
+        rows.append([Path(name).stem, widths, f"{one_pass:.2f} s", f"{total:.3g}", reached, f"{slow / one_pass:.0f}x"])
     header = ["network", "channels", "one pass", "its total", "slow method to that total", "ratio"]
     note = f"{SIZE[0]}x{SIZE[1]}, {backend}, float32, {threads} threads; a pass is the median of {PASSES}."
     publish(f"{note}\n\n{markdown(header, rows)}", "style-speed", write)
