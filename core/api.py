@@ -40,6 +40,7 @@ from isostyle.recipe import (
     Size,
     Space,
     Taps,
+    require_seed,
 )
 from isostyle.run import Event, NonFiniteLoss, climb
 from isostyle.tiles import TiledEngine
@@ -62,8 +63,6 @@ VARIATION_SIDE = 2
 #: Words in what frameworks say when memory does not suffice, and what can be done then.
 OF_MEMORY = ("memory", "alloc")
 LESS_MEMORY = "try a smaller --size, a smaller --tile, or a lower --max-memory"
-#: Seeds that NumPy's generator takes.
-SEEDS = range(2**32)
 
 
 @dataclass(frozen=True)
@@ -201,8 +200,7 @@ def stylize(
         raise InputError(f"the precision must be exact or fast, not {precision!r}")
     if precision == "fast" and dtype != "float32":
         raise InputError("the precision 'fast' has no float64; leave one of the two out")
-    if not isinstance(seed, int) or seed not in SEEDS:
-        raise InputError(f"the seed must be a whole number in 0..{SEEDS[-1]}, not {seed!r}")
+    require_seed(seed)
     memory.parse_tile(tile)
     if max_memory is not None:
         memory.parse(max_memory)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,7 +29,6 @@ TENTHS = 10
 SECONDS_BETWEEN_LINES = 2.0
 #: Names of pictures that failed which the last line repeats.
 NAMED = 5
-EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
 @click.command(short_help="Paint pictures and videos with a style network, in one pass.")
@@ -130,7 +126,7 @@ def apply(
     try:
         given = [*sources, *([Path(style)] if style.endswith(style_network.SUFFIX) else [])]
         check_outputs([manifest, *(job.output for job in jobs)], given, force=force)
-        with interruptible() as interrupt, terminable(interrupt), meter(len(jobs), quiet) as told:
+        with interruptible(terminable=True) as interrupt, meter(len(jobs), quiet) as told:
             try:
                 applier = Applier(found, log=told.line, **options)
             except BackendMissing:
@@ -391,27 +387,6 @@ def shown(path: Path) -> str:
     """A file's name may hold what a terminal would obey."""
     name = str(path)
     return name if name.isprintable() else repr(name)
-
-
-@contextlib.contextmanager
-def terminable(interrupt: Interrupt) -> Iterator[None]:
-    """SIGTERM ends the program as an error does: temporary files go, and so does ffmpeg."""
-
-    from isostyle.cli import in_destructor
-
-    def end(signum: int, frame: FrameType | None) -> None:
-        interrupt.seen, interrupt.error = True, SystemExit(EXIT_TERMINATED)
-        if not in_destructor(frame):
-            raise interrupt.error
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class Meter:

@@ -151,7 +151,7 @@ class Applier:
         place = choose_device(device, self.framework.devices(), self.framework.name)
         # Once, before the first picture: what an earlier one took and left is free for the next, but not to the system's eyes.
         self.limit, self.allowed = memory.allowance(max_memory, on_cpu=place == "cpu", ask=self.side == "auto")
-        self.transform = self.framework.transform(style.network, device=place, dtype=dtype)
+        self.transform = registry.transform(self.framework, style.network, device=place, dtype=dtype)
         self.parameters = {name: self.transform.tensor(array) for name, array in style.parameters.items()}
         #: What is the same for all pictures, ready for JSON.
         self.about: dict[str, Any] = {

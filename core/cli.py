@@ -21,7 +21,7 @@ import click
 from isostyle import allocation
 from isostyle._version import __version__
 from isostyle.apply_cli import apply, styles
-from isostyle.errors import EXIT_INTERRUPTED, InputError, IsostyleError
+from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, InputError, IsostyleError
 from isostyle.export_cli import export
 from isostyle.progress import live_bar, on_terminal, say
 from isostyle.train_cli import train
@@ -541,7 +541,8 @@ def transfer(
 class Interrupt:
     """Ctrl-C, once: the first raises KeyboardInterrupt, those after it do nothing while the picture is saved.
 
-    One that comes while a destructor runs, of which MXNet's arrays have many, only makes ``seen`` true.
+    SIGTERM, which batch systems send, is the same with an exit code of its own, where a command asks for it. One that comes
+    while a destructor runs, of which MXNet's arrays have many, only makes ``seen`` true.
     """
 
     def __init__(self) -> None:
@@ -555,19 +556,21 @@ class Interrupt:
         self.ignored = True
 
     def later(self) -> None:
-        """From here on the first Ctrl-C is only ``seen``; whoever looks ends when it suits him. The second one raises."""
+        """From here on the first one is only ``seen``; whoever looks ends when it suits him. The second one raises."""
         self.waits = True
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         if self.ignored or (self.seen and not self.waits):
             return
-        if not self.waits or self.seen:
+        now = self.seen or not self.waits
+        self.seen = True
+        if signum == signal.SIGTERM:
+            self.error = SystemExit(EXIT_TERMINATED)
+        if now:
             self.waits = False
-            self.seen = True
             if in_destructor(frame):
                 return  # an exception there is printed and lost; whoever looks at ``seen`` ends instead
-            raise KeyboardInterrupt
-        self.seen = True
+            raise self.error
 
 
 def in_destructor(frame: FrameType | None) -> bool:
@@ -579,17 +582,19 @@ def in_destructor(frame: FrameType | None) -> bool:
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[Interrupt]:
-    """Handle SIGINT for as long as this lasts (in the main thread; Python allows it nowhere else)."""
+def interruptible(*, terminable: bool = False) -> Iterator[Interrupt]:
+    """Handle SIGINT, and SIGTERM, as long as this lasts (in the main thread; Python allows it nowhere else)."""
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-    before = signal.signal(signal.SIGINT, interrupt)
+    signals = [signal.SIGINT, *([signal.SIGTERM] if terminable else [])]
+    before = [signal.signal(number, interrupt) for number in signals]
     try:
         yield interrupt
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
 
 
 def check_format(output: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+#: 128 and the number of the signal, SIGINT and SIGTERM, as shells have it.
+EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
 #: Of a value in a message; what a user wrote may be as long as a file.
 SHOWN = 60
 

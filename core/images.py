@@ -74,13 +74,11 @@ def read(source: ImageLike, what: str = "image") -> Image.Image:
 
 def decode(data: bytes, name: str) -> Image.Image:
     """The picture in ``data``, the bytes of a file called ``name``; as :func:`read`."""
-    Image.init()
-    formats = [kind for kind in FORMATS if kind in Image.OPEN]
     with warnings.catch_warnings():
         # Pillow warns from half the limit on; isostyle has one limit.
         warnings.simplefilter("ignore")
         try:
-            with Image.open(io.BytesIO(data), formats=formats) as picture:
+            with Image.open(io.BytesIO(data), formats=formats()) as picture:
                 return _decoded(picture, name)
         except UnidentifiedImageError:
             raise InputError(f"{name} is not a picture that can be read (JPEG, PNG, TIFF, WebP, ...)") from None
@@ -90,6 +88,24 @@ def decode(data: bytes, name: str) -> Image.Image:
             raise
         except Exception as error:
             raise _broken(name, error) from None
+
+
+def size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture file by its header, as it lies, whatever its EXIF orientation.
+
+    Raises:
+        OSError, or whatever else Pillow meets a broken file with.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(path, formats=formats()) as picture:
+            return picture.size
+
+
+def formats() -> list[str]:
+    """Of :data:`FORMATS`, those that this Pillow can open."""
+    Image.init()
+    return [kind for kind in FORMATS if kind in Image.OPEN]
 
 
 def resize(picture: Image.Image, height: int, width: int) -> Image.Image:

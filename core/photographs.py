@@ -14,13 +14,12 @@ from PIL import Image, ImageOps
 
 from isostyle import images
 from isostyle.ahead import ahead
+from isostyle.batch import is_picture
 from isostyle.errors import InputError
 from isostyle.files import reason
 from isostyle.interface import Array
 from isostyle.recipe import ShortSide
 
-#: Suffixes that are looked at; others (a README, a video) are no photographs and are not counted.
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".avif", ".bmp", ".jp2", ".ppm"})
 #: A larger photograph is made smaller, until its shorter side is so many times a crop's: else a crop would show a few leaves.
 ZOOM = 4 / 3
 
@@ -46,6 +45,9 @@ class Crop:
 def scan(folder: Path, crop: int) -> Folder:
     """The photographs of ``folder`` and the folders in it whose sides have at least ``crop`` pixels, by their headers.
 
+    Files whose names are no picture's (a README, a video), and what is hidden, are not counted; links to folders are not
+    followed.
+
     Raises:
         InputError: there is no such folder, or it cannot be read, or none is large enough.
     """
@@ -57,12 +59,14 @@ def scan(folder: Path, crop: int) -> Folder:
         raise InputError(f"the folder {str(error.filename)!r} cannot be read: {reason(error)}") from None
 
     for place, folders, names in os.walk(folder, onerror=refuse):
-        folders.sort()
-        found += [Path(place, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES]
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [path for name in sorted(names) if is_picture(path := Path(place, name)) and not name.startswith(".")]
     usable = []
     for path in found:
         try:
-            height, width = size(path)
+            if not path.is_file():
+                raise InputError("it is no file")  # a pipe would keep us waiting
+            width, height = images.size(path)
         except Exception as error:
             # Pillow meets broken files with many kinds of exceptions; a folder of thousands always has one.
             skipped[path] = f"cannot be decoded: {reason(error)}"
@@ -75,14 +79,6 @@ def scan(folder: Path, crop: int) -> Folder:
         text = f"; {len(skipped)} were skipped, the first because {next(iter(skipped.values()))}" if skipped else ""
         raise InputError(f"{str(folder)!r} holds no photograph that a crop of {crop} pixels fits into{text}")
     return Folder(tuple(usable), skipped)
-
-
-def size(path: Path) -> tuple[int, int]:
-    """Height and width of a picture file as it is seen, by its header."""
-    with Image.open(path) as picture:
-        width, height = picture.size
-        turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    return (width, height) if turned else (height, width)
 
 
 def places(seed: int, photographs: int, first: int, count: int) -> list[Crop]:

@@ -51,6 +51,8 @@ START_NOISE_STD = 0.3
 
 #: More steps, or pixels of a side, are a slip of the keyboard.
 MOST = 10**9
+#: Seeds that NumPy's generator takes.
+SEEDS = range(2**32)
 #: Of a recipe's name, in characters.
 LONGEST_NAME = 100
 
@@ -84,6 +86,11 @@ def require_count(value: int, what: str, unit: str = "") -> None:
         raise InputError(f"the {what} must be a whole number of at least 1{unit}, not {shown(value)}")
     if value > MOST:
         raise InputError(f"the {what} must be a whole number of at most {MOST}{unit}, not {shown(value)}")
+
+
+def require_seed(value: int) -> None:
+    if not isinstance(value, int) or value not in SEEDS:
+        raise InputError(f"the seed must be a whole number in 0..{SEEDS[-1]}, not {value!r}")
 
 
 def require_choice(value: str, choices: tuple[str, ...], what: str) -> None:

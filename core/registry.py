@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 
 from isostyle.errors import InputError, shown
-from isostyle.interface import Backend
+from isostyle.interface import Backend, Dtype, Transform
+from isostyle.transform_network import TransformNetwork
 
 GROUP = "isostyle.backends"
 #: ``--backend auto`` takes the first of these that is installed.
@@ -112,6 +113,17 @@ def load(name: str, threads: int | None = None) -> Backend:
         raise BackendMissing(f"backend {name!r} cannot be imported: {text}") from error
     _take_signals_back()
     return backend
+
+
+def transform(framework: Backend, network: TransformNetwork, *, device: str, dtype: Dtype) -> Transform:
+    """An image transformation network in ``framework``.
+
+    Raises:
+        InputError: it has none: a backend need not.
+    """
+    if not hasattr(framework, "transform"):
+        raise InputError(f"the backend {framework.name!r} has no style networks")
+    return framework.transform(network, device=device, dtype=dtype)
 
 
 def statuses() -> list[Status]:

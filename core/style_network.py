@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 
 from isostyle import images
 from isostyle.errors import InputError, shown
-from isostyle.files import read_input
+from isostyle.files import read_input, write_atomically
 from isostyle.interface import Parameters
 from isostyle.recipe import LongSide
 from isostyle.transform_network import TransformNetwork
@@ -34,8 +34,6 @@ SCHEMA = "isostyle.style-network/1"
 SUFFIX = ".safetensors"
 #: Longer side of a thumbnail, in pixels.
 THUMBNAIL = 96
-#: A file that claims more is not believed: the paper's network has 128 channels and 5 blocks.
-MOST_CHANNELS, MOST_BLOCKS = 1024, 64
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,14 @@ class StyleNetwork:
     training: Mapping[str, Any]
     #: Of the training: step, learning rate and mean terms, each so often.
     history: Sequence[Mapping[str, Any]]
+
+    def save(self, path: Path | str) -> None:
+        """Write the file that :func:`load` reads.
+
+        Raises:
+            OSError: it cannot be written; a file that was there is as it was.
+        """
+        write_atomically(Path(path), dump(self))
 
     @property
     def digest(self) -> str:
@@ -126,10 +132,7 @@ def parse(data: bytes, name: str) -> StyleNetwork:
     try:
         table = json.loads(metadata["network"])
         network = TransformNetwork(tuple(int(width) for width in table["widths"]), int(table["blocks"]))  # type: ignore[arg-type]
-        if not (len(network.widths) == 3 and min(network.widths) >= 1 and max(network.widths) <= MOST_CHANNELS):
-            raise ValueError(f"widths {network.widths}")
-        if not 0 <= network.blocks <= MOST_BLOCKS:
-            raise ValueError(f"{network.blocks} residual blocks")
+        network.check()
         training, history = json.loads(metadata["training"]), json.loads(metadata["history"])
         small = base64.b64decode(metadata["thumbnail"], validate=True)
         digest, style = metadata["parameters_sha256"], metadata["name"]

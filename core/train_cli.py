@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isostyle.errors import EXIT_INTERRUPTED, InputError
+from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, InputError
 from isostyle.progress import live_bar, on_terminal, say
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 #: The checkpoint of OUT.safetensors lies beside it.
 CHECKPOINT_SUFFIX = ".checkpoint"
-#: Height of the pictures of a sheet of samples, and how many photographs it shows.
-SAMPLE_HEIGHT, SAMPLES = 192, 5
+#: A sheet of samples: how its name begins, the height of its pictures, and how many photographs it shows.
+SHEET, SAMPLE_HEIGHT, SAMPLES = "step-", 192, 5
 #: Without a terminal a line is printed every so many steps.
 LINE_EVERY = 50
 
@@ -110,11 +110,11 @@ def train(
       isostyle apply painting.safetensors photo.jpg -o out.jpg
 
     Some hundred photographs will do, a thousand are better; those that are broken or smaller than a crop are skipped and
-    named. The training is to be left alone: FILE.checkpoint is written every 200 steps and stays, so that --resume with more
-    --steps can train on.
+    named. The training is to be left alone: FILE.checkpoint is written every --every steps and stays, so that --resume with
+    more --steps can train on. --resume may stand in a job's script from the first time on.
 
-    Exit codes: 0 done; 1 the training failed; 2 the input cannot be used; 130 stopped by Ctrl-C (network and checkpoint are
-    kept).
+    Exit codes: 0 done; 1 the training failed; 2 the input cannot be used; 130 or 143 stopped by Ctrl-C or SIGTERM (network
+    and checkpoint are kept).
     """
     from isostyle import style_network, training
     from isostyle.api import override
@@ -140,27 +140,33 @@ def train(
     )
     settings.check()
     checkpoint = output.with_name(output.name + CHECKPOINT_SUFFIX)
+    begins = resume and not checkpoint.exists()
+    resume = resume and not begins
     if checkpoint.exists() and not (resume or force):
         raise InputError(f"{str(checkpoint)!r} is of a training that can go on: --resume does so, --force begins anew")
-    check_outputs([output, checkpoint], [style], force=force or resume)
+    files = [Path(name) for name in (recipe, options["network"]) if name.endswith((style_network.SUFFIX, ".toml"))]
+    check_outputs([output, checkpoint], [style, *files], force=force or resume)
     if samples:
-        make_folder(samples)
+        check_samples(samples, photographs, fresh=not (force or resume))
 
-    with interruptible() as interrupt, reporter(settings.steps, quiet) as report:
+    with interruptible(terminable=True) as interrupt, reporter(settings.steps, quiet) as report:
+        if begins:
+            report.line(f"there is no {str(checkpoint)!r} to go on from yet: from the beginning")
 
         def callback(progress: Progress) -> None:
             report.step(progress)
             if samples and progress.samples:
                 sheet = [picture for pair in progress.samples()[:SAMPLES] for picture in pair]
-                path = samples / f"step-{progress.event.step + 1:06d}.jpg"
+                path = samples / f"{SHEET}{progress.event.step + 1:06d}.jpg"
                 try:
+                    make_folder(samples)
                     save(strip(sheet, SAMPLE_HEIGHT), path)
-                except (OSError, ValueError) as error:
+                except (InputError, OSError, ValueError) as error:
                     report.line(f"cannot write {str(path)!r}: {reason(error)}")  # the training is worth more
             if interrupt.seen:
                 raise KeyboardInterrupt
 
-        # The step that is under way when Ctrl-C comes is finished first.
+        # The step that is under way when Ctrl-C or SIGTERM comes is finished first.
         interrupt.later()
         try:
             made = training.train(
@@ -178,13 +184,24 @@ def train(
             report.line(
                 f"isostyle: interrupted after {error.step} steps; the network so far is in {str(output)!r}; --resume goes on"
             )
-            raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
+            ended = isinstance(interrupt.error, SystemExit)
+            raise click.exceptions.Exit(EXIT_TERMINATED if ended else EXIT_INTERRUPTED) from None
         data = style_network.dump(made)
         write_atomically(output, data)
     if not quiet:
         seen = [row["held_out"] for row in made.history if "held_out" in row]
         result = f", median total of held-out photographs {seen[0]:.4g} -> {seen[-1]:.4g}" if seen else ""
         click.echo(f"wrote {output}: {settings.steps} steps, {len(data) / 1e6:.2f} MB{result}")
+
+
+def check_samples(folder: Path, photographs: Path, *, fresh: bool) -> None:
+    """Raises InputError if sheets of samples cannot go there, or would be trained on, or take others' places if ``fresh``."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{str(folder)!r} is a file; name a folder")
+    if photographs.resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise InputError(f"samples in {str(folder)!r} would become photographs to train on; name a folder elsewhere")
+    if fresh and any(folder.glob(f"{SHEET}*")):
+        raise InputError(f"{str(folder)!r} has the samples of another training; name another folder, or use --force")
 
 
 class Report:
@@ -232,6 +249,8 @@ class Bar(Report):
             # The steps of an earlier session are done, but tell nothing about the time that the rest takes.
             self.task = self.live.add_task("", total=self.steps, completed=done, losses="")
         self.live.update(self.task, completed=done, losses=losses(progress, digits=3))
+        if progress.held_out is not None:
+            self.line(f"step {done}: median total of held-out photographs {progress.held_out:.4g}")
 
 
 class Silence(Report):

@@ -20,10 +20,10 @@ import numpy as np
 
 from isostyle.errors import InputError, IsostyleError
 from isostyle.interface import Array, Engine, Objective, Parameters, Targets, Tensor, Transform
-from isostyle.losses import first_non_finite, summed
+from isostyle.losses import summed
 from isostyle.optim import Adam, State
 from isostyle.published import ISOSTYLE
-from isostyle.recipe import AdamSettings, Constant, Recipe, StepDecay, require_count
+from isostyle.recipe import AdamSettings, Constant, Recipe, StepDecay, require_count, require_seed
 from isostyle.transform_network import LEAST_SIDE, NARROW, TransformNetwork
 
 #: Johnson et al. 2016, section 4.1: Adam at 1e-3, four crops a step.
@@ -60,6 +60,8 @@ class TrainingRecipe:
         require_count(self.batch, "number of photographs a step")
         require_count(self.crop, "size of a crop", "pixel")
         require_count(self.style_size, "size of the style image", "pixel")
+        require_seed(self.seed)
+        self.network.check()
         if self.losses.space != "normalised" or self.losses.without_gradient:
             raise InputError(
                 f"the losses of {self.losses.name!r} cannot train a network: they need a normalised image that all move"
@@ -157,7 +159,7 @@ class Trainer:
         """One update by the mean of the losses of ``photographs``.
 
         Raises:
-            NonFiniteTraining: a loss or a gradient is no longer finite; ``state`` is as it was.
+            NonFiniteTraining: a loss, a gradient or a parameter is no longer finite; ``state`` is as it was.
         """
         parameters = self.parameters(state)
         step, rate = steps_of(state), self.adam.learning_rate(next(iter(state.values())))
@@ -168,8 +170,19 @@ class Trainer:
             sums = {name: sums.get(name, 0.0) + value / len(photographs) for name, value in terms.items()}
             gradient = {name: gradient[name] + slope if gradient else slope for name, slope in found.items()}
         gradient = {name: slope / len(photographs) for name, slope in gradient.items()}
-        sizes = {f"the gradient of {name}": float(abs(slope).sum()) for name, slope in gradient.items()}
-        if (broken := first_non_finite({**sums, **sizes})) is not None:
-            raise NonFiniteTraining(broken, {**sums, **sizes}[broken], step)
+        # A loss is named before the gradient that it spoils, and its terms before their total.
+        require_finite({**sums, **sizes("the gradient of", gradient)}, step)
         following = {name: self.adam.update(dict(state[name]), slope) for name, slope in gradient.items()}
+        require_finite(sizes("the parameter", self.parameters(following)), step)
         return following, TrainingEvent(step, rate, sums)
+
+
+def sizes(what: str, tensors: Mapping[str, Tensor]) -> dict[str, float]:
+    return {f"{what} {name}": float(abs(tensor).sum()) for name, tensor in tensors.items()}
+
+
+def require_finite(values: Mapping[str, float], step: int) -> None:
+    """Raises NonFiniteTraining for the first of ``values`` that is not finite."""
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise NonFiniteTraining(name, value, step)

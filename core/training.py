@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import json
-import platform
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
-import PIL
 from PIL import Image
 
 from isostyle import images, registry, training_state, weights
 from isostyle._version import __version__
-from isostyle.api import choose_device, read_picture
+from isostyle.api import choose_device, read_picture, versions
 from isostyle.errors import InputError, shown
-from isostyle.files import sha256, write_atomically
+from isostyle.files import reason, sha256, write_atomically
 from isostyle.images import ImageLike
-from isostyle.interface import Array, Precision, Tensor
+from isostyle.interface import Array, Precision
+from isostyle.optim import State
 from isostyle.photographs import Crop, Cutter, cut, scan
 from isostyle.recipe import LongSide, require_count
 from isostyle.style_network import StyleNetwork, thumbnail
-from isostyle.trainer import Trainer, TrainingEvent, TrainingRecipe, first_parameters, steps_of
+from isostyle.trainer import Trainer, TrainingEvent, TrainingRecipe, first_parameters, require_finite, steps_of
 from isostyle.training_state import Checkpoint
 
 #: Photographs that are kept out of the training, to look at: at most so many, and at most this share.
@@ -34,6 +34,12 @@ EVERY = 200
 #: Every so many steps the losses go into the file's history.
 HISTORY_EVERY = 50
 CENTRE = Crop(0, 0.5, 0.5, False)
+#: What of a training's settings must be as it was when it goes on, beside the recipe, and what is said if it is not.
+WHAT_STAYS = {
+    "style_sha256": "another style image",
+    "loss_network_sha256": "another loss network",
+    "photographs_sha256": "other photographs",
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Progress:
     steps: int
     #: The median total of the held-out photographs, where they were looked at after this step.
     held_out: float | None
-    #: Held-out photographs as they go in and come out, where they were looked at.
+    #: Held-out photographs as they go in and come out, where there are any and they were looked at.
     samples: Callable[[], list[tuple[Image.Image, Image.Image]]] | None
 
 
@@ -90,7 +96,7 @@ def train(
         checkpoint: a file that is written every ``every`` steps and at the end, from which training can go on.
         every: also how often the held-out photographs are looked at.
         resume: go on from ``checkpoint``; the result is bit-identical to that of a training that was not interrupted (same
-            backend, version, device and threads). More steps than before may be asked for.
+            backend, version, device and threads, and ``every``). More steps than before may be asked for.
         callback: called after each step.
         log: called with a line for each thing that a user should know.
 
@@ -98,8 +104,9 @@ def train(
         The trained network: :func:`isostyle.style_network.dump` makes a file of it.
 
     Raises:
-        InputError: an argument cannot be used; the message is one sentence. Nothing was computed.
-        NonFiniteTraining: a loss or a gradient is no longer finite; the last checkpoint is good.
+        InputError: an argument cannot be used; the message is one sentence. Nothing was computed, unless the photographs
+            cannot be read any more; then there is a checkpoint.
+        NonFiniteTraining: a loss, a gradient or a parameter is no longer finite; the last checkpoint is good.
         TrainingInterrupted: Ctrl-C.
     """
     recipe = TrainingRecipe() if recipe is None else recipe
@@ -129,7 +136,7 @@ def train(
         "loss_network_sha256": chosen.digest,
         # Names and sizes: reading everything would take longer than many a training.
         "photographs_sha256": sha256(
-            "\n".join(f"{path.relative_to(photographs)} {path.stat().st_size}" for path in folder.files).encode()
+            b"\n".join(b"%s %d" % (os.fsencode(path.relative_to(photographs)), path.stat().st_size) for path in folder.files)
         ),
     }
     if before is not None:
@@ -140,28 +147,25 @@ def train(
     count = registry.default_threads() if threads is None else threads
     framework = registry.load(backend, count)
     place = choose_device(device, framework.devices(), framework.name)
+    computes = {
+        "name": framework.name,
+        "version": framework.version(),
+        "device": place,
+        "threads": count,
+        "precision": precision,
+    }
     tell(f"backend {framework.name} {framework.version()} on {place}, {count} thread{'s' * (count > 1)}")
-    tell(f"{len(used)} photographs, {len(held)} held out, {len(folder.skipped)} skipped")
-    for path, why in folder.skipped.items():
-        tell(f"skipped {str(path)!r}: {why}")
-    skipped = dict(folder.skipped)
+    engine = framework.prepare(chosen.network, parameters, device=place, dtype="float32", precision=precision)
+    transform = registry.transform(framework, recipe.network, device=place, dtype="float32")
 
     def skip(path: Path, why: str) -> None:
-        skipped[path] = why
         tell(f"skipped {str(path)!r}: {why}")
 
-    engine = framework.prepare(chosen.network, parameters, device=place, dtype="float32", precision=precision)
-    transform = framework.transform(recipe.network, device=place, dtype="float32")
-    trainer = Trainer(recipe, transform, engine, images.to_array(images.resize(picture, height, width), "float32"))
-    if before is None:
-        state, history = trainer.start(first_parameters(recipe.network, recipe.seed)), []
-    else:
-        history = list(before.history)
-        state = {
-            key: {**{each: transform.tensor(array) for each, array in arrays.items()}, "step": before.step}
-            for key, arrays in before.state.items()
-        }
-        tell(f"going on from step {before.step}")
+    tell(f"{len(used)} photographs, {len(held)} held out, {len(folder.skipped)} skipped")
+    if not held:
+        tell(f"fewer than {round(1 / HELD_OUT_SHARE)} photographs: none is held out to look at")
+    for path, why in folder.skipped.items():
+        skip(path, why)
     looked_at = []
     for i in sorted(held):
         try:
@@ -169,71 +173,115 @@ def train(
         except InputError as error:
             skip(folder.files[i], str(error))
 
-    def arrays_of(tensors: Mapping[str, Tensor]) -> dict[str, Array]:
-        return {key: transform.array(tensor) for key, tensor in tensors.items()}
+    trainer = Trainer(recipe, transform, engine, images.to_array(images.resize(picture, height, width), "float32"))
+    if before is None:
+        session = Session(trainer, looked_at, trainer.start(first_parameters(recipe.network, recipe.seed)), [])
+        backends = [computes]
+    else:
+        state = {
+            key: {**{each: transform.tensor(array) for each, array in arrays.items()}, "step": before.step}
+            for key, arrays in before.state.items()
+        }
+        session = Session(trainer, looked_at, state, list(before.history))
+        tell(f"going on from step {before.step}")
+        backends = list(before.backends)
+        if computes not in backends[-1:]:
+            backends.append(computes)
+            tell("another framework, version, device, number of threads or precision than before: not to the same bits")
 
     def save() -> None:
-        if checkpoint is not None:
-            arrays = {
-                key: {each: transform.array(value[each]) for each in training_state.TENSORS} for key, value in state.items()
-            }
-            write_atomically(Path(checkpoint), training_state.dump(Checkpoint(steps_of(state), arrays, settings, history)))
+        if checkpoint is None:
+            return
+        data = training_state.dump(Checkpoint(session.step, session.arrays(), settings, session.history, backends))
+        try:
+            write_atomically(Path(checkpoint), data)
+        except OSError as error:
+            # A disk that is full now may not be so at the next one; the training is worth more.
+            tell(f"the checkpoint {str(checkpoint)!r} cannot be written: {reason(error)}")
 
-    def finished() -> StyleNetwork:
+    def network_so_far() -> StyleNetwork:
         about = {
             "isostyle": __version__,
             "recipe": as_json(recipe),
-            "steps": steps_of(state),
-            "style": {
-                "name": str(style) if isinstance(style, (str, Path)) else None,
-                "sha256": settings["style_sha256"],
-                "size": [height, width],
-            },
+            "steps": session.step,
+            "style": {"sha256": settings["style_sha256"], "size": [height, width]},
             "loss_network": {"name": chosen.network.name, "sha256": chosen.digest},
             "photographs": {
                 "used": len(used),
                 "held_out": len(looked_at),
-                "skipped": len(skipped),
+                # Those that were found broken before the first step. Which others are met, and when, is not the recipe's.
+                "skipped": len(folder.skipped) + len(held) - len(looked_at),
                 "sha256": settings["photographs_sha256"],
             },
-            "backend": {
-                "name": framework.name,
-                "version": framework.version(),
-                "device": place,
-                "threads": count,
-                "precision": precision,
-            },
-            "versions": {"python": platform.python_version(), "numpy": np.__version__, "pillow": PIL.__version__},
+            "backends": backends,
+            "versions": versions(),
         }
-        parameters = arrays_of(trainer.parameters(state))
-        return StyleNetwork(recipe.network, parameters, name or style_name(style), thumbnail(picture), about, history)
-
-    def samples() -> list[tuple[Image.Image, Image.Image]]:
-        tensors = trainer.parameters(state)
-        made = (transform.array(transform.apply(tensors, transform.tensor(each))) for each in looked_at)
-        return [(images.to_picture(each), images.to_picture(one)) for each, one in zip(looked_at, made, strict=True)]
+        arrays = {key: each["image"] for key, each in session.arrays().items()}
+        return StyleNetwork(
+            recipe.network, arrays, encodable(name or style_name(style)), thumbnail(picture), about, session.history
+        )
 
     try:
-        # One by one, and not all with a loop over the generator: at the end nothing is cut that nobody needs.
-        crops = Cutter(used, recipe.crop, recipe.batch, recipe.seed, skip).steps(steps_of(state))
-        while (step := steps_of(state) + 1) <= recipe.steps:
-            state, event = trainer.step(state, next(crops))
-            look = step % every == 0 or step == recipe.steps
-            seen = None
-            if look and looked_at:
-                tensors = trainer.parameters(state)
-                seen = median(trainer.losses(tensors, each)["total"] for each in looked_at)
-            if look or event.step % HISTORY_EVERY == 0:
-                row = {"step": event.step, "learning_rate": event.learning_rate, **event.terms}
-                history.append(row if seen is None else {**row, "held_out": seen})
+        crops = Cutter(used, recipe.crop, recipe.batch, recipe.seed, skip).steps(session.step)
+        while session.step < recipe.steps:
+            look = (session.step + 1) % every == 0 or session.step + 1 == recipe.steps
+            event, seen = session.advance(next(crops), look)
             if look:
                 save()
             if callback:
-                callback(Progress(event, recipe.steps, seen, samples if look else None))
+                callback(Progress(event, recipe.steps, seen, session.samples if look and looked_at else None))
     except KeyboardInterrupt as error:
         save()
-        raise TrainingInterrupted(finished(), steps_of(state)) from error
-    return finished()
+        raise TrainingInterrupted(network_so_far(), session.step) from error
+    except InputError:  # the photographs went away
+        save()
+        raise
+    return network_so_far()
+
+
+class Session:
+    """A training that goes on: its state, its history, and photographs that it is not trained on."""
+
+    def __init__(
+        self, trainer: Trainer, looked_at: Sequence[Array], state: dict[str, State], history: list[dict[str, float]]
+    ) -> None:
+        self.trainer, self.looked_at, self.state, self.history = trainer, looked_at, state, history
+
+    @property
+    def step(self) -> int:
+        """Updates so far."""
+        return steps_of(self.state)
+
+    def advance(self, photographs: Sequence[Array], look: bool) -> tuple[TrainingEvent, float | None]:
+        """One step, and if asked to ``look`` the median total of the photographs that are not trained on, after it.
+
+        State and history change together, at the end: an interruption falls before or after a step.
+
+        Raises:
+            NonFiniteTraining: a loss, a gradient or a parameter is no longer finite; nothing has changed.
+        """
+        following, event = self.trainer.step(self.state, photographs)
+        row = {"step": event.step, "learning_rate": event.learning_rate, **event.terms}
+        seen = None
+        if look and self.looked_at:
+            tensors = self.trainer.parameters(following)
+            seen = median(self.trainer.losses(tensors, each)["total"] for each in self.looked_at)
+            row["held_out"] = seen
+            require_finite({"the median total of held-out photographs": seen}, event.step)
+        rows = [row] if look or event.step % HISTORY_EVERY == 0 else []
+        self.state, self.history = following, [*self.history, *rows]
+        return event, seen
+
+    def arrays(self) -> dict[str, dict[str, Array]]:
+        """The state as NumPy arrays, by parameter."""
+        array = self.trainer.transform.array
+        return {key: {each: array(value[each]) for each in training_state.TENSORS} for key, value in self.state.items()}
+
+    def samples(self) -> list[tuple[Image.Image, Image.Image]]:
+        """The photographs that are not trained on, as they go in and come out."""
+        transform, tensors = self.trainer.transform, self.trainer.parameters(self.state)
+        made = (transform.array(transform.apply(tensors, transform.tensor(each))) for each in self.looked_at)
+        return [(images.to_picture(each), images.to_picture(one)) for each, one in zip(self.looked_at, made, strict=True)]
 
 
 def held_out(photographs: int, seed: int) -> frozenset[int]:
@@ -246,23 +294,35 @@ def style_name(style: ImageLike) -> str:
     return Path(style).stem if isinstance(style, (str, Path)) else "style"
 
 
+def encodable(name: str) -> str:
+    """``name`` with a question mark for each byte that is not UTF-8: old archives have such file names, JSON must not."""
+    return name.encode("utf-8", "replace").decode()
+
+
 def as_json(recipe: TrainingRecipe) -> dict[str, Any]:
     """A recipe as plain JSON."""
     losses = {"digest": recipe.losses.digest, **recipe.losses.as_dict()}
-    return {**asdict(recipe), "losses": losses}
+    plain: dict[str, Any] = json.loads(json.dumps({**asdict(recipe), "losses": losses}))
+    return plain
 
 
 def require_same(before: Mapping[str, Any], now: Mapping[str, Any], name: str) -> None:
     """Raises InputError if a training cannot go on because something is not as it was; the number of steps may differ."""
-    for key, value in now.items():
-        old = before.get(key)
-        if key == "recipe":
-            for part, wanted in value.items():
-                had = old.get(part) if isinstance(old, dict) else None
-                if part != "steps" and had != json.loads(json.dumps(wanted)):
-                    raise InputError(
-                        f"{name!r} was trained with {part} {shown(had)}, not {shown(wanted)}; leave it, or begin anew"
-                    )
-        elif old != value:
-            what = key.removesuffix("_sha256").replace("_", " ")
-            raise InputError(f"{name!r} was trained with another {what}; take the same, or begin anew with --force")
+    had, wanted = before.get("recipe"), now["recipe"]
+    if difference := next(differences(had, wanted, ""), None):
+        what, old, new = difference
+        raise InputError(f"{name!r} was trained with {what} {shown(old)}, not {shown(new)}; take the same, or begin anew")
+    for key, text in WHAT_STAYS.items():
+        if before.get(key) != now[key]:
+            raise InputError(f"{name!r} was trained with {text}; take the same, or begin anew")
+
+
+def differences(had: Any, wanted: Any, place: str) -> Iterator[tuple[str, Any, Any]]:
+    """The values of two tables that differ: what they are, and both; without the number of steps and digests of the rest."""
+    if not (isinstance(had, dict) and isinstance(wanted, dict)):
+        if had != wanted:
+            yield place, had, wanted
+        return
+    for key in wanted:
+        if (place, key) not in (("", "steps"), ("losses", "digest")):
+            yield from differences(had.get(key), wanted[key], f"{place}.{key}" if place else key)

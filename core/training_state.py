@@ -36,6 +36,8 @@ class Checkpoint:
     #: What must be the same if the training goes on: recipe, pictures, networks. Plain JSON.
     settings: Mapping[str, Any]
     history: list[dict[str, float]]
+    #: What computed it, one after another: frameworks with version, device, threads and precision. Plain JSON.
+    backends: list[dict[str, Any]]
 
 
 def dump(checkpoint: Checkpoint) -> bytes:
@@ -46,6 +48,7 @@ def dump(checkpoint: Checkpoint) -> bytes:
         "step": str(checkpoint.step),
         "settings": json.dumps(checkpoint.settings),
         "history": json.dumps(checkpoint.history),
+        "backends": json.dumps(checkpoint.backends),
         "tensors_sha256": digest(tensors),
     }
     return tensors_file(tensors, metadata)
@@ -66,8 +69,9 @@ def load(path: Path, network: TransformNetwork) -> Checkpoint:
         tensors, metadata = read_tensors(read_input(path))
         if (schema := str(metadata["schema"])) != SCHEMA:
             raise InputError(f"{name!r} is no checkpoint that this isostyle reads: it is {schema[:60]!r}, not {SCHEMA!r}")
-        step, settings, history = int(metadata["step"]), json.loads(metadata["settings"]), json.loads(metadata["history"])
-        if step < 0 or not isinstance(settings, dict) or not isinstance(history, list):
+        step = int(metadata["step"])
+        settings, history, backends = (json.loads(metadata[key]) for key in ("settings", "history", "backends"))
+        if step < 0 or not (isinstance(settings, dict) and isinstance(history, list) and isinstance(backends, list)):
             raise ValueError("its metadata are of another kind")
         whole = digest(tensors) == metadata["tensors_sha256"]
     except InputError:
@@ -84,4 +88,4 @@ def load(path: Path, network: TransformNetwork) -> Checkpoint:
             if tensor is None or tensor.shape != shape or tensor.dtype != np.float32:
                 raise InputError(f"{name!r} is the checkpoint of another network: no {parameter + suffix} of shape {shape}")
             state[parameter][key] = tensor
-    return Checkpoint(step, state, settings, history)
+    return Checkpoint(step, state, settings, history, backends)

@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from isostyle.errors import InputError
+from isostyle.errors import InputError, shown
 
 #: Of the first and the last convolution, and of all others.
 OUTER_KERNEL, INNER_KERNEL = 9, 3
@@ -30,6 +30,8 @@ EPSILON = 2.0**-17
 JOHNSON_WIDTHS, JOHNSON_BLOCKS = (32, 64, 128), 5
 #: Of the networks that ship with isostyle, and that `isostyle train` trains by default: 0.8 MB.
 NARROW_WIDTHS, NARROW_BLOCKS = (12, 24, 48), 4
+#: More than this is a slip of the keyboard, or a file that is not to be believed.
+MOST_CHANNELS, MOST_BLOCKS = 1024, 64
 #: Reflecting needs one pixel more than it adds; at a quarter of the size, where a side has ceil(n / 4), it adds one.
 LEAST_SIDE = 5
 
@@ -69,6 +71,13 @@ class TransformNetwork:
 
     widths: tuple[int, int, int]
     blocks: int
+
+    def check(self) -> None:
+        """Raises InputError if there are too few or too many channels or blocks."""
+        if len(self.widths) != 3 or not all(1 <= width <= MOST_CHANNELS for width in self.widths):
+            raise InputError(f"a style network has three numbers of channels in 1..{MOST_CHANNELS}, not {shown(self.widths)}")
+        if not 0 <= self.blocks <= MOST_BLOCKS:
+            raise InputError(f"a style network has 0 to {MOST_BLOCKS} residual blocks, not {shown(self.blocks)}")
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:

@@ -1,11 +1,13 @@
 """Folders of photographs to train on."""
 
+import os
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from isostyle import InputError
-from isostyle.photographs import Crop, Cutter, cut, places, scan, size
+from isostyle.photographs import Crop, Cutter, cut, places, scan
 
 
 def picture(height, width, seed=0):
@@ -34,11 +36,20 @@ def test_broken_and_tiny_files_are_skipped_with_their_reasons(folder):
     assert skipped["tiny.png"] == "31x90 pixels are less than a crop of 32"
 
 
-def test_a_photograph_lying_on_its_side_is_measured_as_it_is_seen(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    picture(20, 90).save(tmp_path / "turned.jpg", exif=exif)
-    assert size(tmp_path / "turned.jpg") == (90, 20)
+def test_photographs_are_measured_by_their_headers_alone(folder, monkeypatch):
+    """A folder of thousands is looked at in seconds, and Ctrl-C need not wait for it."""
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    assert len(scan(folder, 32).files) == 2
+
+
+def test_pipes_and_hidden_files_are_no_photographs(folder):
+    picture(40, 60).save(folder / ".thumbnail.png")
+    (folder / ".trash").mkdir()
+    picture(40, 60).save(folder / ".trash" / "old.png")
+    os.mkfifo(folder / "pipe.jpg")
+    found = scan(folder, 32)
+    assert [path.name for path in found.files] == ["b.png", "a.png"]
+    assert {path.name for path in found.skipped} == {"broken.jpg", "tiny.png", "pipe.jpg"}
 
 
 @pytest.mark.parametrize("name", ["", "nothing", "b.png"])

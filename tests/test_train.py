@@ -1,6 +1,7 @@
 """Training a style network, from the call to the file, and on from a checkpoint."""
 
 import dataclasses
+import os
 import signal
 import subprocess
 import sys
@@ -11,9 +12,10 @@ import pytest
 from conftest import BACKENDS, obtain
 from PIL import Image
 
-from isostyle import InputError, published, style_network, training, training_state
+from isostyle import InputError, published, style_network, train_cli, training, training_state
 from isostyle.cli import main
-from isostyle.trainer import NonFiniteTraining, TrainingRecipe
+from isostyle.optim import Adam
+from isostyle.trainer import NonFiniteTraining, Trainer, TrainingRecipe
 from isostyle.training import TrainingInterrupted, held_out, train
 from isostyle.transform_network import TransformNetwork
 
@@ -29,7 +31,7 @@ def photographs(tmp_path):
     for i in range(20):
         random = np.random.RandomState(i)
         coarse = Image.fromarray(random.randint(0, 256, (5, 6, 3), np.uint8))
-        coarse.resize((44, 40), Image.Resampling.BICUBIC).save(folder / f"{i:02d}.png")
+        coarse.resize((44, 40), Image.Resampling.BICUBIC).save(folder / f"{i:02d}.{'png' if i % 2 else 'jpg'}")
     return folder
 
 
@@ -93,10 +95,11 @@ def test_a_finished_training_can_be_trained_on(any_backend, style_file, photogra
         ({"recipe": dataclasses.replace(TINY, batch=3)}, "was trained with batch 2, not 3"),
         ({"recipe": dataclasses.replace(TINY, steps=1)}, "has 2 steps already"),
         ({"recipe": dataclasses.replace(TINY, network=TransformNetwork((2, 3, 5), 1))}, "another network"),
-        ({"recipe": dataclasses.replace(TINY, losses=published.PAINTERLY)}, "was trained with losses"),
+        ({"recipe": dataclasses.replace(TINY, losses=published.PAINTERLY)}, "was trained with losses.name 'isostyle'"),
+        ({"recipe": dataclasses.replace(TINY, seed=1)}, "was trained with seed 0, not 1"),
         ({"style": Image.new("RGB", (50, 40), "red")}, "another style"),
     ],
-    ids=["batch", "steps", "network", "losses", "style"],
+    ids=["batch", "steps", "network", "losses", "seed", "style"],
 )
 def test_a_checkpoint_of_another_training_is_refused(any_backend, style_file, photographs, tmp_path, change, message):
     half = dataclasses.replace(TINY, steps=2)
@@ -110,7 +113,7 @@ def test_a_photograph_more_or_less_is_another_training(any_backend, style_file, 
     half = dataclasses.replace(TINY, steps=2)
     train(style_file, photographs, recipe=half, backend=any_backend, checkpoint=tmp_path / "c")
     next(photographs.iterdir()).unlink()
-    with pytest.raises(InputError, match="another photographs"):
+    with pytest.raises(InputError, match="other photographs"):
         train(style_file, photographs, recipe=TINY, backend=any_backend, checkpoint=tmp_path / "c", resume=True)
 
 
@@ -158,22 +161,30 @@ def test_the_file_says_where_the_network_comes_from(any_backend, style_file, pho
     made = train(style_file, photographs, recipe=TINY, backend=any_backend)
     again = style_network.parse(style_network.dump(made), "again")
     assert again.name == "waves"
-    assert again.training["backend"]["name"] == any_backend
+    assert [each["name"] for each in again.training["backends"]] == [any_backend]
     assert again.training["recipe"]["losses"]["name"] == "isostyle"
     assert again.training["photographs"] == {**again.training["photographs"], "used": 18, "held_out": 2, "skipped": 0}
     assert again.history[-1]["held_out"] > 0
     assert again.digest == made.digest
 
 
-def test_a_diverging_training_names_what_broke_and_keeps_the_checkpoint(any_backend, style_file, photographs, tmp_path):
+def test_a_diverging_training_names_what_broke_and_keeps_the_checkpoint(
+    any_backend, style_file, photographs, tmp_path, monkeypatch
+):
     half = dataclasses.replace(TINY, steps=2)
     path = tmp_path / "c"
     train(style_file, photographs, recipe=half, backend=any_backend, checkpoint=path)
     kept = path.read_bytes()
+    monkeypatch.setattr(Adam, "update", lambda self, state, slope: {**state, "step": state["step"] + 1, "image": slope / 0.0})
+    with pytest.raises(NonFiniteTraining, match=r"the parameter down1.weight became (nan|inf) at step 2 "):
+        train(style_file, photographs, recipe=TINY, backend=any_backend, checkpoint=path, resume=True, every=1)
+    assert path.read_bytes() == kept
+
+
+def test_losses_that_are_not_finite_end_a_training(any_backend, style_file, photographs, tmp_path):
     wild = dataclasses.replace(TINY, steps=20, optimiser=dataclasses.replace(TINY.optimiser, learning_rate=1e30))
     with pytest.raises(NonFiniteTraining, match=r"became (nan|inf|-inf) at step \d+"):
-        train(style_file, photographs, recipe=wild, backend=any_backend, checkpoint=tmp_path / "d")
-    assert path.read_bytes() == kept
+        train(style_file, photographs, recipe=wild, backend=any_backend)
 
 
 def test_ctrl_c_keeps_network_and_checkpoint(any_backend, style_file, photographs, tmp_path):
@@ -228,10 +239,89 @@ def test_a_held_out_photograph_that_breaks_off_is_skipped(any_backend, style_fil
     """Its header is good; that its picture is not shows when it is decoded."""
     path = sorted(photographs.iterdir())[min(held_out(20, 0))]
     path.write_bytes(path.read_bytes()[:-200])
-    lines = []
-    made = train(style_file, photographs, recipe=TINY, backend=any_backend, log=lines.append)
+    lines, seen = [], []
+    made = train(style_file, photographs, recipe=TINY, backend=any_backend, log=lines.append, callback=seen.append)
+    assert "18 photographs, 2 held out, 0 skipped" in lines
     assert made.training["photographs"] == {**made.training["photographs"], "used": 18, "held_out": 1, "skipped": 1}
     assert any(path.name in line and line.startswith("skipped") for line in lines)
+    assert len(seen[-1].samples()) == 1
+
+
+def test_a_photograph_whose_name_is_no_utf_8_can_be_trained_on(any_backend, style_file, photographs, tmp_path):
+    os.rename(photographs / "03.png", os.fsencode(photographs) + b"/caf\xe9.png")
+    style = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
+    style_file.rename(style)
+    made = train(style, photographs, recipe=TINY, backend=any_backend)
+    assert style_network.parse(style_network.dump(made), "again").name == "caf?"
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told_and_does_not_end_the_training(
+    any_backend, style_file, photographs, tmp_path
+):
+    lines = []
+    path = tmp_path / "gone" / "c"
+    made = train(style_file, photographs, recipe=TINY, backend=any_backend, checkpoint=path, log=lines.append)
+    assert made.training["steps"] == 4
+    assert any("cannot be written" in line for line in lines)
+
+
+def test_ctrl_c_while_held_out_photographs_are_looked_at_falls_before_the_step(
+    any_backend, style_file, photographs, tmp_path, monkeypatch
+):
+    """Else the checkpoint would have the step, and its history not what was looked at after it."""
+
+    def stop(self, parameters, photograph):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "losses", stop)
+    with pytest.raises(TrainingInterrupted) as caught:
+        train(style_file, photographs, recipe=TINY, backend=any_backend, checkpoint=tmp_path / "c", every=2)
+    assert caught.value.step == 1
+    assert training_state.load(tmp_path / "c", TINY.network).step == 1
+
+
+def test_the_file_says_what_computed_it_one_after_another(any_backend, style_file, photographs, tmp_path):
+    half, arguments = dataclasses.replace(TINY, steps=2), {"backend": any_backend, "checkpoint": tmp_path / "c"}
+    train(style_file, photographs, recipe=half, threads=1, **arguments)
+    lines = []
+    made = train(style_file, photographs, recipe=TINY, threads=2, resume=True, log=lines.append, **arguments)
+    assert [each["threads"] for each in made.training["backends"]] == [1, 2]
+    assert any("not to the same bits" in line for line in lines)
+
+
+def test_sigterm_keeps_network_and_checkpoint(any_backend, style_file, photographs, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(train_cli.Report, "step", lambda self, progress: os.kill(os.getpid(), signal.SIGTERM))
+    output = tmp_path / "out.safetensors"
+    code, _, err = run(["train", style_file, photographs, "-o", output, "--backend", any_backend, *OPTIONS], capsys)
+    assert code == 143
+    assert "interrupted after 1 steps" in err
+    assert style_network.load(output).training["steps"] == 1
+
+
+def test_resume_begins_where_there_is_nothing_to_go_on_from(any_backend, style_file, photographs, tmp_path, capsys):
+    """So that a job's script can always pass it."""
+    output = tmp_path / "out.safetensors"
+    command = ["train", style_file, photographs, "-o", output, "--backend", any_backend, "--steps", 2, *OPTIONS, "--resume"]
+    code, _, err = run(command, capsys)
+    assert (code, "from the beginning" in err) == (0, True)
+    code, _, err = run(command, capsys)
+    assert (code, "going on from step 2" in err) == (0, True)
+
+
+def test_sheets_of_another_training_are_not_overwritten(style_file, photographs, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "step-000200.jpg").write_bytes(b"kept")
+    code, _, err = run(["train", style_file, photographs, "--samples", "s"], capsys)
+    assert (code, "has the samples of another training" in err) == (2, True)
+
+
+def test_a_loss_network_is_an_input_and_not_overwritten(style_file, photographs, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.safetensors").write_bytes(b"kept")
+    command = ["train", style_file, photographs, "--network", "my.safetensors", "-o", "my.safetensors", "--force"]
+    code, _, err = run(command, capsys)
+    assert (code, "is an input; it is never overwritten" in err) == (2, True)
 
 
 def test_a_network_or_a_checkpoint_is_not_overwritten_unasked(any_backend, style_file, photographs, tmp_path, capsys):
@@ -256,7 +346,10 @@ def test_a_network_or_a_checkpoint_is_not_overwritten_unasked(any_backend, style
         (["--width", "wide"], "--width takes narrow, paper, or three numbers"),
         (["--lr", "-1"], "learning rate"),
         (["--recipe", "tutorial"], "cannot train a network"),
-        (["--resume"], "there is no file"),
+        (["--blocks", "-1"], "0 to 64 residual blocks, not -1"),
+        (["--width", "0,24,48"], "three numbers of channels in 1..1024"),
+        (["--seed", "-1"], "the seed must be a whole number in 0.."),
+        (["--samples", "photos/samples"], "would become photographs to train on"),
         (["-o", "out.pt"], "does not end in .safetensors"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
