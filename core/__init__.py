@@ -17,7 +17,7 @@ from isostyle.errors import InputError, IsostyleError
 
 if TYPE_CHECKING:
     from isostyle.api import Interrupted, Result, Stopped, stylize
-    from isostyle.applying import apply
+    from isostyle.applying import Applier, apply
     from isostyle.published import RECIPES
     from isostyle.recipe import AsIs, ExactSize, LongSide, Recipe, ShortSide, Square
     from isostyle.run import Event
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RECIPES",
+    "Applier",
     "AsIs",
     "Event",
     "ExactSize",
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "apply": "isostyle.applying",
+    **dict.fromkeys(("Applier", "apply"), "isostyle.applying"),
     **dict.fromkeys(("Interrupted", "Result", "Stopped", "stylize"), "isostyle.api"),
     "RECIPES": "isostyle.published",
     **dict.fromkeys(("AsIs", "ExactSize", "LongSide", "Recipe", "ShortSide", "Square"), "isostyle.recipe"),

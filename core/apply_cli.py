@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isostyle.errors import EXIT_INTERRUPTED, InputError, IsostyleError
-from isostyle.progress import live_bar, on_terminal, say
+from isostyle.progress import live_bar, on_terminal, readable, say
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -77,6 +77,7 @@ NAMED = 5
     help="Side of a tile in pixels; off; or auto: large pictures in tiles, to the same numbers up to rounding.",
 )
 @click.option("--max-memory", metavar="SIZE", help="Of the whole program, as 4GiB [default: nine tenths of what is free].")
+@click.option("--skip-existing", is_flag=True, help="Leave out what has an output already: go on where a folder was left.")
 @click.option("--force", is_flag=True, help="Overwrite outputs that exist.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def apply(
@@ -85,6 +86,7 @@ def apply(
     output: Path | None,
     kind: str | None,
     quality: int,
+    skip_existing: bool,
     force: bool,
     quiet: bool,
     **options: Any,
@@ -104,6 +106,7 @@ def apply(
     while one is computed.
 
     Beside the output goes a manifest, OUT.json, or OUT/manifest.json of several: digests, sizes, versions, time.
+    --skip-existing goes on with a folder that was interrupted.
 
     Exit codes: 0 done; 1 some failed (each is named; the others are done); 2 the input cannot be used, and nothing was written;
     130 stopped by Ctrl-C (what is done is kept).
@@ -121,11 +124,23 @@ def apply(
     jobs, manifest, folder = plan(sources, several, output, Path(style).stem, suffix)
     if not several and kind is not None and jobs[0].output.suffix.lower() != suffix:
         raise InputError("--format is for the pictures in a folder; one file's format is its suffix")
+    if skip_existing:
+        if force:
+            raise InputError("--skip-existing keeps what --force overwrites: leave one of the two out")
+        count = len(jobs)
+        jobs = [job for job in jobs if not job.output.exists()]
+        if not quiet and len(jobs) < count:
+            click.echo(f"{count - len(jobs)} of {count} are there already", err=True)
+        if not jobs:
+            return
+    # Of what was done before, as far as it is to be kept.
+    earlier = rows_of(manifest, found.digest) if skip_existing else []
     made = make_folder(folder) if folder is not None else False
     worked = False
     try:
         given = [*sources, *([Path(style)] if style.endswith(style_network.SUFFIX) else [])]
-        check_outputs([manifest, *(job.output for job in jobs)], given, force=force)
+        check_outputs([manifest], given, force=force or skip_existing)
+        check_outputs([job.output for job in jobs], [*given, manifest], force=force)
         with interruptible(terminable=True) as interrupt, meter(len(jobs), quiet) as told:
             try:
                 applier = Applier(found, log=told.line, **options)
@@ -134,7 +149,7 @@ def apply(
                 if interrupt.seen:
                     raise interrupt.error from None
                 raise
-            work = Work(applier, jobs, several, quality, ffmpeg, interrupt, told)
+            work = Work(applier, jobs, several, quality, ffmpeg, interrupt, told, earlier)
             began = time.monotonic()
             try:
                 work.run()
@@ -154,34 +169,40 @@ def apply(
             with contextlib.suppress(OSError):
                 folder.rmdir()
     if not quiet:
-        what = f"{work.count()} to {folder}" if several else str(jobs[0].output)
-        click.echo(f"wrote {what}: {time.monotonic() - began:.1f} s; manifest in {manifest}")
+        what = f"{work.count()} to {readable(folder)}" if several and folder else readable(jobs[0].output)
+        click.echo(f"wrote {what}: {time.monotonic() - began:.1f} s; manifest in {readable(manifest)}")
     if work.failed:
         names = ", ".join(repr(str(row["path"])) for row in work.failed[:NAMED])
         more = f" and {len(work.failed) - NAMED} more" if len(work.failed) > NAMED else ""
         raise IsostyleError(f"{len(work.failed)} of {len(jobs)} failed, as said above: {names}{more}")
 
 
-@click.command(short_help="List the style networks that ship with isostyle.")
+@click.command(short_help="List the style networks that ship with isostyle, or say what files are.")
+@click.argument("files", nargs=-1, metavar="[FILE]...")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-def styles(as_json: bool) -> None:
-    """List the style networks that ship with isostyle: size, recipe and steps of the training, digest of the numbers.
+def styles(files: tuple[str, ...], as_json: bool) -> None:
+    """List the style networks that ship with isostyle, or those in FILES: size, recipe and steps of the training, digest of
+    the numbers.
 
     \b
+      isostyle styles
+      isostyle styles my.safetensors             what is this one?
       isostyle apply NAME photo.jpg
       isostyle train painting.jpg photos/        one of your own
     """
     from isostyle import style_network
+    from isostyle.files import read_input
 
     rows: list[dict[str, Any]] = []
-    for name, file in style_network.shipped().items():
-        data = file.read_bytes()
+    named = {name: read_input(Path(name)) for name in files}
+    for name, data in (named or {name: file.read_bytes() for name, file in style_network.shipped().items()}).items():
         style = style_network.parse(data, name)
         recipe = style.training.get("recipe")
         losses = recipe.get("losses") if isinstance(recipe, dict) else None
         rows.append(
             {
                 "name": name,
+                "style": style.name,
                 "bytes": len(data),
                 "widths": list(style.network.widths),
                 "blocks": style.network.blocks,
@@ -262,6 +283,7 @@ class Work:
         ffmpeg: str | None,
         interrupt: Interrupt,
         told: Meter,
+        earlier: list[dict[str, Any]],
     ) -> None:
         self.applier = applier
         self.jobs = jobs
@@ -270,6 +292,7 @@ class Work:
         self.ffmpeg = ffmpeg
         self.interrupt = interrupt
         self.told = told
+        self.earlier = earlier
         #: Rows of the manifest.
         self.done: list[dict[str, Any]] = []
         self.failed: list[dict[str, str]] = []
@@ -292,11 +315,11 @@ class Work:
                         raise
                     why = "out of memory" if isinstance(error, MemoryError) else reason(error)
                     self.failed.append({"path": str(job.source), "error": why})
-                    self.told.line(f"FAILED {shown(job.source)}: {why}")
+                    self.told.line(f"FAILED {readable(job.source)}: {why}")
                     self.told.end()
                     continue
                 self.done.append(row)
-                self.told.end(f"{shown(job.source)} -> {shown(job.output)}", row)
+                self.told.end(f"{readable(job.source)} -> {readable(job.output)}", row)
                 self.stop_if_asked()
 
     def stop_if_asked(self) -> None:
@@ -339,7 +362,7 @@ class Work:
                 pixels = video.pixel_format(size)
                 odd = ", for its sides are not even (some players have only 4:2:0)" if pixels == "yuv444p" else ""
                 rate = f"{float(source.rate):g} frames a second"
-                self.told.line(f"{shown(job.source)}: {size[0]}x{size[1]} (height x width), {rate}, {pixels}{odd}")
+                self.told.line(f"{readable(job.source)}: {size[0]}x{size[1]} (height x width), {rate}, {pixels}{odd}")
             about.update({key: made.about[key] for key in ("tile", "estimated_memory_bytes")})
             return made.picture
 
@@ -352,7 +375,7 @@ class Work:
             lambda count: self.step(min(1.0, count / source.frames) if source.frames else 0),
         )
         if made.complaint:
-            self.told.line(f"{shown(job.source)}: {made.complaint}; {made.frames} frames were read")
+            self.told.line(f"{readable(job.source)}: {made.complaint}; {made.frames} frames were read")
         return {
             "input": {
                 "path": str(job.source),
@@ -380,13 +403,18 @@ class Work:
         about = {**self.applier.about, "peak_memory_bytes": memory.peak()}
         if not self.several:
             return {**about, **self.done[0]}
-        return {**about, "pictures": self.done, "failed": self.failed}
+        return {**about, "pictures": [*self.earlier, *self.done], "failed": self.failed}
 
 
-def shown(path: Path) -> str:
-    """A file's name may hold what a terminal would obey."""
-    name = str(path)
-    return name if name.isprintable() else repr(name)
+def rows_of(manifest: Path, digest: str) -> list[dict[str, Any]]:
+    """The pictures that an earlier manifest tells of, made by the network of that digest, and that are still there."""
+    try:
+        table = json.loads(manifest.read_bytes())
+        if table["style"]["parameters_sha256"] != digest:
+            return []
+        return [row for row in table["pictures"] if Path(row["output"]["path"]).exists()]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
 
 
 class Meter:
@@ -411,7 +439,7 @@ class Meter:
         tenth = int(TENTHS * share)
         if tenth > self.tenth and share < 1 and time.monotonic() - self.told > SECONDS_BETWEEN_LINES:
             self.tenth, self.told = tenth, time.monotonic()
-            self.line(f"{shown(self.source)}: {100 // TENTHS * tenth} %{self.eta(self.number + share)}")
+            self.line(f"{readable(self.source)}: {100 // TENTHS * tenth} %{self.eta(self.number + share)}")
 
     def end(self, what: str | None = None, row: dict[str, Any] | None = None) -> None:
         """An input is done, or given up."""
@@ -438,7 +466,7 @@ class Bar(Meter):
         self.live.console.print(text, highlight=False, markup=False)
 
     def begin(self, source: Path) -> None:
-        self.live.update(self.task, name=shown(source))
+        self.live.update(self.task, name=readable(source))
 
     def part(self, share: float) -> None:
         self.live.update(self.task, completed=self.number + share)

@@ -93,10 +93,9 @@ def apply(
         InputError: an argument cannot be used; the message is one sentence. Nothing was computed.
         FrameworkFailure: the framework failed.
     """
-    found = style if isinstance(style, StyleNetwork) else style_network.find(os.fspath(style))
     opened, digest = read_picture(picture, "the picture")
     applier = Applier(
-        found,
+        style,
         backend=backend,
         device=device,
         threads=threads,
@@ -125,7 +124,7 @@ class Applier:
 
     def __init__(
         self,
-        style: StyleNetwork,
+        style: str | os.PathLike[str] | StyleNetwork,
         *,
         backend: str = "auto",
         device: str = "auto",
@@ -137,6 +136,7 @@ class Applier:
         log: Callable[[str], None] | None = None,
     ) -> None:
         """As :func:`apply`."""
+        found = style if isinstance(style, StyleNetwork) else style_network.find(os.fspath(style))
         if dtype not in ("float32", "float64"):
             raise InputError(f"the dtype must be float32 or float64, not {shown(dtype)}")
         if long_side is not None:
@@ -145,24 +145,25 @@ class Applier:
         self.side = memory.parse_tile(tile)
         if max_memory is not None:
             memory.parse(max_memory)
-        self.style, self.dtype, self.log = style, dtype, log or (lambda line: None)
+        self.style, self.dtype, self.log = found, dtype, log or (lambda line: None)
+        self.chosen: dict[tuple[int, int], tuple[int | None, int]] = {}
         count = registry.default_threads() if threads is None else threads
         self.framework = registry.load(backend, count)
         place = choose_device(device, self.framework.devices(), self.framework.name)
         # Once, before the first picture: what an earlier one took and left is free for the next, but not to the system's eyes.
         self.limit, self.allowed = memory.allowance(max_memory, on_cpu=place == "cpu", ask=self.side == "auto")
-        self.transform = registry.transform(self.framework, style.network, device=place, dtype=dtype)
-        self.parameters = {name: self.transform.tensor(array) for name, array in style.parameters.items()}
+        self.transform = registry.transform(self.framework, found.network, device=place, dtype=dtype)
+        self.parameters = {name: self.transform.tensor(array) for name, array in found.parameters.items()}
         #: What is the same for all pictures, ready for JSON.
         self.about: dict[str, Any] = {
             "schema": MANIFEST_SCHEMA,
             "isostyle": __version__,
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "style": {
-                "name": style.name,
-                "parameters_sha256": style.digest,
-                "widths": list(style.network.widths),
-                "blocks": style.network.blocks,
+                "name": found.name,
+                "parameters_sha256": found.digest,
+                "widths": list(found.network.widths),
+                "blocks": found.network.blocks,
             },
             "backend": {
                 "name": self.framework.name,
@@ -176,18 +177,22 @@ class Applier:
         plural = "s" * (count > 1)
         self.log(f"backend {self.framework.name} {self.framework.version()} on {place}, {count} thread{plural}, {dtype}")
 
-    def __call__(self, picture: Image.Image, progress: Callable[[float], None] | None = None) -> Made:
-        """Transform an 8-bit RGB picture. ``progress`` is told the share that is done, of a picture in tiles.
+    def __call__(self, picture: ImageLike, progress: Callable[[float], None] | None = None) -> Made:
+        """Transform a picture. ``progress`` is told the share that is done, of one in tiles.
 
         Raises:
-            InputError: it is too small, or does not fit into memory.
+            InputError: it cannot be read, is too small, or does not fit into memory.
             FrameworkFailure: the framework failed.
             IsostyleError: the network made numbers that are not finite.
         """
+        if not (isinstance(picture, Image.Image) and picture.mode == "RGB" and not picture.info):
+            picture = images.read(picture, "the picture")
         picture = self.shrunk(picture)
         size = picture.height, picture.width
         self.style.network.sizes(*size)
-        tile, estimate = self.choose(size)
+        if size not in self.chosen:  # a video has thousands of one size
+            self.chosen[size] = self.choose(size)
+        tile, estimate = self.chosen[size]
         began = time.monotonic()
         try:
             made = self.whole(picture) if tile is None else self.tiled(picture, tile, progress)

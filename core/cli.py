@@ -23,7 +23,7 @@ from isostyle._version import __version__
 from isostyle.apply_cli import apply, styles
 from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, InputError, IsostyleError
 from isostyle.export_cli import export
-from isostyle.progress import live_bar, on_terminal, say
+from isostyle.progress import live_bar, on_terminal, readable, say
 from isostyle.train_cli import train
 from isostyle.weights_cli import weights
 
@@ -532,8 +532,8 @@ def transfer(
     if not quiet:
         first, last = (result.manifest["losses"][which]["total"] for which in ("first", "last"))
         click.echo(
-            f"wrote {output}: {done} steps in {result.manifest['seconds']:.1f} s, total loss {first:.4g} -> {last:.4g}; "
-            f"manifest in {manifest}"
+            f"wrote {readable(output)}: {done} steps in {result.manifest['seconds']:.1f} s, "
+            f"total loss {first:.4g} -> {last:.4g}; manifest in {readable(manifest)}"
         )
     return result
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from isostyle.errors import InputError
+from isostyle.progress import readable
 
 
 @click.command(short_help="Write a style network as an ONNX model.")
@@ -40,4 +41,5 @@ def export(style: str, output: Path | None, force: bool, quiet: bool) -> None:
     data = onnx_bytes(found)
     write_atomically(output, data)
     if not quiet:
-        click.echo(f"wrote {output}: {len(data) / 1e3:.0f} kB, ONNX operators of version {OPSET}; input `image`, RGB in 0..1")
+        size = f"{len(data) / 1e3:.0f} kB"
+        click.echo(f"wrote {readable(output)}: {size}, ONNX operators of version {OPSET}; input `image`, RGB in 0..1")

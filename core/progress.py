@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,12 @@ def say(text: str) -> None:
     """A line; a reader that went away (`2>&1 | head`) or a full disk must not end the work."""
     with contextlib.suppress(OSError):
         click.echo(text, err=True)
+
+
+def readable(path: Path) -> str:
+    """A file's name, which may hold what a terminal would obey, or what is no text."""
+    name = str(path)
+    return name if name.isprintable() else repr(name)
 
 
 def on_terminal() -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, InputError
-from isostyle.progress import live_bar, on_terminal, say
+from isostyle.progress import live_bar, on_terminal, readable, say
 
 if TYPE_CHECKING:
     from isostyle.training import Progress
@@ -191,7 +191,7 @@ def train(
     if not quiet:
         seen = [row["held_out"] for row in made.history if "held_out" in row]
         result = f", median total of held-out photographs {seen[0]:.4g} -> {seen[-1]:.4g}" if seen else ""
-        click.echo(f"wrote {output}: {settings.steps} steps, {len(data) / 1e6:.2f} MB{result}")
+        click.echo(f"wrote {readable(output)}: {settings.steps} steps, {len(data) / 1e6:.2f} MB{result}")
 
 
 def check_samples(folder: Path, photographs: Path, *, fresh: bool) -> None:

@@ -1,7 +1,7 @@
 """Videos through ffmpeg: its frames are piped out, changed, and piped into a new file; no frame is written to a disk.
 
 ffmpeg is a program: the one in the PATH, or that of the package imageio-ffmpeg. Frames travel as raw 8-bit RGB at a constant
-rate; the sound is copied as it is.
+rate; the sound is copied as it is, but into a .webm, where it becomes Opus.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ MOST_RATE = 240
 QUIET = ("-hide_banner", "-nostdin", "-nostats")
 FROM_FILES = ("-protocol_whitelist", "file,pipe")
 FIRST_FRAME = ("-map", "0:V:0", "-frames:v", "1", "-pix_fmt", "yuv444p", "-f", "yuv4mpegpipe", "pipe:1")
+#: What ffmpeg calls the matrices between RGB and YUV, and from how many rows on BT.709 is meant where none is named.
+MATRICES = r"bt709|bt470bg|smpte170m|smpte240m|bt2020|fcc|ycgco|gbr|rgb"
+HD_HEIGHT = 720
 #: Conversions between RGB and YUV without short cuts.
 EXACT = "flags=accurate_rnd+full_chroma_int+full_chroma_inp+bicubic"
 #: Seconds that ffmpeg may take to finish a file once all frames are there: with the sound, `+faststart` writes it twice.
@@ -85,6 +88,8 @@ class Video:
     aspect: Fraction
     #: How many frames there will be, about; None if the file does not say how long it is.
     frames: int | None
+    #: How its YUV is to be read, as ffmpeg's scale has it.
+    matrix: str
 
 
 def probe(ffmpeg: str, path: Path) -> Video:
@@ -125,7 +130,15 @@ def probe(ffmpeg: str, path: Path) -> Video:
     if length:
         seconds = 3600 * int(length[1]) + 60 * int(length[2]) + float(length[3])
         frames = max(1, round(seconds * rate))
-    return Video(path, height, width, rate, Fraction(across, down) if across and down else Fraction(1), frames)
+    aspect = Fraction(across, down) if across and down else Fraction(1)
+    return Video(path, height, width, rate, aspect, frames, matrix_of(told, height))
+
+
+def matrix_of(told: str, height: int) -> str:
+    """What ffmpeg says of the colours, in its line on the stream. Where it says nothing, players take HD for BT.709, and ffmpeg
+    for BT.601."""
+    streams = [line for line in told.splitlines() if "Video:" in line]
+    return "bt709" if streams and height >= HD_HEIGHT and not re.search(MATRICES, streams[0]) else "auto"
 
 
 def require_video(path: Path, name: str) -> None:
@@ -205,7 +218,7 @@ def convert(
 
 def decoder(ffmpeg: str, video: Video) -> list[str]:
     """Frames of one size at one rate, to the standard output."""
-    steps = f"scale={video.width}:{video.height}:{EXACT},format=rgb24"
+    steps = f"scale={video.width}:{video.height}:in_color_matrix={video.matrix}:{EXACT},format=rgb24"
     return [
         *(ffmpeg, *QUIET, "-v", "error", *FROM_FILES, "-i", url(video.path)),
         *("-map", "0:V:0", "-vf", steps, "-r", str(video.rate), "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"),
@@ -216,6 +229,8 @@ def encoder(ffmpeg: str, video: Video, size: tuple[int, int], file: Path, output
     """Frames from the standard input, and the sound of the source, into a file."""
     height, width = size
     muxer, codec = CONTAINERS[output.suffix.lower()]
+    # WebM takes no other sound than that of WebM.
+    sound = "libopus" if muxer == "webm" and video.path.suffix.lower() != ".webm" else "copy"
     # 4:2:0 has a colour for each two by two pixels, so it needs even sides.
     pixels = pixel_format(size)
     steps = f"scale=out_color_matrix=bt709:out_range=tv:{EXACT},format={pixels},setsar={video.aspect}"
@@ -223,7 +238,7 @@ def encoder(ffmpeg: str, video: Video, size: tuple[int, int], file: Path, output
         *(ffmpeg, *QUIET, "-v", "error", "-y"),
         *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-framerate", str(video.rate), "-i", "pipe:0"),
         *(*FROM_FILES, "-i", url(video.path)),
-        *("-map", "0:v:0", "-map", "1:a?", "-c:a", "copy", "-map_metadata", "1", "-vf", steps, *codec),
+        *("-map", "0:v:0", "-map", "1:a?", "-c:a", sound, "-map_metadata", "1", "-vf", steps, *codec),
         *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"),
         *("-f", muxer, url(file)),
     ]

@@ -58,6 +58,19 @@ def test_one_picture_goes_beside_with_its_manifest(folder, name, capsys):
     assert "1/1  pics/a.jpg -> a-wave.png  30x41" in captured.err
 
 
+def test_a_folder_that_was_left_half_done_is_gone_on_with(folder, any_backend, capsys):
+    assert apply("pics/a.jpg", "pics/b.png", "-o", "out", "--backend", any_backend) == 0
+    before = (folder / "out" / "a.jpg").stat().st_mtime_ns
+    assert apply("pics", "-o", "out", "--backend", any_backend, "--skip-existing") == 0
+    assert "2 of 3 are there already" in capsys.readouterr().err
+    assert names(folder / "out") == ["a.jpg", "b.png", "c.webp", "manifest.json"]
+    assert (folder / "out" / "a.jpg").stat().st_mtime_ns == before
+    rows = json.loads((folder / "out" / "manifest.json").read_text())["pictures"]
+    assert [row["input"]["path"] for row in rows] == ["pics/a.jpg", "pics/b.png", "pics/c.webp"]
+    assert apply("pics", "-o", "out", "--backend", any_backend, "--skip-existing") == 0
+    assert "3 of 3 are there already" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("output", "kind"), [("x.jpg", "JPEG"), ("x.webp", "WEBP"), ("x.TIFF", "TIFF")])
 def test_the_suffix_says_the_format(folder, any_backend, output, kind):
     assert apply("pics/a.jpg", "-o", output, "--backend", any_backend) == 0
@@ -261,6 +274,19 @@ def test_styles_lists_what_ships(tmp_path, monkeypatch, capsys):
     assert isostyle("styles", "--json") == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["parameters_sha256"] == random_style().digest
+
+
+def test_styles_says_what_a_file_is(folder, capsys):
+    assert isostyle("styles", "wave.safetensors", "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["name"], row["parameters_sha256"]) == ("wave.safetensors", random_style().digest)
+    assert isostyle("styles", "pics/a.jpg") == 2
+
+
+def test_a_name_that_is_no_text_is_printed_all_the_same(folder, any_backend, capsys):
+    name = os.fsdecode(b"caf\xe9.png")
+    assert apply("pics/a.jpg", "-o", name, "--backend", any_backend) == 0
+    assert "wrote 'caf\\udce9.png'" in capsys.readouterr().out
 
 
 def test_styles_of_an_installation_without_any(tmp_path, monkeypatch, capsys):

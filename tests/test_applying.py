@@ -42,6 +42,23 @@ def test_tiles_give_the_same_picture(backend):
     assert (whole == tiled).mean() > 0.999
 
 
+def test_an_applier_takes_what_apply_takes(tmp_path, any_backend):
+    write_style(tmp_path / "wave.safetensors")
+    picture().save(tmp_path / "photo.png")
+    applier = isostyle.Applier(tmp_path / "wave.safetensors", backend=any_backend, threads=2)
+    expected = isostyle.apply(random_style(), picture(), backend=any_backend, threads=2).picture.tobytes()
+    for given in (str(tmp_path / "photo.png"), picture(), np.asarray(picture())):
+        assert applier(given).picture.tobytes() == expected
+
+
+def test_a_picture_that_lies_on_its_side_is_turned(any_backend):
+    turned = picture()
+    turned.info["exif"] = turned.getexif().tobytes()
+    turned.getexif()[0x0112] = 6
+    made = isostyle.Applier(random_style(), backend=any_backend, threads=2)(turned)
+    assert made.picture.size == (turned.height, turned.width)
+
+
 def test_apply_takes_a_file_and_says_what_it_did(tmp_path, any_backend):
     write_style(tmp_path / "wave.safetensors")
     picture().save(tmp_path / "photo.png")
@@ -114,6 +131,16 @@ def test_a_limit_makes_tiles_smaller_and_says_so(any_backend):
     applier.limit = taken(64) - 1
     with pytest.raises(InputError, match="even in tiles of 64 pixels .* shrink it with --long-side"):
         applier.choose(size)
+
+
+def test_what_is_chosen_is_told_once_for_a_size(any_backend):
+    """A video has thousands of frames."""
+    lines = []
+    applier = Applier(random_style(), backend=any_backend, threads=2, max_memory="1TiB", log=lines.append)
+    applier.limit = applying.estimated_bytes(SMALL, any_backend, "float32", (600, 600), 256)
+    for _ in range(3):
+        applier(picture(600, 600))
+    assert sum("in tiles" in line for line in lines) == 1
 
 
 def test_a_given_tile_that_does_not_fit_is_refused(any_backend):

@@ -116,6 +116,25 @@ def test_frames_come_in_order_and_colours_stay(tmp_path):
     np.testing.assert_allclose(found, colours, atol=COLOUR)
 
 
+def test_hd_that_says_nothing_of_its_colours_is_taken_for_bt709(tmp_path):
+    """As players do; with ffmpeg's own BT.601 this green would come out 25 brighter."""
+    path, coding = tmp_path / "a.mp4", ["-pix_fmt", "yuv420p", "-c:v", "libx264", "-crf", "1"]
+    steps = "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,setparams=colorspace=unknown"
+    colour = ["-f", "lavfi", "-i", "color=c=0x00C828:size=1280x720:rate=5:duration=0.4"]
+    subprocess.run([FFMPEG, "-nostdin", "-v", "error", *colour, "-vf", steps, *coding, str(path)], check=True)
+    assert video.probe(FFMPEG, path).matrix == "bt709"
+    found = np.asarray(frames_of(path)[0])[360, 640].astype(int)
+    assert np.abs(found - (0x00, 0xC8, 0x28)).max() <= COLOUR
+
+
+def test_sound_that_webm_cannot_hold_becomes_opus(tmp_path):
+    source = make(tmp_path / "a.mp4", sound=True)
+    made = convert(source, tmp_path / "b.webm")
+    assert made.frames == 12
+    told = subprocess.run([FFMPEG, "-i", str(tmp_path / "b.webm")], capture_output=True, text=True, check=False).stderr
+    assert "Audio: opus" in told
+
+
 def test_a_pixel_s_aspect_is_kept(tmp_path):
     source = make(tmp_path / "a.mp4", coding=("-c:v", "libx264", "-pix_fmt", "yuv420p", "-aspect", "16:9"))
     before = video.probe(FFMPEG, source).aspect
