@@ -101,7 +101,7 @@ def train(
         log: called with a line for each thing that a user should know.
 
     Returns:
-        The trained network: :func:`isostyle.style_network.dump` makes a file of it.
+        The trained network; its ``save`` writes the file.
 
     Raises:
         InputError: an argument cannot be used; the message is one sentence. Nothing was computed, unless the photographs
