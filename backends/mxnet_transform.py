@@ -49,7 +49,7 @@ class MxnetTransform(MxnetTensors):
                 scale, shift = parameters[f"{stage.name}.scale"], parameters.get(f"{stage.name}.shift")
                 x = instance_norm(x, scale, shift)
             if stage.adds is not None:
-                x = x + kept.pop(stage.adds)
+                x = x + kept[stage.adds]
             if stage.relu:
                 x = npx.relu(x)
             if stage.name in self.network.added:

@@ -36,7 +36,7 @@ class TorchTransform(TorchTensors):
                 scale, shift = parameters[f"{stage.name}.scale"], parameters.get(f"{stage.name}.shift")
                 x = F.instance_norm(x, weight=scale, bias=shift, eps=EPSILON)
             if stage.adds is not None:
-                x = x + kept.pop(stage.adds)
+                x = x + kept[stage.adds]
             if stage.relu:
                 x = F.relu(x)
             if stage.name in self.network.added:

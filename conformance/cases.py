@@ -61,6 +61,8 @@ ROLES = ("content", "style", "image")
 #: 5 is the least. Of the larger ones no decision is close. The last is for the paper's network, at its full width.
 CUTS = {"5x5": (5, 5), "6x7": (6, 7), "21x18": (21, 18), "20x19": (20, 19), "johnson": (15, 17)}
 WIDE_CUT = "johnson"
+#: Sides of tiles for some of them, which divide nothing.
+CUT_TILES = {"21x18": 8, "20x19": 5, "johnson": 6}
 #: The photographs of a training step (the loss network halves them four times), and how many steps, within which the rate
 #: decays.
 BATCH, TRAINING_STEPS = ("21x18", "20x19"), 3
@@ -251,6 +253,8 @@ def all_cases() -> tuple[Case, ...]:
     # Style networks: each stage's convolution alone, what they make of a picture, slopes taken back to their parameters, and
     # their training.
     add(Case("stages"))
+    for variant, tile in CUT_TILES.items():
+        add(Case("transform", variant=variant, tile=tile))
     for variant in CUTS:
         add(Case("transform", variant=variant))
         add(Case("pull", variant=variant))

@@ -50,8 +50,9 @@ from isostyle.interface import Array, Backend, Engine, Evaluation, Objective, Ta
 from isostyle.optim import optimiser
 from isostyle.published import D2L
 from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Recipe, StepDecay
-from isostyle.tiles import TiledEngine
+from isostyle.tiles import WHOLE, TiledEngine
 from isostyle.trainer import Trainer, TrainingRecipe
+from isostyle.transform_tiles import TiledTransform
 
 #: Whose versions a trace notes, if they are installed.
 DISTRIBUTIONS = ("numpy", "pillow", "safetensors", "torch", "torchvision", "mxnet", "paddlepaddle")
@@ -135,6 +136,10 @@ class Subject:
         network, parameters = self.inputs.style_network(case.variant)
         made = self.backend.transform(network, device=self.device, dtype=dtype)
         return made, {name: made.tensor(array) for name, array in parameters.items()}
+
+    def transform_in_tiles(self, case: Case, transform: Any, parameters: Any, picture: Array) -> Array:
+        """The transformed ``picture``, computed in the case's tiles."""
+        return TiledTransform(transform, transform.network, case.tile or WHOLE).apply(parameters, picture)
 
     def trainer(self, case: Case, dtype: str) -> Trainer:
         transform, _ = self.transform(case, dtype)
@@ -227,6 +232,10 @@ class OracleSubject(Subject):
 
     def tiled(self, engine: Engine, case: Case) -> Engine:
         return engine
+
+    def transform_in_tiles(self, case: Case, transform: Any, parameters: Any, picture: Array) -> Array:
+        made: Array = transform.apply(parameters, picture)
+        return made
 
     def descend(self, engine: Any, recipe: Recipe, content: Array, style: Array, start: Array) -> Points:
         evaluations, found = [], []
@@ -486,9 +495,12 @@ def probe_stages(subject: Subject, case: Case, dtype: str) -> Points:
 
 
 def probe_transform(subject: Subject, case: Case, dtype: str) -> Points:
-    """The transformed image, both ways."""
+    """The transformed image, both ways; or in tiles."""
     transform, parameters = subject.transform(case, dtype)
-    image = transform.tensor(subject.inputs.cut(case.variant or "")[0])
+    picture = subject.inputs.cut(case.variant or "")[0]
+    if case.tile is not None:
+        return {"image": subject.transform_in_tiles(case, transform, parameters, picture)}
+    image = transform.tensor(picture)
     found = {"image": transform.apply(parameters, image), "recorded": transform.recorded(parameters, image)[0]}
     return {name: transform.array(tensor) for name, tensor in found.items()}
 

@@ -871,3 +871,28 @@ in_core("a seam in total variation", "tiles", "rows = image[:, :, top : top + ST
 in_core("style scaled by the tile's size", "tiles", "divisor_of(self.map_shape(style.shape, tap), recipe.gram_divisor)",
         "divisor_of(self.map_shape((1, 3, self.tile, self.tile), tap), recipe.gram_divisor)",
         "targets/shallow/odd/tile-8:style/*")
+
+# Tiles of style networks
+
+in_core("the spread between tiles is no variance", "transform_tiles",
+        "row @ row + apart**2 * self.count * size / (self.count + size)", "row @ row", "transform/21x18/tile-8:image")
+in_core("tiles weigh alike, whatever their sizes", "transform_tiles", "apart * size / (self.count + size)",
+        "apart / (1 + self.count // size)", "transform/20x19/tile-5:image")
+in_core("the first border repeated, and not reflected", "transform_tiles",
+        "np.abs(np.arange(first, last + 1, dtype=np.intp))", "np.maximum(np.arange(first, last + 1, dtype=np.intp), 0)",
+        "transform/21x18/tile-8:image")
+in_core("the last border repeated, and not reflected", "transform_tiles", "2 * (length - 1) - places, dtype",
+        "length - 1, dtype", "transform/21x18/tile-8:image")
+in_core("reflected at the tile's border", "transform_tiles", "last = (outputs.stop - 1) * stage.stride + stage.padding\n",
+        "last = (outputs.stop - 1) * stage.stride + stage.padding\n    length = min(length, last)\n",
+        "transform/21x18/tile-8:image")
+in_core("repeated pixels one too far", "transform_tiles", "places //= 2  #", "places = (places - 1).clip(0) // 2  #",
+        "transform/21x18/tile-8:image")
+in_core("variance over one value less in tiles", "transform_tiles", "self.squares / self.count",
+        "self.squares / (self.count - 1)", "transform/21x18/tile-8:image")
+in_core("a residual block in tiles forgets what it was given", "transform_tiles",
+        "None if stage.adds is None else kept[stage.adds]", "None", "transform/21x18/tile-8:image")
+in_core("maps computed again are not normalised", "transform_tiles", "finish(convolution(rows, columns))",
+        "convolution(rows, columns)", "transform/21x18/tile-8:image")
+in_core("the shift of instance normalisation dropped in tiles", "transform_tiles", "if self.shift is not None:", "if False:",
+        "transform/johnson/tile-6:image")
