@@ -48,6 +48,27 @@ allocation.give_back_freed_memory()
 ends.append(library.sbrk(0))
 print(*(end - ends[0] for end in ends))
 """
+#: Pages that ten rounds of 40 MB take anew, where large blocks lie apart, where they are kept within that, and behind it.
+APART = """
+import resource, sys
+from isostyle import allocation
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        x = b"x" * 40_000_000
+        del x
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+if sys.argv[1] == "keep" and not allocation.keep_freed_memory():
+    sys.exit("this C library cannot be told to keep memory")
+found = []
+with allocation.large_blocks(kept=False):
+    found.append(faults())
+    with allocation.large_blocks(kept=True):
+        faults()
+        found.append(faults())
+faults()
+print(*found, faults())
+"""
 MKL = """
 import os
 from isostyle import processor
@@ -96,6 +117,18 @@ def test_even_blocks_beyond_two_gib_are_kept_until_they_are_given_back():
     before, freed, given_back = map(int, run(HEAP).split())
     assert before == freed == 0
     assert given_back < -(2 * 2**30)
+
+
+def test_large_blocks_lie_apart_for_as_long_as_they_are_asked_to():
+    apart, kept_within, behind = map(int, run(APART, "keep").split())
+    assert apart > 20_000
+    assert kept_within < 1000
+    assert behind < 1000
+
+
+def test_a_program_that_keeps_nothing_is_left_as_it_is():
+    """A library must not change its caller's allocator."""
+    assert min(map(int, run(APART, "leave").split())) > 20_000
 
 
 @pytest.mark.parametrize(("vendor", "kernels"), [("AuthenticAMD", "5"), ("GenuineIntel", "None")])
