@@ -62,6 +62,11 @@ def parse_widths(ctx: click.Context, param: click.Parameter, value: str) -> tupl
     help="narrow (12,24,48), paper (32,64,128), or channels of your own at full, half and quarter size.",
 )
 @click.option("--blocks", type=int, metavar="N", help="Residual blocks [default: 4; of the paper's width 5].")
+@click.option(
+    "--start",
+    metavar="NAME|FILE",
+    help="Begin with the numbers of another style network, of the same size: sooner there [default: random].",
+)
 @click.option("--lr", type=float, default=1e-3, show_default=True, metavar="X", help="Learning rate of Adam.")
 @click.option("--recipe", default="isostyle", show_default=True, metavar="NAME|FILE.toml", help="Whose losses are minimised.")
 @click.option("--content-weight", type=float, metavar="X", help="In place of the recipe's.")
@@ -144,7 +149,8 @@ def train(
     resume = resume and not begins
     if checkpoint.exists() and not (resume or force):
         raise InputError(f"{str(checkpoint)!r} is of a training that can go on: --resume does so, --force begins anew")
-    files = [Path(name) for name in (recipe, options["network"]) if name.endswith((style_network.SUFFIX, ".toml"))]
+    given = (recipe, options["network"], options["start"] or "")
+    files = [Path(name) for name in given if name.endswith((style_network.SUFFIX, ".toml"))]
     check_outputs([output, checkpoint], [style, *files], force=force or resume)
     if samples:
         check_samples(samples, photographs, fresh=not (force or resume))

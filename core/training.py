@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from isostyle import images, registry, training_state, weights
+from isostyle import images, registry, style_network, training_state, weights
 from isostyle._version import __version__
 from isostyle.api import choose_device, read_picture, versions
 from isostyle.errors import InputError, shown
@@ -36,6 +36,7 @@ HISTORY_EVERY = 50
 CENTRE = Crop(0, 0.5, 0.5, False)
 #: What of a training's settings must be as it was when it goes on, beside the recipe, and what is said if it is not.
 WHAT_STAYS = {
+    "start_sha256": "another start",
     "style_sha256": "another style image",
     "loss_network_sha256": "another loss network",
     "photographs_sha256": "other photographs",
@@ -69,6 +70,7 @@ def train(
     *,
     recipe: TrainingRecipe | None = None,
     name: str | None = None,
+    start: str | os.PathLike[str] | StyleNetwork | None = None,
     backend: str = "auto",
     network: str = "compact",
     precision: Precision = "exact",
@@ -88,6 +90,9 @@ def train(
             and named. Up to ten are held out of the training, to look at.
         recipe: losses, network, optimiser, crops and steps; the default takes some 20 minutes on two cores.
         name: what the style is called [default: the style image's file name].
+        start: a style network of the same size whose parameters the training begins with: the name of one that ships, or a
+            file. One that paints anything knows how to keep a photograph's shapes, which takes most of the steps to learn.
+            [default: random numbers]
         backend: ``torch``, ``paddle``, ``mxnet``, or ``auto``.
         network: the loss network: ``compact``, ``vgg19``, ``vgg16``, or a ``.safetensors`` file.
         precision: of the loss network: ``exact`` or ``fast``.
@@ -126,12 +131,14 @@ def train(
         raise InputError(
             f"crops and style image need {least} pixels a side for the deepest layer, not {min(height, width, recipe.crop)}"
         )
+    first = first_of(start, recipe)
     before = training_state.load(Path(checkpoint), recipe.network) if resume and checkpoint is not None else None
     folder = scan(Path(photographs), recipe.crop)
     held = held_out(len(folder.files), recipe.seed)
     used = tuple(path for i, path in enumerate(folder.files) if i not in held)
     settings = {
         "recipe": as_json(recipe),
+        "start_sha256": first.digest,
         "style_sha256": digest or sha256(np.asarray(picture).tobytes()),
         "loss_network_sha256": chosen.digest,
         # Names and sizes: reading everything would take longer than many a training.
@@ -175,7 +182,7 @@ def train(
 
     trainer = Trainer(recipe, transform, engine, images.to_array(images.resize(picture, height, width), "float32"))
     if before is None:
-        session = Session(trainer, looked_at, trainer.start(first_parameters(recipe.network, recipe.seed)), [])
+        session = Session(trainer, looked_at, trainer.start(first.parameters), [])
         backends = [computes]
     else:
         state = {
@@ -205,6 +212,7 @@ def train(
             "recipe": as_json(recipe),
             "steps": session.step,
             "style": {"sha256": settings["style_sha256"], "size": [height, width]},
+            "start": {"name": first.name, "parameters_sha256": first.digest},
             "loss_network": {"name": chosen.network.name, "sha256": chosen.digest},
             "photographs": {
                 "used": len(used),
@@ -282,6 +290,21 @@ class Session:
         transform, tensors = self.trainer.transform, self.trainer.parameters(self.state)
         made = (transform.array(transform.apply(tensors, transform.tensor(each))) for each in self.looked_at)
         return [(images.to_picture(each), images.to_picture(one)) for each, one in zip(self.looked_at, made, strict=True)]
+
+
+def first_of(start: str | os.PathLike[str] | StyleNetwork | None, recipe: TrainingRecipe) -> StyleNetwork:
+    """What a training begins with.
+
+    Raises:
+        InputError: there is no such network, or it is of another size than the recipe's.
+    """
+    if start is None:
+        return StyleNetwork(recipe.network, first_parameters(recipe.network, recipe.seed), "random", b"", {}, [])
+    found = start if isinstance(start, StyleNetwork) else style_network.find(os.fspath(start))
+    if found.network != recipe.network:
+        sizes = [f"{'-'.join(map(str, one.widths))} and {one.blocks} blocks" for one in (found.network, recipe.network)]
+        raise InputError(f"a training of {sizes[1]} cannot start from {found.name!r}, which has {sizes[0]}")
+    return found
 
 
 def held_out(photographs: int, seed: int) -> frozenset[int]:

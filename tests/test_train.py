@@ -280,6 +280,33 @@ def test_ctrl_c_while_held_out_photographs_are_looked_at_falls_before_the_step(
     assert training_state.load(tmp_path / "c", TINY.network).step == 1
 
 
+def test_a_training_can_begin_with_another_network(any_backend, style_file, photographs):
+    """And goes on as if the other had been trained for this style."""
+    other = train(style_file, photographs, recipe=dataclasses.replace(TINY, seed=5), backend=any_backend)
+    seen = []
+    made = train(style_file, photographs, recipe=TINY, start=other, backend=any_backend, callback=seen.append)
+    assert made.training["start"] == {"name": "waves", "parameters_sha256": other.digest}
+    fresh = []
+    train(style_file, photographs, recipe=TINY, backend=any_backend, callback=fresh.append)
+    assert seen[0].event.terms != fresh[0].event.terms
+    largest = max(np.abs(made.parameters[name] - other.parameters[name]).max() for name in made.parameters)
+    assert 0 < largest <= 1.01 * TINY.steps * TINY.optimiser.learning_rate
+
+
+def test_a_training_cannot_begin_with_a_network_of_another_size(any_backend, style_file, photographs):
+    other = train(style_file, photographs, recipe=dataclasses.replace(TINY, steps=1), backend=any_backend)
+    larger = dataclasses.replace(TINY, network=TransformNetwork((2, 3, 5), 1))
+    with pytest.raises(InputError, match="a training of 2-3-5 and 1 blocks cannot start from 'waves', which has 2-3-4"):
+        train(style_file, photographs, recipe=larger, start=other, backend=any_backend)
+
+
+def test_a_checkpoint_of_another_start_is_refused(any_backend, style_file, photographs, tmp_path):
+    half, arguments = dataclasses.replace(TINY, steps=2), {"backend": any_backend, "checkpoint": tmp_path / "c"}
+    other = train(style_file, photographs, recipe=half, **arguments)
+    with pytest.raises(InputError, match="was trained with another start"):
+        train(style_file, photographs, recipe=TINY, start=other, resume=True, **arguments)
+
+
 def test_the_file_says_what_computed_it_one_after_another(any_backend, style_file, photographs, tmp_path):
     half, arguments = dataclasses.replace(TINY, steps=2), {"backend": any_backend, "checkpoint": tmp_path / "c"}
     train(style_file, photographs, recipe=half, threads=1, **arguments)
