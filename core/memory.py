@@ -26,9 +26,9 @@ from isostyle.recipe import LbfgsSettings, Recipe, require_count
 
 #: Bytes that an evaluation holds at its peak, for each byte of the maps that it computes (the outputs of convolutions, ReLUs
 #: and pools): ReLUs and pools keep theirs for the way back, MXNet keeps those of convolutions, too. Of a backend that is not
-#: here, the largest. Measured with torch 2.13, mxnet 1.9.1 and paddle 3.3 on an AVX2 CPU: 1.5, 3.0 and 2.4 of whole pictures;
+#: here, the largest. Measured with torch 2.13, mxnet 1.9.1 and paddle 3.3 on an AVX2 CPU: 1.8, 3.2 and 2.7 of whole pictures;
 #: of tiles of 768 pixels, whose maps are multiplied and added up besides, 1.4, 3.8 and 3.6.
-BYTES_PER_BYTE: Mapping[str, float] = {"torch": 1.8, "mxnet": 4.2, "paddle": 4.0}
+BYTES_PER_BYTE: Mapping[str, float] = {"torch": 2.0, "mxnet": 4.2, "paddle": 4.0}
 #: Buffers that depend on no picture, and memory that was freed in pieces into which nothing larger fits: programs keep what is
 #: freed (:mod:`isostyle.allocation`).
 CONSTANT = 256 * 2**20
