@@ -110,7 +110,7 @@ def train(
 
     Raises:
         InputError: an argument cannot be used; the message is one sentence. Nothing was computed, unless the photographs
-            cannot be read any more; then there is a checkpoint.
+            cannot be read any more; then there is a checkpoint of the steps so far.
         NonFiniteTraining: a loss, a gradient or a parameter is no longer finite; the last checkpoint is good.
         TrainingInterrupted: Ctrl-C.
     """
@@ -166,7 +166,7 @@ def train(
     transform = registry.transform(framework, recipe.network, device=place, dtype="float32")
 
     def skip(path: Path, why: str) -> None:
-        tell(f"skipped {str(path)!r}: {why}")
+        tell(f"skipped {str(path)!r}: {why.removeprefix(repr(str(path))).lstrip()}")
 
     tell(f"{len(used)} photographs, {len(held)} held out, {len(folder.skipped)} skipped")
     if not held:
@@ -229,6 +229,7 @@ def train(
             recipe.network, arrays, encodable(name or style_name(style)), thumbnail(picture), about, session.history
         )
 
+    began = session.step
     try:
         crops = Cutter(used, recipe.crop, recipe.batch, recipe.seed, skip).steps(session.step)
         while session.step < recipe.steps:
@@ -242,7 +243,8 @@ def train(
         save()
         raise TrainingInterrupted(network_so_far(), session.step) from error
     except InputError:  # the photographs went away
-        save()
+        if session.step > began:
+            save()
         raise
     return network_so_far()
 

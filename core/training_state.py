@@ -86,6 +86,9 @@ def load(path: Path, network: TransformNetwork) -> Checkpoint:
         for key, suffix in TENSORS.items():
             tensor = tensors.get(parameter + suffix)
             if tensor is None or tensor.shape != shape or tensor.dtype != np.float32:
-                raise InputError(f"{name!r} is the checkpoint of another network: no {parameter + suffix} of shape {shape}")
+                raise InputError(
+                    f"{name!r} is the checkpoint of another network (--width and --blocks are to be said again): no "
+                    f"{parameter + suffix} of shape {shape}"
+                )
             state[parameter][key] = tensor
     return Checkpoint(step, state, settings, history, backends)

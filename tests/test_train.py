@@ -247,6 +247,17 @@ def test_a_held_out_photograph_that_breaks_off_is_skipped(any_backend, style_fil
     assert len(seen[-1].samples()) == 1
 
 
+def test_photographs_that_all_break_off_leave_nothing(any_backend, style_file, photographs, tmp_path):
+    """A checkpoint of no step would only be in the way of the next training."""
+    for path in photographs.iterdir():
+        path.write_bytes(path.read_bytes()[:-200])
+    lines = []
+    with pytest.raises(InputError, match="none of the photographs can be decoded"):
+        train(style_file, photographs, recipe=TINY, backend=any_backend, checkpoint=tmp_path / "c", log=lines.append)
+    assert not (tmp_path / "c").exists()
+    assert sum(line.count("00.jpg") for line in lines) == 1
+
+
 def test_a_photograph_whose_name_is_no_utf_8_can_be_trained_on(any_backend, style_file, photographs, tmp_path):
     os.rename(photographs / "03.png", os.fsencode(photographs) + b"/caf\xe9.png")
     style = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
