@@ -112,8 +112,8 @@ def parse_pyramid(ctx: click.Context, param: click.Parameter, value: str | None)
         return [(float(share), int(steps)) for share, steps in levels]
     except ValueError:
         raise InputError(
-            f"{param.opts[0]} takes levels, as 0.25:60,0.5:40 (share:evaluations), none, or nothing (write it behind the pictures "
-            f"then), not {value!r}"
+            f"{param.opts[0]} takes levels, as 0.25:60,0.5:40 (share:evaluations), none, or nothing (write it behind the "
+            f"pictures then), not {value!r}"
         ) from None
 
 
