@@ -233,6 +233,25 @@ def parse(table: Mapping[str, Any]) -> Recipe:
     return named(recipe, RECIPES[recipe.name]) if recipe.name in RECIPES else recipe
 
 
+def from_dict(values: Mapping[str, Any]) -> Recipe:
+    """The recipe of which :meth:`isostyle.recipe.Recipe.as_dict` made ``values``, as manifests and style networks have them.
+
+    Raises:
+        InputError: as :func:`read_toml`.
+    """
+
+    def table(values: Mapping[str, Any]) -> dict[str, Any]:
+        found = {}
+        for key, value in values.items():
+            try:
+                found[key] = dict(value) if key in PAIRS else table(value) if isinstance(value, dict) else value
+            except (TypeError, ValueError):
+                raise InputError(f"{key} must be pairs of a name and a number, not {shown(value)}") from None
+        return found
+
+    return parse(table(values))
+
+
 def build(kind: type, table: Mapping[str, Any], place: str, *, complete: bool = True) -> dict[str, Any]:
     """The fields of the dataclass ``kind`` from ``table``, which stands at ``place`` (``"size."``; empty for the file itself).
 

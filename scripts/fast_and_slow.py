@@ -49,9 +49,9 @@ class Contest:
 
     def __init__(self, network: StyleNetwork, style: str, backend: str, threads: int) -> None:
         trained: dict[str, Any] = dict(network.training["recipe"])
-        losses = recipe_text.parse({key: value for key, value in trained["losses"].items() if key != "digest"})
+        losses = recipe_text.from_dict({key: value for key, value in trained["losses"].items() if key != "digest"})
         self.recipe = TrainingRecipe(losses=losses, network=network.network, **{key: trained[key] for key in ("crop", "seed")})
-        self.slow: Recipe = dataclasses.replace(losses, init="content", steps=STEPS[-1])
+        self.slow: Recipe = dataclasses.replace(losses, start="content", steps=STEPS[-1])
         self.network = network
         self.framework = registry.load(backend, threads)
         loss_network = weights.load(network.training["loss_network"]["name"])

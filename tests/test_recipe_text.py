@@ -1,6 +1,7 @@
 """Recipes as text: TOML files in and out, rows for people, differences."""
 
 import dataclasses
+import json
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +24,7 @@ from isostyle.recipe import (
     Square,
     StepDecay,
 )
-from isostyle.recipe_text import differences, load, named, read_toml, rows, to_toml
+from isostyle.recipe_text import differences, from_dict, load, named, read_toml, rows, to_toml
 
 
 def toml(text):
@@ -131,6 +132,17 @@ def recipes(draw):
 def test_any_recipe_reads_back_as_itself(recipe):
     """Whatever its name, its numbers and its notes: quotes, line breaks, emoji, control characters."""
     assert toml(to_toml(recipe)) == recipe
+
+
+@settings(deadline=None)
+@given(recipes())
+def test_any_recipe_comes_back_from_a_manifest(recipe):
+    assert from_dict(json.loads(json.dumps(recipe.as_dict()))) == recipe
+
+
+def test_a_manifest_s_recipe_with_taps_that_are_no_pairs_is_refused():
+    with pytest.raises(InputError, match="content_taps must be pairs of a name and a number, not 5"):
+        from_dict({**D2L.as_dict(), "content_taps": 5})
 
 
 @settings(deadline=None)
