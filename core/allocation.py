@@ -22,7 +22,6 @@ M_TRIM_THRESHOLD, NEVER = -1, -1
 #: ... and grows by 64 MiB at a time.
 M_TOP_PAD, STRIDE = -2, 64 * 2**20
 
-
 #: Whether :func:`keep_freed_memory` was told; and whether large blocks are kept at this moment.
 keeps = kept_now = False
 
@@ -50,20 +49,19 @@ def large_blocks(*, kept: bool) -> Iterator[None]:
     A run in tiles holds copies of a large picture, and makes and frees the smaller blocks of its tiles all the time: in one
     heap each kind leaves holes that the other does not fit into. Nothing changes unless :func:`keep_freed_memory` was told.
     """
-    global kept_now
     before = kept_now
-    _map_large_blocks(not kept)
+    _keep_large_blocks(kept)
     try:
         yield
     finally:
-        _map_large_blocks(not before)
+        _keep_large_blocks(before)
 
 
-def _map_large_blocks(wanted: bool) -> None:
+def _keep_large_blocks(kept: bool) -> None:
     global kept_now
-    if keeps and wanted == kept_now:
-        ctypes.CDLL(None).mallopt(ctypes.c_int(M_MMAP_MAX), ctypes.c_int(MAPPINGS if wanted else NO_MAPPING))
-        kept_now = not wanted
+    if keeps and kept != kept_now:
+        ctypes.CDLL(None).mallopt(ctypes.c_int(M_MMAP_MAX), ctypes.c_int(NO_MAPPING if kept else MAPPINGS))
+        kept_now = kept
 
 
 def give_back_freed_memory() -> None:

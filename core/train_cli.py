@@ -167,7 +167,7 @@ def train(
                 try:
                     make_folder(samples)
                     save(strip(sheet, SAMPLE_HEIGHT), path)
-                except (InputError, OSError, ValueError) as error:
+                except (OSError, ValueError) as error:
                     report.line(f"cannot write {str(path)!r}: {reason(error)}")  # the training is worth more
             if interrupt.seen:
                 raise KeyboardInterrupt
@@ -186,7 +186,7 @@ def train(
                 **options,
             )
         except training.TrainingInterrupted as error:
-            write_atomically(output, style_network.dump(error.style))
+            error.style.save(output)
             report.line(
                 f"isostyle: interrupted after {error.step} steps; the network so far is in {str(output)!r}; --resume goes on"
             )
