@@ -31,7 +31,7 @@ from isostyle.interface import Array
 from isostyle.network import RGB_MEAN, RGB_STD
 from isostyle.published import D2L, PAINTERLY, RECIPES, TUTORIAL
 from isostyle.recipe import AdamSettings, Constant, GramDivisor, LbfgsSettings, Level, Recipe, Space, StepDecay
-from isostyle.transform_network import JOHNSON, TransformNetwork
+from isostyle.transform_network import JOHNSON, NARROW, TransformNetwork
 from isostyle.weights import Weights
 
 #: Raised when a point, its name or its meaning changes.
@@ -58,11 +58,11 @@ FEW_COLOURS = ("flat", "checkerboard", "saturated")
 #: The images of a scene.
 ROLES = ("content", "style", "image")
 #: What style networks are given: height and width of what is cut out of the photograph `odd`. By 4 the sides leave 0 to 3, and
-#: 5 is the least. Of the larger ones no decision is close. The last is for the paper's network, at its full width.
-CUTS = {"5x5": (5, 5), "6x7": (6, 7), "21x18": (21, 18), "20x19": (20, 19), "johnson": (15, 17)}
-WIDE_CUT = "johnson"
+#: 5 is the least. Of the larger ones no decision is close. The last two are for the networks that are named, at full width.
+CUTS = {"5x5": (5, 5), "6x7": (6, 7), "21x18": (21, 18), "20x19": (20, 19), "johnson": (15, 17), "narrow": (18, 21)}
+FULL_WIDTH = {"johnson": JOHNSON, "narrow": NARROW}
 #: Sides of tiles for some of them, which divide nothing.
-CUT_TILES = {"21x18": 8, "20x19": 5, "johnson": 6}
+CUT_TILES = {"21x18": 8, "20x19": 5, "johnson": 6, "narrow": 7}
 #: The photographs of a training step (the loss network halves them four times), and how many steps, within which the rate
 #: decays.
 BATCH, TRAINING_STEPS = ("21x18", "20x19"), 3
@@ -369,10 +369,12 @@ class Inputs:
         return found[0], found[1]
 
     def style_network(self, variant: str | None) -> tuple[TransformNetwork, dict[str, Array]]:
-        """The folder's own, with few channels; for :data:`WIDE_CUT` the paper's, whose parameters repeat its."""
+        """The folder's own, with few channels; for a cut of :data:`FULL_WIDTH` the one there, whose parameters repeat its."""
         prefix = "style-network/"
         found = {name.removeprefix(prefix): array for name, array in self.arrays.items() if name.startswith(prefix)}
-        return (JOHNSON, widened(found, JOHNSON)) if variant == WIDE_CUT else (STYLE, found)
+        if variant in FULL_WIDTH:
+            return FULL_WIDTH[variant], widened(found, FULL_WIDTH[variant])
+        return STYLE, found
 
     def digest(self, case: Case) -> str:
         """SHA-256 of all that ``case`` depends on."""
@@ -390,6 +392,7 @@ class Inputs:
                 LARGE,
                 WIDE,
                 CUTS,
+                str(FULL_WIDTH),
                 BATCH,
                 TRAINING_STEPS,
                 str(TRAINING_OPTIMISER),

@@ -41,7 +41,7 @@ class Step(NamedTuple):
     relu: bool = True
 
 
-def steps(blocks: int) -> Iterator[Step]:
+def steps(blocks: int, skips: bool = False) -> Iterator[Step]:
     """The stages in order: Johnson et al. 2016, supplementary material, table 1, as :mod:`isostyle.transform_network` says."""
     yield Step("down1")
     yield Step("down2", stride=2)
@@ -51,8 +51,8 @@ def steps(blocks: int) -> Iterator[Step]:
         yield Step(f"block{number}_1")
         yield Step(f"block{number}_2", adds=last, relu=False)
         last = f"block{number}_2"
-    yield Step("up1", restores="down3")
-    yield Step("up2", restores="down2")
+    yield Step("up1", restores="down3", adds="down2" if skips else None)
+    yield Step("up2", restores="down2", adds="down1" if skips else None)
     yield Step("out", norm=False, relu=False)
 
 
@@ -140,7 +140,7 @@ class OracleTransform:
     device = "cpu"
 
     def __init__(self, network: TransformNetwork) -> None:
-        self.steps = tuple(steps(network.blocks))
+        self.steps = tuple(steps(network.blocks, network.skips))
 
     def tensor(self, array: Array) -> Floats:
         return np.array(array, dtype=np.float64, order="C")

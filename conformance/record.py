@@ -30,12 +30,12 @@ from isostyle.conformance.cases import (
     BATCH,
     DIVISORS,
     FEW_COLOURS,
+    FULL_WIDTH,
     GRADIENT_SCALES,
     LBFGS_EVALUATIONS,
     RESIZES,
     TRAINING_OPTIMISER,
     TRAINING_STEPS,
-    WIDE_CUT,
     Case,
     Inputs,
     coarser,
@@ -511,7 +511,7 @@ def probe_pull(subject: Subject, case: Case, dtype: str) -> Points:
     image, slope = subject.inputs.cut(case.variant or "")
     _, pull = transform.recorded(parameters, transform.tensor(image))
     found = {name: transform.array(tensor) for name, tensor in pull(transform.tensor(slope)).items()}
-    if case.variant == WIDE_CUT:
+    if case.variant in FULL_WIDTH:
         # Its kernels take room; those at both ends show what the slope is on its way.
         found = {name: x for name, x in found.items() if name in ("down1.weight", "out.weight") or x.ndim == 1}
     return found

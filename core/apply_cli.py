@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import time
 from collections.abc import Iterator
@@ -204,8 +205,7 @@ def styles(files: tuple[str, ...], as_json: bool) -> None:
                 "name": name,
                 "style": style.name,
                 "bytes": len(data),
-                "widths": list(style.network.widths),
-                "blocks": style.network.blocks,
+                **dataclasses.asdict(style.network),
                 "recipe": losses.get("name") if isinstance(losses, dict) else None,
                 "steps": style.training.get("steps"),
                 "parameters_sha256": style.digest,

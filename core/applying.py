@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import time
@@ -162,8 +163,7 @@ class Applier:
             "style": {
                 "name": found.name,
                 "parameters_sha256": found.digest,
-                "widths": list(found.network.widths),
-                "blocks": found.network.blocks,
+                **dataclasses.asdict(found.network),
             },
             "backend": {
                 "name": self.framework.name,
@@ -294,9 +294,9 @@ def estimated_bytes(network: TransformNetwork, backend: str, dtype: Dtype, size:
 def kept_values(network: TransformNetwork) -> float:
     """Values for each pixel of the picture that tiles keep as whole maps, at the peak: at half and a quarter of its size
     together (``down3`` and ``up1`` read one and make the other), or three at a quarter (a block reads one, makes one, and adds
-    a third)."""
+    a third); and ``down2``'s map, if ``up1`` adds it."""
     _, half, quarter = network.widths
-    return max(half / 4 + quarter / 16, (3 if network.blocks else 1) * quarter / 16)
+    return max(half / 4 + quarter / 16, (3 if network.blocks else 1) * quarter / 16) + (half / 4 if network.skips else 0)
 
 
 def most(table: Mapping[str, float], backend: str) -> float:

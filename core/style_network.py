@@ -131,7 +131,9 @@ def parse(data: bytes, name: str) -> StyleNetwork:
         raise InputError(f"{name!r} is not a style network that this isostyle reads: it is {schema[:60]!r}, not {SCHEMA!r}")
     try:
         table = json.loads(metadata["network"])
-        network = TransformNetwork(tuple(int(width) for width in table["widths"]), int(table["blocks"]))  # type: ignore[arg-type]
+        full, half, quarter = (int(width) for width in table["widths"])
+        kernel, skips = int(table["outer_kernel"]), bool(table["skips"])
+        network = TransformNetwork((full, half, quarter), int(table["blocks"]), kernel, skips)
         network.check()
         training, history = json.loads(metadata["training"]), json.loads(metadata["history"])
         small = base64.b64decode(metadata["thumbnail"], validate=True)

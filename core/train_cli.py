@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,9 @@ from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, InputError
 from isostyle.progress import live_bar, on_terminal, readable, say
 
 if TYPE_CHECKING:
+    from isostyle.recipe import Constant, StepDecay
     from isostyle.training import Progress
+    from isostyle.transform_network import TransformNetwork
 
 #: The checkpoint of OUT.safetensors lies beside it.
 CHECKPOINT_SUFFIX = ".checkpoint"
@@ -24,18 +27,30 @@ SHEET, SAMPLE_HEIGHT, SAMPLES = "step-", 192, 5
 LINE_EVERY = 50
 
 
-def parse_widths(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int, int]:
-    """``narrow``, ``paper``, or three numbers of channels: at full, half and quarter size."""
-    from isostyle.transform_network import JOHNSON_WIDTHS, NARROW_WIDTHS
+def parse_width(ctx: click.Context, param: click.Parameter, value: str) -> TransformNetwork:
+    """``narrow``, ``paper``, or three numbers of channels, at full, half and quarter size, in place of narrow's."""
+    from isostyle.transform_network import JOHNSON, NARROW
 
-    named = {"narrow": NARROW_WIDTHS, "paper": JOHNSON_WIDTHS}
-    if value in named:
-        return named[value]
+    if value in ("narrow", "paper"):
+        return NARROW if value == "narrow" else JOHNSON
     try:
         full, half, quarter = (int(part) for part in value.split(","))
     except ValueError:
         raise InputError(f"--width takes narrow, paper, or three numbers of channels, as 12,24,48, not {value!r}") from None
-    return full, half, quarter
+    return dataclasses.replace(NARROW, widths=(full, half, quarter))
+
+
+def parse_decay(ctx: click.Context, param: click.Parameter, value: str) -> StepDecay | Constant:
+    """``N:X``, or ``off``."""
+    from isostyle.recipe import Constant, StepDecay
+
+    if value == "off":
+        return Constant()
+    every, _, factor = value.partition(":")
+    try:
+        return StepDecay(int(every), float(factor))
+    except ValueError:
+        raise InputError(f"--decay takes steps and a factor, as 400:0.7, or off, not {value!r}") from None
 
 
 @click.command(short_help="Train a network for one style.")
@@ -54,12 +69,12 @@ def parse_widths(ctx: click.Context, param: click.Parameter, value: str) -> tupl
 @click.option("--style-size", type=int, default=384, show_default=True, metavar="N", help="Longer side of STYLE, in pixels.")
 @click.option(
     "--width",
-    "widths",
-    callback=parse_widths,
+    "table",
+    callback=parse_width,
     default="narrow",
     show_default=True,
     metavar="W",
-    help="narrow (12,24,48), paper (32,64,128), or channels of your own at full, half and quarter size.",
+    help="narrow (12,24,48), paper (32,64,128), or channels of your own at full, half and quarter size, in place of narrow's.",
 )
 @click.option("--blocks", type=int, metavar="N", help="Residual blocks [default: 4; of the paper's width 5].")
 @click.option(
@@ -67,7 +82,15 @@ def parse_widths(ctx: click.Context, param: click.Parameter, value: str) -> tupl
     metavar="NAME|FILE",
     help="Begin with the numbers of another style network, of the same size: sooner there [default: random].",
 )
-@click.option("--lr", type=float, default=1e-3, show_default=True, metavar="X", help="Learning rate of Adam.")
+@click.option("--lr", type=float, default=2e-3, show_default=True, metavar="X", help="Learning rate of Adam at the beginning.")
+@click.option(
+    "--decay",
+    callback=parse_decay,
+    default="400:0.7",
+    show_default=True,
+    metavar="N:X|off",
+    help="What it is multiplied by, and after how many steps each time.",
+)
 @click.option("--recipe", default="isostyle", show_default=True, metavar="NAME|FILE.toml", help="Whose losses are minimised.")
 @click.option("--content-weight", type=float, metavar="X", help="In place of the recipe's.")
 @click.option("--style-weight", type=float, metavar="X", help="Likewise.")
@@ -96,10 +119,11 @@ def train(
     style: Path,
     photographs: Path,
     output: Path | None,
-    widths: tuple[int, int, int],
+    table: TransformNetwork,
     blocks: int | None,
     recipe: str,
     lr: float,
+    decay: StepDecay | Constant,
     samples: Path | None,
     resume: bool,
     force: bool,
@@ -129,18 +153,16 @@ def train(
     from isostyle.recipe_text import load
     from isostyle.report import strip
     from isostyle.trainer import TrainingRecipe
-    from isostyle.transform_network import JOHNSON_BLOCKS, JOHNSON_WIDTHS, NARROW_BLOCKS, TransformNetwork
 
     output = output or Path(f"{style.stem}{style_network.SUFFIX}")
     if output.suffix != style_network.SUFFIX:
         raise InputError(f"{str(output)!r} does not end in {style_network.SUFFIX}")
-    if blocks is None:
-        blocks = JOHNSON_BLOCKS if widths == JOHNSON_WIDTHS else NARROW_BLOCKS
     losses = override(load(recipe), **{f"{kind}_weight": options.pop(f"{kind}_weight") for kind in ("content", "style", "tv")})
     settings = TrainingRecipe(
         losses=losses,
-        network=TransformNetwork(widths, blocks),
+        network=table if blocks is None else dataclasses.replace(table, blocks=blocks),
         optimiser=AdamSettings(lr),
+        schedule=decay,
         **{key: options.pop(key) for key in ("steps", "batch", "crop", "style_size", "seed")},
     )
     settings.check()

@@ -10,6 +10,10 @@ As there: kernels, strides, the number of blocks. Not as there: every convolutio
 stride 1, where transposed convolutions leave checkerboards (Odena, Dumoulin and Olah 2016); the last stage is linear and makes
 a normalised image, where the paper scales a tanh.
 
+A network of ours (``skips``) also adds the map of ``down2`` to that of ``up1``, and ``down1``'s to ``up2``'s, as U-Net and
+LinkNet do (Ronneberger, Fischer and Brox 2015; Chaurasia and Culurciello 2017): it has a picture's fine shapes at once, where
+the paper's has to learn in 40000 steps to carry them through maps of a quarter of the size.
+
 The sizes: a convolution of stride 2 makes a side of ceil(n / 2) from n. ``up1`` repeats each pixel and drops the last row or
 column where the map that ``down3`` halved was odd, ``up2`` likewise; so the output has the input's size, whatever it is.
 """
@@ -21,15 +25,13 @@ from functools import cached_property
 
 from isostyle.errors import InputError, shown
 
-#: Of the first and the last convolution, and of all others.
-OUTER_KERNEL, INNER_KERNEL = 9, 3
+#: Of all convolutions but the first and the last.
+INNER_KERNEL = 3
+#: The first and the last have an odd one of at most that much, for reflection needs a picture that is larger than its half.
+MOST_KERNEL = 9
 #: Instance normalisation divides by sqrt(variance + this). The frameworks' default is 1e-5; a power of two near it is the same
 #: number in float32, in which Paddle keeps it, and in float64.
 EPSILON = 2.0**-17
-#: Channels at full, half and quarter size, and residual blocks, of the paper.
-JOHNSON_WIDTHS, JOHNSON_BLOCKS = (32, 64, 128), 5
-#: Of the networks that ship with isostyle, and that `isostyle train` trains by default: 0.8 MB.
-NARROW_WIDTHS, NARROW_BLOCKS = (12, 24, 48), 4
 #: More than this is a slip of the keyboard, or a file that is not to be believed.
 MOST_CHANNELS, MOST_BLOCKS = 1024, 64
 #: Reflecting needs one pixel more than it adds; at a quarter of the size, where a side has ceil(n / 4), it adds one.
@@ -71,20 +73,26 @@ class TransformNetwork:
 
     widths: tuple[int, int, int]
     blocks: int
+    #: Of the first and the last convolution.
+    outer_kernel: int = MOST_KERNEL
+    #: Whether maps on the way down are added on the way up.
+    skips: bool = False
 
     def check(self) -> None:
-        """Raises InputError if there are too few or too many channels or blocks."""
+        """Raises InputError if there are too few or too many channels or blocks, or kernels are not of the usual kind."""
         if len(self.widths) != 3 or not all(1 <= width <= MOST_CHANNELS for width in self.widths):
             raise InputError(f"a style network has three numbers of channels in 1..{MOST_CHANNELS}, not {shown(self.widths)}")
         if not 0 <= self.blocks <= MOST_BLOCKS:
             raise InputError(f"a style network has 0 to {MOST_BLOCKS} residual blocks, not {shown(self.blocks)}")
+        if self.outer_kernel % 2 != 1 or not 1 <= self.outer_kernel <= MOST_KERNEL:
+            raise InputError(f"a style network's outer kernels are odd, at most {MOST_KERNEL}, not {shown(self.outer_kernel)}")
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
         """All stages in order."""
         full, half, quarter = self.widths
         table = [
-            Stage("down1", 3, full, OUTER_KERNEL),
+            Stage("down1", 3, full, self.outer_kernel),
             Stage("down2", full, half, INNER_KERNEL, stride=2),
             Stage("down3", half, quarter, INNER_KERNEL, stride=2),
         ]
@@ -92,9 +100,9 @@ class TransformNetwork:
             before = table[-1].name
             table.append(Stage(f"block{block}_1", quarter, quarter, INNER_KERNEL))
             table.append(Stage(f"block{block}_2", quarter, quarter, INNER_KERNEL, relu=False, adds=before))
-        table.append(Stage("up1", quarter, half, INNER_KERNEL, restores="down3"))
-        table.append(Stage("up2", half, full, INNER_KERNEL, restores="down2"))
-        table.append(Stage("out", full, 3, OUTER_KERNEL, norm=False, relu=False))
+        table.append(Stage("up1", quarter, half, INNER_KERNEL, restores="down3", adds="down2" if self.skips else None))
+        table.append(Stage("up2", half, full, INNER_KERNEL, restores="down2", adds="down1" if self.skips else None))
+        table.append(Stage("out", full, 3, self.outer_kernel, norm=False, relu=False))
         return tuple(table)
 
     @cached_property
@@ -133,5 +141,7 @@ class TransformNetwork:
         return sizes
 
 
-JOHNSON = TransformNetwork(JOHNSON_WIDTHS, JOHNSON_BLOCKS)
-NARROW = TransformNetwork(NARROW_WIDTHS, NARROW_BLOCKS)
+#: The paper's.
+JOHNSON = TransformNetwork((32, 64, 128), 5)
+#: Of the networks that ship with isostyle, and that `isostyle train` trains by default: 0.8 MB.
+NARROW = TransformNetwork((12, 24, 48), 4, outer_kernel=5, skips=True)

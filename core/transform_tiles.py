@@ -175,7 +175,7 @@ class TiledTransform:
         done, total = 0.0, math.fsum(costs.values())
         stages = self.network.stages
         #: Maps that a later stage adds.
-        kept: dict[str, Array] = {}
+        kept: dict[str, Source] = {}
         source = read
         for number, stage in enumerate(stages):
             convolved, made = self.sizes_of(stage, given)
@@ -202,12 +202,13 @@ class TiledTransform:
             array = self.transform.array
             scale = array(parameters[f"{stage.name}.scale"])
             finish = Finish(stage, statistics, scale, None if shift is None else array(shift))
+            added = None if stage.adds is None else kept[stage.adds]
             if whole is None:
-                source = again(convolution, finish)
+                source = again(convolution, finish, added)
             else:
-                finish(whole, None if stage.adds is None else kept[stage.adds])
+                finish(whole, None if added is None else added(slice(None), slice(None)))
                 source = piece_of(whole)
-                kept[stage.name] = whole
+            kept[stage.name] = source
             kept = {name: x for name, x in kept.items() if any(later.adds == name for later in stages[number + 1 :])}
 
     def convolution(self, parameters: Mapping[str, Tensor], stage: Stage, source: Source, size: Size) -> Source:
@@ -235,9 +236,13 @@ class TiledTransform:
         return costs
 
 
-def again(convolution: Source, finish: Finish) -> Source:
+def again(convolution: Source, finish: Finish, added: Source | None) -> Source:
     """A map that is computed when it is asked for."""
-    return lambda rows, columns: finish(convolution(rows, columns))
+
+    def computed(rows: slice, columns: slice) -> Array:
+        return finish(convolution(rows, columns), None if added is None else added(rows, columns))
+
+    return computed
 
 
 def piece_of(whole: Array) -> Source:

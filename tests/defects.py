@@ -576,6 +576,8 @@ in_transforms("the last stage's bias dropped", "transform/21x18:image", "stages:
               all=('parameters.get(f"{stage.name}.bias")', 'None if stage.norm else 0 * parameters["out.bias"]'))
 in_transforms("a residual block forgets what it was given", "transform/21x18:image", "pull/21x18:*",
               all=("if stage.adds is not None:", "if False:"))
+in_transforms("a map on the way down is not added on the way up", "transform/narrow:image", "pull/narrow:down1.weight",
+              all=("if stage.adds is not None:", "if stage.adds is not None and stage.restores is None:"))
 in_transforms("ReLU after the residual sum", "transform/21x18:image", "pull/21x18:*",
               all=("if stage.relu:", "if stage.relu or stage.adds:"))
 in_transforms("ReLU before instance normalisation", "transform/21x18:image",
@@ -891,7 +893,12 @@ in_core("repeated pixels one too far", "transform_tiles", "places //= 2  #", "pl
 in_core("variance over one value less in tiles", "transform_tiles", "self.squares / self.count",
         "self.squares / (self.count - 1)", "transform/21x18/tile-8:image")
 in_core("a residual block in tiles forgets what it was given", "transform_tiles",
-        "None if stage.adds is None else kept[stage.adds]", "None", "transform/21x18/tile-8:image")
+        "None if added is None else added(slice(None), slice(None))", "None", "transform/21x18/tile-8:image")
+in_core("a map on the way down is not added in tiles", "transform_tiles", "None if added is None else added(rows, columns)",
+        "None", "transform/narrow/tile-7:image")
+in_core("a map's first tile is added everywhere", "transform_tiles", "added(rows, columns))",
+        "added(slice(rows.stop - rows.start), slice(columns.stop - columns.start)))", "transform/narrow/tile-7:image")
+
 in_core("maps computed again are not normalised", "transform_tiles", "finish(convolution(rows, columns))",
         "convolution(rows, columns)", "transform/21x18/tile-8:image")
 in_core("the shift of instance normalisation dropped in tiles", "transform_tiles", "if self.shift is not None:", "if False:",

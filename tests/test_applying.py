@@ -151,7 +151,7 @@ def test_a_given_tile_that_does_not_fit_is_refused(any_backend):
         )
 
 
-@pytest.mark.parametrize(("network", "kept"), [(NARROW, 36), (JOHNSON, 96)], ids=["narrow", "paper"])
+@pytest.mark.parametrize(("network", "kept"), [(NARROW, 60), (JOHNSON, 96)], ids=["narrow", "paper"])
 def test_what_tiles_keep_for_each_pixel(network, kept):
     """docs/style-networks.md says so."""
     assert 4 * applying.kept_values(network) == kept

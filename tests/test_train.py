@@ -375,6 +375,16 @@ def test_a_network_or_a_checkpoint_is_not_overwritten_unasked(any_backend, style
     assert "exists already" in err
 
 
+@pytest.mark.parametrize(("decay", "rates"), [("2:0.5", [2e-3, 2e-3, 1e-3, 1e-3]), ("off", [2e-3] * 4)])
+def test_the_learning_rate_decays_as_asked(any_backend, style_file, photographs, tmp_path, capsys, monkeypatch, decay, rates):
+    monkeypatch.setattr(training, "HISTORY_EVERY", 1)
+    output = tmp_path / "out.safetensors"
+    arguments = ["train", style_file, photographs, "-o", output, "--backend", any_backend, "--steps", 4, "--decay", decay]
+    code, _, err = run([*arguments, *OPTIONS], capsys)
+    assert code == 0, err
+    assert [row["learning_rate"] for row in style_network.load(output).history] == rates
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -383,6 +393,8 @@ def test_a_network_or_a_checkpoint_is_not_overwritten_unasked(any_backend, style
         (["--crop", "8"], "need 16 pixels a side"),
         (["--width", "wide"], "--width takes narrow, paper, or three numbers"),
         (["--lr", "-1"], "learning rate"),
+        (["--decay", "half"], "--decay takes steps and a factor, as 400:0.7, or off, not 'half'"),
+        (["--decay", "0:0.5"], "number of steps between decays"),
         (["--recipe", "tutorial"], "cannot train a network"),
         (["--blocks", "-1"], "0 to 64 residual blocks, not -1"),
         (["--width", "0,24,48"], "three numbers of channels in 1..1024"),

@@ -56,9 +56,11 @@ def tensors(transform, arrays):
 # The oracle, by hand
 
 
-def test_the_oracle_s_stages_are_those_of_core_s_table():
-    found = [(step.name, step.restores, step.stride, step.norm, step.adds, step.relu) for step in oracle_transform.steps(5)]
-    stages = [(stage.name, stage.restores, stage.stride, stage.norm, stage.adds, stage.relu) for stage in JOHNSON.stages]
+@pytest.mark.parametrize("network", [JOHNSON, NARROW], ids=["paper", "narrow"])
+def test_the_oracle_s_stages_are_those_of_core_s_table(network):
+    steps = oracle_transform.steps(network.blocks, network.skips)
+    found = [(step.name, step.restores, step.stride, step.norm, step.adds, step.relu) for step in steps]
+    stages = [(stage.name, stage.restores, stage.stride, stage.norm, stage.adds, stage.relu) for stage in network.stages]
     assert found == stages
 
 
