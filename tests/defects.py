@@ -899,7 +899,8 @@ in_core("a map on the way down is not added in tiles", "transform_tiles", "None 
 in_core("a map's first tile is added everywhere", "transform_tiles", "added(rows, columns))",
         "added(slice(rows.stop - rows.start), slice(columns.stop - columns.start)))", "transform/narrow/tile-7:image")
 
-in_core("maps computed again are not normalised", "transform_tiles", "finish(convolution(rows, columns))",
+in_core("maps computed again are not normalised", "transform_tiles",
+        "finish(convolution(rows, columns), None if added is None else added(rows, columns))",
         "convolution(rows, columns)", "transform/21x18/tile-8:image")
 in_core("the shift of instance normalisation dropped in tiles", "transform_tiles", "if self.shift is not None:", "if False:",
         "transform/johnson/tile-6:image")
