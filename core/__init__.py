@@ -16,10 +16,11 @@ from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError
 
 if TYPE_CHECKING:
-    from isostyle.api import Interrupted, Result, Stopped, stylize
+    from isostyle.api import Interrupted, Result, Stopped, resume, stylize
     from isostyle.applying import Applier, apply
     from isostyle.published import RECIPES
     from isostyle.recipe import AsIs, ExactSize, LongSide, Recipe, ShortSide, Square
+    from isostyle.rerunning import Rerun, rerun
     from isostyle.run import Event
     from isostyle.trainer import TrainingRecipe
     from isostyle.training import train
@@ -35,6 +36,7 @@ __all__ = [
     "IsostyleError",
     "LongSide",
     "Recipe",
+    "Rerun",
     "Result",
     "ShortSide",
     "Square",
@@ -42,15 +44,18 @@ __all__ = [
     "TrainingRecipe",
     "__version__",
     "apply",
+    "rerun",
+    "resume",
     "stylize",
     "train",
 ]
 
 _HOME = {
     **dict.fromkeys(("Applier", "apply"), "isostyle.applying"),
-    **dict.fromkeys(("Interrupted", "Result", "Stopped", "stylize"), "isostyle.api"),
+    **dict.fromkeys(("Interrupted", "Result", "Stopped", "resume", "stylize"), "isostyle.api"),
     "RECIPES": "isostyle.published",
     **dict.fromkeys(("AsIs", "ExactSize", "LongSide", "Recipe", "ShortSide", "Square"), "isostyle.recipe"),
+    **dict.fromkeys(("Rerun", "rerun"), "isostyle.rerunning"),
     "Event": "isostyle.run",
     "TrainingRecipe": "isostyle.trainer",
     "train": "isostyle.training",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import operator
 import os
@@ -12,16 +13,16 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import PIL
 from PIL import Image
 
-from isostyle import allocation, images, memory, recipe_text, registry, weights
+from isostyle import allocation, images, memory, recipe_text, registry, run_checkpoint, weights
 from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError, shown
-from isostyle.files import read_input, sha256
+from isostyle.files import read_input, reason, sha256, write_atomically
 from isostyle.images import ImageLike
 from isostyle.interface import Array, Dtype, Engine, Precision
 from isostyle.network import RGB_STD, Network
@@ -40,9 +41,11 @@ from isostyle.recipe import (
     Size,
     Space,
     Taps,
+    require_count,
     require_seed,
 )
-from isostyle.run import Event, NonFiniteLoss, climb
+from isostyle.run import Diverged, Event, ExplodingLoss, climb
+from isostyle.run_checkpoint import RunCheckpoint
 from isostyle.tiles import TiledEngine
 
 MANIFEST_SCHEMA = "isostyle.manifest/1"
@@ -58,6 +61,14 @@ ADAM_RATES: dict[Space, float] = {"normalised": 0.3, "unit": 0.07}
 PYRAMID = (Level(0.25, 60), Level(0.5, 60))
 PYRAMID_STEPS = 40
 PYRAMID_OPTIMISER = LbfgsSettings(history=20, line_search="strong-wolfe")
+#: Evaluations between checkpoints.
+CHECKPOINT_EVERY = 50
+#: A total has exploded that is so many times the largest of so many first ones. (Adam's first steps, from a photograph whose
+#: total is small, may well make it ten times as large.)
+EXPLOSION, EXPLOSION_FROM = 1000, 10
+#: How often a run that diverged is tried again, and the evaluations between states that it can go back to.
+RETRIES, RETRY_EVERY = 5, 10
+OnDivergence = Literal["stop", "retry"]
 #: Total variation, which is computed whatever its weight, needs neighbours along both axes.
 VARIATION_SIDE = 2
 #: Words in what frameworks say when memory does not suffice, and what can be done then.
@@ -85,12 +96,12 @@ class FrameworkFailure(IsostyleError):
 
 
 class Stopped(IsostyleError):
-    """The run ended early: a loss was no longer finite, or the framework failed. ``result`` holds the last good picture, or is
-    None if there was none yet."""
+    """The run ended early: a loss exploded or was no longer finite, or the framework failed. ``result`` holds the last good
+    picture, or is None if there was none yet; ``good`` is where the run stood then, if that was to be kept."""
 
-    def __init__(self, cause: IsostyleError, result: Result | None) -> None:
+    def __init__(self, cause: IsostyleError, result: Result | None, good: RunCheckpoint | None = None) -> None:
         super().__init__(str(cause))
-        self.result = result
+        self.result, self.good = result, good
 
 
 class Interrupted(KeyboardInterrupt):
@@ -129,6 +140,10 @@ def stylize(
     threads: int | None = None,
     tile: str | int = "auto",
     max_memory: str | int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = CHECKPOINT_EVERY,
+    on_divergence: OnDivergence = "stop",
+    keep: Mapping[str, Any] | None = None,
     callback: Callable[[Event], None] | None = None,
     log: Callable[[str], None] | None = None,
 ) -> Result:
@@ -168,6 +183,12 @@ def stylize(
             ``"off"``; or the side of a tile in pixels (docs/large-pictures.md).
         max_memory: of the whole process, as ``"4GiB"`` or in bytes; by default nine tenths of what is free. A history of L-BFGS
             that does not fit is cut.
+        checkpoint: a file from which :func:`resume` can go on; written every ``checkpoint_every`` evaluations, and when
+            ``callback`` raises KeyboardInterrupt; gone when the run is finished.
+        checkpoint_every: evaluations.
+        on_divergence: ``"stop"``, or ``"retry"``: if a loss explodes or is no longer finite, go on from the last good state at
+            half the learning rate, up to five times.
+        keep: what else to put into the checkpoint, for whoever goes on with it; plain JSON.
         callback: called with an :class:`Event` for each evaluation: the start's first, the finished picture's last; a line
             search's trials, too, which are no picture's of the run.
         log: called with a line for each thing that a user should know (the backend that runs, a changed aspect).
@@ -201,33 +222,181 @@ def stylize(
     if precision == "fast" and dtype != "float32":
         raise InputError("the precision 'fast' has no float64; leave one of the two out")
     require_seed(seed)
-    memory.parse_tile(tile)
-    if max_memory is not None:
-        memory.parse(max_memory)
-    chosen = weights.load(network)
-    # A name that the network does not have is an error before any picture is read.
-    parameters = chosen.cut(settings.taps)
+    require_count(checkpoint_every, "number of evaluations between checkpoints")
     inputs = {"content": content, "style": style}
     if settings.start == "image":
         if init is None:
             raise InputError("a recipe that starts from an image needs one: init")
         inputs["init"] = init
+    job = Job(settings, inputs, network, seed, dtype, precision, backend, device, threads, tile, max_memory, on_divergence)
+    saving = None if checkpoint is None else Saving(Path(checkpoint), checkpoint_every, keep or {})
+    return carry_out(job, saving=saving, callback=callback, log=log)
+
+
+def resume(
+    checkpoint: str | os.PathLike[str],
+    *,
+    content: ImageLike | None = None,
+    style: ImageLike | None = None,
+    init: ImageLike | None = None,
+    network: str | None = None,
+    backend: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    max_memory: str | int | None = None,
+    callback: Callable[[Event], None] | None = None,
+    log: Callable[[str], None] | None = None,
+) -> Result:
+    """Go on with a run from its checkpoint: to the same bits as if it had never stopped, with the same framework, version,
+    device and number of threads; with another, within what the conformance suite allows.
+
+    Args:
+        checkpoint: what ``stylize(..., checkpoint=FILE)`` wrote, and goes on writing.
+        content: where the content image is now, if it is elsewhere or was none that has a file. Its pixels must be the same.
+        style: likewise.
+        init: likewise.
+        network: likewise; a path.
+        backend: in place of the one that ran.
+        device: likewise.
+        threads: likewise.
+        max_memory: as :func:`stylize` has it. The tiles are those that were chosen before.
+        callback: as :func:`stylize` has it; called for the evaluations that are still to come.
+        log: as :func:`stylize` has it.
+
+    Raises:
+        InputError: the checkpoint, a picture or an argument cannot be used. Nothing was computed.
+        Stopped: as :func:`stylize`.
+        Interrupted: as :func:`stylize`.
+    """
+    before = run_checkpoint.load(Path(checkpoint))
+    was = before.settings
+    given: dict[str, ImageLike | None] = {"content": content, "style": style, "init": init}
+    inputs = {}
+    for role, about in before.inputs.items():
+        source = given.get(role) if given.get(role) is not None else about.get("path")
+        if source is None:
+            raise InputError(f"the {role} image of this run had no file; hand it over again")
+        inputs[role] = source
+    job = Job(
+        before.recipe,
+        inputs,
+        network or was["network"],
+        was["seed"],
+        was["dtype"],
+        was["precision"],
+        backend or was["backend"],
+        device or (was["device"] if backend in (None, was["backend"]) else "auto"),
+        threads or was["threads"],
+        was["tile"] or "off",
+        max_memory,
+        was["on_divergence"],
+    )
+    saving = Saving(Path(checkpoint), was["checkpoint_every"], was["kept"])
+    return carry_out(job, before=before, saving=saving, callback=callback, log=log)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be computed, as :func:`stylize` describes it."""
+
+    recipe: Recipe
+    #: By role: content, style, init.
+    inputs: Mapping[str, ImageLike]
+    network: str
+    seed: int
+    dtype: Dtype
+    precision: Precision
+    backend: str
+    device: str
+    threads: int | None
+    tile: str | int
+    max_memory: str | int | None
+    on_divergence: OnDivergence = "stop"
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Where checkpoints go, and how often."""
+
+    path: Path
+    every: int
+    #: What else is to be kept there: where the command line puts its picture.
+    keep: Mapping[str, Any]
+
+
+def carry_out(
+    job: Job,
+    *,
+    before: RunCheckpoint | None = None,
+    saving: Saving | None = None,
+    callback: Callable[[Event], None] | None = None,
+    log: Callable[[str], None] | None = None,
+) -> Result:
+    """Do what :func:`stylize` was asked for, from the beginning or from where it stood ``before``."""
+    if job.on_divergence not in ("stop", "retry"):
+        raise InputError(f"on_divergence must be stop or retry, not {job.on_divergence!r}")
+    for left in range(RETRIES, -1, -1):
+        try:
+            return attempt(job, before, saving, callback, log)
+        except Stopped as error:
+            if job.on_divergence == "stop" or left == 0 or not isinstance(error.__cause__, Diverged):
+                raise
+            before = error.good or before
+            recipe = slower(before.recipe if before else job.recipe)
+            diverged = [*(before.settings["diverged"] if before else []), str(error)]
+            if before:
+                before = dataclasses.replace(before, recipe=recipe, settings={**before.settings, "diverged": diverged})
+            job = dataclasses.replace(job, recipe=recipe)
+            if log:
+                at = f"evaluation {before.history[-1]['evaluation']}" if before else "the beginning"
+                rate = recipe.optimiser.learning_rate
+                log(f"{str(error).partition(';')[0]}; once more from {at}, at the learning rate {rate:g}")
+    raise AssertionError("the last attempt returns or raises")
+
+
+def slower(recipe: Recipe) -> Recipe:
+    """``recipe`` at half its learning rate."""
+    settings = dataclasses.replace(recipe.optimiser, learning_rate=recipe.optimiser.learning_rate / 2)
+    return recipe_text.named(dataclasses.replace(recipe, optimiser=settings), recipe)
+
+
+def attempt(
+    job: Job,
+    before: RunCheckpoint | None,
+    saving: Saving | None,
+    callback: Callable[[Event], None] | None,
+    log: Callable[[str], None] | None,
+) -> Result:
+    """As :func:`carry_out`, once."""
+    settings, dtype, precision, seed = job.recipe, job.dtype, job.precision, job.seed
+    memory.parse_tile(job.tile)
+    if job.max_memory is not None:
+        memory.parse(job.max_memory)
+    chosen = weights.load(job.network)
+    if before is not None and chosen.digest != before.settings["network_sha256"]:
+        raise InputError(f"the network {job.network!r} is not the one that this run began with")
+    # A name that the network does not have is an error before any picture is read.
+    parameters = chosen.cut(settings.taps)
+    inputs = job.inputs
     pictures: dict[str, Image.Image] = {}
     described: dict[str, dict[str, Any]] = {}
     for role, source in inputs.items():
         pictures[role], digest = read_picture(source, f"the {role} image")
         described[role] = describe(source, pictures[role], digest)
+        if before is not None and described[role]["pixels_sha256"] != before.inputs[role]["pixels_sha256"]:
+            name = repr(str(source)) if digest else f"the {role} image"
+            raise InputError(f"{name} is not the {role} image that this run began with")
 
     # Sizes that cannot be are an error before a framework is loaded; some rules ask whether there is a GPU.
     plans = plan(pictures, settings, chosen.network)
 
-    count = registry.default_threads() if threads is None else threads
-    framework = registry.load(backend, count)
-    place = choose_device(device, framework.devices(), framework.name)
+    count = registry.default_threads() if job.threads is None else job.threads
+    framework = registry.load(job.backend, count)
+    place = choose_device(job.device, framework.devices(), framework.name)
     if place != "cpu":
         plans = plan(pictures, settings, chosen.network, gpu=True)
     model = memory.Model(settings, chosen.network, framework.name, dtype, plans["content"].final, plans["style"].final)
-    choice = memory.choose(model, tile, max_memory, on_cpu=place == "cpu")
+    choice = memory.choose(model, job.tile, job.max_memory, on_cpu=place == "cpu")
     settings = choice.recipe
     aspects = changed_aspects(pictures, plans)
     stages: list[tuple[Recipe, dict[str, Plan]]] = []
@@ -246,7 +415,7 @@ def stylize(
         return fitted, {role: images.to_array(picture, dtype, settings.space) for role, picture in fitted.items()}
 
     fitted, arrays = fit_all(0)
-    start = [start_image(settings, arrays, fitted, seed, dtype)]
+    start = [] if before else [start_image(settings, arrays, fitted, seed, dtype)]
     fitted.clear()
 
     at = stages[0][1]["content"].final
@@ -269,16 +438,19 @@ def stylize(
         asked, made = (sum(counts) for counts in zip(*((one.steps, one.updates) for one, _ in stages), strict=True))
         if made != asked:
             log(f"{made} evaluations: the recipe's {asked}, up to a whole block of L-BFGS")
+        if before:
+            log(f"going on from evaluation {before.history[-1]['evaluation']}")
 
     def events() -> Iterator[Event]:
         """The run; what the framework raises is told apart from what the callback does."""
         try:
             engine: Engine = framework.prepare(chosen.network, parameters, device=place, dtype=dtype, precision=precision)
+            position = before.position if before else None
             if choice.tile is None:
-                yield from climb(engine, levels, start)
+                yield from climb(engine, levels, start, position)
                 return
             with allocation.large_blocks(kept=False):
-                yield from climb(TiledEngine(engine, chosen.network, choice.tile), levels, start)
+                yield from climb(TiledEngine(engine, chosen.network, choice.tile), levels, start, position)
         except IsostyleError:
             raise
         except Exception as error:
@@ -288,47 +460,114 @@ def stylize(
             advice = f"; {LESS_MEMORY}" if lacks else ""
             raise FrameworkFailure(f"{framework.name} failed at size {height}x{width}: {text}{advice}") from error
 
-    began, last, history, evaluations = time.monotonic(), None, [], 0
+    computes = {
+        "name": framework.name,
+        "version": framework.version(),
+        "device": place,
+        "dtype": dtype,
+        "precision": precision,
+    }
+    computers = list(before.backends) if before else []
+    if {**computes, "threads": count} not in computers[-1:]:
+        if before and log:
+            log("another framework, version, device or number of threads than before: not to the same bits")
+        computers.append({**computes, "threads": count})
+    began, last, evaluations = time.monotonic(), None, 0
+    earlier = before.seconds if before else 0.0
+    history: list[dict[str, float]] = list(before.history) if before else []
+    # By height where there are levels.
+    first_totals: dict[float | None, list[float]] = {}
+    for earlier_row in history:
+        if not earlier_row.get("trial"):
+            require_sane(earlier_row, first_totals.setdefault(earlier_row.get("height"), []))
+    standing: Event | None = None
     problem: IsostyleError | KeyboardInterrupt | None = None
+
+    diverged = before.settings["diverged"] if before else []
+    good: RunCheckpoint | None = None
+
+    def here() -> RunCheckpoint | None:
+        """Where the run stands, if that can be known."""
+        if standing is None or standing.position is None:
+            return None
+        kept = {
+            "seed": seed,
+            "network": job.network,
+            "network_sha256": chosen.digest,
+            "dtype": dtype,
+            "precision": precision,
+            "backend": framework.name,
+            "device": place,
+            "threads": count,
+            "tile": choice.tile,
+            "on_divergence": job.on_divergence,
+            "diverged": diverged,
+            "checkpoint_every": saving.every if saving else CHECKPOINT_EVERY,
+            "kept": dict(saving.keep) if saving else {},
+        }
+        seconds = earlier + time.monotonic() - began
+        # Absolute, for it may be resumed from another folder.
+        found = {
+            role: {**about, "path": os.path.abspath(about["path"])} if "path" in about else about
+            for role, about in described.items()
+        }
+        return RunCheckpoint(settings, standing.position(), kept, found, list(history), computers, seconds)
+
+    def save() -> None:
+        """Write a checkpoint, if that is asked for."""
+        if saving is None or (found := here()) is None:
+            return
+        try:
+            write_atomically(saving.path, run_checkpoint.dump(found))
+        except OSError as error:
+            # A disk that is full now may not be so at the next one; the run is worth more.
+            if log:
+                log(f"the checkpoint {str(saving.path)!r} cannot be written: {reason(error)}")
+
     try:
         for event in events():
-            evaluations = event.evaluation
+            evaluations, standing = event.evaluation, event
             counted = {"step": event.step, "evaluation": event.evaluation, "learning_rate": event.learning_rate}
             searched = {"trial": float(event.trial)} if settings.searches else {}
             if settings.pyramid:
                 searched |= {"height": event.size[0], "width": event.size[1]}
             history.append({**counted, **searched, **event.losses, **event.terms})
-            if last is None or last.size != event.size:
-                first = history[-1]  # of this level: those of smaller pictures are not to be compared with it
             if not event.trial:
+                require_sane(history[-1], first_totals.setdefault(history[-1].get("height"), []))
                 last, row = event, history[-1]
             if log and event.note:
                 log(event.note)
             if callback:
                 callback(event)
-    except (NonFiniteLoss, FrameworkFailure, KeyboardInterrupt) as error:
+            if saving and event.evaluation % saving.every == 0:
+                save()
+            if job.on_divergence == "retry" and event.evaluation % RETRY_EVERY == 0 and not event.trial:
+                good = here()
+            standing = None  # from here on it is no longer where the run stands
+    except (Diverged, FrameworkFailure) as error:
         problem = error
-    seconds = time.monotonic() - began
+    except KeyboardInterrupt as error:
+        problem = error
+        save()
+    seconds = earlier + time.monotonic() - began
 
     result = None
     if last is not None:
         image = last.image()
+        # Of this level: those of smaller pictures are not to be compared with it.
+        first = next(each for each in history if all(each.get(side) == row.get(side) for side in ("height", "width")))
         manifest = {
             "schema": MANIFEST_SCHEMA,
             "isostyle": __version__,
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "recipe": {"digest": settings.digest, **settings.as_dict()},
-            "network": {"name": chosen.network.name, "weights_sha256": chosen.digest},
+            "network": {"name": chosen.network.name, "weights": job.network, "weights_sha256": chosen.digest},
             "inputs": {role: {**described[role], "resized_to": list(plans[role].final)} for role in inputs},
             "seed": seed,
-            "backend": {
-                "name": framework.name,
-                "version": framework.version(),
-                "device": place,
-                "dtype": dtype,
-                "precision": precision,
-            },
+            "backend": computes,
             "threads": count,
+            # If it was interrupted and went on elsewhere.
+            **({"backends": computers} if len(computers) > 1 else {}),
             "versions": versions(),
             **({"levels": [{"size": list(size), "steps": one.steps} for one, size, _ in levels]} if settings.pyramid else {}),
             # Of the picture: smaller than what was asked for if a run ends at a coarse level of its pyramid.
@@ -337,6 +576,7 @@ def stylize(
             # The finished picture's is ours, and not one of those that its source counts.
             "evaluations": evaluations - (last.finished and last.note is None),
             "optimiser_ended": last.note if last.finished else None,
+            **({"diverged": diverged} if diverged else {}),
             "stopped_by": None if problem is None else "interrupt" if isinstance(problem, KeyboardInterrupt) else str(problem),
             "seconds": round(seconds, 3),
             "tile": choice.tile,
@@ -344,13 +584,29 @@ def stylize(
             "peak_memory_bytes": memory.peak(),
             "losses": {"first": first, "last": row},
         }
-        result = Result(images.to_picture(image, settings.space), image, history, manifest)
+        picture = images.to_picture(image, settings.space)
+        # Of the numbers, and of the 8-bit pixels that they become.
+        manifest["result"] = {"image_sha256": sha256(image.tobytes()), "pixels_sha256": sha256(picture.tobytes())}
+        result = Result(picture, image, history, manifest)
     if isinstance(problem, KeyboardInterrupt):
         raise Interrupted(result) from problem
     if problem is not None:
-        raise Stopped(problem, result) from problem
+        raise Stopped(problem, result, good) from problem
     assert result is not None  # a recipe has at least one step
+    if saving:
+        with contextlib.suppress(OSError):
+            saving.path.unlink(missing_ok=True)
     return result
+
+
+def require_sane(row: Mapping[str, float], totals: list[float]) -> None:
+    """Raises ExplodingLoss if the total of a history's row is far above ``totals``, the first ones at its size; it joins them
+    if they are few."""
+    total = row["total"]
+    if len(totals) < EXPLOSION_FROM:
+        totals.append(total)
+    elif 0 < EXPLOSION * max(totals) < total:
+        raise ExplodingLoss(total, max(totals), int(row["step"]))
 
 
 def override(

@@ -19,8 +19,8 @@ from isostyle.progress import live_bar, on_terminal, readable, say
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from isostyle.apply_plan import Job
     from isostyle.applying import Applier
-    from isostyle.batch import Job
     from isostyle.cli import Interrupt
 
 #: Beside the outputs of several inputs; one output has OUT.json.
@@ -112,14 +112,14 @@ def apply(
     Exit codes: 0 done; 1 some failed (each is named; the others are done); 2 the input cannot be used, and nothing was written;
     130 stopped by Ctrl-C (what is done is kept).
     """
-    from isostyle import batch, style_network, video
+    from isostyle import apply_plan, style_network, video
     from isostyle.applying import Applier
     from isostyle.cli import interruptible, make_folder
     from isostyle.files import check_outputs, write_atomically
     from isostyle.registry import BackendMissing
 
     found = style_network.find(style)
-    sources, several = batch.expand(pictures)
+    sources, several = apply_plan.expand(pictures)
     suffix = suffix_of(kind)
     ffmpeg = video.find_ffmpeg() if any(map(video.is_video, sources)) else None
     jobs, manifest, folder = plan(sources, several, output, Path(style).stem, suffix)
@@ -230,12 +230,12 @@ def suffix_of(kind: str | None) -> str | None:
     Raises:
         InputError: no picture can be written in it.
     """
-    from isostyle import batch
+    from isostyle import apply_plan
 
     if kind is None:
         return None
     suffix = f".{kind.removeprefix('.').lower()}"
-    if not batch.writable(suffix):
+    if not apply_plan.writable(suffix):
         raise InputError(f"--format {kind} is not a picture format that can be written (png, jpg, webp, tiff, ...)")
     return suffix
 
@@ -248,27 +248,27 @@ def plan(
     Raises:
         InputError: OUT is a file and should be a folder, or has a suffix that cannot be written.
     """
-    from isostyle import batch, video
+    from isostyle import apply_plan, video
     from isostyle.cli import check_format
 
     source = sources[0]
     if several or (output is not None and (output.is_dir() or not output.suffix)):
         if output is None:
             raise InputError("several pictures need a folder to go to: -o FOLDER")
-        if several and not output.is_dir() and (batch.is_picture(output) or video.is_video(output)):
+        if several and not output.is_dir() and (apply_plan.is_picture(output) or video.is_video(output)):
             raise InputError(f"{str(output)!r} looks like a file, and several pictures need a folder")
         if output.exists() and not output.is_dir():
             raise InputError(f"{str(output)!r} is a file; name a folder")
-        jobs = batch.plan(sources, output, suffix)
+        jobs = apply_plan.plan(sources, output, suffix)
         return jobs, output / MANIFEST if several else jobs[0].output.with_suffix(".json"), output
     if output is None:
-        kind = source.suffix.lower() if video.is_video(source) else suffix or batch.USUAL_FORMAT
+        kind = source.suffix.lower() if video.is_video(source) else suffix or apply_plan.USUAL_FORMAT
         output = Path(f"{source.stem}-{style}{kind}")
     if not video.is_video(source):
         check_format(output)
     elif not video.is_video(output):
         raise InputError(f"{str(output)!r} is no video's name; a video becomes {', '.join(video.CONTAINERS)}")
-    return [batch.Job(source, output)], output.with_suffix(".json"), None
+    return [apply_plan.Job(source, output)], output.with_suffix(".json"), None
 
 
 class Work:

@@ -11,6 +11,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import FrameType
@@ -21,16 +23,18 @@ import click
 from isostyle import allocation
 from isostyle._version import __version__
 from isostyle.apply_cli import apply, styles
+from isostyle.batch_cli import batch
 from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, InputError, IsostyleError
 from isostyle.export_cli import export
 from isostyle.progress import live_bar, on_terminal, readable, say
+from isostyle.rerun_cli import rerun
 from isostyle.train_cli import train
 from isostyle.weights_cli import weights
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from isostyle.api import Result
+    from isostyle.api import Interrupted, Result, Stopped
     from isostyle.images import ImageLike
     from isostyle.recipe import Recipe, Size, Taps
     from isostyle.run import Event
@@ -185,13 +189,15 @@ def cli(context: click.Context) -> None:
       isostyle run photo.jpg painting.jpg     your own
       isostyle train painting.jpg photos/     a network that paints any picture in one pass
       isostyle apply STYLE photos/ -o out/    and paints them: pictures, folders, videos
+      isostyle batch runs.csv                 many pictures; what was interrupted goes on
       isostyle recipes                        what has been published, ready to run
       isostyle weights fetch vgg19            the real VGG-19, once
       isostyle backends                       what is installed, and why the rest is not
       isostyle conform                        proof that it computes the right numbers
       isostyle bench                          what each framework costs, as published and ours
 
-    Exit codes: 0 done; 1 the run failed; 2 the input cannot be used; 130 stopped by Ctrl-C (the last picture is kept).
+    Exit codes: 0 done; 1 the run failed; 2 the input cannot be used; 130 stopped by Ctrl-C, 143 by SIGTERM (the last picture is
+    kept).
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -280,6 +286,22 @@ def cli(context: click.Context) -> None:
 )
 @click.option("--max-memory", metavar="SIZE", help="Of the whole program, as 4GiB [default: nine tenths of what is free].")
 @click.option("--save-every", type=int, metavar="N", help="Also save OUT-0010.png, ... every N steps.")
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="From which `isostyle resume FILE` goes on after Ctrl-C, SIGTERM or a crash, to the same bits; gone at the end.",
+)
+@click.option(
+    "--checkpoint-every", type=int, default=50, show_default=True, metavar="N", help="Evaluations between checkpoints."
+)
+@click.option(
+    "--on-divergence",
+    default="stop",
+    show_default=True,
+    metavar="stop|retry",
+    help="If a loss explodes or is no longer finite: stop, or go on from the last good state at half the learning rate.",
+)
 @click.option("--history", type=click.Path(path_type=Path), metavar="FILE", help="Losses of every step, .csv or .json.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Plot of the losses, .png, .svg or .pdf.")
 @common_options
@@ -326,6 +348,76 @@ def run(
         network=network,
         **options,
     )
+
+
+def settings_of(options: dict[str, Any]) -> Recipe:
+    """The recipe that `isostyle run` computes with these options.
+
+    Raises:
+        InputError: there is none.
+    """
+    from isostyle.api import override
+    from isostyle.recipe import NAMED_STARTS
+    from isostyle.recipe_text import load
+
+    given = {**options, "learning_rate": options["lr"], "optimiser": options["optimizer"]}
+    init = options["init"]
+    start = None if init is None else init if init in NAMED_STARTS else "image"
+    return override(load(options["recipe"]), start=start, **{name: given[name] for name in OVERRIDES})
+
+
+@cli.command(short_help="Go on with a run that was interrupted.")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="The picture [default: where it was to go]."
+)
+@click.option("--content", type=click.Path(path_type=Path), metavar="FILE", help="Where the content image is, if it was moved.")
+@click.option("--style", type=click.Path(path_type=Path), metavar="FILE", help="Likewise.")
+@click.option("--init", type=click.Path(path_type=Path), metavar="FILE", help="Likewise, of a picture that the run began with.")
+@click.option("--network", metavar="FILE", help="Likewise, of weights.")
+@click.option("--backend", metavar="NAME", help="Another framework: then within conformance's bounds, not to the same bits.")
+@click.option("--device", metavar="NAME", help="Another device; likewise.")
+@click.option("--threads", type=int, metavar="N", help="Another number of CPU threads; likewise.")
+@click.option("--max-memory", metavar="SIZE", help="Of the whole program, as 4GiB [default: nine tenths of what is free].")
+@click.option("--force", is_flag=True, help="Overwrite outputs that are not this run's.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def resume(checkpoint: Path, output: Path | None, force: bool, quiet: bool, **options: Any) -> None:
+    """Go on with a run that `isostyle run --checkpoint CHECKPOINT` began.
+
+    
+      isostyle run photo.jpg painting.jpg --checkpoint run.ckpt
+      isostyle resume run.ckpt
+
+    With the same framework, version, device and number of threads it ends with the same bits as if it had never stopped. All
+    settings are in the checkpoint; the pictures must be where they were, or be named.
+    """
+    from isostyle import api, run_checkpoint
+    from isostyle.files import check_outputs
+
+    found = run_checkpoint.load(checkpoint)
+    kept = found.settings["kept"]
+    places = {name: Path(kept[name]) if kept.get(name) else None for name in ("picture", "history", "plot")}
+    picture = output or places["picture"]
+    if picture is None:
+        raise InputError(f"{str(checkpoint)!r} was not written by `isostyle run`; name the picture with -o")
+    check_format(picture)
+    outputs = Outputs(picture, places["history"], places["plot"], kept.get("save_every"))
+    extra = [path for path in (outputs.history, outputs.plot) if path]
+    inputs = [Path(about["path"]) for about in found.inputs.values() if "path" in about]
+    inputs += [Path(options[name]) for name in ("content", "style", "init", "network") if options[name]]
+    # What the interrupted run has left of itself is overwritten.
+    own = is_unfinished(manifest_path(picture), found.recipe)
+    check_outputs([picture, manifest_path(picture), *extra], [checkpoint, *inputs], force=force or own)
+    produce(partial(api.resume, checkpoint, **options), found.recipe, outputs, checkpoint, quiet=quiet)
+
+
+def is_unfinished(manifest: Path, recipe: Recipe) -> bool:
+    """Whether a manifest is that of a run of ``recipe`` that was stopped."""
+    try:
+        told = json.loads(manifest.read_bytes())
+        return told["stopped_by"] is not None and told["recipe"]["digest"] == recipe.digest
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 @cli.command(short_help="Make a picture at once, from nothing.")
@@ -445,7 +537,9 @@ def printable(text: str) -> str:
 
 
 cli.add_command(apply)
+cli.add_command(batch)
 cli.add_command(export)
+cli.add_command(rerun)
 cli.add_command(styles)
 cli.add_command(train)
 cli.add_command(weights)
@@ -461,15 +555,15 @@ def transfer(
     save_every: int | None = None,
     history: Path | None = None,
     plot: Path | None = None,
+    checkpoint: Path | None = None,
     force: bool,
     quiet: bool,
     **options: Any,
 ) -> Result:
     """Run one style transfer and write what it makes: picture, manifest, and history and plot if asked for."""
-    from isostyle import api, images
-    from isostyle.files import check_outputs, reason, write_atomically
-    from isostyle.registry import BackendMissing
-    from isostyle.report import check_history, check_plot, history_bytes, plot_bytes
+    from isostyle import api
+    from isostyle.files import check_outputs
+    from isostyle.report import check_history, check_plot
 
     settings = api.override(recipe, **{name: options.pop(name) for name in OVERRIDES if name in options})
     if save_every is not None and save_every < 1:
@@ -479,48 +573,79 @@ def transfer(
         check_history(history)
     if plot:
         check_plot(plot)
-    manifest = output.with_suffix(".json")
     stages = existing_stages(output, save_every, settings.most_updates) if save_every else []
-    extra = [path for path in (history, plot) if path]
+    extra = [path for path in (history, plot, checkpoint) if path]
     if save_every and any(is_stage(path, output, save_every, settings.most_updates) for path in extra):
-        raise InputError("--history or --plot would go where --save-every puts a picture; name them apart")
-    check_outputs([output, manifest, *extra, *stages], input_paths, force=force)
+        raise InputError("--history, --plot or --checkpoint would go where --save-every puts a picture; name them apart")
+    if checkpoint and checkpoint.exists() and not force:
+        name = readable(checkpoint)
+        raise InputError(f"{name} is there already; `isostyle resume {name}` goes on from it, --force begins anew")
+    check_outputs([output, manifest_path(output), *extra, *stages], input_paths, force=force)
+    outputs = Outputs(output, history, plot, save_every)
+    # Absolute, for it may be resumed from another folder.
+    keep = {name: None if path is None else str(path.resolve()) for name, path in outputs.paths.items()}
+    return produce(
+        partial(
+            api.stylize,
+            content,
+            style,
+            recipe=settings,
+            checkpoint=checkpoint,
+            keep={**keep, "save_every": save_every},
+            **options,
+        ),
+        settings,
+        outputs,
+        checkpoint,
+        quiet=quiet,
+    )
 
-    problem: api.Stopped | api.Interrupted | None = None
-    with interruptible() as interrupt, progress(settings, quiet) as report:
 
-        def callback(event: Event) -> None:
-            if interrupt.seen:
-                raise KeyboardInterrupt
-            report.event(event)
-            stage = save_every and event.step % save_every == 0 and event.step > 0
-            if stage and not (event.finished or event.trial):
-                try:
-                    save(images.to_picture(event.image(), settings.space), stage_path(output, event.step))
-                except (OSError, ValueError) as error:
-                    # The run is worth more than one of its stages.
-                    report.line(f"cannot write {str(stage_path(output, event.step))!r}: {reason(error)}")
+@dataclass(frozen=True)
+class Outputs:
+    """Where a run puts what it makes."""
 
-        try:
-            result = api.stylize(content, style, recipe=settings, callback=callback, log=report.line, **options)
-        except (api.Stopped, api.Interrupted) as error:
-            if error.result is None:
-                raise
-            problem, result = error, error.result
-        except BackendMissing:
-            # Ctrl-C while a framework is imported can come out as an ImportError of the framework.
-            if interrupt.seen:
-                raise KeyboardInterrupt from None
-            raise
-        # From here on there is a picture; it is written whatever keys are pressed.
-        interrupt.ignore()
+    picture: Path
+    history: Path | None
+    plot: Path | None
+    save_every: int | None
+
+    @property
+    def paths(self) -> dict[str, Path | None]:
+        return {"picture": self.picture, "history": self.history, "plot": self.plot}
+
+
+def manifest_path(output: Path) -> Path:
+    return output.with_suffix(".json")
+
+
+def produce(make: Callable[..., Result], settings: Recipe, outputs: Outputs, checkpoint: Path | None, *, quiet: bool) -> Result:
+    """Let ``make`` run, which takes a callback and a log; show how it goes, and write what it makes."""
+    from isostyle import api, images
+    from isostyle.files import reason, write_atomically
+    from isostyle.report import history_bytes, plot_bytes
+
+    output, manifest, save_every = outputs.picture, manifest_path(outputs.picture), outputs.save_every
+
+    def stage(event: Event, line: Callable[[str], None]) -> None:
+        """Save a picture of those that --save-every asks for."""
+        due = save_every and event.step % save_every == 0 and event.step > 0
+        if due and not (event.finished or event.trial):
+            try:
+                save(images.to_picture(event.image(), settings.space), stage_path(output, event.step))
+            except (OSError, ValueError) as error:
+                # The run is worth more than one of its stages.
+                line(f"cannot write {str(stage_path(output, event.step))!r}: {reason(error)}")
+
+    with watched(make, settings, stage, waits=checkpoint is not None, quiet=quiet) as (result, problem, interrupt):
+        # Here there is a picture; it is written whatever keys are pressed.
         save_or_keep_elsewhere(result.picture, output)
         write_atomically(manifest, (json.dumps(result.manifest, indent=1) + "\n").encode())
-        if history:
-            write_atomically(history, history_bytes(result.history, history.suffix))
-        if plot:
+        if outputs.history:
+            write_atomically(outputs.history, history_bytes(result.history, outputs.history.suffix))
+        if outputs.plot:
             title = f"{settings.name} on {result.manifest['backend']['name']}"
-            write_atomically(plot, plot_bytes(result.history, plot.suffix, title))
+            write_atomically(outputs.plot, plot_bytes(result.history, outputs.plot.suffix, title))
     done, size = result.manifest["steps_done"], result.manifest["size"]
     kept = f"the picture of step {done}"
     if size != result.manifest["inputs"]["content"]["resized_to"]:
@@ -528,8 +653,9 @@ def transfer(
     if isinstance(problem, api.Stopped):
         raise IsostyleError(f"{problem}; {kept} is kept in {str(output)!r}") from problem
     if problem is not None:
-        click.echo(f"isostyle: interrupted; {kept} is kept in {str(output)!r}", err=True)
-        raise click.exceptions.Exit(EXIT_INTERRUPTED)
+        go_on = f"; `isostyle resume {readable(checkpoint)}` goes on" if checkpoint and checkpoint.exists() else ""
+        click.echo(f"isostyle: interrupted; {kept} is kept in {str(output)!r}{go_on}", err=True)
+        raise click.exceptions.Exit(EXIT_TERMINATED if interrupt.terminated else EXIT_INTERRUPTED)
     if not quiet:
         first, last = (result.manifest["losses"][which]["total"] for which in ("first", "last"))
         click.echo(
@@ -539,6 +665,55 @@ def transfer(
     return result
 
 
+@contextlib.contextmanager
+def watched(
+    make: Callable[..., Result],
+    settings: Recipe,
+    stage: Callable[[Event, Callable[[str], None]], None] | None = None,
+    *,
+    waits: bool = False,
+    quiet: bool,
+) -> Iterator[tuple[Result, Stopped | Interrupted | None, Interrupt]]:
+    """Let ``make`` run, and show how it goes: its result, what ended it early, and the interrupt, from here on ignored.
+
+    ``stage`` is called with every event. If it ``waits``, the evaluation that is under way when Ctrl-C or SIGTERM comes is
+    finished first.
+    """
+    from isostyle import api
+    from isostyle.registry import BackendMissing
+
+    problem: Stopped | Interrupted | None = None
+    with interruptible(terminable=True, alike=True) as interrupt, progress(settings, quiet) as report:
+
+        def callback(event: Event) -> None:
+            if interrupt.seen and not event.finished:
+                raise KeyboardInterrupt
+            report.event(event)
+            if stage:
+                stage(event, report.line)
+
+        if waits:
+            interrupt.later()
+        try:
+            result = make(callback=callback, log=report.line)
+        except (api.Stopped, api.Interrupted) as error:
+            if error.result is None:
+                interrupt.leave_if_terminated()
+                raise
+            problem, result = error, error.result
+        except KeyboardInterrupt:
+            interrupt.leave_if_terminated()
+            raise
+        except BackendMissing:
+            # Ctrl-C while a framework is imported can come out as an ImportError of the framework.
+            if interrupt.seen:
+                interrupt.leave_if_terminated()
+                raise KeyboardInterrupt from None
+            raise
+        interrupt.ignore()
+        yield result, problem, interrupt
+
+
 class Interrupt:
     """Ctrl-C, once: the first raises KeyboardInterrupt, those after it do nothing while the picture is saved.
 
@@ -546,15 +721,23 @@ class Interrupt:
     while a destructor runs, of which MXNet's arrays have many, only makes ``seen`` true.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, alike: bool) -> None:
+        """``alike``: SIGTERM raises KeyboardInterrupt, too, and only ``terminated`` tells."""
         self.seen = False
         self.ignored = False
         self.waits = False
+        self.alike = alike
+        self.terminated = False
         #: What to raise once it is ``seen``.
         self.error: BaseException = KeyboardInterrupt()
 
     def ignore(self) -> None:
         self.ignored = True
+
+    def leave_if_terminated(self) -> None:
+        """The end of a run that SIGTERM stopped before there was a picture."""
+        if self.terminated:
+            fail("terminated before there was a picture", EXIT_TERMINATED)
 
     def later(self) -> None:
         """From here on the first one is only ``seen``; whoever looks ends when it suits him. The second one raises."""
@@ -566,7 +749,9 @@ class Interrupt:
         now = self.seen or not self.waits
         self.seen = True
         if signum == signal.SIGTERM:
-            self.error = SystemExit(EXIT_TERMINATED)
+            self.terminated = True
+            if not self.alike:
+                self.error = SystemExit(EXIT_TERMINATED)
         if now:
             self.waits = False
             if in_destructor(frame):
@@ -583,9 +768,9 @@ def in_destructor(frame: FrameType | None) -> bool:
 
 
 @contextlib.contextmanager
-def interruptible(*, terminable: bool = False) -> Iterator[Interrupt]:
+def interruptible(*, terminable: bool = False, alike: bool = False) -> Iterator[Interrupt]:
     """Handle SIGINT, and SIGTERM, as long as this lasts (in the main thread; Python allows it nowhere else)."""
-    interrupt = Interrupt()
+    interrupt = Interrupt(alike)
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return

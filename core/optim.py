@@ -22,6 +22,8 @@ from isostyle.interface import Evaluation, Tensor
 from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Recipe, StepDecay
 
 State = dict[str, Any]
+#: What of a state is no tensor.
+PLAIN = (bool, int, float, str)
 #: L-BFGS keeps a pair only if move and gradient change agree in direction by more than this (torch.optim.LBFGS).
 LEAST_CURVATURE = 1e-10
 #: The strong Wolfe conditions on a length: the total falls by at least this share of what the slope at the start promises, and
@@ -42,6 +44,32 @@ def optimiser(recipe: Recipe) -> Adam | Lbfgs:
         return Adam(settings, recipe.schedule)
     # A Recipe sees to it that L-BFGS has no schedule, and is not clamped where it searches.
     return Lbfgs(settings) if settings.line_search == "none" else SearchingLbfgs(settings)
+
+
+def missing(recipe: Recipe, state: State) -> str | None:
+    """The first name that the optimiser of ``recipe`` needs to go on from ``state``, which comes from a file, and does not find
+    there; None if it is all there."""
+    if isinstance(recipe.optimiser, AdamSettings):
+        tensors, numbers = ["image", "moment1", "moment2"], ["step"]
+    else:
+        tensors, numbers = ["image"], ["step", "block", "pairs", "scale"]
+        pairs = state.get("pairs")
+        for i in range(pairs if isinstance(pairs, int) and pairs <= len(state) else 0):
+            tensors += [f"move{i}", f"change{i}"]
+            numbers.append(f"curvature{i}")
+        if not recipe.searches and state.get("step") != 0:
+            tensors, numbers = [*tensors, "gradient", "move"], [*numbers, "total"]
+        if recipe.searches:
+            numbers += ["evaluations", "tried"]
+        if recipe.searches and "trial" in state:
+            tensors += ["gradient", "direction", "low_gradient"]
+            numbers += ["total", "slope", "trial", "tries", "most", "zoom", "cautious", "low", "length0", "total0", "slope0"]
+            numbers += ["length1", "total1", "slope1"] if state.get("zoom") else []
+    for names, tensor in ((tensors, True), (numbers, False)):
+        for name in names:
+            if name not in state or isinstance(state[name], str) or isinstance(state[name], PLAIN) == tensor:
+                return name
+    return None
 
 
 class Adam:

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from isostyle import images
 from isostyle.ahead import ahead
-from isostyle.batch import is_picture
+from isostyle.apply_plan import is_picture
 from isostyle.errors import InputError
 from isostyle.files import reason
 from isostyle.interface import Array

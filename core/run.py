@@ -6,13 +6,32 @@ import dataclasses
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
 
 from isostyle.errors import IsostyleError
 from isostyle.images import resize_array
 from isostyle.interface import Array, Engine, Evaluation, Targets, Tensor
 from isostyle.losses import first_non_finite, summed
-from isostyle.optim import optimiser
+from isostyle.optim import PLAIN, State, optimiser
 from isostyle.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run stands between two evaluations: all that is needed to go on, bit by bit as if it had never stopped."""
+
+    #: Of a pyramid, counted from 0.
+    level: int
+    #: Steps and evaluations of the levels before this one, and the scale of L-BFGS that they found; see :class:`Reached`.
+    steps_before: int
+    evaluations_before: int
+    scale_before: float | None
+    #: Evaluations of this level.
+    evaluations: int
+    #: The optimiser's, its tensors as NumPy arrays.
+    state: State
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,9 @@ class Event:
     trial: bool = False
     #: What the optimiser has to say: why it came to an end, or that a block of L-BFGS ended early.
     note: str | None = None
+    #: Where the run stands after this evaluation and the update that follows it; copied from the device when it is called,
+    #: which must be before the next event. None if it is finished.
+    position: Callable[[], Position] | None = None
 
     @property
     def losses(self) -> dict[str, float]:
@@ -48,7 +70,20 @@ class Event:
         return summed(self.terms)
 
 
-class NonFiniteLoss(IsostyleError):
+class Diverged(IsostyleError):
+    """A run went where nothing can come of it."""
+
+
+class ExplodingLoss(Diverged):
+    """A total became far larger than it was at the beginning."""
+
+    def __init__(self, total: float, largest: float, step: int) -> None:
+        super().__init__(
+            f"the total became {total:.4g} at step {step}, {total / largest:.0f} times what it was; try a smaller learning rate"
+        )
+
+
+class NonFiniteLoss(Diverged):
     """A loss became infinite or not a number. ``last_good`` is the last event before it that was no trial, or None."""
 
     def __init__(self, term: str, value: float, step: int, last_good: Event | None) -> None:
@@ -74,11 +109,12 @@ def climb(
     engine: Engine,
     levels: Sequence[tuple[Recipe, tuple[int, int], Callable[[], tuple[Array, Array]]]],
     start: list[Array],
+    position: Position | None = None,
 ) -> Iterator[Event]:
     """The events of a run that goes from coarse to fine: :func:`run` for each of ``levels``, a recipe with the size (height,
     width) and a function that makes the content and the style image of that level (both in the recipe's space, (1, 3, H, W)).
     ``start`` is taken out of its list, so that it does not last longer than it is needed. Each level starts from the picture of
-    the one before, resized.
+    the one before, resized. A run that stood at ``position`` goes on from there; ``start`` does not count.
 
     Steps and evaluations are counted on. The optimiser and its schedule begin anew; but L-BFGS with a line search is told its
     scale: losses are means over pixels, so the curvature that a pixel sees falls with their number, and its inverse grows.
@@ -91,15 +127,28 @@ def climb(
     planned = sum(recipe.updates for recipe, _, _ in levels)
     works = [recipe.updates * cost for (recipe, _, _), cost in zip(levels, pixels, strict=True)]
     for i, (recipe, size, pictures) in enumerate(levels):
+        if position is not None and i < position.level:
+            continue
         targets = engine.targets(recipe, *pictures())
         if reached is not None and reached.image is not None:
             start.append(resize_array(reached.image, *size))
             if reached.scale is not None:
                 reached = dataclasses.replace(reached, scale=reached.scale * pixels[i] / pixels[i - 1])
         finish, work = i == len(levels) - 1, (sum(works[:i]) / sum(works), works[i] / sum(works))
+        given = position.state["image"] if position is not None else start.pop()
         reached = yield from run(
-            engine, recipe, targets, start.pop(), before=reached, finish=finish, work=work, planned=planned
+            engine,
+            recipe,
+            targets,
+            given,
+            before=reached,
+            finish=finish,
+            work=work,
+            planned=planned,
+            level=i,
+            position=position,
         )
+        position = None
 
 
 def run(
@@ -112,6 +161,8 @@ def run(
     finish: bool = True,
     work: tuple[float, float] = (0.0, 1.0),
     planned: int | None = None,
+    level: int = 0,
+    position: Position | None = None,
 ) -> Generator[Event, None, Reached]:
     """Optimise the image ``start`` (in the recipe's space, shape (1, 3, H, W)); an event for each evaluation.
 
@@ -126,7 +177,9 @@ def run(
 
     ``before``: the level of a pyramid from which it goes on, counting and with its scale. If it shall not ``finish``, its last
     picture is not evaluated: the next level does so, at its own size. ``work``: the share of all work that lies before it, and
-    its own. ``planned``: evaluations of all levels.
+    its own. ``planned``: evaluations of all levels. ``level``: its number. ``position``: where it stood when it was
+    interrupted; what it yields is the rest of what it would have yielded. (But if its first evaluation fails, there is no last
+    good picture.)
 
     Raises:
         NonFiniteLoss: a term, or a pixel of the image, is no longer finite. At a trial that is no error: the search shortens.
@@ -134,11 +187,19 @@ def run(
     objective = engine.objective(recipe, targets)
     method = optimiser(recipe)
     size = start.shape[2], start.shape[3]
-    state = method.start(engine.tensor(start), before.scale if before else None)
+    if position is not None:
+        before = Reached(None, position.steps_before, position.evaluations_before, position.scale_before, None)
+        given = position.state.items()
+        state = {name: engine.tensor(value) if isinstance(value, np.ndarray) else value for name, value in given}
+        del given
+    else:
+        state = method.start(engine.tensor(start), before.scale if before else None)
     del start  # as large as the picture
     last = before.last if before else None
     steps_before, evaluations_before = (before.step, before.evaluations) if before else (0, 0)
-    evaluations = 0
+    scale_before = before.scale if before else None
+    evaluations = position.evaluations if position is not None else 0
+    position = None
     found: list[Event] = []
 
     def evaluate(image: Tensor) -> tuple[Tensor, Evaluation]:
@@ -160,6 +221,11 @@ def run(
         found.append(Event(step, count, rate, terms, lambda: engine.array(image), size, done, planned or recipe.updates))
         return image, evaluation
 
+    def here(standing: list[State]) -> Position:
+        (following,) = standing
+        arrays = {name: value if isinstance(value, PLAIN) else engine.array(value) for name, value in following.items()}
+        return Position(level, steps_before, evaluations_before, scale_before, evaluations, arrays)
+
     while not ("end" in state or (evaluations >= recipe.steps and (recipe.searches or state.get("block", 0) == 0))):
         following = method.step(state, evaluate)
         (event,) = found
@@ -172,11 +238,13 @@ def run(
             event = dataclasses.replace(event, step=steps_before + following["step"])
         if not event.trial:
             last = event
-        yield event
+        standing = [following]
+        yield event if over else dataclasses.replace(event, position=partial(here, standing))
+        standing.clear()  # or an event that is kept would keep tensors as large as the picture
         state = following
     if finish and "end" not in state:
         evaluate(state["image"])
         yield dataclasses.replace(found[0], finished=True)
-    scale = state.get("scale") if state.get("pairs") else before.scale if before else None
+    scale = state.get("scale") if state.get("pairs") else scale_before
     image = None if finish else engine.array(state["image"])
     return Reached(image, steps_before + state["step"], evaluations_before + evaluations, scale, last)

@@ -20,7 +20,7 @@ from safetensors.numpy import load as load_tensors
 from isostyle import cache, published_weights
 from isostyle.errors import InputError
 from isostyle.files import read_input, sha256
-from isostyle.interface import Array, Parameters
+from isostyle.interface import Array, Dtype, Parameters
 from isostyle.network import COMPACT, Network
 
 #: The shipped network: docs/model-card.md says what it is. Pinned, so that a damaged installation is told from another network.
@@ -94,17 +94,19 @@ def dump(network: Network, parameters: Parameters, metadata: Mapping[str, str]) 
     return tensors_file(parameters, {**dict(sorted(metadata.items())), **table})
 
 
-def tensors_file(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
-    """A safetensors file, in float32: the same bytes for the same content (the library orders metadata at random)."""
+def tensors_file(tensors: Mapping[str, Array], metadata: Mapping[str, str], dtype: Dtype = "float32") -> bytes:
+    """A safetensors file, in one dtype: the same bytes for the same content (the library orders metadata at random)."""
+    kind = np.dtype(dtype).newbyteorder("<")
     header: dict[str, object] = {"__metadata__": dict(metadata)}
     place = 0
     for name, array in tensors.items():
-        size = 4 * array.size
-        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [place, place + size]}
+        size = kind.itemsize * array.size
+        letters = {4: "F32", 8: "F64"}[kind.itemsize]
+        header[name] = {"dtype": letters, "shape": list(array.shape), "data_offsets": [place, place + size]}
         place += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # so that the numbers stand at multiples of 8 bytes
-    return b"".join([len(text).to_bytes(8, "little"), text, *(array.astype("<f4").tobytes() for array in tensors.values())])
+    return b"".join([len(text).to_bytes(8, "little"), text, *(array.astype(kind).tobytes() for array in tensors.values())])
 
 
 def read_tensors(data: bytes) -> tuple[dict[str, Array], dict[str, str]]:

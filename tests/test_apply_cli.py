@@ -15,7 +15,7 @@ from PIL import Image
 from style_files import random_style, write_style
 from test_cli import isostyle, names, opened
 
-from isostyle import batch, style_network
+from isostyle import apply_plan, style_network
 from isostyle.ahead import ahead
 
 
@@ -230,8 +230,8 @@ def test_an_unreadable_folder_is_named(folder, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(type(folder), "iterdir", refuse)
-    with pytest.raises(batch.InputError, match="the folder 'pics' cannot be read: Permission denied"):
-        batch.expand(["pics"])
+    with pytest.raises(apply_plan.InputError, match="the folder 'pics' cannot be read: Permission denied"):
+        apply_plan.expand(["pics"])
 
 
 def test_an_output_that_cannot_be_written_stops_the_only_picture(folder, any_backend, monkeypatch, capsys):
