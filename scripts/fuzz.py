@@ -277,7 +277,7 @@ def kinds(folder: Path, backend: str) -> list[Kind]:
             lambda name: ["recipes", name],
         ),
         Kind("manifests", [("m.json", manifest)], lambda name: ["rerun", name, "-o", "out.png", "--quiet"]),
-        Kind("checkpoints of runs", [("c.ckpt", checkpoint)], lambda name: ["resume", name, "-o", "out.png", "--quiet"]),
+        Kind("checkpoints of runs", [("c.checkpoint", checkpoint)], lambda name: ["resume", name, "-o", "out.png", "--quiet"]),
         Kind("checkpoints of trainings", [("t.safetensors.checkpoint", training)], lambda name: [*train, "--resume"]),
         Kind(
             "tables of a batch",
