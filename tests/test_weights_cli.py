@@ -539,7 +539,7 @@ def test_run_takes_the_cached_network(imported, any_backend, photograph):
     from isostyle import stylize
 
     result = stylize(photograph, photograph, network="vgg19", backend=any_backend, size=(32, 48), steps=1, threads=2)
-    assert result.manifest["network"] == {"name": "vgg19", "weights_sha256": imported.sha256}
+    assert result.manifest["network"] == {"name": "vgg19", "weights": "vgg19", "weights_sha256": imported.sha256}
 
 
 def test_run_names_the_network_in_its_error(monkeypatch, photograph, capsys):
