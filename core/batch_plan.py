@@ -102,6 +102,9 @@ def read_table(path: Path, folder: Path, options: Sequence[str]) -> list[BatchRu
     runs = from_toml(text, path, folder, options) if kind == ".toml" else from_csv(text, path, folder, options)
     if not runs:
         raise InputError(f"there is no run in {name!r}")
+    # No file system and no command line has one; CSV may have it as it is, TOML as an escape.
+    if any("\0" in part for run in runs for part in run.arguments):
+        raise InputError(f"{name!r} has a NUL in a name or an option")
     return apart(runs)
 
 
@@ -131,7 +134,7 @@ def from_toml(text: str, path: Path, folder: Path, options: Sequence[str]) -> li
         raise InputError(f"{name!r} is no TOML: {error}") from None
     runs, contents, styles = (table.pop(key, []) for key in (RUNS, CONTENTS, STYLES))
     for key, value in ((CONTENTS, contents), (STYLES, styles)):
-        if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+        if not isinstance(value, list) or not all(isinstance(entry, str) and "\0" not in entry for entry in value):
             raise InputError(f"{key} in {name!r} must be a list of names, not {shown(value)}")
     if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
         raise InputError(f"{RUNS} in {name!r} must be tables: [[{RUNS}]]")
