@@ -1,6 +1,6 @@
 """Hostile files against the command line: is each met with a right result, or with one sentence and exit code 2?
 
-    python scripts/fuzz.py [--inputs 400] [--seed N] [--backend torch] [--write docs/trust.md]
+    python scripts/fuzz.py [--inputs 400] [--seed N] [--backend torch] [--write docs/reproducing.md]
 
 Pictures, weights, style networks, recipes, manifests, checkpoints of runs and of trainings, and tables of a batch are made, and
 changed at random (bits flipped, bytes overwritten, cut, doubled, numbers made huge); to them come files made to harm: bombs,
@@ -360,8 +360,8 @@ def resident(*, peak: bool) -> int:
 class Worker:
     """A process that carries out commands, and is replaced when it hangs or dies."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, backend: str) -> None:
+        self.folder, self.backend = folder, backend
         self.process: subprocess.Popen[str] | None = None
         self.count = 0
 
@@ -379,23 +379,8 @@ class Worker:
             )
             self.count = 0
             # Imports a framework, which is not the first file's fault.
-            self.tell(
-                [
-                    "run",
-                    "photo.png",
-                    "painting.png",
-                    "--steps",
-                    "1",
-                    "--size",
-                    "32",
-                    "--threads",
-                    "1",
-                    "-o",
-                    "warm.png",
-                    "--force",
-                    "--quiet",
-                ]
-            )
+            warm = ["run", "photo.png", "painting.png", "--backend", self.backend, "--steps", "1", "--size", "32"]
+            self.tell([*warm, "--threads", "1", "-o", "warm.png", "--force", "--quiet"])
             (self.folder / "warm.png").unlink()
             (self.folder / "warm.json").unlink()
         self.count += 1
@@ -480,7 +465,7 @@ def main(inputs: int, seed: int | None, backend: str, keep: Path | None, write: 
     try:
         found = kinds(folder, backend)
         (folder / "net.safetensors").write_bytes(next(kind for kind in found if kind.name == "style networks").files[0][1])
-        crew = Worker(folder)
+        crew = Worker(folder, backend)
         for kind in found:
             counts: Counter[str] = Counter()
             count = inputs // len(found)
