@@ -111,6 +111,22 @@ PAINTERLY = dataclasses.replace(
     tv_weight=20.0,
 )
 
+ONE_PASS = dataclasses.replace(
+    ISOSTYLE,
+    name="one-pass",
+    source="isostyle's own, for the compact network: what `isostyle train` minimises",
+    notes=(
+        "Ours: a network does not begin with the photograph, as a picture does that is optimised, so likeness has to come from "
+        "the content loss. That is taken where shapes still are: with d2l's conv4_4 alone, they never appear.",
+        "Ours: every tap behind its ReLU, as Johnson et al. 2016 have it. Before it, means have most of the Gram matrices, and "
+        "networks meet them with one small pattern that repeats everywhere.",
+        "Ours: the style taps have comparable shares of the loss of a photograph; thrice d2l's total variation weight.",
+    ),
+    content_taps=(("relu2_2", 1.2), ("relu3_2", 1.6)),
+    style_taps=(("relu1_1", 5.0), ("relu2_1", 2.0), ("relu3_1", 1.0), ("relu4_1", 15.0), ("relu5_1", 60.0)),
+    tv_weight=30.0,
+)
+
 TUTORIAL = Recipe(
     name="tutorial",
     source="Jacq, 'Neural Transfer Using PyTorch', the PyTorch tutorial, with its Chinese translation",
@@ -276,6 +292,7 @@ RECIPES: dict[str, Recipe] = {
     for recipe in (
         ISOSTYLE,
         PAINTERLY,
+        ONE_PASS,
         D2L,
         D2L_TORCH_TAB,
         D2L_MXNET_TAB,

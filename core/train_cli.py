@@ -91,7 +91,7 @@ def parse_decay(ctx: click.Context, param: click.Parameter, value: str) -> StepD
     metavar="N:X|off",
     help="What it is multiplied by, and after how many steps each time.",
 )
-@click.option("--recipe", default="isostyle", show_default=True, metavar="NAME|FILE.toml", help="Whose losses are minimised.")
+@click.option("--recipe", default="one-pass", show_default=True, metavar="NAME|FILE.toml", help="Whose losses are minimised.")
 @click.option("--content-weight", type=float, metavar="X", help="In place of the recipe's.")
 @click.option("--style-weight", type=float, metavar="X", help="Likewise.")
 @click.option("--tv-weight", type=float, metavar="X", help="Likewise.")

@@ -22,7 +22,7 @@ from isostyle.errors import InputError, IsostyleError
 from isostyle.interface import Array, Engine, Objective, Parameters, Targets, Tensor, Transform
 from isostyle.losses import summed
 from isostyle.optim import Adam, State
-from isostyle.published import ISOSTYLE
+from isostyle.published import ONE_PASS
 from isostyle.recipe import AdamSettings, Constant, Recipe, StepDecay, require_count, require_seed
 from isostyle.transform_network import LEAST_SIDE, NARROW, TransformNetwork
 
@@ -39,7 +39,7 @@ class TrainingRecipe:
     """How a network is trained."""
 
     #: Whose losses are minimised; what it says of a picture's start, size, optimiser and steps does not count.
-    losses: Recipe = ISOSTYLE
+    losses: Recipe = ONE_PASS
     network: TransformNetwork = NARROW
     optimiser: AdamSettings = field(default_factory=lambda: AdamSettings(LEARNING_RATE))
     schedule: StepDecay | Constant = DECAY

@@ -1,8 +1,9 @@
 """Draw the style images of the networks that ship with isostyle; nothing but numbers goes in.
 
-    python scripts/draw_styles.py FOLDER
+    python scripts/draw_styles.py FOLDER [--sheet docs/styles.jpg]
 
-writes oil.png (the demo's painting), glass.png and engraving.png. docs/style-networks.md shows them.
+writes oil.png (the demo's painting), glass.png and engraving.png. --sheet: also the demo's portrait as the networks paint it
+that were trained for them, in a picture with the styles.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ import click
 import numpy as np
 from PIL import Image
 
-from isostyle import painting
+from isostyle import demo, painting
+from isostyle.applying import Applier
 
 HEIGHT, WIDTH = 600, 800
 #: Drawn at so many times the size and then made smaller, for smooth edges.
 FINER = 2
+#: Of a sheet: a column's width in pixels, the white between columns, and the JPEG's quality.
+SHEET_WIDTH, GAP, QUALITY = 384, 6, 88
 
 
 def oil() -> Image.Image:
@@ -97,17 +101,36 @@ def finished(picture: np.ndarray) -> Image.Image:
     return whole.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
 
 
+def sheet_of(backend: str) -> Image.Image:
+    """The styles, and below each the demo's portrait as its network paints it; the portrait itself comes first."""
+    portrait = demo.photograph()
+    height = SHEET_WIDTH * portrait.height // portrait.width
+    low = SHEET_WIDTH * HEIGHT // WIDTH
+    sheet = Image.new("RGB", ((len(STYLES) + 1) * (SHEET_WIDTH + GAP) - GAP, low + GAP + height), "white")
+    sheet.paste(portrait.resize((SHEET_WIDTH, height), Image.Resampling.LANCZOS), (0, low + GAP))
+    for column, (name, draw) in enumerate(STYLES.items(), start=1):
+        made = Applier(name, backend=backend)(portrait).picture
+        for picture, top, rows in ((draw(), 0, low), (made, low + GAP, height)):
+            sheet.paste(picture.resize((SHEET_WIDTH, rows), Image.Resampling.LANCZOS), (column * (SHEET_WIDTH + GAP), top))
+    return sheet
+
+
 STYLES: dict[str, Callable[[], Image.Image]] = {"oil": oil, "glass": glass, "engraving": engraving}
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-def main(folder: Path) -> None:
+@click.option("--sheet", type=click.Path(path_type=Path), help="Also save the portrait, painted in each.")
+@click.option("--backend", default="auto", show_default=True, help="That paints the portrait.")
+def main(folder: Path, sheet: Path | None, backend: str) -> None:
     """Write a picture for each style into FOLDER."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, draw in STYLES.items():
         draw().save(folder / f"{name}.png")
         click.echo(f"wrote {folder / name}.png")
+    if sheet is not None:
+        sheet_of(backend).save(sheet, quality=QUALITY)
+        click.echo(f"wrote {sheet}")
 
 
 if __name__ == "__main__":

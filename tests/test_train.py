@@ -162,7 +162,7 @@ def test_the_file_says_where_the_network_comes_from(any_backend, style_file, pho
     again = style_network.parse(style_network.dump(made), "again")
     assert again.name == "waves"
     assert [each["name"] for each in again.training["backends"]] == [any_backend]
-    assert again.training["recipe"]["losses"]["name"] == "isostyle"
+    assert again.training["recipe"]["losses"]["name"] == "one-pass"
     assert again.training["photographs"] == {**again.training["photographs"], "used": 18, "held_out": 2, "skipped": 0}
     assert again.history[-1]["held_out"] > 0
     assert again.digest == made.digest
