@@ -122,8 +122,8 @@ ONE_PASS = dataclasses.replace(
         "networks meet them with one small pattern that repeats everywhere.",
         "Ours: the style taps have comparable shares of the loss of a photograph; thrice d2l's total variation weight.",
     ),
-    content_taps=(("relu2_2", 1.2), ("relu3_2", 1.6)),
-    style_taps=(("relu1_1", 5.0), ("relu2_1", 2.0), ("relu3_1", 1.0), ("relu4_1", 15.0), ("relu5_1", 60.0)),
+    content_taps=(("relu2_2", 1.5), ("relu3_2", 2.0)),
+    style_taps=(("relu1_1", 2.5), ("relu2_1", 0.8), ("relu3_1", 1.5), ("relu4_1", 20.0), ("relu5_1", 80.0)),
     tv_weight=30.0,
 )
 

@@ -24,7 +24,7 @@ import click
 from PIL import Image
 from tables import markdown, publish
 
-from isostyle import images, recipe_text, registry, run, style_network, weights
+from isostyle import allocation, images, recipe_text, registry, run, style_network, weights
 from isostyle.applying import Applier
 from isostyle.interface import Array
 from isostyle.photographs import cut, scan
@@ -77,6 +77,7 @@ class Contest:
 @click.group()
 def main() -> None:
     """Compare a style network with the optimisation of one picture."""
+    allocation.keep_freed_memory()  # as the program does
 
 
 backend_option = click.option("--backend", default="torch", show_default=True)

@@ -486,7 +486,7 @@ REFLECT = {
     "mxnet": 'return mxnet.nd.pad(x.as_nd_ndarray(), mode="reflect", pad_width=widths).as_np_ndarray()',
 }
 NORM = {
-    "torch": "F.instance_norm(x, weight=scale, bias=shift, eps=EPSILON)", "paddle": "F.instance_norm(x, eps=EPSILON)",
+    "torch": "F.group_norm(x, x.shape[1], scale, shift, EPSILON)", "paddle": "F.instance_norm(x, eps=EPSILON)",
     "mxnet": "np.sqrt(variance + EPSILON)",
 }
 NEAREST = {
@@ -567,7 +567,7 @@ in_transforms(
 )
 in_transforms(
     "a shift that is not applied", "transform/21x18:image", "pull/21x18:*.shift",
-    torch=("bias=shift", "bias=None if shift is None else 0 * shift"),
+    torch=("scale, shift, EPSILON", "scale, None if shift is None else 0 * shift, EPSILON"),
     mxnet=("normed + shift", "normed + 0 * shift"), paddle=("normed + shift", "normed + 0 * shift"),
 )
 in_transforms("scales counted from 0", "transform/21x18:image",
