@@ -15,7 +15,6 @@ from isostyle.backends.torch_backend import TorchTensors
 from isostyle.interface import Dtype, PullParameters
 from isostyle.transform_network import EPSILON, Stage, TransformNetwork
 
-
 #: Fewer channels than a vector of the CPU has places: oneDNN then leaves places empty, unless channels come last.
 FEW_CHANNELS = 8
 

@@ -95,13 +95,13 @@ def apply(
     """Paint PICTURE in the style that the network STYLE was trained for: one pass, and no optimisation.
 
     \b
-      isostyle apply my.safetensors photo.jpg                     ./photo-my.png
+      isostyle apply oil photo.jpg                                ./photo-oil.png
       isostyle apply my.safetensors photo.jpg -o out.jpg --backend paddle
-      isostyle apply my.safetensors holiday/ -o painted/          every picture of a folder
-      isostyle apply my.safetensors 'holiday/*.jpg' more/*.png -o painted/ --long-side 1600
-      isostyle apply my.safetensors film.mp4 -o painted.mp4       a video, with its sound
+      isostyle apply glass holiday/ -o painted/                   every picture of a folder
+      isostyle apply glass 'holiday/*.jpg' more/*.png -o painted/ --long-side 1600
+      isostyle apply engraving film.mp4 -o painted.mp4            a video, with its sound
 
-    STYLE is a .safetensors file that `isostyle train` wrote, or a name that `isostyle styles` lists (none ships yet).
+    STYLE is a .safetensors file that `isostyle train` wrote, or a name that `isostyle styles` lists.
     PICTURE is a picture, a video (.mp4, .m4v, .mov, .mkv, .avi, .webm; needs ffmpeg), a folder, which stands for the
     pictures in it, or a pattern; a .gif is its first picture. The network is loaded once, and the next picture is read
     while one is computed.
@@ -188,7 +188,7 @@ def styles(files: tuple[str, ...], as_json: bool) -> None:
     \b
       isostyle styles
       isostyle styles my.safetensors             what is this one?
-      isostyle apply NAME photo.jpg
+      isostyle apply oil photo.jpg
       isostyle train painting.jpg photos/        one of your own
     """
     from isostyle import style_network

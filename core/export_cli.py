@@ -21,9 +21,9 @@ def export(style: str, output: Path | None, force: bool, quiet: bool) -> None:
     """Write the network STYLE (a name of `isostyle styles`, or a .safetensors file) as an ONNX model.
 
     \b
-      isostyle export wave.safetensors -o wave.onnx
+      isostyle export oil -o oil.onnx
       pip install onnxruntime        and in Python:
-        session = onnxruntime.InferenceSession("wave.onnx")
+        session = onnxruntime.InferenceSession("oil.onnx")
         painted = session.run(None, {"image": rgb})[0]
 
     Input `image`: float32, (1, 3, height, width), RGB in 0..1, of any size; output `painted`: likewise. The normalisation that

@@ -31,12 +31,13 @@ def measure(backend: str, size: tuple[int, int], threads: int, tile: str, limit:
     import numpy as np
     from PIL import Image
 
-    from isostyle import memory
+    from isostyle import allocation, memory
     from isostyle.applying import Applier
     from isostyle.style_network import StyleNetwork
     from isostyle.trainer import first_parameters
     from isostyle.transform_network import NARROW
 
+    allocation.keep_freed_memory()  # as the program does
     style = StyleNetwork(NARROW, first_parameters(NARROW, 0), "random", b"", {}, [])
     Image.init()
     applier = Applier(style, backend=backend, threads=threads, tile=tile, max_memory=limit)

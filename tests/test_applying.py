@@ -209,7 +209,12 @@ def test_what_ships_is_whatever_lies_in_the_folder(tmp_path, monkeypatch):
         style_network.find("elm")
 
 
-def test_every_network_that_ships_can_be_read_and_is_small():
+def test_three_networks_ship_and_each_is_small_and_says_how_it_was_trained():
+    assert list(style_network.shipped()) == ["engraving", "glass", "oil"]
     for name, file in style_network.shipped().items():
-        assert len(file.read_bytes()) <= 2**20
-        assert style_network.find(name).history is not None
+        assert len(file.read_bytes()) <= 10**6
+        found = style_network.find(name)
+        assert (found.name, found.network) == (name, NARROW)
+        assert found.training["recipe"]["losses"]["name"] == "one-pass"
+        held_out = [row["held_out"] for row in found.history if "held_out" in row]
+        assert held_out[-1] < held_out[0]
