@@ -24,7 +24,7 @@ from isostyle import allocation
 from isostyle._version import __version__
 from isostyle.apply_cli import apply, styles
 from isostyle.batch_cli import batch
-from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, InputError, IsostyleError
+from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, LESS_MEMORY, InputError, IsostyleError
 from isostyle.export_cli import export
 from isostyle.progress import live_bar, on_terminal, readable, say
 from isostyle.rerun_cli import rerun
@@ -945,8 +945,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         fail("interrupted before there was a picture", EXIT_INTERRUPTED)
     except MemoryError:
-        from isostyle.api import LESS_MEMORY
-
         fail(f"out of memory; {LESS_MEMORY}", EXIT_FAILED)
     except OSError as error:
         fail(f"{str(error.filename)!r}: {error.strerror}" if error.filename else str(error), EXIT_FAILED)
