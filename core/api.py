@@ -792,7 +792,7 @@ def choose_device(wanted: str, devices: list[str], backend: str) -> str:
     if wanted == "auto":
         return next(device for device in devices if device != "mps")
     if wanted not in devices:
-        raise InputError(f"backend {backend!r} has no device {wanted!r} here; it has {', '.join(devices)}")
+        raise InputError(f"backend {backend!r} has no device {shown(wanted)} here; it has {', '.join(devices)}")
     return wanted
 
 
