@@ -5,6 +5,8 @@ The same text stands in torch_backend.py and paddle_backend.py, in the same orde
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
@@ -24,6 +26,15 @@ from isostyle.transform_network import TransformNetwork
 
 Tensor: TypeAlias = np.ndarray
 npx.set_np()
+
+
+@atexit.register
+def forget_failures() -> None:
+    """MXNet computes later than it is asked to, and what then fails, for want of memory, may come out only when the program
+    ends: as a traceback behind the sentence that was said already. It is met here, before MXNet's own handler, which was
+    registered earlier and so runs later."""
+    with contextlib.suppress(mxnet.base.MXNetError):
+        npx.waitall()
 
 
 def gram(feature: Tensor, divisor: GramDivisor) -> Tensor:

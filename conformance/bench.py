@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from isostyle.errors import InputError
+from isostyle.errors import InputError, shown
 
 #: d2l's pictures, height x width.
 SIZE = "300x450"
@@ -25,7 +25,7 @@ def parse_sizes(ctx: click.Context, param: click.Parameter, value: str | None) -
         try:
             sizes.append((int(height), int(width)))
         except ValueError:
-            raise InputError(f"{param.opts[0]} takes HEIGHTxWIDTH, as 300x450, not {text!r}") from None
+            raise InputError(f"{param.opts[0]} takes HEIGHTxWIDTH, as 300x450, not {shown(text)}") from None
     return tuple(dict.fromkeys(sizes))
 
 

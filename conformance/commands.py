@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from isostyle.errors import InputError, IsostyleError
+from isostyle.errors import InputError, IsostyleError, shown
 
 if TYPE_CHECKING:
     from isostyle.conformance.compare import Comparison
@@ -356,7 +356,7 @@ def check_backends(names: Sequence[str], interpreters: dict[str, str]) -> None:
             raise InputError("the oracle is always recorded; name the backends to compare with it")
         if name not in interpreters:
             if name not in registry.names():
-                raise InputError(f"there is no backend {name!r}; there are {', '.join(registry.names())}")
+                raise InputError(f"there is no backend {shown(name)}; there are {', '.join(registry.names())}")
             if reason := registry.why_missing(name):
                 raise registry.BackendMissing(f"backend {name!r} is {reason}")
 
@@ -401,7 +401,7 @@ def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not (name and equals and value):
-            raise InputError(f"{option} takes NAME=PATH, as mxnet=/path/to/it, not {text!r}")
+            raise InputError(f"{option} takes NAME=PATH, as mxnet=/path/to/it, not {shown(text)}")
         found[name] = value
     return found
 

@@ -164,12 +164,26 @@ def compare(
     Args:
         declared: deviations by backend.
         patterns: shell patterns of the cases to compare; none: all.
+
+    Raises:
+        InputError: two traces are of one backend, there is no such case, or the reference lacks what a comparison looks at.
     """
-    declared = declared or {}
-    problems, verdicts, remarks = [], [], []
     names = [trace.name for trace in traces]
     for name in sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"there are two traces of {name!r}; compare them one at a time")
+    try:
+        return compared(reference, traces, declared or {}, patterns)
+    except InputError:
+        raise
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise InputError(f"the oracle's trace cannot be used: {type(error).__name__}: {reason(error)}") from None
+
+
+def compared(
+    reference: Trace, traces: Sequence[Trace], declared: Mapping[str, Sequence[Deviation]], patterns: Sequence[str]
+) -> Comparison:
+    """:func:`compare`, of a reference that is to be believed."""
+    problems, verdicts, remarks = [], [], []
     known = {entry["case"] for entry in reference.run["expected"]}
     for pattern in patterns:
         if not any(fnmatch.fnmatchcase(case, pattern) for case in known):
@@ -180,16 +194,16 @@ def compare(
             continue
         mine = declared.get(trace.name, ())
         met = set()
-        compared = False
-        for verdict in judged(reference, trace, patterns):
+        something = False
+        for verdict in judge(reference, trace, patterns):
             cover = next((d for d in mine if d.covers(verdict.dtype, verdict.case, verdict.point)), None)
             if cover:
                 met.add(cover)
             # Nothing can be met in a case that was not tried.
             met |= {d for d in mine if verdict.verdict == "SKIP" and fnmatch.fnmatchcase(verdict.case, d.case)}
             verdicts.append(with_deviation(verdict, cover))
-            compared |= verdicts[-1].verdict in ("PASS", "FAIL", "XFAIL", "XPASS")
-        if not compared:
+            something |= verdicts[-1].verdict in ("PASS", "FAIL", "XFAIL", "XPASS")
+        if not something:
             problems.append(f"nothing of {trace.name} was compared")
         if not patterns:
             remarks += [f"{trace.name}: no point meets the declared deviation of {d.case!r}" for d in mine if d not in met]
@@ -216,18 +230,6 @@ def other_specification(reference: Trace, trace: Trace, patterns: Sequence[str])
         f"inputs of {len(differing)} of {len(asked)} cases differ, {differing[0]} among them; "
         "record it again with this isostyle"
     )
-
-
-def judged(reference: Trace, trace: Trace, patterns: Sequence[str]) -> list[Verdict]:
-    """:func:`judge`, whole.
-
-    Raises:
-        InputError: the reference lacks what a comparison looks at.
-    """
-    try:
-        return list(judge(reference, trace, patterns))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"the oracle's trace cannot be used: {type(error).__name__}: {reason(error)}") from None
 
 
 def judge(reference: Trace, trace: Trace, patterns: Sequence[str] = ()) -> Iterator[Verdict]:

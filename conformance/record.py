@@ -44,7 +44,7 @@ from isostyle.conformance.cases import (
 )
 from isostyle.conformance.compare import ORACLE
 from isostyle.conformance.tolerances import DECIDED, EPS
-from isostyle.errors import InputError, IsostyleError
+from isostyle.errors import InputError, IsostyleError, shown
 from isostyle.files import reason
 from isostyle.interface import Array, Backend, Engine, Evaluation, Objective, Targets, Tensor, Transform
 from isostyle.optim import optimiser
@@ -709,7 +709,7 @@ def record(
     reference = name == ORACLE
     backend: Backend = oracle.Oracle() if reference else registry.load(name, count)
     if device not in backend.devices():
-        raise InputError(f"backend {name!r} has no device {device!r} here; it has {', '.join(backend.devices())}")
+        raise InputError(f"backend {name!r} has no device {shown(device)} here; it has {', '.join(backend.devices())}")
     version_of_backend = trace.printable(backend.version())
     subject = (OracleSubject if reference else Subject)(backend, device, inputs)
     digests = {case.name: inputs.digest(case) for case in cases}

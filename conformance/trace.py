@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 
@@ -137,6 +138,21 @@ def check_run(run: Mapping[str, Any], name: str) -> None:
             raise InputError(f"{name} has a case that cannot be understood: {str(entry)[:80]}")
 
 
+def require_whole(file: IO[bytes], size: int) -> None:
+    """Raises ValueError unless an array's header claims just the bytes that its file of so many has: NumPy takes memory for all
+    that is claimed before it reads."""
+    if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+        return  # not an array at all
+    file.seek(0)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    version = np.lib.format.read_magic(file)
+    if version not in readers:
+        raise ValueError(f"it has an array in NumPy's format {version}, which no trace has")
+    shape, _, dtype = readers[version](file)
+    if math.prod(shape) * dtype.itemsize != size - file.tell():
+        raise ValueError(f"it has an array of {size} bytes that claims to be of {dtype}, {shape}"[:200])
+
+
 def read_points(data: bytes) -> dict[tuple[str, str], dict[str, Array]]:
     """The arrays of a points.npz."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -145,6 +161,9 @@ def read_points(data: bytes) -> dict[tuple[str, str], dict[str, Array]]:
             raise ValueError(f"it claims to hold more than {MAX_BYTES // 2**20} MiB")
         if len({member.filename for member in members}) < len(members):
             raise ValueError("it has two arrays of one name")
+        for member in members:
+            with archive.open(member) as file:
+                require_whole(file, member.file_size)
     found: dict[tuple[str, str], dict[str, Array]] = {}
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         for key in arrays.files:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from isostyle import allocation, images, memory, recipe_text, registry, run_checkpoint, weights
 from isostyle._version import __version__
-from isostyle.errors import InputError, IsostyleError, shown
+from isostyle.errors import LESS_MEMORY, InputError, IsostyleError, shown
 from isostyle.files import read_input, reason, sha256, write_atomically
 from isostyle.images import ImageLike
 from isostyle.interface import Array, Dtype, Engine, Precision
@@ -71,9 +71,8 @@ RETRIES, RETRY_EVERY = 5, 10
 OnDivergence = Literal["stop", "retry"]
 #: Total variation, which is computed whatever its weight, needs neighbours along both axes.
 VARIATION_SIDE = 2
-#: Words in what frameworks say when memory does not suffice, and what can be done then.
+#: Words in what frameworks say when memory does not suffice.
 OF_MEMORY = ("memory", "alloc")
-LESS_MEMORY = "try a smaller --size, a smaller --tile, or a lower --max-memory"
 
 
 @dataclass(frozen=True)
@@ -454,11 +453,7 @@ def attempt(
         except IsostyleError:
             raise
         except Exception as error:
-            height, width = at
-            text = (str(error).strip() or type(error).__name__).splitlines()[0]
-            lacks = isinstance(error, MemoryError) or any(word in str(error).lower() for word in OF_MEMORY)
-            advice = f"; {LESS_MEMORY}" if lacks else ""
-            raise FrameworkFailure(f"{framework.name} failed at size {height}x{width}: {text}{advice}") from error
+            raise failure(framework.name, "size {}x{}".format(*at), error) from error
 
     computes = {
         "name": framework.name,
@@ -597,6 +592,16 @@ def attempt(
         with contextlib.suppress(OSError):
             saving.path.unlink(missing_ok=True)
     return result
+
+
+def failure(framework: str, at: str, error: Exception, less_memory: str = LESS_MEMORY) -> FrameworkFailure:
+    """What a framework raised in a sentence, with what can be done if it lacks memory."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = lines or ["out of memory" if isinstance(error, MemoryError) else type(error).__name__]
+    # MXNet's begin with where in its sources it happened.
+    text = lines[-1 if lines[0].startswith("Traceback") else 0]
+    lacks = isinstance(error, MemoryError) or any(word in str(error).lower() for word in OF_MEMORY)
+    return FrameworkFailure(f"{framework} failed at {at}: {text}" + (f"; {less_memory}" if lacks else ""))
 
 
 def require_sane(row: Mapping[str, float], totals: list[float]) -> None:
@@ -787,7 +792,7 @@ def choose_device(wanted: str, devices: list[str], backend: str) -> str:
     if wanted == "auto":
         return next(device for device in devices if device != "mps")
     if wanted not in devices:
-        raise InputError(f"backend {backend!r} has no device {wanted!r} here; it has {', '.join(devices)}")
+        raise InputError(f"backend {backend!r} has no device {shown(wanted)} here; it has {', '.join(devices)}")
     return wanted
 
 

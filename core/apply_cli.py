@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isostyle.errors import EXIT_INTERRUPTED, InputError, IsostyleError
+from isostyle.errors import EXIT_INTERRUPTED, InputError, IsostyleError, shown
 from isostyle.progress import live_bar, on_terminal, readable, say
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def suffix_of(kind: str | None) -> str | None:
         return None
     suffix = f".{kind.removeprefix('.').lower()}"
     if not apply_plan.writable(suffix):
-        raise InputError(f"--format {kind} is not a picture format that can be written (png, jpg, webp, tiff, ...)")
+        raise InputError(f"--format {shown(kind)} is not a picture format that can be written (png, jpg, webp, tiff, ...)")
     return suffix
 
 

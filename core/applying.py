@@ -22,7 +22,7 @@ from PIL import Image
 
 from isostyle import images, memory, registry, style_network
 from isostyle._version import __version__
-from isostyle.api import FrameworkFailure, choose_device, describe, read_picture, versions
+from isostyle.api import choose_device, describe, failure, read_picture, versions
 from isostyle.errors import InputError, IsostyleError, shown
 from isostyle.files import sha256
 from isostyle.images import ImageLike
@@ -41,6 +41,8 @@ TILES = (512, 256, 128, 64)
 WHOLE_PIXELS = 2**20
 #: Pillow's pixels: RGB takes four bytes. Of the picture, of the output, and of the picture that is decoded meanwhile.
 PILLOW_BYTES = 3 * 4
+#: What can be done when memory does not suffice all the same.
+LESS_MEMORY = "try a smaller --long-side, a smaller --tile, or a lower --max-memory"
 #: Buffers that depend on no picture, as in :mod:`isostyle.memory`.
 CONSTANT = memory.CONSTANT
 #: Of a picture computed as a whole: bytes that are held at the peak, for each byte of the maps that the stages make; and of
@@ -196,11 +198,10 @@ class Applier:
         began = time.monotonic()
         try:
             made = self.whole(picture) if tile is None else self.tiled(picture, tile, progress)
-        except (IsostyleError, MemoryError):
+        except IsostyleError:
             raise
         except Exception as error:
-            text = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise FrameworkFailure(f"{self.framework.name} failed at size {size[0]}x{size[1]}: {text}") from error
+            raise failure(self.framework.name, f"size {size[0]}x{size[1]}", error, LESS_MEMORY) from error
         about = {
             "size": list(size),
             "pixels_sha256": sha256(made.tobytes()),

@@ -186,7 +186,7 @@ def finished(run: BatchRun, asked: dict[str, Any]) -> bool:
             told["backend"]["precision"],
         ]
         backend = told["backend"]["name"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
     settings = settings_of(asked)
     pictures = [sha256(read_input(path)) for path in (run.content, run.style)]
@@ -311,7 +311,7 @@ def is_manifest(path: Path) -> bool:
 
     try:
         return bool(json.loads(path.read_bytes())["schema"] == MANIFEST_SCHEMA)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
@@ -320,7 +320,7 @@ def total_of(run: BatchRun) -> float | None:
 
     try:
         return float(json.loads(manifest_path(run.output).read_bytes())["losses"]["last"]["total"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 

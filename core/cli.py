@@ -24,7 +24,7 @@ from isostyle import allocation
 from isostyle._version import __version__
 from isostyle.apply_cli import apply, styles
 from isostyle.batch_cli import batch
-from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, InputError, IsostyleError
+from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, LESS_MEMORY, InputError, IsostyleError, shown
 from isostyle.export_cli import export
 from isostyle.progress import live_bar, on_terminal, readable, say
 from isostyle.rerun_cli import rerun
@@ -86,7 +86,7 @@ def parse_size(ctx: click.Context, param: click.Parameter, value: str | None) ->
     except (ValueError, KeyError):
         raise InputError(
             "the size must be HEIGHTxWIDTH, as 300x450; long:N, or N alone, for the longer side; short:N for the shorter one; "
-            f"square:N; or as-is; not {value!r}"
+            f"square:N; or as-is; not {shown(value)}"
         ) from None
 
 
@@ -100,7 +100,9 @@ def parse_taps(ctx: click.Context, param: click.Parameter, value: str | None) ->
         try:
             taps.append((name.strip(), float(weight) if given else 1.0))
         except ValueError:
-            raise InputError(f"{param.opts[0]} takes layers and weights, as conv1_1=1,conv2_1=0.5, not {value!r}") from None
+            raise InputError(
+                f"{param.opts[0]} takes layers and weights, as conv1_1=1,conv2_1=0.5, not {shown(value)}"
+            ) from None
     return tuple(taps)
 
 
@@ -117,7 +119,7 @@ def parse_pyramid(ctx: click.Context, param: click.Parameter, value: str | None)
     except ValueError:
         raise InputError(
             f"{param.opts[0]} takes levels, as 0.25:60,0.5:40 (share:evaluations), none, or nothing (write it behind the "
-            f"pictures then), not {value!r}"
+            f"pictures then), not {shown(value)}"
         ) from None
 
 
@@ -416,7 +418,7 @@ def is_unfinished(manifest: Path, recipe: Recipe) -> bool:
     try:
         told = json.loads(manifest.read_bytes())
         return told["stopped_by"] is not None and told["recipe"]["digest"] == recipe.digest
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
@@ -945,8 +947,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         fail("interrupted before there was a picture", EXIT_INTERRUPTED)
     except MemoryError:
-        from isostyle.api import LESS_MEMORY
-
         fail(f"out of memory; {LESS_MEMORY}", EXIT_FAILED)
     except OSError as error:
         fail(f"{str(error.filename)!r}: {error.strerror}" if error.filename else str(error), EXIT_FAILED)

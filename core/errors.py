@@ -4,6 +4,8 @@ from __future__ import annotations
 
 #: 128 and the number of the signal, SIGINT and SIGTERM, as shells have it.
 EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
+#: What can be done when memory does not suffice. It stands here, because then there may be none left to import anything.
+LESS_MEMORY = "try a smaller --size, a smaller --tile, or a lower --max-memory"
 #: Of a value in a message; what a user wrote may be as long as a file.
 SHOWN = 60
 

@@ -157,7 +157,7 @@ def _entry(name: str) -> EntryPoint:
             return entry
     near = difflib.get_close_matches(name, names(), n=1)
     raise InputError(
-        f"there is no backend {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names())}")
+        f"there is no backend {shown(name)}; " + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names())}")
     )
 
 

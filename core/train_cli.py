@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, InputError
+from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, InputError, shown
 from isostyle.progress import live_bar, on_terminal, readable, say
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def parse_width(ctx: click.Context, param: click.Parameter, value: str) -> Trans
     try:
         full, half, quarter = (int(part) for part in value.split(","))
     except ValueError:
-        raise InputError(f"--width takes narrow, paper, or three numbers of channels, as 12,24,48, not {value!r}") from None
+        raise InputError(
+            f"--width takes narrow, paper, or three numbers of channels, as 12,24,48, not {shown(value)}"
+        ) from None
     return dataclasses.replace(NARROW, widths=(full, half, quarter))
 
 
@@ -50,7 +52,7 @@ def parse_decay(ctx: click.Context, param: click.Parameter, value: str) -> StepD
     try:
         return StepDecay(int(every), float(factor))
     except ValueError:
-        raise InputError(f"--decay takes steps and a factor, as 400:0.7, or off, not {value!r}") from None
+        raise InputError(f"--decay takes steps and a factor, as 400:0.7, or off, not {shown(value)}") from None
 
 
 @click.command(short_help="Train a network for one style.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,8 +16,8 @@ from PIL import Image
 
 from isostyle import images, registry, style_network, training_state, weights
 from isostyle._version import __version__
-from isostyle.api import choose_device, read_picture, versions
-from isostyle.errors import InputError, shown
+from isostyle.api import FrameworkFailure, choose_device, failure, read_picture, versions
+from isostyle.errors import InputError, IsostyleError, shown
 from isostyle.files import reason, sha256, write_atomically
 from isostyle.images import ImageLike
 from isostyle.interface import Array, Precision
@@ -27,6 +28,8 @@ from isostyle.style_network import StyleNetwork, thumbnail
 from isostyle.trainer import Trainer, TrainingEvent, TrainingRecipe, first_parameters, require_finite, steps_of
 from isostyle.training_state import Checkpoint
 
+#: What can be done when memory does not suffice.
+LESS_MEMORY = "try a smaller --crop, --batch or --style-size"
 #: Photographs that are kept out of the training, to look at: at most so many, and at most this share.
 HELD_OUT, HELD_OUT_SHARE = 10, 0.1
 #: Every so many steps the held-out photographs are looked at, and a checkpoint is written.
@@ -112,6 +115,7 @@ def train(
         InputError: an argument cannot be used; the message is one sentence. Nothing was computed, unless the photographs
             cannot be read any more; then there is a checkpoint of the steps so far.
         NonFiniteTraining: a loss, a gradient or a parameter is no longer finite; the last checkpoint is good.
+        FrameworkFailure: the framework failed, for want of memory most often; there is a checkpoint of the steps so far.
         TrainingInterrupted: Ctrl-C.
     """
     recipe = TrainingRecipe() if recipe is None else recipe
@@ -180,7 +184,8 @@ def train(
         except InputError as error:
             skip(folder.files[i], str(error))
 
-    trainer = Trainer(recipe, transform, engine, images.to_array(images.resize(picture, height, width), "float32"))
+    with framework_failures(framework.name, f"a style image of {height}x{width}"):
+        trainer = Trainer(recipe, transform, engine, images.to_array(images.resize(picture, height, width), "float32"))
     if before is None:
         session = Session(trainer, looked_at, trainer.start(first.parameters), [])
         backends = [computes]
@@ -234,7 +239,9 @@ def train(
         crops = Cutter(used, recipe.crop, recipe.batch, recipe.seed, skip).steps(session.step)
         while session.step < recipe.steps:
             look = (session.step + 1) % every == 0 or session.step + 1 == recipe.steps
-            event, seen = session.advance(next(crops), look)
+            photographs_now = next(crops)
+            with framework_failures(framework.name, f"{recipe.batch} photographs of {recipe.crop}x{recipe.crop}"):
+                event, seen = session.advance(photographs_now, look)
             if look:
                 save()
             if callback:
@@ -242,11 +249,26 @@ def train(
     except KeyboardInterrupt as error:
         save()
         raise TrainingInterrupted(network_so_far(), session.step) from error
-    except InputError:  # the photographs went away
+    except (InputError, FrameworkFailure):  # the photographs went away, or the memory
         if session.step > began:
             save()
         raise
     return network_so_far()
+
+
+@contextlib.contextmanager
+def framework_failures(framework: str, at: str) -> Iterator[None]:
+    """What a framework raises while this lasts becomes one sentence.
+
+    Raises:
+        FrameworkFailure: instead of it.
+    """
+    try:
+        yield
+    except IsostyleError:
+        raise
+    except Exception as error:
+        raise failure(framework, at, error, LESS_MEMORY) from error
 
 
 class Session:

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
 from isostyle import cache, published_weights
-from isostyle.errors import InputError
+from isostyle.errors import InputError, shown
 from isostyle.files import read_input, sha256
 from isostyle.interface import Array, Dtype, Parameters
 from isostyle.network import COMPACT, Network
@@ -62,7 +62,7 @@ def load(name: str) -> Weights:
     if name in published_weights.NETWORKS:
         return load_cached(name)
     if not name.endswith(".safetensors"):
-        raise InputError(f"there is no network {name!r}; there are {', '.join(NETWORKS)}, or a .safetensors file")
+        raise InputError(f"there is no network {shown(name)}; there are {', '.join(NETWORKS)}, or a .safetensors file")
     return parse(read_input(Path(name)), name)
 
 

@@ -1,11 +1,12 @@
 """Hostile files against the command line: is each met with a right result, or with one sentence and exit code 2?
 
-    python scripts/fuzz.py [--inputs 400] [--seed N] [--backend torch] [--write docs/reproducing.md]
+    python scripts/fuzz.py [--inputs 400] [--seed N] [--backend torch] [--only traces] [--write docs/reproducing.md]
 
-Pictures, weights, style networks, recipes, manifests, checkpoints of runs and of trainings, and tables of a batch are made, and
-changed at random (bits flipped, bytes overwritten, cut, doubled, numbers made huge); to them come files made to harm: bombs,
-lying headers, sizes of zero. Each goes through the command that takes it, within 10 seconds and 1 GB beyond what the program
-takes anyway. What counts as lost: an input that changed, a picture that is no longer as it was, or a file left behind.
+Pictures, weights, style networks, recipes, manifests, checkpoints of runs and of trainings, tables of a batch, traces, and
+declared deviations are made, and changed at random (bits flipped, bytes overwritten, cut, doubled, numbers made huge; in traces
+behind digests that fit); to them come files made to harm: bombs, lying headers, sizes of zero. Each goes through the command
+that takes it, within 10 seconds and 1 GB beyond what the program takes anyway. What counts as lost: an input that changed, a
+picture that is no longer as it was, or a file left behind.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -42,7 +45,7 @@ EXIT_INPUT, EXIT_FAILED = 2, 1
 OUTCOMES = (
     "right results",
     "clean errors",
-    "runs that diverge (exit 1)",
+    "runs that diverge, traces that differ (exit 1)",
     "tracebacks",
     "hangs",
     "crashes",
@@ -206,6 +209,98 @@ def reworded(data: bytes, chance: random.Random) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
+def repacked(data: bytes, chance: random.Random) -> bytes:
+    """An archive with one member changed, another name for it, twice, or without it: what its checksums do not catch."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = [(name, archive.read(name)) for name in archive.namelist()]
+    except (zipfile.BadZipFile, ValueError, OSError):
+        return mutated(data, chance)
+    place = chance.randrange(len(members))
+    name, array = members[place]
+    match chance.randrange(8):
+        case 0:
+            del members[place]
+        case 1:
+            members.append((name, mutated(array, chance)))
+        case 2:
+            members[place] = (mutated(name.encode(), chance).decode(errors="replace"), array)
+        case 3:
+            members[place] = (name, chance.choice(members)[1])
+        case _:
+            members[place] = (name, mutated(array, chance))
+    return packed(members)
+
+
+def packed(members: list[tuple[str, bytes]]) -> bytes:
+    stream = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        warnings.simplefilter("ignore")  # of a name that is there twice
+        for name, data in members:
+            archive.writestr(name, data)
+    return stream.getvalue()
+
+
+# Traces
+
+
+#: One case of each sort of number, quick to record.
+TRACED = ("terms/d2l/minimal", "gradient/d2l/minimal", "run/d2l/photo", "recipe/d2l", "resize/half", "native-adam/1")
+
+
+def npy(head: str, body: bytes = b"") -> bytes:
+    """A file of an array whose header says ``head``."""
+    text = head.encode()
+    return b"\x93NUMPY\x02\x00" + struct.pack("<I", len(text)) + text + body
+
+
+def traces_made_to_harm() -> Iterator[tuple[str, bytes]]:
+    """Parts of traces that no program records; each is met in the backend's trace, and in the oracle's."""
+    point = "float32|gradient/d2l/minimal|gradient.npy"
+    about = "{{'descr': {}, 'fortran_order': False, 'shape': {}}}\n"
+    points = {
+        # Just below what is read at all.
+        "zeros": [(point, npy(about.format("'|i1'", "(500000000,)"), bytes(500 * 10**6)))],
+        "many": [(f"float32|case|{i}.npy", b"") for i in range(20000)],
+        "endless": [(point, npy(about.format("'<f4'", "(1099511627776,)")))],
+        "negative": [(point, npy(about.format("'<f4'", "(-1, 5)")))],
+        "objects": [(point, npy(about.format("'|O'", "(1,)"), b"cos\nsystem\n(S'true'\ntR."))],
+        "wide": [(point, npy(about.format("'<U536870911'", "(1,)")))],
+        "fields": [(point, npy(about.format("[('a', '<f4')] * 9", "(1,)")))],
+        "nested": [(point, npy("(" * 5000))],
+        "names": [("../../float32|a|b.npy", npy(about.format("'<f4'", "()"), bytes(4)))],
+    }
+    archives = [packed(members) for members in points.values()]
+    for trace in ("trace", "oracle"):
+        for data in archives:
+            yield f"{trace}/points.npz", data
+        yield f"{trace}/points.npz", b""
+        for text in ("[" * 10**6, '{"a":' * 10**5, "9" * 10**5, '{"schema": NaN}', "[" + "0," * 10**7 + "0]", r'"\ud800"'):
+            yield f"{trace}/run.json", text.encode()
+    for text in ("a=" + "[" * 10**5, "a=" + "{a=" * 10**4, "[deviation]", "deviation = 3", "deviation = [[]]"):
+        yield "torch.toml", text.encode()
+    pattern = "*a" * 200 + "b"
+    declared = f'[[deviation]]\nexpect = "fail"\ncase = "*"\ndtype = "{pattern}"\npoints = ["{pattern}"]\nreason = "r"\n'
+    yield "torch.toml", (declared * 100).encode()
+
+
+def seal(folder: Path, name: str) -> None:
+    """Make the digests of a trace fit its changed files, as far as that can be done: as somebody would who knows the format."""
+    from isostyle.conformance import trace
+
+    run, points = (folder / name).with_name(trace.RUN), (folder / name).with_name(trace.POINTS)
+    if name not in (f"{run.parent.name}/{trace.RUN}", f"{run.parent.name}/{trace.POINTS}"):
+        return
+    try:
+        table = json.loads(run.read_bytes())
+        if name.endswith(trace.POINTS):
+            table["points_sha256"] = hashlib.sha256(points.read_bytes()).hexdigest()
+        table["run_sha256"] = trace.digest(table)
+        run.write_text(json.dumps(table, indent=1))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        pass  # no table any more
+
+
 # Kinds of files, and the commands that take them
 
 
@@ -219,6 +314,10 @@ class Kind:
     command: Callable[[str], list[str]]
     #: Made to harm; taken as they are, once each.
     harmful: list[tuple[str, bytes]] = dataclasses.field(default_factory=list)
+    #: Files that a command needs as they are, and that are made so again after each.
+    kept: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    #: Done to the folder when a file of this name has been put there.
+    after: Callable[[Path, str], None] | None = None
 
 
 def kinds(folder: Path, backend: str) -> list[Kind]:
@@ -250,6 +349,11 @@ def kinds(folder: Path, backend: str) -> list[Kind]:
     training = (folder / "t.safetensors.checkpoint").read_bytes()
     for name in ("t.safetensors", "t.safetensors.checkpoint", "out.png", "out.json", "out.csv"):
         (folder / name).unlink(missing_ok=True)
+    trace, harmful = recorded(folder, backend), list(traces_made_to_harm())
+    declared = '[[deviation]]\nexpect = "skip"\ncase = "native-*"\npoints = ["*"]\ndtype = "*"\nreason = "so it is"\n'
+    trace |= {"torch.toml": declared.encode()}
+    compare = ["conform", "compare", "trace", "other", "--reference", "oracle", "--deviations", f"{backend}=torch.toml"]
+    compare += ["--json", "out.json", "--junit", "out.xml", "--html", "out.html", "--quiet"]
     run = ["run", "--steps", "1", *small, "--"]
     table = b'recipe = "painterly"\nsteps = 2\ncontents = ["photo.png"]\nstyles = ["painting.png"]\n'
     table += b'[[run]]\ncontent = "photo.png"\nstyle = "painting.png"\noutput = "x.png"\n'
@@ -284,7 +388,42 @@ def kinds(folder: Path, backend: str) -> list[Kind]:
             [("t.toml", table), ("t.csv", b"content,style,steps\nphoto.png,painting.png,2\n")],
             lambda name: ["batch", name, "-o", "out", "--", "--seed", "never"],
         ),
+        Kind(
+            "traces",
+            [(name, data) for name, data in trace.items() if name.startswith(("trace/", "oracle/"))],
+            lambda name: compare,
+            [(name, data) for name, data in harmful if "/" in name],
+            trace,
+            seal,
+        ),
+        Kind(
+            "deviations declared for traces",
+            [("torch.toml", trace["torch.toml"])],
+            lambda name: compare,
+            [(name, data) for name, data in harmful if "/" not in name],
+            trace,
+        ),
     ]
+
+
+def recorded(folder: Path, backend: str) -> dict[str, bytes]:
+    """Files of the traces of the oracle, of a backend, and of another one that computes the same."""
+    from isostyle.conformance import trace
+
+    cases = [f"--case={case}" for case in TRACED]
+    for name, place in (("oracle", "oracle"), (backend, "trace")):
+        call(["conform", "record", name, "-o", place, *cases, "--threads", "1", "--quiet"], folder)
+    (folder / "other").mkdir()
+    other = trace.load(folder / "trace")
+    dataclasses.replace(other, run={**other.run, "backend": "other"}).save(folder / "other")
+    found = {
+        f"{place}/{file}": (folder / place / file).read_bytes()
+        for place in ("oracle", "trace", "other")
+        for file in (trace.RUN, trace.POINTS)
+    }
+    for place in ("oracle", "trace", "other"):
+        shutil.rmtree(folder / place)
+    return found
 
 
 def call(arguments: list[str], folder: Path) -> None:
@@ -439,7 +578,7 @@ def outcome(answer: dict[str, Any] | str) -> str:
     if answer["code"] == EXIT_INPUT and said:
         return "clean errors"
     if answer["code"] == EXIT_FAILED and said:
-        return "runs that diverge (exit 1)"
+        return "runs that diverge, traces that differ (exit 1)"
     return "tracebacks"
 
 
@@ -449,10 +588,11 @@ def outcome(answer: dict[str, Any] | str) -> str:
 )
 @click.option("--seed", type=int, help="[default: of the clock; it is printed]")
 @click.option("--backend", default="torch", show_default=True)
+@click.option("--only", default="", metavar="WORD", help="Only kinds of files that have this in their name.")
 @click.option("--keep", type=click.Path(path_type=Path), metavar="FOLDER", help="Put files with a bad outcome there.")
 @click.option("--write", type=click.Path(path_type=Path), metavar="PATH", help="Put the table between the marks in this file.")
 @click.option("--worker", is_flag=True, hidden=True)
-def main(inputs: int, seed: int | None, backend: str, keep: Path | None, write: Path | None, worker: bool) -> None:
+def main(inputs: int, seed: int | None, backend: str, only: str, keep: Path | None, write: Path | None, worker: bool) -> None:
     """Try hostile files, and print a table of what came of them."""
     if worker:
         work()
@@ -466,6 +606,7 @@ def main(inputs: int, seed: int | None, backend: str, keep: Path | None, write: 
         found = kinds(folder, backend)
         (folder / "net.safetensors").write_bytes(next(kind for kind in found if kind.name == "style networks").files[0][1])
         crew = Worker(folder, backend)
+        found = [kind for kind in found if only in kind.name]
         for kind in found:
             counts: Counter[str] = Counter()
             count = inputs // len(found)
@@ -473,10 +614,16 @@ def main(inputs: int, seed: int | None, backend: str, keep: Path | None, write: 
             for _ in range(count):
                 name, data = chance.choice(kind.files)
                 change = reworded if chance.random() < 0.4 and b"{" in data[:9] else mutated
+                change = repacked if chance.random() < 0.8 and data.startswith(b"PK") else change
                 tried.append((name, change(data, chance)))
             for name, data in tried:
                 file = folder / name
+                for path, good in kind.kept.items():
+                    (folder / path).parent.mkdir(exist_ok=True)
+                    (folder / path).write_bytes(good)
                 file.write_bytes(data)
+                if kind.after:
+                    kind.after(folder, name)
                 before = digests(folder)
                 answer = crew.ask(kind.command(name))
                 what = outcome(answer)
@@ -492,11 +639,13 @@ def main(inputs: int, seed: int | None, backend: str, keep: Path | None, write: 
                     click.echo(f"{kind.name}, {name}: {what}: {why}", err=True)
                     if keep:
                         keep.mkdir(exist_ok=True)
-                        (keep / f"{bad}-{name}").write_bytes(data)
+                        (keep / f"{bad}-{name.replace('/', '-')}").write_bytes(data)
                 for path in made:
                     (folder / path).unlink()
                 file.unlink(missing_ok=True)
                 shutil.rmtree(folder / "out", ignore_errors=True)
+            for path in kind.kept:
+                (folder / path).unlink(missing_ok=True)
             rows.append([kind.name, str(sum(counts.values())), *(str(counts[what]) for what in OUTCOMES)])
             click.echo(f"{kind.name}: {dict(counts)}", err=True)
         crew.stop()

@@ -165,7 +165,7 @@ def test_the_next_picture_is_read_while_one_is_computed():
         (["pics", "-o", "out.png"], "looks like a file, and several pictures need a folder"),
         (["pics", "-o", "wave.safetensors"], "is a file; name a folder"),
         (["pics/a.jpg", "-o", "out.xyz"], "does not end in a picture format"),
-        (["pics", "-o", "out", "--format", "xyz"], "--format xyz is not a picture format"),
+        (["pics", "-o", "out", "--format", "xyz"], "--format 'xyz' is not a picture format"),
         (["pics", "-o", "pics"], "is an input; it is never overwritten"),
         (["pics/a.jpg", "-o", "none/out.png"], "there is no folder 'none'"),
         (["pics/a.jpg", "--backend", "tensorflow"], "there is no backend 'tensorflow'"),

@@ -154,6 +154,13 @@ def test_whole_numbers_where_floats_are_due_fail(oracle, perfect):
     assert "it is int64, and should be float64" in verdict.why
 
 
+@pytest.mark.parametrize("key", ["case", "kind", "dtype", "only"])
+def test_an_oracle_s_trace_that_does_not_say_what_it_expects_cannot_be_used(oracle, perfect, key):
+    expected = [{name: value for name, value in entry.items() if name != key} for entry in oracle.run["expected"]]
+    with pytest.raises(InputError, match=f"the oracle's trace cannot be used: KeyError: '{key}'"):
+        compare(dataclasses.replace(oracle, run={**oracle.run, "expected": expected}), [perfect])
+
+
 @pytest.mark.parametrize("change", [lambda x: np.array(["text"]), lambda x: np.zeros(3)], ids=["text", "three numbers"])
 def test_an_oracle_s_trace_with_other_notes_than_numbers_cannot_be_used(oracle, perfect, change):
     with pytest.raises(InputError, match="the oracle's trace cannot be used"):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -155,8 +156,24 @@ def test_an_array_that_claims_to_be_huge_is_refused(folder):
     with zipfile.ZipFile(file, "w") as members:
         members.writestr("float64|a|x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\0" * 64)
     rewrite(folder, file.getvalue())
-    with pytest.raises(InputError, match="cannot be read as a trace"):
+    with pytest.raises(InputError, match="an array of 192 bytes that claims to be of float64"):
         load(folder)
+
+
+def test_a_text_that_claims_to_be_huge_takes_no_memory(folder):
+    """NumPy would fill 2 GB with zeros before it reads a single letter."""
+    head = b"{'descr': '<U536870911', 'fortran_order': False, 'shape': (1,)}\n"
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as members:
+        members.writestr("float64|a|x.npy", b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head)
+    rewrite(folder, file.getvalue())
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="claims to be of <U536870911"):
+            load(folder)
+        assert tracemalloc.get_traced_memory()[1] < 10**7
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("name", ["", "../torch", "/etc/passwd", "a\x1b[2J", "t\u202eorch", "\ud800", "x" * 65, " torch"])
