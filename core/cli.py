@@ -482,8 +482,8 @@ def demo(folder: Path, force: bool, **options: Any) -> None:
             with contextlib.suppress(OSError):
                 folder.rmdir()
     side_by_side = strip([content, style, result.picture], DEMO_STRIP_HEIGHT)
-    for name, made in (("content.png", content), ("style.png", style), ("side-by-side.png", side_by_side)):
-        save(made, beside[name])
+    for name, picture_of in (("content.png", content), ("style.png", style), ("side-by-side.png", side_by_side)):
+        save(picture_of, beside[name])
     if not options["quiet"]:
         click.echo(f"wrote {beside['side-by-side.png']}: photograph, painting and result")
 

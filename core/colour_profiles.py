@@ -168,9 +168,10 @@ def converter(profile: bytes) -> Callable[[Samples], Samples] | None:
 
     def convert(samples: Samples) -> Samples:
         linear = np.stack([table[samples[..., i]] for i, table in enumerate(tables)], -1)
-        return np.rint(encoded(linear if product is None else linear @ product.T) * MOST).astype(np.uint16)
+        made: Samples = np.rint(encoded(linear if product is None else linear @ product.T) * MOST).astype(np.uint16)
+        return made
 
-    probe = np.asarray(grid()).astype(np.uint16) * 257
+    probe: Samples = np.multiply(np.asarray(grid()), 257, dtype=np.uint16)
     if product is None:  # gray
         probe = np.repeat(probe[..., :1], 3, axis=-1)
     if abs(convert(probe).astype(int) - probe).max() <= SAME * 257:

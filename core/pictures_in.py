@@ -60,10 +60,12 @@ SIXTEEN_BIT_IN_I = ("PNG", "PPM")
 #: How Pillow calls samples of 16 bits that it rounds to 8, but for their order of bytes: B, L or N, the machine's.
 SIXTEEN_BIT_RAW = ("RGB;16", "RGBA;16", "RGBX;16")
 OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if np.little_endian else "L"}
+#: How it calls floats of 32 bits in a file's order of bytes, and in the machine's.
+FLOAT_RAW, NATIVE_FLOAT_RAW = ("F;32F", "F;32BF"), "F;32NF"
 #: Gray and alpha of a PNG, of 16 bits both: its four bytes are taken for RGBA's.
 GRAY_AND_ALPHA = "LA;16B"
 #: Tags of a TIFF, and what they say: gray in which 0 is white; samples of one colour apart from those of another.
-PHOTOMETRIC, WHITE_IS_ZERO, PLANAR, APART = 262, 0, 284, 2
+BITS, PHOTOMETRIC, WHITE_IS_ZERO, PLANAR, APART = 258, 262, 0, 284, 2
 #: The name of bytes that have none.
 NAMELESS = "the picture"
 
@@ -135,13 +137,15 @@ def opened(picture: Image.Image, data: bytes | None, what: str) -> PictureIn:
     if picture.width * picture.height > MAX_PIXELS:
         raise too_large(what)
     try:
+        prepare(picture, what)
+        raw = raw_mode(picture)  # gone as soon as it is decoded, for its EXIF perhaps
         lines = []
         if picture.format not in LAYERED and getattr(picture, "is_animated", False):
             lines.append(f"{what} holds more than one picture: the first is taken")
         kept = exif.kept(picture)
         profile = picture.info.get("icc_profile")
         profile = profile if isinstance(profile, bytes) and profile else None
-        deep = sixteen_bits(picture, data, what)
+        deep = sixteen_bits(picture, data, raw, what)
         try:
             pixels, alpha = colours(picture, profile) if deep is None else deep_colours(*deep, profile)
         except colour_profiles.Unusable as error:
@@ -155,6 +159,25 @@ def opened(picture: Image.Image, data: bytes | None, what: str) -> PictureIn:
     except Exception as error:
         # Pillow's decoders meet a broken file with OSError, SyntaxError, ValueError, EOFError, struct.error and others.
         raise broken(what, error) from None
+
+
+def prepare(picture: Image.Image, what: str) -> None:
+    """Make good what Pillow takes for something else, before it decodes a TIFF.
+
+    Raises:
+        InputError: that is not possible.
+    """
+    tiles = getattr(picture, "tile", None)
+    if picture.format != "TIFF" or not tiles or not isinstance(picture, ImageFile.ImageFile):
+        return
+    coder, given = tiles[0][0], tiles[0][3]
+    if coder == "libtiff" and isinstance(given, tuple) and given[0] in FLOAT_RAW:
+        # libtiff hands over the machine's order of bytes, and Pillow expects the file's.
+        picture.tile = [tile._replace(args=(NATIVE_FLOAT_RAW, *given[1:])) for tile in picture.tile]
+    elif coder == "raw" and tag_of(picture, PLANAR) == APART and 16 in (tag_of(picture, BITS) or ()):
+        raise InputError(
+            f"{what} has 16 bits in planes (PlanarConfiguration 2) and no compression; save it with one of the two"
+        )
 
 
 def too_large(what: str) -> InputError:
@@ -198,7 +221,9 @@ def colours(picture: Image.Image, profile: bytes | None) -> tuple[Image.Image, I
 # 16 bits, and floats
 
 
-def sixteen_bits(picture: Image.Image, data: bytes | None, what: str) -> tuple[Samples, Samples | None, bool] | None:
+def sixteen_bits(
+    picture: Image.Image, data: bytes | None, raw: str | None, what: str
+) -> tuple[Samples, Samples | None, bool] | None:
     """RGB samples, (H, W, 3), those of alpha, (H, W), and whether it is gray; None if the picture has 8 bits or fewer.
 
     Raises:
@@ -208,17 +233,17 @@ def sixteen_bits(picture: Image.Image, data: bytes | None, what: str) -> tuple[S
         clear, inverted = picture.info.get("transparency"), tag_of(picture, PHOTOMETRIC) == WHITE_IS_ZERO
         gray = np.asarray(ImageOps.exif_transpose(picture)).clip(0, MOST).astype(np.uint16)
         alpha = np.where(gray == clear, 0, MOST).astype(np.uint16) if isinstance(clear, int) else None
-        return spread(MOST - gray if inverted else gray), alpha, True
+        return spread(np.bitwise_not(gray) if inverted else gray), alpha, True
     if picture.mode == "F":
         return spread(to_samples(np.asarray(ImageOps.exif_transpose(picture)), what)), None, True
     if picture.mode == "I":
         raise InputError(f"{what} has 32-bit samples; save it with 8 or 16 bits")
-    raw = raw_mode(picture)
     if data is None or raw is None:
         return None
     if raw == GRAY_AND_ALPHA:
-        parts = np.asarray(decoded_as(data, "RGBA")).astype(np.uint16)
-        return spread(parts[..., 0] << 8 | parts[..., 1]), parts[..., 2] << 8 | parts[..., 3], True
+        parts = np.asarray(decoded_as(data, "RGBA"))
+        both = np.ascontiguousarray(parts).view(">u2").astype(np.uint16)
+        return spread(both[..., 0]), both[..., 1], True
     if raw[:-1] not in SIXTEEN_BIT_RAW or raw[-1] not in OTHER_ORDER or tag_of(picture, PLANAR) == APART:
         return None
     upper = decoded_as(data, raw)
@@ -320,6 +345,7 @@ def float_colours(data: bytes, name: str) -> PictureIn:
         if found.width * found.height * found.samples > MAX_PIXELS:
             raise too_large(name)
         with open_picture(found.data) as picture:
+            prepare(picture, name)
             kept, profile = exif.kept(picture), picture.info.get("icc_profile")
             values = found.restored(np.asarray(picture))
     except (InputError, MemoryError):
