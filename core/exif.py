@@ -70,15 +70,10 @@ def add(made: Image.Exif, tag: int, value: Any) -> bool:
 
 def with_size(exif: bytes, width: int, height: int) -> Image.Exif:
     """EXIF that :func:`kept` has found, for an sRGB picture of that size."""
-    made = Image.Exif()
-    made.load(exif)
+    before, made = Image.Exif(), Image.Exif()
+    before.load(exif)
+    for tag in before:
+        made[tag] = dict(before.get_ifd(tag)) if tag in (EXIF_DIRECTORY, GPS_DIRECTORY) else before[tag]
     if EXIF_DIRECTORY in made:
-        made[EXIF_DIRECTORY] = {
-            **made.get_ifd(EXIF_DIRECTORY),
-            COLOUR_SPACE: SRGB,
-            WIDTH: width,
-            HEIGHT: height,
-        }
-    if GPS_DIRECTORY in made:
-        made[GPS_DIRECTORY] = dict(made.get_ifd(GPS_DIRECTORY))
+        made[EXIF_DIRECTORY] |= {COLOUR_SPACE: SRGB, WIDTH: width, HEIGHT: height}
     return made

@@ -120,7 +120,7 @@ def encode(finished: Finished, kind: str, options: PictureOptions) -> memoryview
     if kind in WITH_PROFILE:
         given["icc_profile"] = srgb()
     if about is not None:
-        given["exif"] = about.tobytes() if kind != "TIFF" else about
+        given["exif"] = about.tobytes()
     picture.save(stream, format=kind, **given)
     return stream.getbuffer()
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from isostyle.errors import InputError
 from isostyle.files import MAX_BYTES, reason
+
+if TYPE_CHECKING:
+    PathType = click.ParamType[Path]
+else:  # which older versions of click do not know
+    PathType = click.ParamType
 
 #: Stands for standard input or output, and never for a file: :class:`FileOrPipe` makes another path of a file's name ``./-``.
 PIPE = Path("-")
@@ -18,7 +23,7 @@ PIPE = Path("-")
 STDIN = "stdin"
 
 
-class FileOrPipe(click.ParamType):
+class FileOrPipe(PathType):
     """A file's name as a Path; ``-`` as :data:`PIPE`."""
 
     name = "file"

