@@ -19,13 +19,16 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from isostyle import allocation, images, memory, recipe_text, registry, run_checkpoint, weights
+from isostyle import allocation, images, memory, pictures_in, pictures_out, recipe_text, registry, run_checkpoint, weights
 from isostyle._version import __version__
 from isostyle.errors import LESS_MEMORY, InputError, IsostyleError, shown
 from isostyle.files import read_input, reason, sha256, write_atomically
-from isostyle.images import ImageLike
+from isostyle.images import ImageLike, Pixels
 from isostyle.interface import Array, Dtype, Engine, Precision
 from isostyle.network import RGB_STD, Network
+from isostyle.picture_options import QUALITY, PictureOptions
+from isostyle.pictures_in import PictureIn
+from isostyle.pictures_out import Finished
 from isostyle.recipe import (
     NAMED_STARTS,
     START_NOISE_STD,
@@ -46,6 +49,7 @@ from isostyle.recipe import (
 )
 from isostyle.run import Diverged, Event, ExplodingLoss, climb
 from isostyle.run_checkpoint import RunCheckpoint
+from isostyle.sixteen_bits import Rounded
 from isostyle.tiles import TiledEngine
 
 MANIFEST_SCHEMA = "isostyle.manifest/1"
@@ -88,6 +92,36 @@ class Result:
     history: list[dict[str, float]]
     #: Settings, digests, versions, time, memory and losses, ready for JSON.
     manifest: dict[str, Any]
+    #: Of ``image``.
+    space: Space = "normalised"
+    #: The content image's transparency, mode L, of the picture's size; None if it has none.
+    alpha: Image.Image | None = None
+    #: What was worth keeping of its EXIF.
+    exif: bytes | None = None
+
+    @property
+    def finished(self) -> Finished:
+        """The picture with all that a file of it may hold."""
+        return Finished(self.picture, Rounded(self.image, self.space), self.alpha, self.exif)
+
+    def save(
+        self, path: str | os.PathLike[str], *, bits: int = 8, alpha: str = "keep", quality: int = QUALITY, strip: bool = False
+    ) -> None:
+        """Write the picture, whole or not at all, with sRGB's profile and the content image's EXIF (docs/pictures.md). A file
+        that is there is overwritten.
+
+        Args:
+            path: its suffix says the format.
+            bits: of a sample: 8, or 16 (PNG and TIFF).
+            alpha: ``"keep"``, the content image's transparency, where the format can hold it; or ``"drop"``.
+            quality: of JPEG, WebP and AVIF, 1 to 100.
+            strip: without the EXIF.
+
+        Raises:
+            InputError: an argument cannot be used.
+            OSError, ValueError: it cannot be written.
+        """
+        pictures_out.save(self.finished, Path(path), PictureOptions(alpha, bits, quality, strip))
 
 
 class FrameworkFailure(IsostyleError):
@@ -149,7 +183,8 @@ def stylize(
     """Paint ``content`` in the manner of ``style``.
 
     Args:
-        content: a path, a PIL image, or an array of uint8 or of floats in 0..1, shape (H, W) or (H, W, 3).
+        content: a path, the bytes of a file, a PIL image, or an array of uint8, uint16 or floats in 0..1, shape (H, W),
+            (H, W, 3) or (H, W, 4). Paths and bytes keep 16 bits a sample, and so do arrays (docs/pictures.md).
         style: likewise.
         backend: ``torch``, ``paddle``, ``mxnet``, a third party's, or ``auto``: the first that is installed.
         recipe: a published recipe's name, a ``.toml`` file, or a :class:`Recipe`; the next thirteen arguments override parts.
@@ -377,13 +412,19 @@ def attempt(
     # A name that the network does not have is an error before any picture is read.
     parameters = chosen.cut(settings.taps)
     inputs = job.inputs
-    pictures: dict[str, Image.Image] = {}
+    pictures: dict[str, Pixels] = {}
     described: dict[str, dict[str, Any]] = {}
+    said: list[str] = []
     for role, source in inputs.items():
-        pictures[role], digest = read_picture(source, f"the {role} image")
-        described[role] = describe(source, pictures[role], digest)
+        found, digest = read_picture(source, f"the {role} image")
+        pictures[role] = found.pixels
+        described[role] = describe(source, found.pixels, digest)
+        said += found.lines
+        if role == "content":
+            alpha, exif = found.alpha, found.exif
+        del found
         if before is not None and described[role]["pixels_sha256"] != before.inputs[role]["pixels_sha256"]:
-            name = repr(str(source)) if digest else f"the {role} image"
+            name = repr(str(source)) if "path" in described[role] else f"the {role} image"
             raise InputError(f"{name} is not the {role} image that this run began with")
 
     # Sizes that cannot be are an error before a framework is loaded; some rules ask whether there is a GPU.
@@ -397,7 +438,9 @@ def attempt(
     model = memory.Model(settings, chosen.network, framework.name, dtype, plans["content"].final, plans["style"].final)
     choice = memory.choose(model, job.tile, job.max_memory, on_cpu=place == "cpu")
     settings = choice.recipe
-    aspects = changed_aspects(pictures, plans)
+    aspects = [*said, *changed_aspects(pictures, plans)]
+    # Small, beside what is to come.
+    alpha = None if alpha is None else images.crop(images.resize(alpha, *plans["content"].scaled), *plans["content"].final)
     stages: list[tuple[Recipe, dict[str, Plan]]] = []
     for share, recipe_of_level in settings.levels:
         try:
@@ -407,7 +450,7 @@ def attempt(
             continue
         stages.append((recipe_of_level, plans_of_level))
 
-    def fit_all(stage: int) -> tuple[dict[str, Image.Image], dict[str, Array]]:
+    def fit_all(stage: int) -> tuple[dict[str, Pixels], dict[str, Array]]:
         """The pictures of a level, and their arrays. Large pictures are let go as soon as they have become something else."""
         plans_of_level, last = stages[stage][1], stage == len(stages) - 1
         fitted = {role: fit(pictures.pop(role) if last else pictures[role], plans_of_level[role]) for role in list(pictures)}
@@ -582,7 +625,9 @@ def attempt(
         picture = images.to_picture(image, settings.space)
         # Of the numbers, and of the 8-bit pixels that they become.
         manifest["result"] = {"image_sha256": sha256(image.tobytes()), "pixels_sha256": sha256(picture.tobytes())}
-        result = Result(picture, image, history, manifest)
+        if alpha is not None and alpha.size != picture.size:
+            alpha = images.resize(alpha, picture.height, picture.width)
+        result = Result(picture, image, history, manifest, settings.space, alpha, exif)
     if isinstance(problem, KeyboardInterrupt):
         raise Interrupted(result) from problem
     if problem is not None:
@@ -690,14 +735,16 @@ def levels_of(pyramid: bool | Sequence[Level | tuple[float, int]]) -> tuple[Leve
         raise InputError(f"a pyramid is True, or levels as (share, evaluations), not {shown(pyramid)}") from None
 
 
-def read_picture(source: ImageLike, what: str) -> tuple[Image.Image, str | None]:
+def read_picture(source: ImageLike, what: str) -> tuple[PictureIn, str | None]:
     """A picture, and the SHA-256 of its file if it has one; the file is read once, so the two belong together."""
     if isinstance(source, str | os.PathLike):
         data = read_input(Path(source))
-        return images.decode(data, repr(str(source))), sha256(data)
+        return pictures_in.decode(data, repr(str(source))), sha256(data)
+    if isinstance(source, bytes):
+        return pictures_in.decode(source, what), sha256(source)
     if not isinstance(source, Image.Image | np.ndarray):
-        raise InputError(f"{what} must be a path, a PIL image or an array, not {shown(source)}")
-    return images.read(source, what), None
+        raise InputError(f"{what} must be a path, the bytes of a file, a PIL image or an array, not {shown(source)}")
+    return pictures_in.read(source, what), None
 
 
 @dataclass(frozen=True)
@@ -711,7 +758,7 @@ class Plan:
 
 
 def plan(
-    pictures: dict[str, Image.Image], settings: Recipe, network: Network, *, gpu: bool = False, share: float = 1.0
+    pictures: Mapping[str, Pixels], settings: Recipe, network: Network, *, gpu: bool = False, share: float = 1.0
 ) -> dict[str, Plan]:
     """How large the recipe makes each picture, at a level that is a ``share`` of height and width; a start picture gets the
     content image's size.
@@ -748,12 +795,12 @@ def plan(
     return plans
 
 
-def fit(picture: Image.Image, planned: Plan) -> Image.Image:
+def fit(picture: Pixels, planned: Plan) -> Pixels:
     """``picture``, resized and cropped."""
     return images.crop(images.resize(picture, *planned.scaled), *planned.final)
 
 
-def changed_aspects(pictures: dict[str, Image.Image], plans: dict[str, Plan]) -> list[str]:
+def changed_aspects(pictures: Mapping[str, Pixels], plans: dict[str, Plan]) -> list[str]:
     """At most two lines, which name the pictures that are squeezed, and those that are cropped."""
     squeezed, cropped = [], []
     for role, picture in pictures.items():
@@ -771,7 +818,7 @@ def changed_aspects(pictures: dict[str, Image.Image], plans: dict[str, Plan]) ->
     return [*found, *([f"cropped: {' and '.join(cropped)} to the {height}x{width} in the middle"] if cropped else [])]
 
 
-def start_image(settings: Recipe, arrays: dict[str, Array], fitted: dict[str, Image.Image], seed: int, dtype: Dtype) -> Array:
+def start_image(settings: Recipe, arrays: dict[str, Array], fitted: dict[str, Pixels], seed: int, dtype: Dtype) -> Array:
     """The image (1, 3, H, W), in the recipe's space, that the optimisation starts from."""
     content = arrays["content"]
     if settings.start == "noise":
@@ -806,10 +853,12 @@ def versions() -> dict[str, str]:
     }
 
 
-def describe(source: ImageLike, picture: Image.Image, digest: str | None) -> dict[str, Any]:
+def describe(source: ImageLike, picture: Pixels, digest: str | None) -> dict[str, Any]:
     """What a manifest says of an input: its file if it has one, the digest of its decoded pixels, and its size."""
+    named = isinstance(source, str | os.PathLike)
     return {
-        **({"path": str(source), "file_sha256": digest} if digest else {}),
+        **({"path": str(source)} if named else {}),
+        **({"file_sha256": digest} if digest else {}),
         "pixels_sha256": sha256(picture.tobytes()),
         "size": [picture.height, picture.width],
     }

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isostyle.errors import EXIT_INTERRUPTED, InputError, IsostyleError, shown
+from isostyle.picture_options import PictureOptions, picture_options, taken_from
+from isostyle.pipes import PIPE, FileOrPipe, stem
 from isostyle.progress import live_bar, on_terminal, readable, say
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
     from isostyle.apply_plan import Job
     from isostyle.applying import Applier
-    from isostyle.cli import Interrupt
+    from isostyle.cli import Interrupt, Outputs
+    from isostyle.pictures_in import PictureIn
 
 #: Beside the outputs of several inputs; one output has OUT.json.
 MANIFEST = "manifest.json"
@@ -38,10 +41,10 @@ NAMED = 5
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=FileOrPipe(),
     metavar="OUT",
-    help="A file for one PICTURE, its suffix says the format; a folder for several, made if it is not there "
-    "[default, of one: ./PICTURE-STYLE.png, of a video its own suffix].",
+    help="A file for one PICTURE, its suffix says the format; - is standard output; a folder for several, made if it is not "
+    "there [default, of one: ./PICTURE-STYLE.png, of a video its own suffix].",
 )
 @click.option(
     "--long-side",
@@ -50,11 +53,12 @@ NAMED = 5
     help="Shrink pictures whose longer side has more pixels [default: all keep their size].",
 )
 @click.option(
-    "--format", "kind", metavar="SUFFIX", help="Of the pictures in a folder: png, jpg, webp, ... [default: as each was]."
+    "--format",
+    "kind",
+    metavar="SUFFIX",
+    help="Of the pictures in a folder, and with -o -: png, jpg, webp, ... [default: as each was; of -o -, png].",
 )
-@click.option(
-    "--quality", type=click.IntRange(1, 100), default=95, show_default=True, metavar="N", help="Of JPEG and WebP, 1 to 100."
-)
+@picture_options
 @click.option(
     "--backend",
     default="auto",
@@ -86,7 +90,7 @@ def apply(
     pictures: tuple[str, ...],
     output: Path | None,
     kind: str | None,
-    quality: int,
+    manifest: Path | None,
     skip_existing: bool,
     force: bool,
     quiet: bool,
@@ -100,11 +104,12 @@ def apply(
       isostyle apply glass holiday/ -o painted/                   every picture of a folder
       isostyle apply glass 'holiday/*.jpg' more/*.png -o painted/ --long-side 1600
       isostyle apply engraving film.mp4 -o painted.mp4            a video, with its sound
+      fetch | isostyle apply oil - -o - --format jpg | show
 
     STYLE is a .safetensors file that `isostyle train` wrote, or a name that `isostyle styles` lists.
     PICTURE is a picture, a video (.mp4, .m4v, .mov, .mkv, .avi, .webm; needs ffmpeg), a folder, which stands for the
     pictures in it, or a pattern; a .gif is its first picture. The network is loaded once, and the next picture is read
-    while one is computed.
+    while one is computed. - is standard input. Names that begin with a dash go behind --, after the options.
 
     Beside the output goes a manifest, OUT.json, or OUT/manifest.json of several: digests, sizes, versions, time.
     --skip-existing goes on with a folder that was interrupted.
@@ -121,27 +126,31 @@ def apply(
     found = style_network.find(style)
     sources, several = apply_plan.expand(pictures)
     suffix = suffix_of(kind)
+    how = taken_from(options)
     ffmpeg = video.find_ffmpeg() if any(map(video.is_video, sources)) else None
-    jobs, manifest, folder = plan(sources, several, output, Path(style).stem, suffix)
-    if not several and kind is not None and jobs[0].output.suffix.lower() != suffix:
-        raise InputError("--format is for the pictures in a folder; one file's format is its suffix")
+    options["bits"] = how.bits
+    jobs, place, folder = plan(sources, several, output, Path(style).stem, suffix)
+    outputs = checked(jobs, place if manifest is None else manifest, kind, how)
+    manifest = outputs[0].manifest
     if skip_existing:
         if force:
             raise InputError("--skip-existing keeps what --force overwrites: leave one of the two out")
         count = len(jobs)
-        jobs = [job for job in jobs if not job.output.exists()]
+        jobs = [job for job in jobs if job.output == PIPE or not job.output.exists()]
         if not quiet and len(jobs) < count:
             click.echo(f"{count - len(jobs)} of {count} are there already", err=True)
         if not jobs:
             return
     # Of what was done before, as far as it is to be kept.
-    earlier = rows_of(manifest, found.digest) if skip_existing else []
+    earlier = rows_of(manifest, found.digest) if skip_existing and manifest is not None else []
     made = make_folder(folder) if folder is not None else False
     worked = False
     try:
-        given = [*sources, *([Path(style)] if style.endswith(style_network.SUFFIX) else [])]
-        check_outputs([manifest], given, force=force or skip_existing)
-        check_outputs([job.output for job in jobs], [*given, manifest], force=force)
+        given = [source for source in sources if source != PIPE]
+        given += [Path(style)] if style.endswith(style_network.SUFFIX) else []
+        told_of = [] if manifest is None else [manifest]
+        check_outputs(told_of, given, force=force or skip_existing)
+        check_outputs([job.output for job in jobs if job.output != PIPE], [*given, *told_of], force=force)
         with interruptible(terminable=True) as interrupt, meter(len(jobs), quiet) as told:
             try:
                 applier = Applier(found, log=told.line, **options)
@@ -150,7 +159,8 @@ def apply(
                 if interrupt.seen:
                     raise interrupt.error from None
                 raise
-            work = Work(applier, jobs, several, quality, ffmpeg, interrupt, told, earlier)
+            by_name = {each.picture: each for each in outputs}
+            work = Work(applier, jobs, several, by_name, ffmpeg, interrupt, told, earlier)
             began = time.monotonic()
             try:
                 work.run()
@@ -158,20 +168,25 @@ def apply(
                 worked = bool(work.done)
                 interrupt.ignore()
                 if work.done or (several and work.failed):
-                    write_atomically(manifest, (json.dumps(work.manifest(), indent=1) + "\n").encode())
+                    if manifest is not None:
+                        write_atomically(manifest, (json.dumps(work.manifest(), indent=1) + "\n").encode())
                     worked = True
     except KeyboardInterrupt:
         if not worked:
             raise
-        click.echo(f"isostyle: interrupted; {work.count()} done, manifest in {str(manifest)!r}", err=True)
+        where = f", manifest in {str(manifest)!r}" if manifest else ""
+        click.echo(f"isostyle: interrupted; {work.count()} done{where}", err=True)
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
     finally:
         if made and not worked and folder is not None:
             with contextlib.suppress(OSError):
                 folder.rmdir()
     if not quiet:
+        piped = jobs[0].output == PIPE
         what = f"{work.count()} to {readable(folder)}" if several and folder else readable(jobs[0].output)
-        click.echo(f"wrote {what}: {time.monotonic() - began:.1f} s; manifest in {readable(manifest)}")
+        what = by_name[PIPE].name if piped else what
+        where = f"; manifest in {readable(manifest)}" if manifest else ""
+        click.echo(f"wrote {what}: {time.monotonic() - began:.1f} s{where}", err=piped)
     if work.failed:
         names = ", ".join(repr(str(row["path"])) for row in work.failed[:NAMED])
         more = f" and {len(work.failed) - NAMED} more" if len(work.failed) > NAMED else ""
@@ -242,16 +257,19 @@ def suffix_of(kind: str | None) -> str | None:
 
 def plan(
     sources: list[Path], several: bool, output: Path | None, style: str, suffix: str | None
-) -> tuple[list[Job], Path, Path | None]:
-    """What is to be done, where the manifest goes, and the folder, if the outputs go to one.
+) -> tuple[list[Job], Path | None, Path | None]:
+    """What is to be done, where the manifest goes if it goes anywhere, and the folder, if the outputs go to one.
 
     Raises:
         InputError: OUT is a file and should be a folder, or has a suffix that cannot be written.
     """
     from isostyle import apply_plan, video
-    from isostyle.cli import check_format
 
     source = sources[0]
+    if output == PIPE:
+        if several or video.is_video(source):
+            raise InputError("-o - writes one picture to standard output; several, and videos, need a name")
+        return [apply_plan.Job(source, PIPE)], None, None
     if several or (output is not None and (output.is_dir() or not output.suffix)):
         if output is None:
             raise InputError("several pictures need a folder to go to: -o FOLDER")
@@ -263,12 +281,29 @@ def plan(
         return jobs, output / MANIFEST if several else jobs[0].output.with_suffix(".json"), output
     if output is None:
         kind = source.suffix.lower() if video.is_video(source) else suffix or apply_plan.USUAL_FORMAT
-        output = Path(f"{source.stem}-{style}{kind}")
-    if not video.is_video(source):
-        check_format(output)
-    elif not video.is_video(output):
+        output = Path(f"{stem(source)}-{style}{kind}")
+    if video.is_video(source) and not video.is_video(output):
         raise InputError(f"{str(output)!r} is no video's name; a video becomes {', '.join(video.CONTAINERS)}")
     return [apply_plan.Job(source, output)], output.with_suffix(".json"), None
+
+
+def checked(jobs: list[Job], manifest: Path | None, kind: str | None, options: PictureOptions) -> list[Outputs]:
+    """How each output is written.
+
+    Raises:
+        InputError: one cannot be, in its format, with these options.
+    """
+    from isostyle.cli import Outputs, outputs_of
+
+    found = []
+    for job in jobs:
+        if not job.is_video:
+            found.append(outputs_of(job.output, kind, options, manifest=manifest))
+            continue
+        if options.bits != PictureOptions.bits:
+            raise InputError(f"--bits is for pictures, and {str(job.source)!r} is a video")
+        found.append(Outputs(job.output, job.output.suffix, options, manifest, None, None, None))
+    return found
 
 
 class Work:
@@ -279,7 +314,7 @@ class Work:
         applier: Applier,
         jobs: list[Job],
         several: bool,
-        quality: int,
+        outputs: dict[Path, Outputs],
         ffmpeg: str | None,
         interrupt: Interrupt,
         told: Meter,
@@ -288,7 +323,7 @@ class Work:
         self.applier = applier
         self.jobs = jobs
         self.several = several
-        self.quality = quality
+        self.outputs = outputs
         self.ffmpeg = ffmpeg
         self.interrupt = interrupt
         self.told = told
@@ -301,6 +336,7 @@ class Work:
         """Raises what is wrong with the only input; of several, it is told, and the others go on."""
         from isostyle.ahead import ahead
         from isostyle.files import reason
+        from isostyle.pictures_out import KeptElsewhere
 
         with contextlib.closing(ahead(partial(self.read, job) for job in self.jobs)) as waiting:
             for job, read in zip(self.jobs, waiting, strict=True):
@@ -309,6 +345,10 @@ class Work:
                     found = read.result()
                     row = self.video(job) if found is None else self.picture(job, *found)
                     del found
+                except KeptElsewhere as error:
+                    # What one cannot be written to, the next cannot, either.
+                    count = f"; {self.count()} are done, and --skip-existing goes on" if self.several else ""
+                    raise IsostyleError(f"{error}{count}") from error
                 except (IsostyleError, OSError, ValueError, MemoryError) as error:
                     self.stop_if_asked()
                     if not self.several:
@@ -330,21 +370,28 @@ class Work:
         self.stop_if_asked()
         self.told.part(share)
 
-    def read(self, job: Job) -> tuple[Image, dict[str, Any]] | None:
+    def read(self, job: Job) -> tuple[PictureIn, dict[str, Any]] | None:
         """A decoded picture, and what a manifest says of it; None for a video, which ffmpeg reads."""
         from isostyle.api import describe, read_picture
+        from isostyle.cli import piped
 
         if job.is_video:
             return None
-        picture, digest = read_picture(job.source, "the picture")
-        return picture, describe(job.source, picture, digest)
+        (source,) = piped(job.source)
+        picture, digest = read_picture(source, "the picture")
+        return picture, describe(source, picture.pixels, digest)
 
-    def picture(self, job: Job, picture: Image, described: dict[str, Any]) -> dict[str, Any]:
-        from isostyle.cli import save
+    def picture(self, job: Job, picture: PictureIn, described: dict[str, Any]) -> dict[str, Any]:
+        from isostyle.cli import deliver
+        from isostyle.pictures_out import format_of
 
-        made = self.applier(picture, self.step)
-        save(made.picture, job.output, self.quality)
-        return {"input": described, "output": {"path": str(job.output), **made.about}}
+        for line in picture.lines:
+            self.told.line(line)
+        made, outputs = self.applier(picture, self.step), self.outputs[job.output]
+        deliver(made.finished, outputs)
+        place = {} if job.output == PIPE else {"path": str(job.output)}
+        how = {"format": format_of(outputs.kind), **outputs.options.as_dict()}
+        return {"input": described, "output": {**place, **how, **made.about}}
 
     def video(self, job: Job) -> dict[str, Any]:
         from isostyle import video

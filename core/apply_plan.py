@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,11 +12,14 @@ from pathlib import Path
 from isostyle import video
 from isostyle.errors import InputError
 from isostyle.files import reason
+from isostyle.pipes import PIPE
 
 #: Of an output whose input's own format cannot be written.
 USUAL_FORMAT = ".png"
 #: What makes an argument a pattern, if there is no such file.
 WILD = "*?["
+#: As it stands on the command line.
+PIPE_NAME = "-"
 
 
 @dataclass(frozen=True)
@@ -34,15 +38,19 @@ def expand(arguments: Sequence[str]) -> tuple[list[Path], bool]:
     """The files that are meant, each once, and whether there may be several.
 
     A folder stands for the pictures in it (not for videos, nor for folders within it), a pattern for the pictures and videos
-    that match it; both in the order of their names.
+    that match it; both in the order of their names. ``-`` is standard input, and stands alone.
 
     Raises:
         InputError: a folder cannot be read, or holds no picture; a pattern matches none; the only file is not there.
     """
     found: list[Path] = []
     several = len(arguments) > 1
+    if PIPE_NAME in arguments:
+        if several:
+            raise InputError("- is standard input, and that is one picture: leave the others out")
+        return [PIPE], False
     for argument in arguments:
-        path = Path(argument)
+        path = Path(os.path.abspath(argument)) if Path(argument) == PIPE else Path(argument)
         if path.is_dir():
             several = True
             try:
@@ -107,10 +115,10 @@ def is_picture(path: Path) -> bool:
 
 @cache
 def writable(suffix: str) -> bool:
-    from isostyle.cli import check_format
+    from isostyle import pictures_out
 
     try:
-        check_format(Path(f"picture{suffix}"))
+        pictures_out.check(Path(f"picture{suffix}"))
     except InputError:
         return False
     return True

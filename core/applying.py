@@ -15,19 +15,24 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from isostyle import images, memory, registry, style_network
+from isostyle import images, memory, pictures_in, pictures_out, registry, style_network
 from isostyle._version import __version__
 from isostyle.api import choose_device, describe, failure, read_picture, versions
 from isostyle.errors import InputError, IsostyleError, shown
 from isostyle.files import sha256
-from isostyle.images import ImageLike
+from isostyle.images import ImageLike, Pixels
 from isostyle.interface import Array, Dtype
+from isostyle.picture_options import BITS, QUALITY, PictureOptions
+from isostyle.pictures_in import PictureIn
+from isostyle.pictures_out import Finished
 from isostyle.recipe import LongSide, require_count
+from isostyle.sixteen_bits import Deep, Rounded, rounded
 from isostyle.style_network import StyleNetwork
 from isostyle.transform_network import TransformNetwork
 from isostyle.transform_tiles import TiledTransform
@@ -41,6 +46,8 @@ TILES = (512, 256, 128, 64)
 WHOLE_PIXELS = 2**20
 #: Pillow's pixels: RGB takes four bytes. Of the picture, of the output, and of the picture that is decoded meanwhile.
 PILLOW_BYTES = 3 * 4
+#: What an output of 16 bits takes beside.
+DEEP_BYTES = 3 * 2
 #: What can be done when memory does not suffice all the same.
 LESS_MEMORY = "try a smaller --long-side, a smaller --tile, or a lower --max-memory"
 #: Buffers that depend on no picture, as in :mod:`isostyle.memory`.
@@ -61,6 +68,19 @@ class Applied:
     picture: Image.Image
     #: Digests, sizes, versions, time and memory, ready for JSON.
     manifest: dict[str, Any]
+    #: The picture with all that a file of it may hold.
+    finished: Finished
+
+    def save(
+        self, path: str | os.PathLike[str], *, bits: int = 8, alpha: str = "keep", quality: int = QUALITY, strip: bool = False
+    ) -> None:
+        """As :meth:`isostyle.Result.save`. For 16 bits :func:`apply` must have made them.
+
+        Raises:
+            InputError: an argument cannot be used.
+            OSError, ValueError: it cannot be written.
+        """
+        pictures_out.save(self.finished, Path(path), PictureOptions(alpha, bits, quality, strip))
 
 
 def apply(
@@ -74,6 +94,7 @@ def apply(
     max_memory: str | int | None = None,
     long_side: int | None = None,
     dtype: Dtype = "float32",
+    bits: int = 8,
     log: Callable[[str], None] | None = None,
 ) -> Applied:
     """Paint ``picture`` in the one style that a network was trained for.
@@ -81,7 +102,7 @@ def apply(
     Args:
         style: the name of a network that ships (`isostyle styles`), a ``.safetensors`` file that `isostyle train` wrote, or a
             :class:`isostyle.style_network.StyleNetwork`.
-        picture: a path, a PIL image, or an array of uint8 or of floats in 0..1, shape (H, W) or (H, W, 3).
+        picture: a path, the bytes of a file, a PIL image, or an array, as :func:`isostyle.stylize` has them.
         backend: ``torch``, ``paddle``, ``mxnet``, a third party's, or ``auto``: the first that is installed.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
         threads: CPU threads; by default ``OMP_NUM_THREADS``, or all cores.
@@ -90,6 +111,7 @@ def apply(
         max_memory: of the whole process, as ``"4GiB"`` or in bytes; by default nine tenths of what is free.
         long_side: a picture whose longer side has more pixels is shrunk to this first.
         dtype: ``"float32"`` or ``"float64"``.
+        bits: of a sample: 16 to write so many afterwards; in tiles, six bytes a pixel more.
         log: called with a line for each thing that a user should know.
 
     Raises:
@@ -106,11 +128,15 @@ def apply(
         max_memory=max_memory,
         long_side=long_side,
         dtype=dtype,
+        bits=bits,
         log=log,
     )
+    for line in opened.lines:
+        applier.log(line)
     made = applier(opened)
-    given = describe(picture, opened, digest)
-    return Applied(made.picture, {**applier.about, "input": given, "output": made.about, "peak_memory_bytes": memory.peak()})
+    given = describe(picture, opened.pixels, digest)
+    manifest = {**applier.about, "input": given, "output": made.about, "peak_memory_bytes": memory.peak()}
+    return Applied(made.picture, manifest, made.finished)
 
 
 @dataclass(frozen=True)
@@ -120,6 +146,8 @@ class Made:
     picture: Image.Image
     #: Its size, digest, seconds, tile and estimated memory, ready for JSON.
     about: dict[str, Any]
+    #: The picture with all that a file of it may hold.
+    finished: Finished
 
 
 class Applier:
@@ -136,6 +164,7 @@ class Applier:
         max_memory: str | int | None = None,
         long_side: int | None = None,
         dtype: Dtype = "float32",
+        bits: int = 8,
         log: Callable[[str], None] | None = None,
     ) -> None:
         """As :func:`apply`."""
@@ -144,7 +173,10 @@ class Applier:
             raise InputError(f"the dtype must be float32 or float64, not {shown(dtype)}")
         if long_side is not None:
             require_count(long_side, "longer side", "pixel")
+        if bits not in BITS:
+            raise InputError(f"a picture has 8 or 16 bits a sample, not {shown(bits)}")
         self.long_side = long_side
+        self.deep = bits == 16
         self.side = memory.parse_tile(tile)
         if max_memory is not None:
             memory.parse(max_memory)
@@ -179,7 +211,7 @@ class Applier:
         plural = "s" * (count > 1)
         self.log(f"backend {self.framework.name} {self.framework.version()} on {place}, {count} thread{plural}, {dtype}")
 
-    def __call__(self, picture: ImageLike, progress: Callable[[float], None] | None = None) -> Made:
+    def __call__(self, picture: ImageLike | PictureIn, progress: Callable[[float], None] | None = None) -> Made:
         """Transform a picture. ``progress`` is told the share that is done, of one in tiles.
 
         Raises:
@@ -187,17 +219,19 @@ class Applier:
             FrameworkFailure: the framework failed.
             IsostyleError: the network made numbers that are not finite.
         """
-        if not (isinstance(picture, Image.Image) and picture.mode == "RGB" and not picture.info):
-            picture = images.read(picture, "the picture")
-        picture = self.shrunk(picture)
-        size = picture.height, picture.width
+        if isinstance(picture, Image.Image) and picture.mode == "RGB" and not picture.info:
+            given = PictureIn(picture)
+        else:
+            given = picture if isinstance(picture, PictureIn) else pictures_in.read(picture, "the picture")
+        pixels = self.shrunk(given.pixels)
+        size = pixels.height, pixels.width
         self.style.network.sizes(*size)
         if size not in self.chosen:  # a video has thousands of one size
             self.chosen[size] = self.choose(size)
         tile, estimate = self.chosen[size]
         began = time.monotonic()
         try:
-            made = self.whole(picture) if tile is None else self.tiled(picture, tile, progress)
+            made, deep = self.whole(pixels) if tile is None else self.tiled(pixels, tile, progress)
         except IsostyleError:
             raise
         except Exception as error:
@@ -209,36 +243,43 @@ class Applier:
             "tile": tile,
             "estimated_memory_bytes": estimate,
         }
-        return Made(made, about)
+        alpha = given.alpha
+        if alpha is not None and alpha.size != made.size:
+            alpha = images.resize(alpha, *size)
+        return Made(made, about, Finished(made, deep, alpha, given.exif))
 
-    def shrunk(self, picture: Image.Image) -> Image.Image:
+    def shrunk(self, picture: Pixels) -> Pixels:
         """``picture``, or if its longer side is more than ``long_side``, a smaller one."""
         if self.long_side is None or max(picture.size) <= self.long_side:
             return picture
         return images.resize(picture, *LongSide(self.long_side).fit(picture.height, picture.width))
 
-    def whole(self, picture: Image.Image) -> Image.Image:
+    def whole(self, picture: Pixels) -> tuple[Image.Image, Deep | None]:
         image = self.transform.tensor(images.to_array(picture, self.dtype))
-        return self.to_picture(self.transform.array(self.transform.apply(self.parameters, image)))
+        made = self.require_finite(self.transform.array(self.transform.apply(self.parameters, image)))
+        return images.to_picture(made), Rounded(made).whole() if self.deep else None
 
-    def tiled(self, picture: Image.Image, tile: int, progress: Callable[[float], None] | None) -> Image.Image:
-        """Pixels are normalised when a tile needs them: only Pillow's copies of the whole picture are held."""
+    def tiled(self, picture: Pixels, tile: int, progress: Callable[[float], None] | None) -> tuple[Image.Image, Deep | None]:
+        """Pixels are normalised when a tile needs them: only 8 or 16 bits of the whole picture are held."""
         made = Image.new("RGB", picture.size)
+        deep = np.empty((picture.height, picture.width, 3), np.uint16) if self.deep else None
 
         def read(rows: slice, columns: slice) -> Array:
             return images.to_array(picture.crop((columns.start, rows.start, columns.stop, rows.stop)), self.dtype)
 
         def write(rows: slice, columns: slice, piece: Array) -> None:
-            made.paste(self.to_picture(piece), (columns.start, rows.start))
+            made.paste(images.to_picture(self.require_finite(piece)), (columns.start, rows.start))
+            if deep is not None:
+                deep[rows, columns] = rounded(piece)
 
         size = picture.height, picture.width
         TiledTransform(self.transform, self.style.network, tile).run(self.parameters, size, read, write, progress)
-        return made
+        return made, None if deep is None else Deep(deep)
 
-    def to_picture(self, image: Array) -> Image.Image:
+    def require_finite(self, image: Array) -> Array:
         if not np.isfinite(image).all():
             raise IsostyleError(f"the style network {self.style.name!r} made numbers that are not finite")
-        return images.to_picture(image)
+        return image
 
     def choose(self, size: tuple[int, int]) -> tuple[int | None, int]:
         """The side of a tile, or None for the whole picture, and the bytes that it will take.
@@ -248,7 +289,8 @@ class Applier:
         """
 
         def estimate(tile: int | None) -> int:
-            return estimated_bytes(self.style.network, self.framework.name, self.dtype, size, tile)
+            beside = DEEP_BYTES * math.prod(size) * self.deep
+            return beside + estimated_bytes(self.style.network, self.framework.name, self.dtype, size, tile)
 
         def fits(tile: int | None) -> bool:
             return self.limit is None or estimate(tile) <= self.limit

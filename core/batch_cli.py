@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, InputError, IsostyleError
+from isostyle.picture_options import options_of, taken_from
 from isostyle.progress import live_bar, on_terminal, readable, say
 
 if TYPE_CHECKING:
     from isostyle.batch_plan import BatchRun
 
 #: Of a batch's own, which the options of its runs cannot be.
-TAKEN = ("output", "checkpoint", "force", "quiet")
+TAKEN = ("output", "manifest", "checkpoint", "force", "quiet")
 #: Between two looks at whether Ctrl-C was pressed.
 LOOK_SECONDS = 0.2
 DONE, THERE, FAILED, STOPPED = "done", "was there", "failed", "stopped"
@@ -142,7 +143,7 @@ def parse(run: BatchRun) -> dict[str, Any]:
     Raises:
         InputError: it would.
     """
-    from isostyle import cli
+    from isostyle import cli, pictures_out
 
     where = f"{str(run.content)!r} with {str(run.style)!r}"
     try:
@@ -153,6 +154,7 @@ def parse(run: BatchRun) -> dict[str, Any]:
                 if name != "output" and given:
                     raise InputError(f"{where}: --{name} is the batch's own, and no option of its runs")
             cli.settings_of(params)
+            pictures_out.check(run.output, taken_from(dict(params)))
             return params
     except InputError as error:
         raise error if str(error).startswith(where) else InputError(f"{where}: {error}") from None
@@ -184,6 +186,7 @@ def finished(run: BatchRun, asked: dict[str, Any]) -> bool:
             told["seed"],
             told["backend"]["dtype"],
             told["backend"]["precision"],
+            options_of(told["output"]),
         ]
         backend = told["backend"]["name"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -193,6 +196,7 @@ def finished(run: BatchRun, asked: dict[str, Any]) -> bool:
     start = sha256(read_input(Path(asked["init"]))) if settings.start == "image" else None
     network = weights.load(asked["network"]).digest
     now = [None, settings.digest, *pictures, start, network, asked["seed"], asked["dtype"], asked["precision"]]
+    now.append(taken_from(dict(asked)))
     return run.output.exists() and was == now and asked["backend"] in ("auto", backend)
 
 

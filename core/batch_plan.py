@@ -13,6 +13,7 @@ from typing import Any
 from isostyle import apply_plan
 from isostyle.errors import InputError, shown
 from isostyle.files import read_input
+from isostyle.pipes import PIPE
 
 #: Suffix of a picture whose name is not given.
 USUAL_FORMAT = ".png"
@@ -73,6 +74,8 @@ def apart(runs: list[BatchRun]) -> list[BatchRun]:
         raise InputError(f"{len(runs)} runs are more than a batch of {MOST_RUNS}")
     taken: dict[str, BatchRun] = {}
     for run in runs:
+        if PIPE in (run.content, run.style, run.output):
+            raise InputError("- is standard input or output, and the runs of a batch have none; name files")
         # File systems that take A.png and a.png for one file are common.
         other = taken.setdefault(str(run.output).lower(), run)
         if other is not run:

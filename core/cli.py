@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +24,8 @@ from isostyle.apply_cli import apply, styles
 from isostyle.batch_cli import batch
 from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, LESS_MEMORY, InputError, IsostyleError, shown
 from isostyle.export_cli import export
+from isostyle.picture_options import PictureOptions, picture_options, taken_from
+from isostyle.pipes import PIPE, FileOrPipe, stem
 from isostyle.progress import live_bar, on_terminal, readable, say
 from isostyle.rerun_cli import rerun
 from isostyle.train_cli import train
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from isostyle.api import Interrupted, Result, Stopped
     from isostyle.images import ImageLike
+    from isostyle.pictures_out import Finished
     from isostyle.recipe import Recipe, Size, Taps
     from isostyle.run import Event
 
@@ -46,7 +47,6 @@ EXIT_FAILED = 1
 USUAL = "usual"
 #: Takes the pyramid of a recipe's file away.
 NO_PYRAMID = "none"
-JPEG_QUALITY = 95
 DEMO_FOLDER = "isostyle-demo"
 DEMO_RECIPE = "painterly"
 DEMO_STRIP_HEIGHT = 450
@@ -206,15 +206,17 @@ def cli(context: click.Context) -> None:
 
 
 @cli.command(short_help="Paint a photograph in the manner of a painting.")
-@click.argument("content", type=click.Path(path_type=Path))
-@click.argument("style", type=click.Path(path_type=Path))
+@click.argument("content", type=FileOrPipe())
+@click.argument("style", type=FileOrPipe())
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=FileOrPipe(),
     metavar="FILE",
-    help="The picture; its suffix says the format [default: ./CONTENT-STYLE.png].",
+    help="The picture; its suffix says the format; - is standard output [default: ./CONTENT-STYLE.png].",
 )
+@click.option("--format", "kind", metavar="SUFFIX", help="With -o -: png, jpg, webp, tif, ... [default: png].")
+@picture_options
 @click.option(
     "--recipe",
     default="isostyle",
@@ -311,6 +313,7 @@ def run(
     content: Path,
     style: Path,
     output: Path | None,
+    kind: str | None,
     recipe: str,
     lr: float | None,
     optimizer: str | None,
@@ -326,22 +329,28 @@ def run(
       isostyle run photo.jpg painting.jpg --recipe d2l --history losses.csv --plot losses.png
       isostyle run photo.jpg painting.jpg --recipe tutorial-square --size square:256
       isostyle run photo.jpg painting.jpg --recipe my.toml --style-taps relu1_1,relu2_1=0.5
+      isostyle run scan.tif painting.jpg -o out.tif --bits 16
+      fetch | isostyle run - painting.jpg -o - --format jpg | show
 
-    Beside the picture goes a manifest, FILE.json: settings, digests, versions, time, memory and losses.
+    CONTENT or STYLE may be -, standard input. Names that begin with a dash go behind --, after the options. Beside the picture
+    goes a manifest, FILE.json: settings, digests, versions, time, memory and losses.
     """
     from isostyle.recipe import NAMED_STARTS
     from isostyle.recipe_text import is_file, load
     from isostyle.weights import NETWORKS
 
-    paths = [content, style]
+    paths = [path for path in (content, style) if path != PIPE]
     paths += [Path(recipe)] if is_file(recipe) else []
     paths += [Path(init)] if init and init not in NAMED_STARTS else []
     paths += [Path(network)] if network not in NETWORKS else []
-    output = output or Path(f"{content.stem}-{style.stem}.png")
+    output = output or Path(f"{stem(content)}-{stem(style)}.png")
+    picture_options = taken_from(options)
     transfer(
         content,
         style,
         output,
+        kind=kind,
+        picture_options=picture_options,
         input_paths=paths,
         recipe=load(recipe),
         learning_rate=lr,
@@ -370,11 +379,11 @@ def settings_of(options: dict[str, Any]) -> Recipe:
 
 @cli.command(short_help="Go on with a run that was interrupted.")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=FileOrPipe(), metavar="FILE", help="The picture [default: where it was to go].")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="The picture [default: where it was to go]."
+    "--content", type=FileOrPipe(), metavar="FILE", help="Where the content image is, if it was moved, or was piped in."
 )
-@click.option("--content", type=click.Path(path_type=Path), metavar="FILE", help="Where the content image is, if it was moved.")
-@click.option("--style", type=click.Path(path_type=Path), metavar="FILE", help="Likewise.")
+@click.option("--style", type=FileOrPipe(), metavar="FILE", help="Likewise.")
 @click.option("--init", type=click.Path(path_type=Path), metavar="FILE", help="Likewise, of a picture that the run began with.")
 @click.option("--network", metavar="FILE", help="Likewise, of weights.")
 @click.option("--backend", metavar="NAME", help="Another framework: then within conformance's bounds, not to the same bits.")
@@ -395,21 +404,30 @@ def resume(checkpoint: Path, output: Path | None, force: bool, quiet: bool, **op
     """
     from isostyle import api, run_checkpoint
     from isostyle.files import check_outputs
+    from isostyle.picture_options import options_of
 
     found = run_checkpoint.load(checkpoint)
     kept = found.settings["kept"]
-    places = {name: Path(kept[name]) if kept.get(name) else None for name in ("picture", "history", "plot")}
+    places = {name: Path(kept[name]) if kept.get(name) else None for name in ("picture", "manifest", "history", "plot")}
     picture = output or places["picture"]
     if picture is None:
         raise InputError(f"{str(checkpoint)!r} was not written by `isostyle run`; name the picture with -o")
-    check_format(picture)
-    outputs = Outputs(picture, places["history"], places["plot"], kept.get("save_every"))
-    extra = [path for path in (outputs.history, outputs.plot) if path]
+    outputs = outputs_of(
+        picture,
+        kept.get("format") if picture == PIPE else None,
+        options_of(kept.get("picture_options")),
+        # One that was beside the picture goes with it.
+        manifest=None if output and places["manifest"] == beside(places["picture"]) else places["manifest"],
+        history=places["history"],
+        plot=places["plot"],
+        save_every=kept.get("save_every"),
+    )
     inputs = [Path(about["path"]) for about in found.inputs.values() if "path" in about]
-    inputs += [Path(options[name]) for name in ("content", "style", "init", "network") if options[name]]
+    inputs += [Path(options[name]) for name in ("content", "style", "init", "network") if options[name] not in (None, PIPE)]
     # What the interrupted run has left of itself is overwritten.
-    own = is_unfinished(manifest_path(picture), found.recipe)
-    check_outputs([picture, manifest_path(picture), *extra], [checkpoint, *inputs], force=force or own)
+    own = outputs.manifest is not None and is_unfinished(outputs.manifest, found.recipe)
+    check_outputs(outputs.files, [checkpoint, *inputs], force=force or own)
+    options["content"], options["style"] = piped(options["content"], options["style"])
     produce(partial(api.resume, checkpoint, **options), found.recipe, outputs, checkpoint, quiet=quiet)
 
 
@@ -465,9 +483,9 @@ def demo(folder: Path, force: bool, **options: Any) -> None:
             # Gone again only if a wrong option stopped the demo before it wrote anything.
             with contextlib.suppress(OSError):
                 folder.rmdir()
-    save(content, beside["content.png"])
-    save(style, beside["style.png"])
-    save(strip([content, style, result.picture], DEMO_STRIP_HEIGHT), beside["side-by-side.png"])
+    side_by_side = strip([content, style, result.picture], DEMO_STRIP_HEIGHT)
+    for name, picture_of in (("content.png", content), ("style.png", style), ("side-by-side.png", side_by_side)):
+        save(picture_of, beside[name])
     if not options["quiet"]:
         click.echo(f"wrote {beside['side-by-side.png']}: photograph, painting and result")
 
@@ -552,9 +570,12 @@ def transfer(
     style: ImageLike,
     output: Path,
     *,
+    kind: str | None = None,
+    picture_options: PictureOptions | None = None,
     input_paths: Sequence[Path] = (),
     recipe: Recipe,
     save_every: int | None = None,
+    manifest: Path | None = None,
     history: Path | None = None,
     plot: Path | None = None,
     checkpoint: Path | None = None,
@@ -562,7 +583,8 @@ def transfer(
     quiet: bool,
     **options: Any,
 ) -> Result:
-    """Run one style transfer and write what it makes: picture, manifest, and history and plot if asked for."""
+    """Run one style transfer and write what it makes: picture, manifest, and history and plot if asked for. ``content``,
+    ``style`` and ``output`` may be :data:`isostyle.pipes.PIPE`; ``kind`` is then the format."""
     from isostyle import api
     from isostyle.files import check_outputs
     from isostyle.report import check_history, check_plot
@@ -570,30 +592,38 @@ def transfer(
     settings = api.override(recipe, **{name: options.pop(name) for name in OVERRIDES if name in options})
     if save_every is not None and save_every < 1:
         raise InputError(f"--save-every must be at least 1, not {save_every}")
-    check_format(output)
+    outputs = outputs_of(
+        output,
+        kind,
+        picture_options or PictureOptions(),
+        manifest=manifest,
+        history=history,
+        plot=plot,
+        save_every=save_every,
+    )
     if history:
         check_history(history)
     if plot:
         check_plot(plot)
     stages = existing_stages(output, save_every, settings.most_updates) if save_every else []
-    extra = [path for path in (history, plot, checkpoint) if path]
+    extra = [path for path in (manifest, history, plot, checkpoint) if path]
     if save_every and any(is_stage(path, output, save_every, settings.most_updates) for path in extra):
-        raise InputError("--history, --plot or --checkpoint would go where --save-every puts a picture; name them apart")
+        raise InputError(
+            "--history, --plot, --manifest or --checkpoint would go where --save-every puts a picture; name them apart"
+        )
     if checkpoint and checkpoint.exists() and not force:
         name = readable(checkpoint)
         raise InputError(f"{name} is there already; `isostyle resume {name}` goes on from it, --force begins anew")
-    check_outputs([output, manifest_path(output), *extra, *stages], input_paths, force=force)
-    outputs = Outputs(output, history, plot, save_every)
-    # Absolute, for it may be resumed from another folder.
-    keep = {name: None if path is None else str(path.resolve()) for name, path in outputs.paths.items()}
+    check_outputs([*outputs.files, *([checkpoint] if checkpoint else []), *stages], input_paths, force=force)
+    given_content, given_style = piped(content, style)
     return produce(
         partial(
             api.stylize,
-            content,
-            style,
+            given_content,
+            given_style,
             recipe=settings,
             checkpoint=checkpoint,
-            keep={**keep, "save_every": save_every},
+            keep=outputs.kept,
             **options,
         ),
         settings,
@@ -603,18 +633,95 @@ def transfer(
     )
 
 
+def piped(*sources: Any) -> list[Any]:
+    """``sources``, but what is to be read from standard input as its bytes.
+
+    Raises:
+        InputError: that is more than one, or cannot be read.
+    """
+    from isostyle.pipes import read_stdin
+
+    pipes = [isinstance(source, Path) and source == PIPE for source in sources]
+    if sum(pipes) > 1:
+        raise InputError("- is standard input, and that is one picture, not two")
+    return [read_stdin() if pipe else source for source, pipe in zip(sources, pipes, strict=True)]
+
+
 @dataclass(frozen=True)
 class Outputs:
-    """Where a run puts what it makes."""
+    """Where a run puts what it makes, and how."""
 
+    #: PIPE is standard output.
     picture: Path
+    #: A suffix, as ``.png``.
+    kind: str
+    options: PictureOptions
+    manifest: Path | None
     history: Path | None
     plot: Path | None
     save_every: int | None
 
     @property
-    def paths(self) -> dict[str, Path | None]:
-        return {"picture": self.picture, "history": self.history, "plot": self.plot}
+    def files(self) -> list[Path]:
+        """Those that a run writes, but for its stages."""
+        picture = None if self.picture == PIPE else self.picture
+        return [path for path in (picture, self.manifest, self.history, self.plot) if path is not None]
+
+    @property
+    def name(self) -> str:
+        return "standard output" if self.picture == PIPE else str(self.picture)
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """For a checkpoint: absolute, for a run may be resumed from another folder."""
+        places = {"picture": self.picture, "manifest": self.manifest, "history": self.history, "plot": self.plot}
+        return {
+            **{name: None if path is None else str(path if path == PIPE else path.resolve()) for name, path in places.items()},
+            "save_every": self.save_every,
+            "format": self.kind,
+            "picture_options": self.options.as_dict(),
+        }
+
+
+def outputs_of(
+    picture: Path,
+    kind: str | None,
+    options: PictureOptions,
+    *,
+    manifest: Path | None,
+    history: Path | None = None,
+    plot: Path | None = None,
+    save_every: int | None = None,
+) -> Outputs:
+    """Where a run's outputs go.
+
+    Raises:
+        InputError: the format is none, cannot hold what the options ask for, or is said twice; or standard output cannot take
+            a picture.
+    """
+    from isostyle import pictures_out
+    from isostyle.pipes import require_stdout
+
+    if picture != PIPE:
+        if kind is not None and f".{kind.removeprefix('.').lower()}" != picture.suffix.lower():
+            raise InputError("--format is for standard output, -o -; a file's format is its suffix")
+        pictures_out.check(picture, options)
+        return Outputs(picture, picture.suffix, options, manifest or beside(picture), history, plot, save_every)
+    suffix = f".{(kind or pictures_out.USUAL).removeprefix('.').lower()}"
+    try:
+        pictures_out.format_of(suffix)
+    except KeyError:
+        raise InputError(f"--format {kind} is not a picture format that can be written (png, jpg, webp, tiff, ...)") from None
+    pictures_out.check(Path(f"picture{suffix}"), options)
+    if save_every is not None:
+        raise InputError("--save-every puts pictures beside the result, and standard output has no place beside it")
+    require_stdout()
+    return Outputs(picture, suffix, options, manifest, history, plot, None)
+
+
+def beside(picture: Path | None) -> Path | None:
+    """Where the manifest of a picture goes if nothing else is said."""
+    return None if picture is None or picture == PIPE else manifest_path(picture)
 
 
 def manifest_path(output: Path) -> Path:
@@ -623,46 +730,64 @@ def manifest_path(output: Path) -> Path:
 
 def produce(make: Callable[..., Result], settings: Recipe, outputs: Outputs, checkpoint: Path | None, *, quiet: bool) -> Result:
     """Let ``make`` run, which takes a callback and a log; show how it goes, and write what it makes."""
-    from isostyle import api, images
-    from isostyle.files import reason, write_atomically
+    from isostyle import api, images, pictures_out
+    from isostyle.files import reason
     from isostyle.report import history_bytes, plot_bytes
+    from isostyle.sixteen_bits import Rounded
 
-    output, manifest, save_every = outputs.picture, manifest_path(outputs.picture), outputs.save_every
+    output, save_every = outputs.picture, outputs.save_every
 
     def stage(event: Event, line: Callable[[str], None]) -> None:
         """Save a picture of those that --save-every asks for."""
         due = save_every and event.step % save_every == 0 and event.step > 0
         if due and not (event.finished or event.trial):
+            image = event.image()
+            made = pictures_out.Finished(images.to_picture(image, settings.space), Rounded(image, settings.space))
             try:
-                save(images.to_picture(event.image(), settings.space), stage_path(output, event.step))
+                pictures_out.save(made, stage_path(output, event.step), outputs.options)
             except (OSError, ValueError) as error:
                 # The run is worth more than one of its stages.
                 line(f"cannot write {str(stage_path(output, event.step))!r}: {reason(error)}")
 
     with watched(make, settings, stage, waits=checkpoint is not None, quiet=quiet) as (result, problem, interrupt):
         # Here there is a picture; it is written whatever keys are pressed.
-        save_or_keep_elsewhere(result.picture, output)
-        write_atomically(manifest, (json.dumps(result.manifest, indent=1) + "\n").encode())
+        result.manifest["output"] = {
+            **({} if output == PIPE else {"path": str(output)}),
+            "format": pictures_out.format_of(outputs.kind),
+            **outputs.options.as_dict(),
+        }
+        told = (json.dumps(result.manifest, indent=1) + "\n").encode()
+        try:
+            deliver(result.finished, outputs)
+        except pictures_out.KeptElsewhere as error:
+            # What made it belongs to it.
+            with contextlib.suppress(OSError):
+                error.place.with_suffix(".json").write_bytes(told)
+            raise
+        write_beside(outputs.manifest, told, outputs)
         if outputs.history:
-            write_atomically(outputs.history, history_bytes(result.history, outputs.history.suffix))
+            write_beside(outputs.history, history_bytes(result.history, outputs.history.suffix), outputs)
         if outputs.plot:
             title = f"{settings.name} on {result.manifest['backend']['name']}"
-            write_atomically(outputs.plot, plot_bytes(result.history, outputs.plot.suffix, title))
+            write_beside(outputs.plot, plot_bytes(result.history, outputs.plot.suffix, title), outputs)
     done, size = result.manifest["steps_done"], result.manifest["size"]
     kept = f"the picture of step {done}"
     if size != result.manifest["inputs"]["content"]["resized_to"]:
         kept += ", at {}x{} of a coarse level,".format(*size)
+    kept += " went to standard output" if output == PIPE else f" is kept in {str(output)!r}"
     if isinstance(problem, api.Stopped):
-        raise IsostyleError(f"{problem}; {kept} is kept in {str(output)!r}") from problem
+        raise IsostyleError(f"{problem}; {kept}") from problem
     if problem is not None:
         go_on = f"; `isostyle resume {readable(checkpoint)}` goes on" if checkpoint and checkpoint.exists() else ""
-        click.echo(f"isostyle: interrupted; {kept} is kept in {str(output)!r}{go_on}", err=True)
+        click.echo(f"isostyle: interrupted; {kept}{go_on}", err=True)
         raise click.exceptions.Exit(EXIT_TERMINATED if interrupt.terminated else EXIT_INTERRUPTED)
     if not quiet:
         first, last = (result.manifest["losses"][which]["total"] for which in ("first", "last"))
+        where = f"; manifest in {readable(outputs.manifest)}" if outputs.manifest else ""
+        name = outputs.name if output == PIPE else readable(output)
         click.echo(
-            f"wrote {readable(output)}: {done} steps in {result.manifest['seconds']:.1f} s, "
-            f"total loss {first:.4g} -> {last:.4g}; manifest in {readable(manifest)}"
+            f"wrote {name}: {done} steps in {result.manifest['seconds']:.1f} s, total loss {first:.4g} -> {last:.4g}{where}",
+            err=output == PIPE,
         )
     return result
 
@@ -785,51 +910,48 @@ def interruptible(*, terminable: bool = False, alike: bool = False) -> Iterator[
             signal.signal(number, handler)
 
 
-def check_format(output: Path) -> None:
-    """Raises InputError unless the suffix says a format that Pillow can write an RGB picture in: tried on a small one."""
-    import PIL.Image
+def save(picture: Image, path: Path) -> None:
+    """Write an RGB picture whole or not at all, in the format of the suffix."""
+    from isostyle import pictures_out
 
-    try:
-        encode(PIL.Image.new("RGB", (16, 16)), output.suffix)
-    except (OSError, ValueError, KeyError):
-        raise InputError(
-            f"{str(output)!r} does not end in a picture format that can be written (.png, .jpg, .webp, .tiff, ...)"
-        ) from None
+    pictures_out.save(pictures_out.Finished(picture), path, PictureOptions())
 
 
-def encode(picture: Image, suffix: str, quality: int = JPEG_QUALITY) -> bytes:
-    """The bytes of a picture file; the quality is JPEG's and WebP's, in 1..100.
-
-    Raises KeyError for an unknown suffix, OSError or ValueError if Pillow cannot write it.
-    """
-    import PIL.Image
-
-    data = io.BytesIO()
-    picture.save(data, format=PIL.Image.registered_extensions()[suffix.lower()], quality=quality)
-    return data.getvalue()
-
-
-def save(picture: Image, path: Path, quality: int = JPEG_QUALITY) -> None:
-    """Write a picture whole or not at all, in the format of the suffix."""
-    from isostyle.files import write_atomically
-
-    write_atomically(path, encode(picture, path.suffix, quality))
-
-
-def save_or_keep_elsewhere(picture: Image, path: Path) -> None:
-    """Write a finished picture; if it cannot be written any more (a full disk, a folder gone), keep it in a temporary file.
+def deliver(finished: Finished, outputs: Outputs) -> None:
+    """Write a finished picture to where it is to go; if that cannot take it any more (a full disk, a folder or a reader gone),
+    keep it in a temporary file.
 
     Raises:
-        IsostyleError: it went there; the message says where and why.
+        KeptElsewhere: it went there; the message says where and why.
     """
-    from isostyle.files import reason
+    from isostyle import pictures_out, pipes
 
     try:
-        save(picture, path)
+        if outputs.picture == PIPE:
+            pipes.write_stdout(pictures_out.encode(finished, pictures_out.format_of(outputs.kind), outputs.options))
+        else:
+            pictures_out.save(finished, outputs.picture, outputs.options)
     except (OSError, ValueError) as error:
-        with tempfile.NamedTemporaryFile(prefix=f"{path.stem}-", suffix=".png", delete=False) as file:
-            file.write(encode(picture, ".png"))
-        raise IsostyleError(f"cannot write {str(path)!r}: {reason(error)}; the picture is kept in {file.name!r}") from error
+        stem = "isostyle" if outputs.picture == PIPE else outputs.picture.stem
+        raise pictures_out.keep_elsewhere(finished, outputs.options, outputs.name, stem, error) from error
+
+
+def write_beside(path: Path | None, data: bytes, outputs: Outputs) -> None:
+    """Write what goes with a picture that is written.
+
+    Raises:
+        IsostyleError: it cannot be written; the message says that there is a picture.
+    """
+    from isostyle import files
+
+    if path is None:
+        return
+    try:
+        files.write_atomically(path, data)
+    except OSError as error:
+        raise IsostyleError(
+            f"the picture went to {outputs.name!r}, but {str(path)!r} cannot be written: {files.reason(error)}"
+        ) from error
 
 
 def stage_path(output: Path, step: int) -> Path:

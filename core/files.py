@@ -15,6 +15,8 @@ from isostyle.errors import InputError
 
 #: A larger input is no picture and no network that isostyle could use.
 MAX_BYTES = 2**30
+#: Of a file's mode: that somebody may write it.
+WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 def read_input(path: Path) -> bytes:
@@ -72,6 +74,13 @@ def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path], *, force: boo
                 raise InputError(f"there is no folder {str(output.parent)!r} to write {output.name!r} to")
             if os.path.lexists(output) and not force:
                 raise InputError(f"{name} exists already; use --force to overwrite it")
+            if output.exists():
+                # It would be replaced by a new file, which asks for no permission of the old one, nor for what it is.
+                status = output.stat()
+                if not stat.S_ISREG(status.st_mode):
+                    raise InputError(f"{name} is not a regular file, and cannot be replaced; -o - writes to standard output")
+                if not status.st_mode & WRITABLE or not os.access(output, os.W_OK):
+                    raise InputError(f"{name} is write-protected; it is not overwritten")
             with fresh_file(place.parent) as probe:
                 probe.unlink()
         except InputError:
@@ -87,7 +96,7 @@ def identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write ``data`` to ``path``: whoever looks sees the old file or the whole new one, whatever happens meanwhile.
 
     A symbolic link stays one; the file that it leads to is written.
@@ -131,7 +140,7 @@ def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
 
-def sha256(data: bytes) -> str:
+def sha256(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
 
 

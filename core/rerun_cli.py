@@ -24,7 +24,7 @@ DIGEST_SHOWN = 12
     "--output",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write the picture, too [default: it is only compared].",
+    help="Write the picture, too, with the options that it was written with [default: it is only compared].",
 )
 @click.option("--content", type=click.Path(path_type=Path), metavar="FILE", help="Where the content image is, if it was moved.")
 @click.option("--style", type=click.Path(path_type=Path), metavar="FILE", help="Likewise.")
@@ -50,13 +50,16 @@ def rerun(manifest: Path, output: Path | None, force: bool, quiet: bool, **optio
     """
     from isostyle import cli, rerunning
     from isostyle.files import check_outputs
+    from isostyle.picture_options import options_of
 
     then = rerunning.load(manifest)
     inputs = [manifest, *(Path(options[name]) for name in ("content", "style", "init", "network") if options[name])]
     inputs += [Path(about["path"]) for about in then["inputs"].values() if isinstance(about.get("path"), str)]
+    outputs = None
     if output is not None:
-        cli.check_format(output)
-        check_outputs([output, cli.manifest_path(output)], inputs, force=force)
+        was = options_of(then.get("output"))
+        outputs = cli.outputs_of(output, None, was, manifest=None)
+        check_outputs(outputs.files, inputs, force=force)
     found: list[Rerun] = []
 
     def make(**how: Any) -> Result:
@@ -64,8 +67,8 @@ def rerun(manifest: Path, output: Path | None, force: bool, quiet: bool, **optio
         return found[0].result
 
     recipe = rerunning.recipe_of(then)
-    if output is not None:
-        cli.produce(make, recipe, cli.Outputs(output, None, None, None), None, quiet=quiet)
+    if outputs is not None:
+        cli.produce(make, recipe, outputs, None, quiet=quiet)
     else:
         with cli.watched(make, recipe, quiet=quiet) as (_, problem, _):
             if problem is not None:

@@ -129,7 +129,10 @@ def train(
     chosen = weights.load(network)
     parameters = chosen.cut(recipe.losses.taps)
     least = chosen.network.least_side(recipe.losses.taps)
-    picture, digest = read_picture(style, "the style image")
+    opened, digest = read_picture(style, "the style image")
+    for line in opened.lines:
+        tell(line)
+    picture = opened.eight_bits
     height, width = LongSide(recipe.style_size).fit(picture.height, picture.width)
     if min(height, width, recipe.crop) < least:
         raise InputError(

@@ -70,6 +70,15 @@ def saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
+def wide_profile() -> bytes:
+    """sRGB's profile, with its red moved, so that something is to be converted."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    place = profile.index(b"rXYZ")
+    (offset,) = struct.unpack_from(">I", profile, place + 4)
+    struct.pack_into(">i", profile, offset + 8, 36000)
+    return bytes(profile)
+
+
 def pictures() -> Iterator[tuple[str, bytes]]:
     """Of each format and mode; names tell the kind."""
     exif = Image.Exif()
@@ -85,13 +94,58 @@ def pictures() -> Iterator[tuple[str, bytes]]:
     yield "cmyk.jpg", saved(waves(mode="CMYK"), "JPEG")
     yield "lzw.tif", saved(waves(), "TIFF", compression="tiff_lzw")
     yield "float.tif", saved(waves(mode="F").point(lambda value: value / 255), "TIFF")
+    yield "shares.png", saved(waves().quantize(16), "PNG", transparency=bytes(range(0, 256, 16)))
+    yield "rgb16.png", png_of_16_bits(chunk(b"iCCP", b"x\0\0" + zlib.compress(wide_profile())))
+    yield "clear16.png", png_of_16_bits(chunk(b"tRNS", struct.pack(">3H", 3, 260, 517)))
+    yield "rgb16.tif", tiff(np.asarray(waves()).astype("<u2") * 257, 2)
+    yield "rgbfloat.tif", tiff((np.asarray(waves()) / 255).astype("<f4"), 2)
+    yield "predicted.tif", tiff(np.zeros((40, 60, 3), "<f4"), 2, predictor=3)
+    yield "lab.tif", tiff(np.asarray(waves()), 8)
+    yield "cmyk.tif", saved(waves(mode="CMYK"), "TIFF", icc_profile=profile)
+    yield "wide.jpg", saved(waves(), "JPEG", icc_profile=wide_profile())
+    yield "frames.tif", saved(waves(), "TIFF", save_all=True, append_images=[waves(1.0)])
+    yield "frames.png", saved(waves(), "PNG", save_all=True, append_images=[waves(1.0)])
     yield "frames.gif", saved(waves(), "GIF", save_all=True, append_images=[waves(1.0), waves(2.0)])
     yield "small.bmp", saved(waves(), "BMP")
     yield "small.ppm", saved(waves(), "PPM")
     if "WEBP" in Image.SAVE:
         yield "small.webp", saved(waves(), "WEBP", exif=exif)
     if "AVIF" in Image.SAVE:
-        yield "small.avif", saved(waves(), "AVIF")
+        yield "small.avif", saved(waves(), "AVIF", exif=exif, icc_profile=wide_profile())
+
+
+def png_of_16_bits(*extra: bytes) -> bytes:
+    values = np.asarray(waves()).astype(">u2") * 257 + 3
+    lines = b"".join(b"\0" + line.tobytes() for line in values.astype(">u2"))
+    head = struct.pack(">IIBBBBB", 60, 40, 16, 2, 0, 0, 0)
+    body = chunk(b"IHDR", head) + b"".join(extra) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def tiff(values: np.ndarray[Any, Any], photometric: int, *, predictor: int = 1) -> bytes:
+    """A TIFF of one deflated strip, (H, W, channels), which Pillow does not write."""
+    height, width, channels = values.shape
+    body = zlib.compress(values.tobytes())
+    tags: list[tuple[int, int, tuple[int, ...]]] = [
+        (256, 3, (width,)),
+        (257, 3, (height,)),
+        (258, 3, (8 * values.dtype.itemsize,) * channels),
+        (259, 3, (8,)),
+        (262, 3, (photometric,)),
+        (273, 4, (8,)),
+        (277, 3, (channels,)),
+        (278, 3, (height,)),
+        (279, 4, (len(body),)),
+        (317, 3, (predictor,)),
+        (339, 3, (3 if values.dtype.kind == "f" else 1,) * channels),
+    ]
+    head, beyond, start = b"", b"", 8 + len(body) + 2 + 12 * len(tags) + 4
+    for tag, kind, given in tags:
+        data = struct.pack(f"<{len(given)}{'H' if kind == 3 else 'I'}", *given)
+        head += struct.pack("<HHI", tag, kind, len(given))
+        head += data.ljust(4, b"\0") if len(data) <= 4 else struct.pack("<I", start + len(beyond))
+        beyond += data if len(data) > 4 else b""
+    return b"II*\0" + struct.pack("<I", 8 + len(body)) + body + struct.pack("<H", len(tags)) + head + bytes(4) + beyond
 
 
 def chunk(kind: bytes, data: bytes, length: int | None = None) -> bytes:
@@ -140,6 +194,12 @@ def made_to_harm() -> Iterator[tuple[str, bytes]]:
     for i in range(int.from_bytes(tif[4:8], "little") + 2, len(tif) - 12, 12):
         tif[i + 4 : i + 8] = b"\xff\xff\xff\x7f"
     yield "counts.tif", bytes(tif)
+    yield "lying16.png", png_of_16_bits().replace(struct.pack(">II", 60, 40), struct.pack(">II", 13000, 13000), 1)
+    wide = bytearray(tiff((np.asarray(waves()) / 255).astype("<f4"), 2))
+    start = int.from_bytes(wide[4:8], "little") + 2
+    for place in (start, start + 12):
+        struct.pack_into("<HHII", wide, place, int.from_bytes(wide[place : place + 2], "little"), 4, 1, 7000)
+    yield "lying-float.tif", bytes(wide)
     yield "loop.tif", b"II*\0\x08\0\0\0\0\0\x08\0\0\0"
     yield "canvas.gif", b"GIF89a\xff\xff\xff\xff\x80\0\0" + bytes(6) + b",\0\0\0\0\xff\xff\xff\xff\0\x02\x02D\x01\0;"
     yield "empty.png", b""
@@ -362,7 +422,7 @@ def kinds(folder: Path, backend: str) -> list[Kind]:
         Kind(
             "pictures through a style network",
             list(pictures()),
-            lambda name: ["apply", "net.safetensors", name, "--backend", backend, "-o", "out.png", "--quiet"],
+            lambda name: ["apply", "net.safetensors", name, "--backend", backend, "-o", "out.png", "--bits", "16", "--quiet"],
             list(made_to_harm()),
         ),
         Kind(

@@ -189,7 +189,7 @@ def test_ctrl_c_at_a_line_search_s_trial_keeps_the_picture_before(any_backend, p
         ({"learning_rate": "x"}, "learning rate must be a number, not 'x'"),
         ({"optimiser": 3}, "optimiser must be adam, lbfgs or settings of one, not 3"),
         ({"recipe": 3}, "recipe must be a name, a .toml file or a Recipe, not 3"),
-        ({"init": 5}, "the init image must be a path, a PIL image or an array, not 5"),
+        ({"init": 5}, "the init image must be a path, the bytes of a file, a PIL image or an array, not 5"),
         ({"threads": "a"}, "number of threads must be at least 1 and at most 1024, not 'a'"),
         ({"steps": 10**400}, "number of steps must be a whole number of at most 1000000000"),
         ({"size": 10**5000}, "size must be a whole number of at most 1000000000 pixel, not a number of thousands of digits"),

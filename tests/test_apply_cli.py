@@ -238,10 +238,15 @@ def test_an_output_that_cannot_be_written_stops_the_only_picture(folder, any_bac
     def full(path, data):
         raise OSError(28, "No space left on device", str(path))
 
+    (folder / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder / "tmp"))
     monkeypatch.setattr("isostyle.files.write_atomically", full)
     assert apply("pics/a.jpg", "--backend", any_backend) == 1
-    assert "No space left on device" in capsys.readouterr().err
-    assert names(folder) == ["pics", "wave.safetensors"]
+    (kept,) = (folder / "tmp").glob("a-wave-*.png")
+    assert opened(kept) == ("PNG", (41, 30))
+    said = capsys.readouterr().err
+    assert f"cannot write 'a-wave.png': No space left on device; the picture is kept in '{kept}'" in said
+    assert names(folder) == ["pics", "tmp", "wave.safetensors"]
 
 
 def test_ctrl_c_keeps_what_is_done(folder, any_backend):

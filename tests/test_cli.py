@@ -16,7 +16,7 @@ import pytest
 from conftest import BACKENDS, obtain
 from PIL import Image
 
-from isostyle import cli
+from isostyle import cli, pictures_out
 from isostyle.api import override
 from isostyle.recipe import Reporting
 from isostyle.recipe_text import to_toml
@@ -588,7 +588,7 @@ def test_a_finished_picture_is_kept_when_its_folder_has_gone(folder, any_backend
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files, "write_atomically", full)
-    monkeypatch.setattr(cli.tempfile, "tempdir", str(folder))
+    monkeypatch.setattr(pictures_out.tempfile, "tempdir", str(folder))
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 1
     err = capsys.readouterr().err
     assert "cannot write 'photo-painting.png': No space left on device; the picture is kept in " in err
@@ -597,14 +597,14 @@ def test_a_finished_picture_is_kept_when_its_folder_has_gone(folder, any_backend
 
 
 def test_a_stage_that_cannot_be_written_does_not_end_the_run(folder, any_backend, capsys, monkeypatch):
-    plain = cli.save
+    plain = pictures_out.save
 
-    def full(picture, path):
+    def full(finished, path, options):
         if path.name == "out-0002.png":
             raise OSError(28, "No space left on device")
-        plain(picture, path)
+        plain(finished, path, options)
 
-    monkeypatch.setattr(cli, "save", full)
+    monkeypatch.setattr(pictures_out, "save", full)
     command = ["run", "photo.jpg", "painting.png", "-o", "out.png", "--backend", any_backend, *QUICK, "--save-every", "2"]
     assert isostyle(*command) == 0
     assert "cannot write 'out-0002.png'" in capsys.readouterr().err

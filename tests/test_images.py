@@ -169,7 +169,7 @@ def bad_files(tmp_path):
     (tmp_path / "folder.jpg").mkdir()
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "script.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\nshowpage\n")
-    Image.fromarray(np.ones((20, 20), np.float32)).save(tmp_path / "float.tif")
+    Image.fromarray(np.full((20, 20), 200, np.float32)).save(tmp_path / "float.tif")
     Image.fromarray(np.full((20, 20), 70000, np.int32)).save(tmp_path / "deep32.tif")
     return tmp_path
 
@@ -184,7 +184,7 @@ def bad_files(tmp_path):
         ("truncated.jpg", "cannot be decoded, and may be broken or truncated"),
         ("truncated.png", "cannot be decoded, and may be broken or truncated"),
         ("bomb.ppm", "has more than 179 megapixels"),
-        ("float.tif", "has 32-bit samples"),
+        ("float.tif", "has samples of 200..200; floats must be in 0..1"),
         ("deep32.tif", "has 32-bit samples"),
         ("nul\0byte.jpg", "cannot be read"),
         ("pipe.jpg", "is not a regular file"),
