@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import BACKENDS, obtain
-from picture_files import saved, turned_exif, waves
+from picture_files import needs, saved, turned_exif, waves
 from PIL import Image
 from style_files import write_style
 from test_cli import isostyle, names
