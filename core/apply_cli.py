@@ -120,7 +120,7 @@ def apply(
     from isostyle import apply_plan, style_network, video
     from isostyle.applying import Applier
     from isostyle.cli import interruptible, make_folder
-    from isostyle.files import check_outputs, write_atomically
+    from isostyle.files import check_outputs, reason, write_atomically
     from isostyle.registry import BackendMissing
 
     found = style_network.find(style)
@@ -144,7 +144,7 @@ def apply(
     # Of what was done before, as far as it is to be kept.
     earlier = rows_of(manifest, found.digest) if skip_existing and manifest is not None else []
     made = make_folder(folder) if folder is not None else False
-    worked = False
+    worked, unwritten = False, None
     try:
         given = [source for source in sources if source != PIPE]
         given += [Path(style)] if style.endswith(style_network.SUFFIX) else []
@@ -168,9 +168,14 @@ def apply(
                 worked = bool(work.done)
                 interrupt.ignore()
                 if work.done or (several and work.failed):
-                    if manifest is not None:
-                        write_atomically(manifest, (json.dumps(work.manifest(), indent=1) + "\n").encode())
                     worked = True
+                    if manifest is not None:
+                        try:
+                            write_atomically(manifest, (json.dumps(work.manifest(), indent=1) + "\n").encode())
+                        except OSError as error:
+                            # Told, and not raised: what ended the work is more than this, and pictures are there.
+                            unwritten = f"the manifest {str(manifest)!r} cannot be written: {reason(error)}"
+                            told.line(f"FAILED {unwritten}")
     except KeyboardInterrupt:
         if not worked:
             raise
@@ -181,12 +186,14 @@ def apply(
         if made and not worked and folder is not None:
             with contextlib.suppress(OSError):
                 folder.rmdir()
-    if not quiet:
+    if not quiet and unwritten is None:
         piped = jobs[0].output == PIPE
         what = f"{work.count()} to {readable(folder)}" if several and folder else readable(jobs[0].output)
         what = by_name[PIPE].name if piped else what
         where = f"; manifest in {readable(manifest)}" if manifest else ""
         click.echo(f"wrote {what}: {time.monotonic() - began:.1f} s{where}", err=piped)
+    if unwritten is not None:
+        raise IsostyleError(f"what was to be made is there, but {unwritten}")
     if work.failed:
         names = ", ".join(repr(str(row["path"])) for row in work.failed[:NAMED])
         more = f" and {len(work.failed) - NAMED} more" if len(work.failed) > NAMED else ""

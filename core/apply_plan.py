@@ -12,7 +12,7 @@ from pathlib import Path
 from isostyle import video
 from isostyle.errors import InputError
 from isostyle.files import reason
-from isostyle.pipes import PIPE
+from isostyle.pipes import PIPE, stem
 
 #: Of an output whose input's own format cannot be written.
 USUAL_FORMAT = ".png"
@@ -87,7 +87,7 @@ def plan(sources: Sequence[Path], folder: Path, suffix: str | None) -> list[Job]
     for source in sources:
         own = source.suffix.lower()
         kind = own if video.is_video(source) else suffix or (own if writable(own) else USUAL_FORMAT)
-        output = folder / f"{source.stem}{kind}"
+        output = folder / f"{stem(source)}{kind}"
         # File systems that take A.png and a.png for one file are common.
         other = taken.setdefault(output.name.lower(), source)
         if other != source:

@@ -34,6 +34,8 @@ WITH_ALPHA = ("PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "TGA")
 WITH_SIXTEEN_BITS = ("PNG", "TIFF")
 #: Of those that ask for it.
 WITH_QUALITY = ("JPEG", "MPO", "WEBP", "AVIF")
+#: What Pillow makes smaller when it is written.
+SHRINKING = ("ICO",)
 USUAL = "PNG"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: PNG's colour types, without and with alpha; its filter Sub, which says what differs from the pixel before.
@@ -64,7 +66,7 @@ def format_of(suffix: str) -> str:
         KeyError: there is none that can be read and written.
     """
     kind = PIL.Image.registered_extensions()[f".{suffix.lower().removeprefix('.')}"]
-    if kind not in FORMATS or kind not in PIL.Image.SAVE:
+    if kind not in FORMATS or kind not in PIL.Image.SAVE or kind in SHRINKING:
         raise KeyError(suffix)
     return kind
 

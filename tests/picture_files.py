@@ -5,6 +5,7 @@ import struct
 import zlib
 
 import numpy as np
+import pytest
 from PIL import Image
 
 
@@ -85,6 +86,13 @@ def tiff(values, *, photometric=2, order="<", deflate=False, predictor=1, planar
     magic = b"II*\0" if order == "<" else b"MM\0*"
     directory = struct.pack(f"{order}H", len(entries)) + head + b"\0\0\0\0"
     return magic + struct.pack(f"{order}I", 8 + len(body)) + body + directory + beyond
+
+
+def needs(kind):
+    """Skip a test of a format that this Pillow does not write."""
+    Image.init()
+    if kind not in Image.SAVE:
+        pytest.skip(f"this Pillow has no {kind}")
 
 
 def fixed(number):

@@ -575,7 +575,7 @@ def test_no_backend_at_all_is_answered_with_what_to_install(folder, capsys, monk
     assert "no backend is installed: pip install 'isostyle[torch]'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("suffix", ["xbm", "h5", "eps2", "txt"])
+@pytest.mark.parametrize("suffix", ["xbm", "h5", "eps2", "txt", "pdf", "eps", "ico"])
 def test_a_format_that_cannot_hold_the_picture_is_refused_before_the_run(folder, suffix, capsys):
     assert isostyle("run", "photo.jpg", "painting.png", "-o", f"out.{suffix}") == 2
     assert "does not end in a picture format that can be written" in capsys.readouterr().err

@@ -5,8 +5,8 @@ import struct
 import numpy as np
 import pytest
 from conftest import BACKENDS, obtain
-from picture_files import ADOBE, chunk, icc_chunk, png, profile, saved, srgb_of, tiff, turned_exif, waves
-from PIL import Image, ImageCms, features
+from picture_files import ADOBE, chunk, icc_chunk, needs, png, profile, saved, srgb_of, tiff, turned_exif, waves
+from PIL import Image, ImageCms
 
 import isostyle
 from isostyle import InputError, images, pictures_in
@@ -55,16 +55,14 @@ def on_white(values, alpha, most):
     ],
 )
 def test_a_format_without_loss_is_read_to_the_bit(kind, options):
-    if kind not in Image.SAVE and not (Image.init() and kind in Image.SAVE):
-        pytest.skip(f"this Pillow writes no {kind}")
+    needs(kind)
     values = waves(3, np.uint8)
     np.testing.assert_array_equal(eight(read(saved(Image.fromarray(values), kind, **options))), values)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
 def test_a_format_with_loss_is_read_within_what_it_loses(kind):
-    if kind == "AVIF" and not features.check("avif"):
-        pytest.skip("this Pillow has no AVIF")
+    needs(kind)
     y, x = np.mgrid[0:40, 0:60]
     values = np.stack([x * 4, y * 6, 255 - x * 2], -1).astype(np.uint8)
     found = eight(read(saved(Image.fromarray(values), kind, quality=100)))

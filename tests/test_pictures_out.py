@@ -11,8 +11,8 @@ import sys
 import numpy as np
 import pytest
 from conftest import BACKENDS, obtain
-from picture_files import saved, turned_exif, waves
-from PIL import Image, features
+from picture_files import needs, saved, turned_exif, waves
+from PIL import Image
 from style_files import write_style
 from test_cli import isostyle, names
 
@@ -24,11 +24,6 @@ from isostyle.sixteen_bits import Deep, Rounded
 
 QUICK = ["--size", "32x48", "--steps", "2", "--threads", "2", "--quiet"]
 WITH_PROFILE = ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"]
-
-
-def needs(kind):
-    if kind == "AVIF" and not features.check("avif"):
-        pytest.skip("this Pillow has no AVIF")
 
 
 def camera_exif():
@@ -466,6 +461,28 @@ def test_the_last_of_several_that_can_be_made_is_kept_and_the_others_are_not_tri
     (kept,) = (folder / "tmp").glob("content-*.png")
     said = capsys.readouterr().err
     assert f"the picture is kept in '{kept}'; 0 of 2 are done, and --skip-existing goes on" in said
+
+
+def test_where_a_picture_is_kept_is_said_although_the_manifest_cannot_be_written_either(
+    folder, any_backend, monkeypatch, capsys
+):
+    """The folder goes between the first picture and the second."""
+    (folder / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder / "tmp"))
+    plain = pictures_out.save
+
+    def save(made, path, options):
+        if path.name == "style.png":
+            (folder / "out").rename("elsewhere")
+        plain(made, path, options)
+
+    monkeypatch.setattr(pictures_out, "save", save)
+    command = ["apply", "wave.safetensors", "content.png", "style.png", "-o", "out", "--backend", any_backend, "--quiet"]
+    assert isostyle(*command) == 1
+    (kept,) = (folder / "tmp").glob("style-*.png")
+    said = capsys.readouterr().err
+    assert "FAILED the manifest 'out/manifest.json' cannot be written" in said
+    assert f"the picture is kept in '{kept}'; 1 of 2 are done" in said.splitlines()[-1]
 
 
 def test_a_picture_without_any_place_is_said_to_be_lost(monkeypatch, tmp_path):
