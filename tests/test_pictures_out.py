@@ -538,7 +538,7 @@ def test_a_manifest_that_cannot_be_written_does_not_hide_the_picture(folder, any
 
 @pytest.mark.slow
 def test_large_pictures_of_16_bits_are_read_and_written_in_strips():
-    """Beside the samples (6 bytes a pixel), Pillow's picture and its upright copy (4 each) are held, and parts of strips: 12.3 was
+    """Beside the samples (6 bytes a pixel), Pillow's picture and its upright copy (4 each) are held, and strips: 12.3 was
     seen. A whole picture of floats would be 12 more."""
     code = """
 import numpy as np, io
