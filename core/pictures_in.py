@@ -233,13 +233,15 @@ def sixteen_bits(
     Raises:
         InputError: its samples have 32 bits, or are floats that are none of a picture.
     """
+    inverted = tag_of(picture, PHOTOMETRIC) == WHITE_IS_ZERO
     if picture.mode in SIXTEEN_BIT_MODES or (picture.mode == "I" and picture.format in SIXTEEN_BIT_IN_I):
-        clear, inverted = picture.info.get("transparency"), tag_of(picture, PHOTOMETRIC) == WHITE_IS_ZERO
+        clear = picture.info.get("transparency")
         gray = np.asarray(ImageOps.exif_transpose(picture)).clip(0, MOST).astype(np.uint16)
         alpha = np.where(gray == clear, 0, MOST).astype(np.uint16) if isinstance(clear, int) else None
         return spread(np.bitwise_not(gray) if inverted else gray), alpha, True
     if picture.mode == "F":
-        return spread(to_samples(np.asarray(ImageOps.exif_transpose(picture)), what)), None, True
+        gray = to_samples(np.asarray(ImageOps.exif_transpose(picture)), what)
+        return spread(np.bitwise_not(gray) if inverted else gray), None, True
     if picture.mode == "I":
         raise InputError(f"{what} has 32-bit samples; save it with 8 or 16 bits")
     if data is None or raw is None:
