@@ -60,6 +60,10 @@ SIXTEEN_BIT_IN_I = ("PNG", "PPM")
 #: How Pillow calls samples of 16 bits that it rounds to 8, but for their order of bytes: B, L or N, the machine's.
 SIXTEEN_BIT_RAW = ("RGB;16", "RGBA;16", "RGBX;16")
 OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if np.little_endian else "L"}
+#: Where the bytes of a sample are in memory.
+UPPER, LOWER = (1, 0) if np.little_endian else (0, 1)
+#: EXIF's tag.
+ORIENTATION = 0x0112
 #: How it calls floats of 32 bits in a file's order of bytes, and in the machine's.
 FLOAT_RAW, NATIVE_FLOAT_RAW = ("F;32F", "F;32BF"), "F;32NF"
 #: Gray and alpha of a PNG, of 16 bits both: its four bytes are taken for RGBA's.
@@ -229,13 +233,15 @@ def sixteen_bits(
     Raises:
         InputError: its samples have 32 bits, or are floats that are none of a picture.
     """
+    inverted = tag_of(picture, PHOTOMETRIC) == WHITE_IS_ZERO
     if picture.mode in SIXTEEN_BIT_MODES or (picture.mode == "I" and picture.format in SIXTEEN_BIT_IN_I):
-        clear, inverted = picture.info.get("transparency"), tag_of(picture, PHOTOMETRIC) == WHITE_IS_ZERO
+        clear = picture.info.get("transparency")
         gray = np.asarray(ImageOps.exif_transpose(picture)).clip(0, MOST).astype(np.uint16)
         alpha = np.where(gray == clear, 0, MOST).astype(np.uint16) if isinstance(clear, int) else None
         return spread(np.bitwise_not(gray) if inverted else gray), alpha, True
     if picture.mode == "F":
-        return spread(to_samples(np.asarray(ImageOps.exif_transpose(picture)), what)), None, True
+        gray = to_samples(np.asarray(ImageOps.exif_transpose(picture)), what)
+        return spread(np.bitwise_not(gray) if inverted else gray), None, True
     if picture.mode == "I":
         raise InputError(f"{what} has 32-bit samples; save it with 8 or 16 bits")
     if data is None or raw is None:
@@ -246,12 +252,12 @@ def sixteen_bits(
         return spread(both[..., 0]), both[..., 1], True
     if raw[:-1] not in SIXTEEN_BIT_RAW or raw[-1] not in OTHER_ORDER or tag_of(picture, PLANAR) == APART:
         return None
-    upper = decoded_as(data, raw)
-    clear = upper.info.get("transparency")
+    clear = picture.info.get("transparency")
+    upper = upright(picture)
     samples = np.empty((upper.height, upper.width, len(upper.mode)), np.uint16)
-    put(upper, samples, 8)
+    put(upper, samples, UPPER)
     del upper
-    put(decoded_as(data, raw[:-1] + OTHER_ORDER[raw[-1]]), samples, 0)
+    put(decoded_as(data, raw[:-1] + OTHER_ORDER[raw[-1]]), samples, LOWER)
     if samples.shape[2] == 4:
         return np.ascontiguousarray(samples[..., :3]), samples[..., 3].copy(), False
     if isinstance(clear, tuple) and len(clear) == 3:
@@ -282,17 +288,20 @@ def decoded_as(data: bytes, raw: str) -> Image.Image:
             tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw) for tile in picture.tile
         ]
         picture.load()
-        return ImageOps.exif_transpose(picture)
+        return upright(picture)
 
 
-def put(picture: Image.Image, samples: Samples, shift: int) -> None:
+def upright(picture: Image.Image) -> Image.Image:
+    """The picture itself, if its EXIF does not say that it is to be turned."""
+    return picture if picture.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(picture)
+
+
+def put(picture: Image.Image, samples: Samples, place: int) -> None:
     """A byte of each sample to where it belongs."""
+    octets = samples.view(np.uint8).reshape(*samples.shape, 2)
     for top in range(0, picture.height, STRIP):
-        strip = np.asarray(picture.crop((0, top, picture.width, min(top + STRIP, picture.height)))).astype(np.uint16)
-        if shift:
-            samples[top : top + STRIP] = strip << shift
-        else:
-            samples[top : top + STRIP] |= strip
+        strip = picture.crop((0, top, picture.width, min(top + STRIP, picture.height)))
+        octets[top : top + STRIP, ..., place] = np.asarray(strip)
 
 
 def spread(gray: Samples) -> Samples:
@@ -321,8 +330,8 @@ def deep_colours(samples: Samples, alpha: Samples | None, gray: bool, profile: b
             eight = Deep(samples).eight_bits()
             plain = eight.getchannel(0) if colour_profiles.mode_of(profile) == "L" else eight
             converted = colour_profiles.to_srgb(plain, profile)
-            put(converted, samples, 8)
-            put(converted, samples, 0)
+            put(converted, samples, UPPER)
+            put(converted, samples, LOWER)
     if alpha is None or alpha.min() == MOST:
         return Deep(samples), None
     for top in range(0, len(samples), STRIP):

@@ -129,8 +129,9 @@ def test_a_tiff_with_16_bits_of_gray_keeps_them(order):
     np.testing.assert_array_equal(found, np.repeat(waves(1), 3, axis=2))
 
 
-def test_a_tiff_in_which_0_is_white_is_not_a_negative():
-    found = samples(read(tiff(65535 - waves(1), photometric=0)))
+@pytest.mark.parametrize("values", [65535 - waves(1), ((65535 - waves(1)) / 65535).astype(np.float32)], ids=["16", "float"])
+def test_a_tiff_in_which_0_is_white_is_not_a_negative(values):
+    found = samples(read(tiff(values, photometric=0)))
     np.testing.assert_array_equal(found, np.repeat(waves(1), 3, axis=2))
 
 
