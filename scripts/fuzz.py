@@ -224,7 +224,9 @@ def repacked(data: bytes, chance: random.Random) -> bytes:
         case 1:
             members.append((name, mutated(array, chance)))
         case 2:
-            members[place] = (mutated(name.encode(), chance).decode(errors="replace"), array)
+            # zipfile writes no empty name, and ends one at a NUL.
+            changed = mutated(name.encode(), chance).decode(errors="replace").replace("\0", "")
+            members[place] = (changed or "x", array)
         case 3:
             members[place] = (name, chance.choice(members)[1])
         case _:
