@@ -103,7 +103,7 @@ def apply(
       isostyle apply my.safetensors photo.jpg -o out.jpg --backend paddle
       isostyle apply glass holiday/ -o painted/                   every picture of a folder
       isostyle apply glass 'holiday/*.jpg' more/*.png -o painted/ --long-side 1600
-      isostyle apply engraving film.mp4 -o painted.mp4            a video, with its sound
+      isostyle apply glass film.mp4 -o painted.mp4                a video, with its sound
       fetch | isostyle apply oil - -o - --format jpg | show
 
     STYLE is a .safetensors file that `isostyle train` wrote, or a name that `isostyle styles` lists.

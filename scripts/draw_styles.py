@@ -2,7 +2,7 @@
 
     python scripts/draw_styles.py FOLDER [--sheet docs/styles.jpg]
 
-writes oil.png (the demo's painting), glass.png and engraving.png. --sheet: also the demo's portrait as the networks paint it
+writes oil.png (the demo's painting) and glass.png. --sheet: also the demo's portrait as the networks paint it
 that were trained for them, in a picture with the styles.
 """
 
@@ -74,28 +74,6 @@ def glass(seed: int = 3, panes: int = 420) -> Image.Image:
     return finished(picture)
 
 
-def engraving(seed: int = 5) -> Image.Image:
-    """A copper engraving: dark lines that swell and thin out along a flowing field, on warm paper, crossed in the shadows."""
-    random = np.random.RandomState(seed)
-    height, width = HEIGHT * FINER, WIDTH * FINER
-    y, x = np.mgrid[0:height, 0:width] / float(height)
-    tone, bend = np.zeros_like(x), np.zeros_like(x)
-    for _ in range(7):
-        down, right, size = random.uniform(0, 1), random.uniform(0, width / height), random.uniform(0.12, 0.35)
-        bump = np.exp(-((y - down) ** 2 + (x - right) ** 2) / (2 * size**2))
-        tone += random.uniform(-1, 1) * bump
-        bend += random.uniform(-0.25, 0.25) * bump
-    tone = (tone - tone.min()) / np.ptp(tone)
-    ink = np.zeros_like(x)
-    for angle, from_tone in ((0.35, 0.0), (-0.9, 0.45), (1.3, 0.72)):
-        along = (np.cos(angle) * y + np.sin(angle) * x + bend) * height / 13
-        line = np.abs((along % 1) - 0.5) * 2
-        thick = np.clip((tone - from_tone) / (1 - from_tone), 0, 1) * 0.62 + 0.14 * (from_tone == 0)
-        ink = np.maximum(ink, np.clip((thick - line) * 6, 0, 1) * (tone > from_tone))
-    paper = np.array((238, 226, 198)) + random.normal(0, 3, (height, width, 1))
-    return finished(paper * (1 - ink[..., None]) + np.array((36, 28, 40)) * ink[..., None])
-
-
 def finished(picture: np.ndarray) -> Image.Image:
     whole = Image.fromarray(np.rint(picture.clip(0, 255)).astype(np.uint8))
     return whole.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
@@ -115,7 +93,7 @@ def sheet_of(backend: str) -> Image.Image:
     return sheet
 
 
-STYLES: dict[str, Callable[[], Image.Image]] = {"oil": oil, "glass": glass, "engraving": engraving}
+STYLES: dict[str, Callable[[], Image.Image]] = {"oil": oil, "glass": glass}
 
 
 @click.command()
