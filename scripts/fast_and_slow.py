@@ -1,14 +1,15 @@
 """A style network beside the optimisation of one picture: how near it comes, and how much sooner.
 
     python scripts/fast_and_slow.py quality NETWORK STYLE PHOTOGRAPHS [--sheet FILE] [--write docs/style-networks.md]
-    python scripts/fast_and_slow.py speed NETWORK... --style STYLE --picture PICTURE [--write docs/style-networks.md]
+    python scripts/fast_and_slow.py speed NETWORK... --style STYLE... --picture PICTURE [--write docs/style-networks.md]
 
 NETWORK is what `isostyle train STYLE PHOTOGRAPHS` wrote. Both methods minimise the same total: the losses of the network's own
 training recipe, with the style image at the size that it was trained with. The slow one begins with the photograph, and has the
 recipe's own optimiser and schedule (`isostyle run --init content`). Totals are of the float pictures, before they are rounded.
 
 `quality` takes the photographs that were held out of the training, cut as they were there. `speed` resizes PICTURE to
-1024x680, lets each NETWORK paint it, and then optimises it until its total is no higher.
+1024x680, lets each NETWORK paint it (its STYLE is the --style at its place), and then optimises it until its total is no
+higher. A pass of the paper's network is timed beside, with random numbers.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ from isostyle.photographs import cut, scan
 from isostyle.recipe import LongSide, Recipe
 from isostyle.run import Event
 from isostyle.style_network import StyleNetwork
-from isostyle.trainer import Trainer, TrainingRecipe
+from isostyle.trainer import Trainer, TrainingRecipe, first_parameters
 from isostyle.training import CENTRE, held_out
+from isostyle.transform_network import JOHNSON
 
 #: Steps of the slow method that are reported; the last is the published end.
 STEPS = (0, 50, 100, 500)
@@ -129,25 +131,23 @@ def save_sheet(columns: list[list[Image.Image]], path: Path) -> None:
 
 @main.command()
 @click.argument("networks", nargs=-1, required=True)
-@click.option("--style", required=True)
+@click.option("--style", "styles", required=True, multiple=True, help="One for each NETWORK.")
 @click.option("--picture", required=True, type=click.Path(exists=True, path_type=Path))
 @backend_option
 @threads_option
 @write_option
-def speed(networks: tuple[str, ...], style: str, picture: Path, backend: str, threads: int, write: Path | None) -> None:
+def speed(
+    networks: tuple[str, ...], styles: tuple[str, ...], picture: Path, backend: str, threads: int, write: Path | None
+) -> None:
     """Seconds of one pass, and of the slow method to the same total."""
+    if len(networks) != len(styles):
+        raise click.UsageError(f"{len(networks)} networks need as many --style, not {len(styles)}")
+    photograph = images.resize(images.read(picture), SIZE[1], SIZE[0])
     rows = []
-    for name in networks:
+    for name, style in zip(networks, styles, strict=True):
         network = style_network.find(name)
         contest = Contest(network, style, backend, threads)
-        photograph = images.resize(images.read(picture), SIZE[1], SIZE[0])
-        applier = Applier(network, backend=backend, threads=threads)
-        seconds = []
-        for _ in range(1 + PASSES):
-            began = time.perf_counter()
-            applier(photograph)
-            seconds.append(time.perf_counter() - began)
-        one_pass = median(seconds[1:])
+        one_pass = seconds_of_a_pass(network, photograph, backend, threads)
         array = images.to_array(photograph, "float32")
         total, _ = contest.painted(array)
         began = time.perf_counter()
@@ -156,9 +156,23 @@ def speed(networks: tuple[str, ...], style: str, picture: Path, backend: str, th
         widths = ", ".join(map(str, network.network.widths))
         reached = f"{slow:.1f} s, {event.step} steps" if event.losses["total"] <= total else f"not in {event.step} steps"
         rows.append([Path(name).stem, widths, f"{one_pass:.2f} s", f"{total:.3g}", reached, f"{slow / one_pass:.0f}x"])
+    paper = StyleNetwork(JOHNSON, first_parameters(JOHNSON, 0), "paper", b"", {}, [])
+    widths = ", ".join(map(str, JOHNSON.widths))
+    rows.append(["of the paper", widths, f"{seconds_of_a_pass(paper, photograph, backend, threads):.2f} s", "", "", ""])
     header = ["network", "channels", "one pass", "its total", "slow method to that total", "ratio"]
     note = f"{SIZE[0]}x{SIZE[1]}, {backend}, float32, {threads} threads; a pass is the median of {PASSES}."
     publish(f"{note}\n\n{markdown(header, rows)}", "style-speed", write)
+
+
+def seconds_of_a_pass(network: StyleNetwork, photograph: Image.Image, backend: str, threads: int) -> float:
+    """From a PIL image to a PIL image: the median of some, after one that does not count."""
+    applier = Applier(network, backend=backend, threads=threads)
+    seconds = []
+    for _ in range(1 + PASSES):
+        began = time.perf_counter()
+        applier(photograph)
+        seconds.append(time.perf_counter() - began)
+    return median(seconds[1:])
 
 
 if __name__ == "__main__":
