@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from isostyle import pictures_in
@@ -67,16 +68,22 @@ def to_array(picture: Pixels, dtype: Dtype, space: Space = "normalised") -> Arra
     """An RGB picture as a C-contiguous array of shape (1, 3, H, W): x / 255 (of 16 bits x / 65535), and
     (x / 255 - mean) / deviation if normalised."""
     array = np.empty((1, 3, picture.height, picture.width), dtype)
+    # Eight bits have 256 values, each computed once.
+    values = scaled(np.arange(256.0)[:, None] / 255, space).astype(dtype)
     for top in range(0, picture.height, STRIP):
         if isinstance(picture, Deep):
-            pixels = picture.rows(top, top + STRIP).astype(np.float64) / MOST
+            pixels = scaled(picture.rows(top, top + STRIP).astype(np.float64) / MOST, space)
+            array[0, :, top : top + STRIP] = pixels.transpose(2, 0, 1)
         else:
-            strip = picture.crop((0, top, picture.width, min(top + STRIP, picture.height)))
-            pixels = np.asarray(strip, dtype=np.float64) / 255
-        if space == "normalised":
-            pixels = (pixels - np.array(RGB_MEAN)) / np.array(RGB_STD)
-        array[:, :, top : top + STRIP] = pixels.transpose(2, 0, 1)[None]
+            strip = np.asarray(picture.crop((0, top, picture.width, min(top + STRIP, picture.height))))
+            for channel in range(3):
+                array[0, channel, top : top + STRIP] = values[:, channel][strip[..., channel]]
     return array
+
+
+def scaled(pixels: NDArray[np.float64], space: Space) -> NDArray[np.float64]:
+    """Values in 0..1, channels last, as the space has them."""
+    return (pixels - np.array(RGB_MEAN)) / np.array(RGB_STD) if space == "normalised" else pixels + np.zeros(3)
 
 
 def to_picture(image: Array, space: Space = "normalised") -> Image.Image:

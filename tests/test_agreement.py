@@ -17,8 +17,8 @@ SMALL = ExactSize(96, 144)
 FINAL_TOTAL = 0.05
 #: Of the learning rate, after ten steps in float64 from a start off the kinks: 5e-11 was seen.
 TEN_STEPS = 1e-8
-#: Of a picture that a style network painted: rounding may decide between two neighbours of 8 bits, and does so for 0.02 % of the
-#: values; in float64, 3e-14 was seen.
+#: Of a picture that a style network painted: rounding may decide between two neighbours of 8 bits, and does so for 0.02 % of
+#: the values; in float64, 3e-14 was seen.
 ONE_PASS_APART, ONE_PASS_EQUAL, ONE_PASS_FLOAT64 = 1, 0.99, 1e-9
 
 

@@ -95,7 +95,7 @@ def test_a_finished_training_can_be_trained_on(any_backend, style_file, photogra
         ({"recipe": dataclasses.replace(TINY, batch=3)}, "was trained with batch 2, not 3"),
         ({"recipe": dataclasses.replace(TINY, steps=1)}, "has 2 steps already"),
         ({"recipe": dataclasses.replace(TINY, network=TransformNetwork((2, 3, 5), 1))}, "another network"),
-        ({"recipe": dataclasses.replace(TINY, losses=published.PAINTERLY)}, "was trained with losses.name 'isostyle'"),
+        ({"recipe": dataclasses.replace(TINY, losses=published.PAINTERLY)}, "was trained with losses.name 'one-pass'"),
         ({"recipe": dataclasses.replace(TINY, seed=1)}, "was trained with seed 0, not 1"),
         ({"style": Image.new("RGB", (50, 40), "red")}, "another style"),
     ],
