@@ -1,6 +1,7 @@
 """The image transformation network in PyTorch: one picture, one pass, and the way back to the parameters.
 
-The same text stands in mxnet_transform.py and paddle_transform.py, in the same order; only the framework differs.
+The same text stands in mxnet_transform.py and paddle_transform.py, in the same order; only the framework differs, but for
+``convolution_of_enlarged``, which is torch's own, and only faster.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from isostyle.transform_network import EPSILON, Stage, TransformNetwork
 
 #: Fewer channels than a vector of the CPU has places: oneDNN then leaves places empty, unless channels come last.
 FEW_CHANNELS = 8
+#: Which of a kernel's three rows (or columns) are added up to the first and to the second of two: for the odd places of an
+#: enlarged map, and for the even ones.
+FOLD = (((1.0, 1.0, 0.0), (0.0, 0.0, 1.0)), ((1.0, 0.0, 0.0), (0.0, 1.0, 1.0)))
 
 
 def instance_norm(x: Tensor, scale: Tensor, shift: Tensor | None) -> Tensor:
@@ -36,10 +40,13 @@ class TorchTransform(TorchTensors):
         kept: dict[str, Tensor] = {}
         x = image
         for stage in self.network.stages:
-            if stage.restores is not None:
-                height, width = sizes[stage.restores]
-                x = F.interpolate(x, scale_factor=2, mode="nearest")[:, :, :height, :width]
-            x = self.convolution(parameters, stage, F.pad(x, [stage.padding] * 4, mode="reflect"))
+            height, width = sizes[stage.restores or stage.name]
+            if (height, width) == (2 * x.shape[2], 2 * x.shape[3]):
+                x = self.convolution_of_enlarged(parameters, stage, x)
+            else:
+                if stage.restores is not None:
+                    x = F.interpolate(x, scale_factor=2, mode="nearest")[:, :, :height, :width]
+                x = self.convolution(parameters, stage, F.pad(x, [stage.padding] * 4, mode="reflect"))
             if stage.norm:
                 scale, shift = parameters[f"{stage.name}.scale"], parameters.get(f"{stage.name}.shift")
                 x = instance_norm(x, scale, shift)
@@ -56,6 +63,15 @@ class TorchTransform(TorchTensors):
             x = x.contiguous(memory_format=torch.channels_last)
         x = F.conv2d(x, parameters[f"{stage.name}.weight"], parameters.get(f"{stage.name}.bias"), stride=stage.stride)
         return x.contiguous()
+
+    def convolution_of_enlarged(self, parameters: Mapping[str, Tensor], stage: Stage, x: Tensor) -> Tensor:
+        """What ``forward`` says for all sizes, where no last row or column is cut: the same without the enlarged map, in a
+        fraction of the time. Of the three rows that a kernel meets there, two are the same row of ``x``; so the four pixels
+        that come of one are convolutions of ``x`` with kernels of 2x2, in which those rows are added up. To reflect is to
+        repeat the border, then."""
+        fold = x.new_tensor(FOLD)
+        kernels = torch.einsum("oikl,sak,tbl->ostiab", parameters[f"{stage.name}.weight"], fold, fold).flatten(0, 2)
+        return F.pixel_shuffle(F.conv2d(F.pad(x, [1] * 4, mode="replicate"), kernels), 2)[:, :, 1:-1, 1:-1]
 
     def apply(self, parameters: Mapping[str, Tensor], image: Tensor) -> Tensor:
         with torch.no_grad():

@@ -536,6 +536,8 @@ in_transforms(
     mxnet=(NEAREST["mxnet"], "mxnet.nd.contrib.BilinearResize2D(x.as_nd_ndarray(), scale_height=2, scale_width=2, "
            'mode="size").as_np_ndarray()'),
 )
+in_transforms("the border of an enlarged map is zero where its kernels are folded", "transform/20x19:image",
+              torch=('F.pad(x, [1] * 4, mode="replicate")', "F.pad(x, [1] * 4)"))
 in_transforms(
     "unbiased variance", "transform/21x18:image", "transform/johnson:image", "pull/21x18:*",
     torch=(NORM["torch"], TORCH_NORM.replace("ROOT", "torch.sqrt(x.var((2, 3), keepdim=True) + EPSILON)")),
@@ -764,15 +766,16 @@ in_core("a search in progress is finished after the last evaluation", "run", "(r
 in_core("mean and deviation exchanged", "images", "- np.array(RGB_MEAN)) / np.array(RGB_STD)",
         "- np.array(RGB_STD)) / np.array(RGB_MEAN)", "normalise:photo")
 in_core(
-    "mean and deviation on the wrong scale", "images", "dtype=np.float64) / 255\n", "dtype=np.float64)\n", "normalise:photo"
+    "mean and deviation on the wrong scale", "images", "np.arange(256.0)[:, None] / 255", "np.arange(256.0)[:, None]",
+    "normalise:photo"
 )
-in_core("256 for 255", "images", "dtype=np.float64) / 255\n", "dtype=np.float64) / 256\n", "normalise:photo")
+in_core("256 for 255", "images", "np.arange(256.0)[:, None] / 255", "np.arange(256.0)[:, None] / 256", "normalise:photo")
 in_core("mean in the order B, G, R", "network", "RGB_MEAN = (0.485, 0.456, 0.406)", "RGB_MEAN = (0.406, 0.456, 0.485)",
         "normalise:photo", "denormalise:outside")
 in_core("a digit of the deviation", "network", "RGB_STD = (0.229, 0.224, 0.225)", "RGB_STD = (0.229, 0.224, 0.226)",
         "normalise:photo")
-in_core("picture height and width transposed", "images", "pixels.transpose(2, 0, 1)[None]",
-        "pixels.transpose(2, 1, 0)[None]", "normalise:photo")
+in_core("picture height and width transposed", "images", "[strip[..., channel]]",
+        "[strip[..., channel].T.reshape(strip.shape[:2])]", "normalise:photo")
 in_core("truncation for rounding", "images", "np.rint(pixels.clip(0, 1) * 255)", "(pixels.clip(0, 1) * 255)",
         "denormalise:outside", "round-trip:photo")
 in_core("clipping forgotten", "images", "np.rint(pixels.clip(0, 1) * 255)", "np.rint(pixels * 255)", "denormalise:outside")

@@ -53,8 +53,8 @@ def test_every_defect_has_a_name_of_its_own_and_there_are_enough():
 
 def test_every_defect_in_a_backend_s_own_words_is_planted_in_all_three_or_is_that_framework_s_own():
     alone = [defect.name for defect in DEFECTS if len([file for file in defect.edits if file.startswith("backends/")]) == 1]
-    # MXNet's and Paddle's own functions, and torch's shared memory, which the other two do not have.
-    assert len(alone) <= 6, alone
+    # MXNet's and Paddle's own functions, and torch's shared memory and folded kernels, which the other two do not have.
+    assert len(alone) <= 7, alone
 
 
 def test_many_defects_hardly_change_the_total():
