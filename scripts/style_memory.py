@@ -71,7 +71,7 @@ def run(backend: str, size: tuple[int, int], options: list[str]) -> dict[str, An
 @click.option("--megapixels", default="6,24", show_default=True)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--tile", default="auto", show_default=True)
-@click.option("--max-memory", default="2GiB", show_default=True, help="For --tile auto.")
+@click.option("--max-memory", default="3GiB", show_default=True, help="For --tile auto.")
 @click.option("--model", is_flag=True, help="Measure what core/applying.py says of each backend.")
 @click.option("--write", type=click.Path(exists=True, path_type=Path), help="Put the table between the marks in this file.")
 @click.option("--one", nargs=3, hidden=True, help="Measure this backend, height and width in this process and print JSON.")
