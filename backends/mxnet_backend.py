@@ -189,6 +189,9 @@ class MxnetBackend:
 
     def __init__(self, threads: int) -> None:
         """MXNet has no call for it: it took OMP_NUM_THREADS, which ``isostyle.registry`` sets, when it was imported."""
+        # Its engine starts at the first array. Where it gets no memory for its own threads the process is aborted, so it
+        # starts now, while there is most.
+        np.zeros(1).wait_to_read()
 
     def version(self) -> str:
         return str(mxnet.__version__)

@@ -21,7 +21,7 @@ from PIL import Image
 
 from isostyle import allocation, images, memory, pictures_in, pictures_out, recipe_text, registry, run_checkpoint, weights
 from isostyle._version import __version__
-from isostyle.errors import LESS_MEMORY, InputError, IsostyleError, shown
+from isostyle.errors import InputError, IsostyleError, shown
 from isostyle.files import read_input, reason, sha256, write_atomically
 from isostyle.images import ImageLike, Pixels
 from isostyle.interface import Array, Dtype, Engine, Precision
@@ -75,8 +75,10 @@ RETRIES, RETRY_EVERY = 5, 10
 OnDivergence = Literal["stop", "retry"]
 #: Total variation, which is computed whatever its weight, needs neighbours along both axes.
 VARIATION_SIDE = 2
-#: Words in what frameworks say when memory does not suffice.
-OF_MEMORY = ("memory", "alloc")
+#: Words in what frameworks say when memory does not suffice; the last is oneDNN's, which torch, MXNet and Paddle compute with.
+OF_MEMORY = ("memory", "alloc", "could not create a primitive")
+#: What can be done then.
+LESS_MEMORY = "try a smaller --size, a smaller --tile, or a lower --max-memory"
 
 
 @dataclass(frozen=True)

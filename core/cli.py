@@ -22,7 +22,16 @@ from isostyle import allocation
 from isostyle._version import __version__
 from isostyle.apply_cli import apply, styles
 from isostyle.batch_cli import batch
-from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, LESS_MEMORY, InputError, IsostyleError, shown
+from isostyle.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_TERMINATED,
+    LESS_MEMORY,
+    OF_LIBRARIES,
+    OF_THREADS,
+    InputError,
+    IsostyleError,
+    shown,
+)
 from isostyle.export_cli import export
 from isostyle.picture_options import PictureOptions, picture_options, taken_from
 from isostyle.pipes import PIPE, FileOrPipe, stem
@@ -1070,6 +1079,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail("interrupted before there was a picture", EXIT_INTERRUPTED)
     except MemoryError:
         fail(f"out of memory; {LESS_MEMORY}", EXIT_FAILED)
+    except (RuntimeError, ImportError) as error:
+        if not any(words in str(error) for words in (OF_THREADS, OF_LIBRARIES)):
+            raise
+        fail(f"out of memory: {error}; {LESS_MEMORY}", EXIT_FAILED)
     except OSError as error:
         fail(f"{str(error.filename)!r}: {error.strerror}" if error.filename else str(error), EXIT_FAILED)
     sys.exit(code if isinstance(code, int) else 0)
