@@ -626,7 +626,8 @@ def attempt(
         }
         picture = images.to_picture(image, settings.space)
         # Of the numbers, and of the 8-bit pixels that they become.
-        manifest["result"] = {"image_sha256": sha256(image.tobytes()), "pixels_sha256": sha256(picture.tobytes())}
+        digest = sha256(np.ascontiguousarray(image).data)
+        manifest["result"] = {"image_sha256": digest, "pixels_sha256": images.pixels_sha256(picture)}
         if alpha is not None and alpha.size != picture.size:
             alpha = images.resize(alpha, picture.height, picture.width)
         result = Result(picture, image, history, manifest, settings.space, alpha, exif)
@@ -861,6 +862,6 @@ def describe(source: ImageLike, picture: Pixels, digest: str | None) -> dict[str
     return {
         **({"path": str(source)} if named else {}),
         **({"file_sha256": digest} if digest else {}),
-        "pixels_sha256": sha256(picture.tobytes()),
+        "pixels_sha256": images.pixels_sha256(picture),
         "size": [picture.height, picture.width],
     }

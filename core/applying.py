@@ -25,7 +25,6 @@ from isostyle import allocation, images, memory, pictures_in, pictures_out, regi
 from isostyle._version import __version__
 from isostyle.api import choose_device, describe, failure, read_picture, versions
 from isostyle.errors import InputError, IsostyleError, shown
-from isostyle.files import sha256
 from isostyle.images import ImageLike, Pixels
 from isostyle.interface import Array, Dtype
 from isostyle.picture_options import BITS, QUALITY, PictureOptions
@@ -241,7 +240,7 @@ class Applier:
             raise failure(self.framework.name, f"size {size[0]}x{size[1]}", error, LESS_MEMORY) from error
         about = {
             "size": list(size),
-            "pixels_sha256": sha256(made.tobytes()),
+            "pixels_sha256": images.pixels_sha256(made),
             "seconds": round(time.monotonic() - began, 3),
             "tile": tile,
             "estimated_memory_bytes": estimate,

@@ -72,19 +72,19 @@ def mode_of(profile: bytes) -> str:
 
 
 def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """A picture of mode L, RGB, CMYK or LAB as RGB. Without a profile LAB is CIE L*a*b*, and the others what Pillow takes them
-    for.
+    """A picture of mode L, RGB, CMYK or LAB as RGB; one of RGB is changed in place. Without a profile LAB is CIE L*a*b*, and
+    the others are what Pillow takes them for.
 
     Raises:
         Unusable: the profile is broken, or is not for such colours, or Pillow was built without LittleCMS.
     """
     if profile is None and picture.mode != "LAB":
-        return picture.convert("RGB")
+        return picture if picture.mode == "RGB" else picture.convert("RGB")
     if profile is not None and mode_of(profile) != picture.mode:
         raise Unusable(f"it is for {WORDS[space_of(profile)]} colours")
     found = transform(profile, picture.mode)
     if found is None:
-        return picture.convert("RGB")
+        return picture if picture.mode == "RGB" else picture.convert("RGB")
     made = picture if picture.mode == "RGB" else Image.new("RGB", picture.size)
     for top in range(0, picture.height, STRIP):
         strip = picture.crop((0, top, picture.width, min(top + STRIP, picture.height)))

@@ -7,6 +7,7 @@ antialias, and are 27 to 30 dB away from Pillow's on a photograph.)
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from pathlib import Path
 from typing import overload
@@ -44,6 +45,15 @@ def size(path: Path) -> tuple[int, int]:
         warnings.simplefilter("ignore")
         with Image.open(path, formats=pictures_in.formats()) as picture:
             return picture.size
+
+
+def pixels_sha256(picture: Pixels) -> str:
+    """The digest of all samples, row by row, a strip at a time: their bytes at once would be another picture or two in
+    memory."""
+    found = hashlib.sha256()
+    for top in range(0, picture.height, STRIP):
+        found.update(picture.crop((0, top, picture.width, min(top + STRIP, picture.height))).tobytes())
+    return found.hexdigest()
 
 
 @overload

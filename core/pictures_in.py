@@ -151,12 +151,12 @@ def opened(picture: Image.Image, data: bytes | None, what: str) -> PictureIn:
         profile = profile if isinstance(profile, bytes) and profile else None
         deep = sixteen_bits(picture, data, raw, what)
         try:
-            pixels, alpha = colours(picture, profile) if deep is None else deep_colours(*deep, profile)
+            pixels, alpha = colours(picture, profile, data is None) if deep is None else deep_colours(*deep, profile)
         except colour_profiles.Unusable as error:
             if profile is None:
                 raise InputError(f"{what} has Lab colours, and {error}") from None
             lines.append(f"{what} has a colour profile that cannot be used: {error}; its colours are taken for sRGB")
-            pixels, alpha = colours(picture, None) if deep is None else deep_colours(*deep, None)
+            pixels, alpha = colours(picture, None, data is None) if deep is None else deep_colours(*deep, None)
         return PictureIn(pixels, alpha, kept, tuple(lines))
     except (InputError, MemoryError):
         raise
@@ -195,17 +195,20 @@ def broken(what: str, error: Exception) -> InputError:
 # 8 bits
 
 
-def colours(picture: Image.Image, profile: bytes | None) -> tuple[Image.Image, Image.Image | None]:
-    """Pixels, and alpha if there is any, of a picture whose samples have 8 bits or fewer. Raises Unusable."""
-    picture = ImageOps.exif_transpose(picture)
+def colours(picture: Image.Image, profile: bytes | None, callers: bool) -> tuple[Image.Image, Image.Image | None]:
+    """Pixels, and alpha if there is any, of a picture whose samples have 8 bits or fewer; ``callers``: it is not ours, and is
+    not changed. Raises Unusable."""
+    given, picture = picture, upright(picture)
     wanted = None if profile is None else colour_profiles.mode_of(profile)
     alpha = None
     if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
+        layer = picture if picture.mode == "RGBA" else picture.convert("RGBA")
         alpha = layer.getchannel("A")
         plain = layer.convert("RGB")
-    elif picture.mode in ("LAB", "CMYK"):
-        plain = picture
+        del layer
+    elif picture.mode in ("RGB", "LAB", "CMYK"):
+        # Of 100 megapixels, each copy that is not made is 400 MB.
+        plain = picture.copy() if callers and picture is given else picture
     else:
         plain = picture.convert("RGB")
     if wanted == "L" and picture.mode in ("1", "L", "LA", "La"):
@@ -236,11 +239,12 @@ def sixteen_bits(
     inverted = tag_of(picture, PHOTOMETRIC) == WHITE_IS_ZERO
     if picture.mode in SIXTEEN_BIT_MODES or (picture.mode == "I" and picture.format in SIXTEEN_BIT_IN_I):
         clear = picture.info.get("transparency")
-        gray = np.asarray(ImageOps.exif_transpose(picture)).clip(0, MOST).astype(np.uint16)
+        gray = np.asarray(upright(picture))
+        gray = gray if gray.dtype == np.uint16 else gray.clip(0, MOST).astype(np.uint16)
         alpha = np.where(gray == clear, 0, MOST).astype(np.uint16) if isinstance(clear, int) else None
         return spread(np.bitwise_not(gray) if inverted else gray), alpha, True
     if picture.mode == "F":
-        gray = to_samples(np.asarray(ImageOps.exif_transpose(picture)), what)
+        gray = to_samples(np.asarray(upright(picture)), what)
         return spread(np.bitwise_not(gray) if inverted else gray), None, True
     if picture.mode == "I":
         raise InputError(f"{what} has 32-bit samples; save it with 8 or 16 bits")
@@ -293,6 +297,7 @@ def decoded_as(data: bytes, raw: str) -> Image.Image:
 
 def upright(picture: Image.Image) -> Image.Image:
     """The picture itself, if its EXIF does not say that it is to be turned."""
+    picture.load()  # a PNG may have its EXIF behind its pixels
     return picture if picture.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(picture)
 
 

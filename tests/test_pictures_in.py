@@ -1,6 +1,10 @@
 """Pictures in: every row of docs/pictures.md's first table, with a file of that kind and the values that it holds."""
 
+import hashlib
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +17,20 @@ from isostyle import InputError, images, pictures_in
 from isostyle.sixteen_bits import Deep
 
 WHITE = (255, 255, 255)
+#: Reads a picture, and says by how many bytes the most memory that the process ever had grew, and the digest of its pixels.
+PEAK = """
+import sys
+from isostyle import images, pictures_in
+
+def peak():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+before = peak()
+picture = pictures_in.read(sys.argv[1]).pixels
+digest = images.pixels_sha256(picture)
+print(peak() - before, digest)
+"""
 
 
 def read(data, name="'picture'"):
@@ -258,6 +276,38 @@ def test_the_alpha_of_a_turned_picture_is_turned_with_it():
     found = read(saved(picture, "PNG", exif=turned_exif(6)))
     assert found.alpha.size == found.pixels.size == (5, 9)
     assert found.alpha.getpixel((4, 0)) == 0
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK"])
+@pytest.mark.parametrize("primaries", [None, ADOBE])
+def test_a_picture_of_the_caller_s_is_not_changed(mode, primaries):
+    picture = Image.fromarray(waves(3, np.uint8)).convert(mode)
+    if primaries:
+        picture.info["icc_profile"] = profile(primaries=primaries)
+    before = picture.tobytes()
+    found = pictures_in.read(picture)
+    assert found.pixels is not picture
+    assert picture.tobytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_large_picture_is_read_without_a_copy(tmp_path, kind):
+    """36 megapixels are 144 MB in Pillow; each copy is as many more. In a process of its own, whose peak is its own."""
+    side, megabyte = 6000, 2**20
+    picture = Image.new("RGB", (side, side), (90, 120, 60))
+    picture.save(tmp_path / "large", kind)
+    told = [sys.executable, "-c", PEAK, str(tmp_path / "large")]
+    grown, digest = subprocess.run(told, capture_output=True, text=True, check=True).stdout.split()
+    assert 0.9 * side**2 * 4 < int(grown) < 1.2 * side**2 * 4 + 16 * megabyte
+    assert digest == images.pixels_sha256(images.read(tmp_path / "large"))
+
+
+def test_the_digest_of_pixels_is_that_of_all_their_bytes():
+    for values in (waves(3, np.uint8, size=(150, 31)), waves(size=(150, 31))):
+        pixels = pictures_in.read(values).pixels
+        assert images.pixels_sha256(pixels) == hashlib.sha256(values.tobytes()).hexdigest()
 
 
 # Several frames
