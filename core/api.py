@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import operator
 import os
@@ -220,7 +219,8 @@ def stylize(
         max_memory: of the whole process, as ``"4GiB"`` or in bytes; by default nine tenths of what is free. A history of L-BFGS
             that does not fit is cut.
         checkpoint: a file from which :func:`resume` can go on; written every ``checkpoint_every`` evaluations, and when
-            ``callback`` raises KeyboardInterrupt; gone when the run is finished.
+            ``callback`` raises KeyboardInterrupt. It stays when the run is finished, until whoever called has saved the picture
+            and removes it.
         checkpoint_every: evaluations.
         on_divergence: ``"stop"``, or ``"retry"``: if a loss explodes or is no longer finite, go on from the last good state at
             half the learning rate, up to five times.
@@ -636,9 +636,6 @@ def attempt(
     if problem is not None:
         raise Stopped(problem, result, good) from problem
     assert result is not None  # a recipe has at least one step
-    if saving:
-        with contextlib.suppress(OSError):
-            saving.path.unlink(missing_ok=True)
     return result
 
 

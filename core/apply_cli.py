@@ -16,10 +16,11 @@ import click
 from isostyle.errors import EXIT_INTERRUPTED, InputError, IsostyleError, shown
 from isostyle.picture_options import PictureOptions, picture_options, taken_from
 from isostyle.pipes import PIPE, FileOrPipe, stem
-from isostyle.progress import live_bar, on_terminal, readable, say
+from isostyle.progress import Teller, readable, teller
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from rich.progress import Progress
 
     from isostyle.apply_plan import Job
     from isostyle.applying import Applier
@@ -175,7 +176,7 @@ def apply(
                         except OSError as error:
                             # Told, and not raised: what ended the work is more than this, and pictures are there.
                             unwritten = f"the manifest {str(manifest)!r} cannot be written: {reason(error)}"
-                            told.line(f"FAILED {unwritten}")
+                            told.failure(f"FAILED {unwritten}")
     except KeyboardInterrupt:
         if not worked:
             raise
@@ -362,7 +363,7 @@ class Work:
                         raise
                     why = "out of memory" if isinstance(error, MemoryError) else reason(error)
                     self.failed.append({"path": str(job.source), "error": why})
-                    self.told.line(f"FAILED {readable(job.source)}: {why}")
+                    self.told.failure(f"FAILED {readable(job.source)}: {why}")
                     self.told.end()
                     continue
                 self.done.append(row)
@@ -474,15 +475,12 @@ def rows_of(manifest: Path, digest: str) -> list[dict[str, Any]]:
 class Meter:
     """What is told of the work: lines on stderr, one for each input."""
 
-    def __init__(self, total: int) -> None:
-        self.total = total
+    def __init__(self, total: int, teller: Teller) -> None:
+        self.total, self.line, self.failure = total, teller.line, teller.failure
         self.number = 0
         self.began: float | None = None
         self.source = Path()
         self.tenth, self.told = 0, 0.0
-
-    def line(self, text: str) -> None:
-        say(text)
 
     def begin(self, source: Path) -> None:
         self.source, self.tenth, self.told = source, 0, time.monotonic()
@@ -511,13 +509,10 @@ class Meter:
 class Bar(Meter):
     """A progress bar on a terminal, with the time left."""
 
-    def __init__(self, total: int, live: Any) -> None:
-        super().__init__(total)
+    def __init__(self, total: int, teller: Teller, live: Progress) -> None:
+        super().__init__(total, teller)
         self.live = live
         self.task = live.add_task("", total=total, name="")
-
-    def line(self, text: str) -> None:
-        self.live.console.print(text, highlight=False, markup=False)
 
     def begin(self, source: Path) -> None:
         self.live.update(self.task, name=readable(source))
@@ -530,21 +525,8 @@ class Bar(Meter):
         self.live.update(self.task, completed=self.number)
 
 
-class Silence(Meter):
-    """``--quiet``: what failed is an error, and so is told."""
-
-    def line(self, text: str) -> None:
-        if text.startswith("FAILED"):
-            super().line(text)
-
-
 @contextlib.contextmanager
 def meter(total: int, quiet: bool) -> Iterator[Meter]:
-    """The one that fits: silent, a bar on a terminal, lines elsewhere."""
-    if quiet:
-        yield Silence(total)
-    elif not on_terminal():
-        yield Meter(total)
-    else:
-        with live_bar("name", width=20) as live:
-            yield Bar(total, live)
+    """The one that fits."""
+    with teller(quiet, "name", width=20) as told:
+        yield Meter(total, told) if told.live is None else Bar(total, told, told.live)

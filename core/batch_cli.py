@@ -19,9 +19,11 @@ import click
 
 from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, InputError, IsostyleError
 from isostyle.picture_options import options_of, taken_from
-from isostyle.progress import live_bar, on_terminal, readable, say
+from isostyle.progress import Teller, readable, teller
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from isostyle.batch_plan import BatchRun
 
 #: Of a batch's own, which the options of its runs cannot be.
@@ -342,23 +344,20 @@ def as_table(outcomes: Sequence[Outcome]) -> str:
 class Report:
     """Lines on stderr."""
 
-    def __init__(self, count: int) -> None:
-        self.count, self.number = count, 0
+    def __init__(self, count: int, teller: Teller) -> None:
+        self.count, self.number, self.line = count, 0, teller.line
 
     def outcome(self, outcome: Outcome) -> None:
         self.number += 1
         what = f": {outcome.reason}" if outcome.reason else ""
         self.line(f"{self.number}/{self.count}  {readable(outcome.run.output)}  {outcome.state}{what}")
 
-    def line(self, text: str) -> None:
-        say(text)
-
 
 class Bar(Report):
     """A bar on a terminal; only failures are lines."""
 
-    def __init__(self, count: int, live: Any) -> None:
-        super().__init__(count)
+    def __init__(self, count: int, teller: Teller, live: Progress) -> None:
+        super().__init__(count, teller)
         self.live = live
         self.task = live.add_task("", total=count, last="")
 
@@ -367,24 +366,9 @@ class Bar(Report):
         if outcome.reason:
             super().outcome(outcome)
 
-    def line(self, text: str) -> None:
-        self.live.console.print(text, highlight=False, markup=False)
-
-
-class Silence(Report):
-    """``--quiet``."""
-
-    def line(self, text: str) -> None:
-        pass
-
 
 @contextlib.contextmanager
 def meter(count: int, quiet: bool) -> Iterator[Report]:
-    """Silent, a bar on a terminal, lines elsewhere."""
-    if quiet:
-        yield Silence(count)
-    elif not on_terminal():
-        yield Report(count)
-    else:
-        with live_bar("last", width=20) as live:
-            yield Bar(count, live)
+    """The one that fits."""
+    with teller(quiet, "last", width=20) as told:
+        yield Report(count, told) if told.live is None else Bar(count, told, told.live)

@@ -35,13 +35,14 @@ from isostyle.errors import (
 from isostyle.export_cli import export
 from isostyle.picture_options import PictureOptions, picture_options, taken_from
 from isostyle.pipes import PIPE, FileOrPipe, stem
-from isostyle.progress import live_bar, on_terminal, readable, say
+from isostyle.progress import Teller, readable, teller
 from isostyle.rerun_cli import rerun
 from isostyle.train_cli import train
 from isostyle.weights_cli import weights
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from rich.progress import Progress
 
     from isostyle.api import Interrupted, Result, Stopped
     from isostyle.images import ImageLike
@@ -779,6 +780,10 @@ def produce(make: Callable[..., Result], settings: Recipe, outputs: Outputs, che
         if outputs.plot:
             title = f"{settings.name} on {result.manifest['backend']['name']}"
             write_beside(outputs.plot, plot_bytes(result.history, outputs.plot.suffix, title), outputs)
+        if checkpoint and problem is None:
+            # Not earlier: a large picture takes seconds to write, in which the run can still be killed.
+            with contextlib.suppress(OSError):
+                checkpoint.unlink(missing_ok=True)
     done, size = result.manifest["steps_done"], result.manifest["size"]
     kept = f"the picture of step {done}"
     if size != result.manifest["inputs"]["content"]["resized_to"]:
@@ -994,14 +999,11 @@ def make_folder(folder: Path) -> bool:
 class Report:
     """Lines on stderr, which is also how progress looks when stderr is no terminal: what the recipe's source prints."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+    def __init__(self, recipe: Recipe, teller: Teller) -> None:
+        self.recipe, self.line = recipe, teller.line
         self.began: float | None = None
         #: The last one that was no trial of a line search, whose losses are nobody's.
         self.last: Event | None = None
-
-    def line(self, text: str) -> None:
-        say(text)
 
     def event(self, event: Event) -> None:
         """What a callback is to call for every event, whether it is due or not."""
@@ -1030,37 +1032,22 @@ class Report:
 class Bar(Report):
     """A progress bar on a terminal, with the time left and the losses."""
 
-    def __init__(self, recipe: Recipe, live: Any) -> None:
-        super().__init__(recipe)
+    def __init__(self, recipe: Recipe, teller: Teller, live: Progress) -> None:
+        super().__init__(recipe, teller)
         self.live = live
         self.task = live.add_task("", total=recipe.updates, losses="")
-
-    def line(self, text: str) -> None:
-        self.live.console.print(text, highlight=False, markup=False)
 
     def show(self, event: Event) -> None:
         completed = round(event.done * event.planned)
         self.live.update(self.task, total=event.planned, completed=completed, losses=self.losses(event, digits=3))
 
 
-class Silence(Report):
-    """``--quiet``."""
-
-    def line(self, text: str) -> None:
-        pass
-
-
 @contextlib.contextmanager
 def progress(recipe: Recipe, quiet: bool) -> Iterator[Report]:
-    """The reporter that fits: silent, a bar on a terminal, lines elsewhere."""
-    if quiet:
-        yield Silence(recipe)
-    elif not on_terminal():
-        yield Report(recipe)
-    else:
-        # Narrow enough, with the losses, for a terminal of 80 columns.
-        with live_bar("losses", width=12) as live:
-            yield Bar(recipe, live)
+    """The reporter that fits."""
+    # Narrow enough, with the losses, for a terminal of 80 columns.
+    with teller(quiet, "losses", width=12) as told:
+        yield Report(recipe, told) if told.live is None else Bar(recipe, told, told.live)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ def say(text: str) -> None:
         click.echo(text, err=True)
 
 
-def readable(path: Path) -> str:
+def readable(path: Path | str) -> str:
     """A file's name, which may hold what a terminal would obey, or what is no text."""
     name = str(path)
     return name if name.isprintable() else repr(name)
@@ -28,6 +29,34 @@ def readable(path: Path) -> str:
 
 def on_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
+
+
+@dataclass(frozen=True)
+class Teller:
+    """How a command tells of its work."""
+
+    #: Says a line;
+    line: Callable[[str], None]
+    #: one that is said with ``--quiet``, too.
+    failure: Callable[[str], None]
+    #: The bar, if there is one.
+    live: Progress | None = None
+
+
+@contextlib.contextmanager
+def teller(quiet: bool, field: str, width: int) -> Iterator[Teller]:
+    """The one that fits: silent, lines above a bar on a terminal (see :func:`live_bar`), lines elsewhere."""
+    if quiet:
+        yield Teller(lambda text: None, say)
+    elif not on_terminal():
+        yield Teller(say, say)
+    else:
+        with live_bar(field, width) as live:
+
+            def above(text: str) -> None:
+                live.console.print(text, highlight=False, markup=False)
+
+            yield Teller(above, above, live)
 
 
 @contextlib.contextmanager

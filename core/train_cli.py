@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, InputError, shown
-from isostyle.progress import live_bar, on_terminal, readable, say
+from isostyle.progress import Teller, readable, teller
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as LiveBar
+
     from isostyle.recipe import Constant, StepDecay
     from isostyle.training import Progress
     from isostyle.transform_network import TransformNetwork
@@ -237,12 +239,9 @@ def check_samples(folder: Path, photographs: Path, *, fresh: bool) -> None:
 class Report:
     """Lines on stderr."""
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
+    def __init__(self, steps: int, teller: Teller) -> None:
+        self.steps, self.line = steps, teller.line
         self.began: tuple[float, int] | None = None
-
-    def line(self, text: str) -> None:
-        say(text)
 
     def step(self, progress: Progress) -> None:
         event, now = progress.event, time.monotonic()
@@ -265,13 +264,10 @@ def losses(progress: Progress, digits: int = 4) -> str:
 class Bar(Report):
     """A progress bar on a terminal, with the time left and the losses."""
 
-    def __init__(self, steps: int, live: Any) -> None:
-        super().__init__(steps)
+    def __init__(self, steps: int, teller: Teller, live: LiveBar) -> None:
+        super().__init__(steps, teller)
         self.live = live
         self.task: Any = None
-
-    def line(self, text: str) -> None:
-        self.live.console.print(text, highlight=False, markup=False)
 
     def step(self, progress: Progress) -> None:
         done = progress.event.step + 1
@@ -283,20 +279,8 @@ class Bar(Report):
             self.line(f"step {done}: median total of held-out photographs {progress.held_out:.4g}")
 
 
-class Silence(Report):
-    """``--quiet``."""
-
-    def line(self, text: str) -> None:
-        pass
-
-
 @contextlib.contextmanager
 def reporter(steps: int, quiet: bool) -> Iterator[Report]:
-    """Silent, a bar on a terminal, lines elsewhere."""
-    if quiet:
-        yield Silence(steps)
-    elif not on_terminal():
-        yield Report(steps)
-    else:
-        with live_bar("losses", width=12) as live:
-            yield Bar(steps, live)
+    """The one that fits."""
+    with teller(quiet, "losses", width=12) as told:
+        yield Report(steps, told) if told.live is None else Bar(steps, told, told.live)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from isostyle.errors import EXIT_INTERRUPTED, IsostyleError
+from isostyle.progress import on_terminal, readable, say
 
 if TYPE_CHECKING:
     from isostyle.cache import Record
@@ -183,7 +183,7 @@ def list_() -> None:
         there = "" if record.path().is_file() else " (GONE)"
         click.echo(f"{name:<8} {record.state()}")
         for key, value in {
-            "source": shown(record.source),
+            "source": readable(record.source),
             "read as": f"{record.format}, preprocessing {record.preprocessing}",
             "numbers": f"sha256 {record.parameters_sha256}",
             "file": f"{record.path()}{there}",
@@ -194,13 +194,8 @@ def list_() -> None:
 def tell(record: Record) -> None:
     """The line that `fetch` and `import` end with."""
     click.echo(
-        f"{record.name}: in the cache, {record.state()}; preprocessing {record.preprocessing}; from {shown(record.source)}"
+        f"{record.name}: in the cache, {record.state()}; preprocessing {record.preprocessing}; from {readable(record.source)}"
     )
-
-
-def shown(name: str) -> str:
-    """A file's name may hold what a terminal would obey."""
-    return name if name.isprintable() else repr(name)
 
 
 @contextlib.contextmanager
@@ -208,7 +203,7 @@ def progress(name: str, quiet: bool) -> Iterator[Callable[[int, int], None] | No
     """What is told of the bytes: nothing, a bar with the time left on a terminal, a line every tenth elsewhere."""
     if quiet:
         yield None
-    elif sys.stderr is None or not sys.stderr.isatty():
+    elif not on_terminal():
         told = 0
 
         def line(done: int, wanted: int) -> None:
@@ -216,9 +211,7 @@ def progress(name: str, quiet: bool) -> Iterator[Callable[[int, int], None] | No
             tenth = TENTHS * done // wanted
             if tenth > told:
                 told = tenth
-                # A reader that went away (`2>&1 | head`) must not end the download.
-                with contextlib.suppress(OSError):
-                    click.echo(f"{name}  {done / 1e6:.1f} of {wanted / 1e6:.1f} MB", err=True)
+                say(f"{name}  {done / 1e6:.1f} of {wanted / 1e6:.1f} MB")
 
         yield line
     else:

@@ -92,7 +92,9 @@ class Contest:
             raise click.ClickException("the runs are too short to be killed")
         if self.chance.random() < TWICE:
             self.kill(["resume", "run.ckpt", "--quiet"])
-        if (self.folder / "run.ckpt").exists() and self.start(["resume", "run.ckpt", "--quiet"]).wait() != 0:
+        # One whose picture was there already, if not all that goes with it, would not be overwritten.
+        more = ["--force"] if (self.folder / "out.png").exists() else []
+        if (self.folder / "run.ckpt").exists() and self.start(["resume", "run.ckpt", "--quiet", *more]).wait() != 0:
             return "resume failed"
         return "bit-identical" if self.result() == self.expected else "different"
 

@@ -18,6 +18,7 @@ from PIL import Image
 
 from isostyle import cli, pictures_out
 from isostyle.api import override
+from isostyle.progress import Teller, say
 from isostyle.recipe import Reporting
 from isostyle.recipe_text import to_toml
 from isostyle.report import history_bytes
@@ -421,7 +422,8 @@ def test_progress_at_a_trial_has_the_losses_of_the_last_picture_that_was_none(ca
         return Event(0, number, 1.0, terms, lambda: None, (8, 8), 0.5, 3, **changes)
 
     recipe = override("d2l", optimiser="lbfgs", line_search="strong-wolfe")
-    report = cli.Report(dataclasses.replace(recipe, report=Reporting(first=3, every=3, values=(("total", 1.0),))))
+    reporting = Reporting(first=3, every=3, values=(("total", 1.0),))
+    report = cli.Report(dataclasses.replace(recipe, report=reporting), Teller(say, say))
     for each in (event(1, 8.0), event(2, 5.0), event(3, 1e9, trial=True)):
         report.event(each)
     assert capsys.readouterr().err.startswith("evaluation 3/3  total 5 ")

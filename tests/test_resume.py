@@ -71,7 +71,6 @@ def test_a_run_that_goes_on_is_bit_identical_wherever_it_was_stopped(backend, ki
         assert resumed.image.tobytes() == whole.image.tobytes(), evaluation
         assert json.dumps(resumed.history) == json.dumps(whole.history), evaluation
         assert resumed.manifest["losses"] == whole.manifest["losses"]
-        assert not (tmp_path / "run.ckpt").exists(), "it is finished"
 
 
 def test_a_run_may_be_stopped_many_times(any_backend, pictures, tmp_path):
@@ -361,6 +360,36 @@ def test_a_run_that_is_killed_and_resumed_is_bit_identical(name, pictures, tmp_p
     assert subprocess.run([sys.executable, "-m", "isostyle", "resume", str(checkpoint)], check=False).returncode == 0
     assert output.read_bytes() == whole.read_bytes()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".isostyle")] or os.name == "nt"
+
+
+def test_a_run_that_is_killed_while_its_picture_is_written_goes_on_and_then_the_checkpoint_is_gone(
+    any_backend, pictures, tmp_path, capsys, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    def kill(*arguments):
+        raise Killed
+
+    whole, output, checkpoint = tmp_path / "whole.png", tmp_path / "out.png", tmp_path / "run.ckpt"
+    options = ["--steps", "4", "--checkpoint", str(checkpoint), "--checkpoint-every", "2", "--quiet"]
+    assert run([*command(any_backend, pictures, whole)[3:], *options], capsys)[0] == 0
+    assert not checkpoint.exists()
+    with monkeypatch.context() as context:
+        context.setattr("isostyle.pictures_out.save", kill)
+        with pytest.raises(Killed):
+            main([*command(any_backend, pictures, output)[3:], *options])
+    assert not output.exists()
+    assert run(["resume", checkpoint, "--quiet"], capsys)[0] == 0
+    assert output.read_bytes() == whole.read_bytes()
+    assert not checkpoint.exists()
+
+
+def test_from_python_the_checkpoint_stays_until_the_picture_is_saved_by_whoever_called(any_backend, pictures, tmp_path):
+    path, options = tmp_path / "run.ckpt", {"size": SIZE, "threads": THREADS, "backend": any_backend, "steps": 4}
+    whole = isostyle.stylize(*pictures, checkpoint=path, checkpoint_every=3, **options)
+    assert isostyle.resume(path).image.tobytes() == whole.image.tobytes()
+    assert path.exists()
 
 
 def test_a_checkpoint_that_is_there_is_not_begun_anew(any_backend, pictures, checkpoint, tmp_path, capsys):
