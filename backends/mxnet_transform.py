@@ -12,7 +12,7 @@ from mxnet import autograd, np, npx
 
 from isostyle.backends.mxnet_backend import MxnetTensors, Tensor
 from isostyle.interface import Dtype, PullParameters
-from isostyle.transform_network import EPSILON, Stage, TransformNetwork
+from isostyle.transform_network import EPSILON, PICTURE, Stage, TransformNetwork
 
 
 def pad(x: Tensor, padding: int) -> Tensor:
@@ -38,7 +38,7 @@ class MxnetTransform(MxnetTensors):
 
     def forward(self, parameters: Mapping[str, Tensor], image: Tensor) -> Tensor:
         sizes = self.network.sizes(*image.shape[2:])
-        kept: dict[str, Tensor] = {}
+        kept = {PICTURE: image} if PICTURE in self.network.added else {}
         x = image
         for stage in self.network.stages:
             if stage.restores is not None:

@@ -13,7 +13,7 @@ from paddle import Tensor
 
 from isostyle.backends.paddle_backend import PaddleTensors
 from isostyle.interface import Dtype, PullParameters
-from isostyle.transform_network import EPSILON, Stage, TransformNetwork
+from isostyle.transform_network import EPSILON, PICTURE, Stage, TransformNetwork
 
 
 def instance_norm(x: Tensor, scale: Tensor, shift: Tensor | None) -> Tensor:
@@ -31,7 +31,7 @@ class PaddleTransform(PaddleTensors):
 
     def forward(self, parameters: Mapping[str, Tensor], image: Tensor) -> Tensor:
         sizes = self.network.sizes(*image.shape[2:])
-        kept: dict[str, Tensor] = {}
+        kept = {PICTURE: image} if PICTURE in self.network.added else {}
         x = image
         for stage in self.network.stages:
             if stage.restores is not None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from isostyle.backends.torch_backend import TorchTensors
 from isostyle.interface import Dtype, PullParameters
-from isostyle.transform_network import EPSILON, Stage, TransformNetwork
+from isostyle.transform_network import EPSILON, PICTURE, Stage, TransformNetwork
 
 #: Fewer channels than a vector of the CPU has places: oneDNN then leaves places empty, unless channels come last.
 FEW_CHANNELS = 8
@@ -37,7 +37,7 @@ class TorchTransform(TorchTensors):
 
     def forward(self, parameters: Mapping[str, Tensor], image: Tensor) -> Tensor:
         sizes = self.network.sizes(*image.shape[2:])
-        kept: dict[str, Tensor] = {}
+        kept = {PICTURE: image} if PICTURE in self.network.added else {}
         x = image
         for stage in self.network.stages:
             height, width = sizes[stage.restores or stage.name]

@@ -36,12 +36,12 @@ class Step(NamedTuple):
     restores: str | None = None
     stride: int = 1
     norm: bool = True
-    #: The stage whose output is added.
+    #: The stage whose output is added, or the picture.
     adds: str | None = None
     relu: bool = True
 
 
-def steps(blocks: int, skips: bool = False) -> Iterator[Step]:
+def steps(blocks: int, skips: bool = False, residual: bool = False) -> Iterator[Step]:
     """The stages in order: Johnson et al. 2016, supplementary material, table 1, as :mod:`isostyle.transform_network` says."""
     yield Step("down1")
     yield Step("down2", stride=2)
@@ -53,7 +53,7 @@ def steps(blocks: int, skips: bool = False) -> Iterator[Step]:
         last = f"block{number}_2"
     yield Step("up1", restores="down3", adds="down2" if skips else None)
     yield Step("up2", restores="down2", adds="down1" if skips else None)
-    yield Step("out", norm=False, relu=False)
+    yield Step("out", norm=False, adds="picture" if residual else None, relu=False)
 
 
 # Single operations, each with its transpose or derivative
@@ -140,7 +140,7 @@ class OracleTransform:
     device = "cpu"
 
     def __init__(self, network: TransformNetwork) -> None:
-        self.steps = tuple(steps(network.blocks, network.skips))
+        self.steps = tuple(steps(network.blocks, network.skips, network.residual))
 
     def tensor(self, array: Array) -> Floats:
         return np.array(array, dtype=np.float64, order="C")
@@ -158,7 +158,7 @@ class OracleTransform:
 
     def maps(self, parameters: Mapping[str, Floats], image: Floats) -> Maps:
         """By ``STAGE/in``, ``/padded``, ``/standard``, ``/root``, ``/sum`` (before the ReLU) and ``/out``; and ``image``."""
-        maps: Maps = {}
+        maps: Maps = {"picture/out": image}
         x = image
         for step in self.steps:
             name = step.name

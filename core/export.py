@@ -15,7 +15,7 @@ from isostyle.errors import InputError
 from isostyle.interface import Array
 from isostyle.network import RGB_MEAN, RGB_STD
 from isostyle.style_network import StyleNetwork
-from isostyle.transform_network import EPSILON, LEAST_SIDE, Stage
+from isostyle.transform_network import EPSILON, LEAST_SIDE, PICTURE, Stage
 
 #: Version of the operators, and of the file format that came with it: of 2022, old enough for what runs models today. Reduced
 #: to what is needed: 15 for Shape with a range.
@@ -97,7 +97,7 @@ def onnx_bytes(style: StyleNetwork) -> bytes:
     mean, deviation = graph.per_channel("mean", RGB_MEAN), graph.per_channel("deviation", RGB_STD)
     x = graph.node("Div", [graph.node("Sub", [INPUT, mean], "centred"), deviation], "normalised")
     given: dict[str, str] = {}
-    made: dict[str, str] = {}
+    made = {PICTURE: x}
     for stage in style.network.stages:
         given[stage.name] = x
         x = made[stage.name] = graph.stage(stage, style.parameters, x, given, made)

@@ -133,7 +133,7 @@ def parse(data: bytes, name: str) -> StyleNetwork:
         table = json.loads(metadata["network"])
         full, half, quarter = (int(width) for width in table["widths"])
         kernel, skips = int(table["outer_kernel"]), bool(table["skips"])
-        network = TransformNetwork((full, half, quarter), int(table["blocks"]), kernel, skips)
+        network = TransformNetwork((full, half, quarter), int(table["blocks"]), kernel, skips, bool(table["residual"]))
         network.check()
         training, history = json.loads(metadata["training"]), json.loads(metadata["history"])
         small = base64.b64decode(metadata["thumbnail"], validate=True)

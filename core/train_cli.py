@@ -81,6 +81,7 @@ def parse_decay(ctx: click.Context, param: click.Parameter, value: str) -> StepD
     help="narrow (12,24,48), paper (32,64,128), or channels of your own at full, half and quarter size, in place of narrow's.",
 )
 @click.option("--blocks", type=int, metavar="N", help="Residual blocks [default: 4; of the paper's width 5].")
+@click.option("--residual", is_flag=True, help="Learn a change that is added to the photograph: brighter, less like STYLE.")
 @click.option(
     "--start",
     metavar="NAME|FILE",
@@ -125,6 +126,7 @@ def train(
     output: Path | None,
     table: TransformNetwork,
     blocks: int | None,
+    residual: bool,
     recipe: str,
     lr: float,
     decay: StepDecay | Constant,
@@ -164,7 +166,7 @@ def train(
     losses = override(load(recipe), **{f"{kind}_weight": options.pop(f"{kind}_weight") for kind in ("content", "style", "tv")})
     settings = TrainingRecipe(
         losses=losses,
-        network=table if blocks is None else dataclasses.replace(table, blocks=blocks),
+        network=dataclasses.replace(table, residual=residual, blocks=table.blocks if blocks is None else blocks),
         optimiser=AdamSettings(lr),
         schedule=decay,
         **{key: options.pop(key) for key in ("steps", "batch", "crop", "style_size", "seed")},

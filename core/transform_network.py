@@ -14,6 +14,11 @@ A network of ours (``skips``) also adds the map of ``down2`` to that of ``up1``,
 LinkNet do (Ronneberger, Fischer and Brox 2015; Chaurasia and Culurciello 2017): it has a picture's fine shapes at once, where
 the paper's has to learn in 40000 steps to carry them through maps of a quarter of the size.
 
+It may also make a change and not a picture (``residual``): the last stage adds the picture itself, as Kim, Lee and Lee 2016 do
+for super-resolution ("Accurate Image Super-Resolution Using Very Deep Convolutional Networks"). So training begins with the
+photograph, as a style transfer does; and its light and contrast, which instance normalisation takes from every map, come
+through. Without, pictures are dimmer, and their losses lower.
+
 The sizes: a convolution of stride 2 makes a side of ceil(n / 2) from n. ``up1`` repeats each pixel and drops the last row or
 column where the map that ``down3`` halved was odd, ``up2`` likewise; so the output has the input's size, whatever it is.
 """
@@ -32,6 +37,8 @@ MOST_KERNEL = 9
 #: Instance normalisation divides by sqrt(variance + this). The frameworks' default is 1e-5; a power of two near it is the same
 #: number in float32, in which Paddle keeps it, and in float64.
 EPSILON = 2.0**-17
+#: What a stage adds that adds the picture.
+PICTURE = "picture"
 #: More than this is a slip of the keyboard, or a file that is not to be believed.
 MOST_CHANNELS, MOST_BLOCKS = 1024, 64
 #: Reflecting needs one pixel more than it adds; at a quarter of the size, where a side has ceil(n / 4), it adds one.
@@ -54,7 +61,7 @@ class Stage:
     #: Whether a ReLU ends it. Without one, the normalisation has no shift: up to the next normalisation all is linear, so a
     #: constant would cancel there, and Adam would make steps of what rounding leaves of its gradient.
     relu: bool = True
-    #: The stage whose output is added; None if none is.
+    #: The stage whose output is added, or :data:`PICTURE`; None if nothing is.
     adds: str | None = None
 
     @property
@@ -77,6 +84,8 @@ class TransformNetwork:
     outer_kernel: int = MOST_KERNEL
     #: Whether maps on the way down are added on the way up.
     skips: bool = False
+    #: Whether the picture is added to what the last stage makes.
+    residual: bool = False
 
     def check(self) -> None:
         """Raises InputError if there are too few or too many channels or blocks, or kernels are not of the usual kind."""
@@ -102,12 +111,13 @@ class TransformNetwork:
             table.append(Stage(f"block{block}_2", quarter, quarter, INNER_KERNEL, relu=False, adds=before))
         table.append(Stage("up1", quarter, half, INNER_KERNEL, restores="down3", adds="down2" if self.skips else None))
         table.append(Stage("up2", half, full, INNER_KERNEL, restores="down2", adds="down1" if self.skips else None))
-        table.append(Stage("out", full, 3, self.outer_kernel, norm=False, relu=False))
+        adds = PICTURE if self.residual else None
+        table.append(Stage("out", full, 3, self.outer_kernel, norm=False, relu=False, adds=adds))
         return tuple(table)
 
     @cached_property
     def added(self) -> frozenset[str]:
-        """The stages whose outputs are added later on; no other map outlives the stage after it."""
+        """The stages whose outputs are added later on, and the picture if it is; no other map outlives the stage after it."""
         return frozenset(stage.adds for stage in self.stages if stage.adds is not None)
 
     @property

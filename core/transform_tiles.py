@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isostyle.interface import Array, Tensor, Transform
-from isostyle.transform_network import EPSILON, Stage, TransformNetwork
+from isostyle.transform_network import EPSILON, PICTURE, Stage, TransformNetwork
 
 #: Rows and columns of a map to its values there, (1, C, rows, columns).
 Source = Callable[[slice, slice], Array]
@@ -175,7 +175,7 @@ class TiledTransform:
         done, total = 0.0, math.fsum(costs.values())
         stages = self.network.stages
         #: Maps that a later stage adds.
-        kept: dict[str, Source] = {}
+        kept: dict[str, Source] = {PICTURE: read}
         source = read
         for number, stage in enumerate(stages):
             convolved, made = self.sizes_of(stage, given)
@@ -186,7 +186,7 @@ class TiledTransform:
             for rows, columns in places:
                 piece = convolution(rows, columns)
                 if not stage.norm:
-                    write(rows, columns, piece)
+                    write(rows, columns, piece if stage.adds is None else piece + kept[stage.adds](rows, columns))
                 else:
                     statistics.add(piece)
                     if made != size:

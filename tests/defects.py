@@ -580,6 +580,8 @@ in_transforms("a residual block forgets what it was given", "transform/21x18:ima
               all=("if stage.adds is not None:", "if False:"))
 in_transforms("a map on the way down is not added on the way up", "transform/narrow:image", "pull/narrow:down1.weight",
               all=("if stage.adds is not None:", "if stage.adds is not None and stage.restores is None:"))
+in_transforms("a network that makes a change, and not a picture, gets no picture", "transform/narrow:image",
+              all=("{PICTURE: image} if", "{PICTURE: 0 * image} if"))
 in_transforms("ReLU after the residual sum", "transform/21x18:image", "pull/21x18:*",
               all=("if stage.relu:", "if stage.relu or stage.adds:"))
 in_transforms("ReLU before instance normalisation", "transform/21x18:image",
@@ -899,6 +901,8 @@ in_core("a residual block in tiles forgets what it was given", "transform_tiles"
         "None if added is None else added(slice(None), slice(None))", "None", "transform/21x18/tile-8:image")
 in_core("a map on the way down is not added in tiles", "transform_tiles", "None if added is None else added(rows, columns)",
         "None", "transform/narrow/tile-7:image")
+in_core("the picture is not added in tiles", "transform_tiles",
+        "piece if stage.adds is None else piece + kept[stage.adds](rows, columns)", "piece", "transform/narrow/tile-7:image")
 in_core("a map's first tile is added everywhere", "transform_tiles", "added(rows, columns))",
         "added(slice(rows.stop - rows.start), slice(columns.stop - columns.start)))", "transform/narrow/tile-7:image")
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from isostyle import style_network
 from isostyle.style_network import StyleNetwork
 from isostyle.trainer import first_parameters
-from isostyle.transform_network import TransformNetwork
+from isostyle.transform_network import NARROW, TransformNetwork
 
 #: Widths that all differ, so that a swapped axis shows, and two blocks.
 SMALL = TransformNetwork((5, 7, 11), 2)
+RESIDUAL = dataclasses.replace(NARROW, residual=True)
 
 
 def random_style(network=SMALL, seed=3):

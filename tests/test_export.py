@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from style_files import SMALL, random_style, write_style
+from style_files import RESIDUAL, SMALL, random_style, write_style
 from test_cli import isostyle
 
 from isostyle import export, images
@@ -31,7 +31,7 @@ def picture(size, seed=0):
     return np.random.RandomState(seed).randint(0, 256, (*size, 3), np.uint8)
 
 
-@pytest.mark.parametrize("network", [SMALL, NARROW], ids=["small", "narrow"])
+@pytest.mark.parametrize("network", [SMALL, NARROW, RESIDUAL], ids=["small", "narrow", "residual"])
 @pytest.mark.parametrize("size", [(5, 5), (37, 50), (64, 48), (71, 93)], ids=str)
 def test_onnxruntime_computes_what_the_backend_computes(backend, network, size):
     style = random_style(network)

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import EPS, relative_error
+from style_files import RESIDUAL
 
 from isostyle.conformance import condition, oracle_transform
 from isostyle.conformance.cases import shipped_inputs
@@ -56,12 +57,11 @@ def tensors(transform, arrays):
 # The oracle, by hand
 
 
-@pytest.mark.parametrize("network", [JOHNSON, NARROW], ids=["paper", "narrow"])
+@pytest.mark.parametrize("network", [JOHNSON, NARROW, RESIDUAL], ids=["paper", "narrow", "residual"])
 def test_the_oracle_s_stages_are_those_of_core_s_table(network):
-    steps = oracle_transform.steps(network.blocks, network.skips)
-    found = [(step.name, step.restores, step.stride, step.norm, step.adds, step.relu) for step in steps]
-    stages = [(stage.name, stage.restores, stage.stride, stage.norm, stage.adds, stage.relu) for stage in network.stages]
-    assert found == stages
+    steps = oracle_transform.steps(network.blocks, network.skips, network.residual)
+    names = oracle_transform.Step._fields
+    assert [tuple(step) for step in steps] == [tuple(getattr(stage, name) for name in names) for stage in network.stages]
 
 
 def test_reflection_does_not_repeat_the_border_pixel():

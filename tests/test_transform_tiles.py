@@ -7,7 +7,7 @@ import pytest
 from conftest import EPS, relative_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from style_files import SMALL, random_style
+from style_files import RESIDUAL, SMALL, random_style
 
 from isostyle.errors import InputError
 from isostyle.transform_network import NARROW, Stage
@@ -111,12 +111,13 @@ def test_tiles_give_the_whole_picture_s_output(backend, size, tile):
     assert relative_error(found, whole) <= OUTPUT_EPS * EPS["float64"]
 
 
-def test_the_network_that_ships_in_tiles(backend):
-    """Its table, in float32: a bound for rounding, in the same units."""
-    transform, parameters = transform_of(backend, NARROW, "float32", random_style(NARROW))
+@pytest.mark.parametrize("network", [NARROW, RESIDUAL], ids=["narrow", "residual"])
+def test_the_networks_that_ship_in_tiles(backend, network):
+    """Their tables, in float32: a bound for rounding, in the same units."""
+    transform, parameters = transform_of(backend, network, "float32", random_style(network))
     image = picture((75, 94)).astype(np.float32)
     whole = transform.array(transform.apply(parameters, transform.tensor(image)))
-    found = TiledTransform(transform, NARROW, 40).apply(parameters, image)
+    found = TiledTransform(transform, network, 40).apply(parameters, image)
     assert found.dtype == np.float32
     assert relative_error(found, whole) <= OUTPUT_EPS * EPS["float32"]
 
