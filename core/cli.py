@@ -521,7 +521,7 @@ def recipes(name: str | None, as_json: bool, as_toml: bool, diff: tuple[str, str
     \b
       isostyle recipes d2l
       isostyle recipes --diff d2l d2l-torch-tab
-      isostyle recipes tutorial --toml > my.toml
+      isostyle recipes painterly --toml > my.toml
     """
     from isostyle.published import RECIPES
     from isostyle.recipe_text import differences, load, rows, to_toml
@@ -1001,7 +1001,8 @@ class Report:
 
     def __init__(self, recipe: Recipe, teller: Teller) -> None:
         self.recipe, self.line = recipe, teller.line
-        self.began: float | None = None
+        #: When the first event came, and what share of the work lay behind it: of a run that was resumed, an earlier session's.
+        self.began: tuple[float, float] | None = None
         #: The last one that was no trial of a line search, whose losses are nobody's.
         self.last: Event | None = None
 
@@ -1013,12 +1014,13 @@ class Report:
 
     def show(self, event: Event) -> None:
         now = time.monotonic()
-        self.began = self.began or now
+        self.began = self.began or (now, event.done)
         total, done = event.planned, event.done
         if event.finished:
             self.line(f"result  {self.losses(event)}")
         elif self.recipe.report.due(event.evaluation):
-            left = (now - self.began) / done * (1 - done) if done else 0
+            since, before = self.began
+            left = (now - since) / (done - before) * (1 - done) if done > before else 0
             eta = f"  eta {left:.0f} s" if left > 0 else ""
             self.line(f"evaluation {event.evaluation:>{len(str(total))}}/{total}  {self.losses(event)}{eta}")
 
