@@ -156,7 +156,7 @@ def apply(
             try:
                 applier = Applier(found, log=told.line, **options)
             except BackendMissing:
-                # Ctrl-C while a framework is imported can come out as an ImportError of the framework.
+                # A second Ctrl-C while a framework is imported can come out as an ImportError of the framework.
                 if interrupt.seen:
                     raise interrupt.error from None
                 raise

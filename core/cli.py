@@ -846,7 +846,7 @@ def watched(
             interrupt.leave_if_terminated()
             raise
         except BackendMissing:
-            # Ctrl-C while a framework is imported can come out as an ImportError of the framework.
+            # A second Ctrl-C while a framework is imported can come out as an ImportError of the framework.
             if interrupt.seen:
                 interrupt.leave_if_terminated()
                 raise KeyboardInterrupt from None
