@@ -1058,8 +1058,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = cli.main(arguments, prog_name="isostyle", standalone_mode=False)
     except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx else "isostyle"
-        fail(f"{error.format_message()} See `{where} --help`.", error.exit_code)
+        where = error.ctx.command_path if error.ctx else command_in(sys.argv[1:] if arguments is None else arguments)
+        said = error.format_message()
+        fail(f"{said}{'' if said.endswith(('.', '?', '!')) else '.'} See `{where} --help`.", error.exit_code)
     except click.ClickException as error:
         fail(error.format_message(), error.exit_code)
     except IsostyleError as error:
@@ -1075,6 +1076,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         fail(f"{str(error.filename)!r}: {error.strerror}" if error.filename else str(error), EXIT_FAILED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def command_in(arguments: Sequence[str]) -> str:
+    """``isostyle weights fetch``, at the beginning of these arguments. What click says of an option without its value names no
+    command."""
+    context = click.Context(cli)
+    found: click.Command = cli
+    words = ["isostyle"]
+    for word in arguments:
+        if not isinstance(found, click.Group) or (following := found.get_command(context, word)) is None:
+            break
+        found = following
+        words.append(word)
+    return " ".join(words)
 
 
 def fail(message: str, code: int) -> None:

@@ -477,6 +477,27 @@ def test_nothing_asked_is_answered_with_the_help(capsys):
     assert "isostyle run photo.jpg painting.jpg" in capsys.readouterr().out
 
 
+def test_a_bare_group_is_answered_with_its_help(capsys):
+    assert isostyle("weights") == 0
+    captured = capsys.readouterr()
+    assert re.search(r"\n +isostyle weights fetch vgg19 +download", captured.out)
+    assert captured.err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "a", "b", "c"], "Got unexpected extra argument (c). See `isostyle run --help`."),
+        (["run", "a", "b", "--steps"], "Option '--steps' requires an argument. See `isostyle run --help`."),
+        (["weights", "fetch", "--source"], "Option '--source' requires an argument. See `isostyle weights fetch --help`."),
+        (["--nothing"], "No such option '--nothing'. See `isostyle --help`."),
+    ],
+)
+def test_a_wrong_command_line_is_answered_with_sentences_and_the_command_s_help(capsys, arguments, sentence):
+    assert isostyle(*arguments) == 2
+    assert capsys.readouterr().err == f"isostyle: {sentence}\n"
+
+
 def test_version_and_help(capsys):
     assert isostyle("--version") == 0
     assert capsys.readouterr().out.startswith("isostyle, version ")
