@@ -621,7 +621,7 @@ def transfer(
         raise InputError(
             "--history, --plot, --manifest or --checkpoint would go where --save-every puts a picture; name them apart"
         )
-    if checkpoint and checkpoint.exists() and not force:
+    if checkpoint and checkpoint.is_file() and not force:
         name = readable(checkpoint)
         raise InputError(f"{name} is there already; `isostyle resume {name}` goes on from it, --force begins anew")
     check_outputs([*outputs.files, *([checkpoint] if checkpoint else []), *stages], input_paths, force=force)

@@ -288,6 +288,21 @@ def test_styles_says_what_a_file_is(folder, capsys):
     assert isostyle("styles", "pics/a.jpg") == 2
 
 
+def test_styles_takes_names_of_those_that_ship(folder, capsys):
+    assert isostyle("styles", "oil", "wave.safetensors") == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["oil", "wave.safetensors"]
+
+
+def test_styles_lists_the_good_ones_and_names_the_others(folder, capsys):
+    assert isostyle("styles", "oli", "wave.safetensors", "pics/a.jpg") == 2
+    captured = capsys.readouterr()
+    assert captured.out.startswith("wave.safetensors ")
+    assert "there is no style network 'oli'; there are glass, oil, or" in captured.err
+    assert "'pics/a.jpg' is not a style network's safetensors file" in captured.err
+    assert isostyle("styles", "oli", "--json") == 2
+    assert capsys.readouterr().out == ""
+
+
 def test_a_name_that_is_no_text_is_printed_all_the_same(folder, any_backend, capsys):
     name = os.fsdecode(b"caf\xe9.png")
     assert apply("pics/a.jpg", "-o", name, "--backend", any_backend) == 0

@@ -516,6 +516,7 @@ def test_version_and_help(capsys):
         (["truncated.jpg", "painting.png"], "'truncated.jpg' cannot be decoded"),
         (["bomb.ppm", "painting.png"], "'bomb.ppm' has more than 179 megapixels"),
         (["folder", "painting.png"], "'folder' is a folder"),
+        (["photo.jpg", "painting.png", "--checkpoint", "folder"], "'folder' is a folder; name a file in it"),
         (["photo.jpg"], "Missing argument 'STYLE'"),
         (["photo.jpg", "painting.png", "--size", "0"], "size must be a whole number of at least 1 pixel, not 0"),
         (["photo.jpg", "painting.png", "--size", "-5x20"], "size must be a whole number of at least 1 pixel, not -5"),
