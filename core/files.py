@@ -137,6 +137,8 @@ def lock(stream: IO[bytes], *, wait: bool) -> None:
 
 def reason(error: Exception) -> str:
     """What went wrong, in one line and without the names of temporary files."""
+    if isinstance(error, KeyError):
+        return f"it has no {error}"  # the key alone says nothing to a reader
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
 

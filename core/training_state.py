@@ -16,7 +16,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from isostyle.errors import InputError
-from isostyle.files import read_input, sha256
+from isostyle.files import read_input, reason, sha256
 from isostyle.interface import Array
 from isostyle.transform_network import TransformNetwork
 from isostyle.weights import read_tensors, tensors_file
@@ -77,7 +77,7 @@ def load(path: Path, network: TransformNetwork) -> Checkpoint:
     except InputError:
         raise
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"{name!r} is not a training's checkpoint, or not all of it: {error}") from None
+        raise InputError(f"{name!r} is not a training's checkpoint, or not all of it: {reason(error)}") from None
     if not whole:
         raise InputError(f"{name!r} is damaged: its numbers are not those that were saved")
     state: dict[str, dict[str, Array]] = {}
