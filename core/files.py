@@ -70,8 +70,7 @@ def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path], *, force: boo
             seen.add(place)
             if output.is_dir():
                 raise InputError(f"{name} is a folder; name a file in it")
-            if not place.parent.is_dir():
-                raise InputError(f"there is no folder {str(output.parent)!r} to write {output.name!r} to")
+            require_folder(output)
             if os.path.lexists(output) and not force:
                 raise InputError(f"{name} exists already; use --force to overwrite it")
             if output.exists():
@@ -88,6 +87,12 @@ def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path], *, force: boo
         except (OSError, RuntimeError, ValueError) as error:
             # RuntimeError: pathlib's word for a loop of symbolic links.
             raise InputError(f"{name} cannot be written: {reason(error)}") from None
+
+
+def require_folder(output: Path) -> None:
+    """Raises InputError if the folder of an output is not there."""
+    if not Path(os.path.realpath(output)).parent.is_dir():
+        raise InputError(f"there is no folder {str(output.parent)!r} to write {output.name!r} to")
 
 
 def identity(path: Path) -> tuple[int, int]:
