@@ -151,8 +151,10 @@ def apply(
         given = [source for source in sources if source != PIPE]
         given += [Path(style)] if style.endswith(style_network.SUFFIX) else []
         told_of = [] if manifest is None else [manifest]
-        check_outputs(told_of, given, force=force or skip_existing)
-        check_outputs([job.output for job in jobs if job.output != PIPE], [*given, *told_of], force=force)
+        instead = "use --skip-existing to go on, or --force to overwrite it" if several else "use --force to overwrite it"
+        check_outputs(told_of, given, force=force or skip_existing, instead=instead)
+        pictures_to = [job.output for job in jobs if job.output != PIPE]
+        check_outputs(pictures_to, [*given, *told_of], force=force, instead=instead)
         with interruptible(terminable=True) as interrupt, meter(len(jobs), quiet) as told:
             try:
                 applier = Applier(found, log=told.line, **options)

@@ -48,8 +48,11 @@ def require_regular(status: os.stat_result, name: str, most: int | None = MAX_BY
         raise InputError(f"{name} is larger than {most // 2**30} GiB")
 
 
-def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path], *, force: bool) -> None:
-    """Refuse, before any work is done, what could not be written or would destroy something.
+def check_outputs(
+    outputs: Sequence[Path], inputs: Iterable[Path], *, force: bool, instead: str = "use --force to overwrite it"
+) -> None:
+    """Refuse, before any work is done, what could not be written or would destroy something. ``instead``: what can be done
+    about an output that is there already.
 
     Raises:
         InputError: an output is an input, exists already (and not ``force``), stands twice, or its folder cannot be written.
@@ -72,7 +75,7 @@ def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path], *, force: boo
                 raise InputError(f"{name} is a folder; name a file in it")
             require_folder(output)
             if os.path.lexists(output) and not force:
-                raise InputError(f"{name} exists already; use --force to overwrite it")
+                raise InputError(f"{name} exists already; {instead}")
             if output.exists():
                 # It would be replaced by a new file, which asks for no permission of the old one, nor for what it is.
                 status = output.stat()

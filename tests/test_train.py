@@ -219,7 +219,7 @@ def test_the_command_writes_the_network_and_sheets_of_samples(any_backend, style
             "--backend",
             any_backend,
             "--steps",
-            4,
+            5,
             *OPTIONS,
             "--samples",
             tmp_path / "s",
@@ -231,8 +231,9 @@ def test_the_command_writes_the_network_and_sheets_of_samples(any_backend, style
     assert "18 photographs, 2 held out, 1 skipped" in err
     assert "broken.jpg" in err
     assert "eta" in err
-    assert style_network.load(output).training["steps"] == 4
-    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["step-000002.jpg", "step-000004.jpg"]
+    assert style_network.load(output).training["steps"] == 5
+    sheets = ["step-000002.jpg", "step-000004.jpg", "step-000005.jpg"]  # every so many steps, and of the finished network
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == sheets
 
 
 def test_a_held_out_photograph_that_breaks_off_is_skipped(any_backend, style_file, photographs):
