@@ -22,6 +22,8 @@ from isostyle.transform_network import TransformNetwork
 from isostyle.weights import read_tensors, tensors_file
 
 SCHEMA = "isostyle.training/1"
+#: A longer head than this is no checkpoint's.
+MAX_HEAD = 2**26
 #: Tensors that Adam's state has for each parameter; the first is the parameter itself.
 TENSORS = {"image": "", "moment1": "/moment1", "moment2": "/moment2"}
 
@@ -56,6 +58,18 @@ def dump(checkpoint: Checkpoint) -> bytes:
 
 def digest(tensors: Mapping[str, Array]) -> str:
     return sha256(b"".join(np.ascontiguousarray(tensors[name], "<f4").tobytes() for name in sorted(tensors)))
+
+
+def progress_of(path: Path) -> tuple[int, int] | None:
+    """How many steps the training of a checkpoint has made, and of how many; None if that cannot be read. Only the file's head
+    is looked at."""
+    try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            metadata = json.loads(stream.read(min(length, MAX_HEAD)))["__metadata__"]
+        return int(metadata["step"]), int(json.loads(metadata["settings"])["recipe"]["steps"])
+    except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
+        return None
 
 
 def load(path: Path, network: TransformNetwork) -> Checkpoint:
