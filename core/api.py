@@ -312,7 +312,7 @@ def resume(
     for role, about in before.inputs.items():
         source = given.get(role) if given.get(role) is not None else about.get("path")
         if source is None:
-            raise InputError(f"the {role} image of this run had no file; hand it over again")
+            raise InputError(f"the {role} image of this run had no file; hand it over again (--{role} FILE)")
         inputs[role] = source
     job = Job(
         before.recipe,
@@ -717,7 +717,7 @@ def override(
         settings = dataclasses.replace(settings, learning_rate=learning_rate)
     if line_search is not None or lbfgs_history is not None:
         if not isinstance(settings, LbfgsSettings):
-            raise InputError("a line search and a history are L-BFGS's, and the optimiser is Adam; choose lbfgs, too")
+            raise InputError("a line search and a history are L-BFGS's, and the optimiser is Adam: add --optimizer lbfgs")
         settings = dataclasses.replace(
             settings,
             line_search=settings.line_search if line_search is None else line_search,

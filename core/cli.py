@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sys
 import threading
@@ -1058,8 +1059,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = cli.main(arguments, prog_name="isostyle", standalone_mode=False)
     except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx else command_in(sys.argv[1:] if arguments is None else arguments)
+        given = sys.argv[1:] if arguments is None else arguments
+        where = error.ctx.command_path if error.ctx else command_in(given)
         said = error.format_message()
+        if isinstance(error, click.NoSuchOption) and (file := next(filter(is_dashed_file, given), None)):
+            said += f" The file {file!r} goes behind --, after the options."
         fail(f"{said}{'' if said.endswith(('.', '?', '!')) else '.'} See `{where} --help`.", error.exit_code)
     except click.ClickException as error:
         fail(error.format_message(), error.exit_code)
@@ -1076,6 +1080,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         fail(f"{str(error.filename)!r}: {error.strerror}" if error.filename else str(error), EXIT_FAILED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def is_dashed_file(word: str) -> bool:
+    """Whether what looks like an option is the name of a file."""
+    return len(word) > 1 and word.startswith("-") and os.path.isfile(word)
 
 
 def command_in(arguments: Sequence[str]) -> str:

@@ -122,7 +122,7 @@ def rerun(
     for role, about in then["inputs"].items():
         source = given.get(role) if given.get(role) is not None else about.get("path")
         if source is None:
-            raise InputError(f"the {role} image of this run had no file; hand it over again")
+            raise InputError(f"the {role} image of this run had no file; hand it over again (--{role} FILE)")
         inputs[role] = source
     was = then["backend"]
     job = Job(

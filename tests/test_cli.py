@@ -559,7 +559,8 @@ def test_version_and_help(capsys):
         (["photo.jpg", "painting.png", "--optimizer", "sgd"], "optimiser must be adam or lbfgs, not 'sgd'"),
         (["photo.jpg", "painting.png", "--pyramid", "half"], "--pyramid takes levels, as 0.25:60,0.5:40"),
         (["photo.jpg", "painting.png", "--pyramid", "0.5:3,0.25:3"], "levels of a pyramid go from small to large"),
-        (["photo.jpg", "painting.png", "--line-search", "strong-wolfe"], "a line search and a history are L-BFGS's"),
+        (["photo.jpg", "painting.png", "--line-search", "strong-wolfe"], "is Adam: add --optimizer lbfgs"),
+        (["photo.jpg", "-dash.jpg"], "The file '-dash.jpg' goes behind --, after the options. See `isostyle run --help`."),
         (
             ["photo.jpg", "painting.png", "--recipe", "tutorial", "--line-search", "strong-wolfe"],
             "an image that is clamped has no line search",
@@ -597,6 +598,7 @@ def test_input_that_cannot_be_used(folder, capsys, arguments, sentence):
     (folder / "typo.toml").write_text('base = "d2l"\nstep = 3\n')
     (folder / "truncated.jpg").write_bytes((folder / "photo.jpg").read_bytes()[:1500])
     (folder / "bomb.ppm").write_bytes(b"P6 60000 60000 255\n" + b"\0" * 99)
+    (folder / "-dash.jpg").write_bytes((folder / "photo.jpg").read_bytes())
     (folder / "folder").mkdir()
     (folder / "folder.png").mkdir()
     (folder / "old.png").write_bytes(b"precious")
