@@ -201,11 +201,13 @@ def compare_command(
     The oracle computes anew, whatever lies among TRACES, unless --reference names a trace of it that is to be believed.
     """
     from isostyle.conformance import trace
-    from isostyle.conformance.compare import ORACLE
+    from isostyle.conformance.compare import ORACLE, require_apart
 
     inputs = [folder / file for folder in (*traces, *([reference] if reference else [])) for file in (trace.POINTS, trace.RUN)]
     reports = check_reports(options, force, inputs)
     found = [trace.load(path) for path in traces]
+    others = [one for one in found if one.name != ORACLE]
+    require_apart(others)  # before the oracle computes for minutes
     if reference is not None:
         believed = trace.load(reference)
         if believed.name != ORACLE:
@@ -216,7 +218,6 @@ def compare_command(
 
         log = None if quiet else lambda line: click.echo(line, err=True)
         believed = record(ORACLE, select(all_cases(), patterns), shipped_inputs(), log=log)
-    others = [one for one in found if one.name != ORACLE]
     remarks = [] if reference is None else about(believed)
     finish(believed, others, patterns, reports, options["deviations"], [], quiet, remarks)
 

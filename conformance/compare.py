@@ -168,15 +168,20 @@ def compare(
     Raises:
         InputError: two traces are of one backend, there is no such case, or the reference lacks what a comparison looks at.
     """
-    names = [trace.name for trace in traces]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"there are two traces of {name!r}; compare them one at a time")
+    require_apart(traces)
     try:
         return compared(reference, traces, declared or {}, patterns)
     except InputError:
         raise
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise InputError(f"the oracle's trace cannot be used: {type(error).__name__}: {reason(error)}") from None
+
+
+def require_apart(traces: Sequence[Trace]) -> None:
+    """Raises InputError if two traces are of one backend."""
+    names = [trace.name for trace in traces]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"there are two traces of {name!r}; compare them one at a time")
 
 
 def compared(

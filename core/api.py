@@ -21,7 +21,7 @@ from PIL import Image
 from isostyle import allocation, images, memory, pictures_in, pictures_out, recipe_text, registry, run_checkpoint, weights
 from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError, shown
-from isostyle.files import read_input, reason, sha256, write_atomically
+from isostyle.files import read_input, reason, require_folder, sha256, write_atomically
 from isostyle.images import ImageLike, Pixels
 from isostyle.interface import Array, Dtype, Engine, Precision
 from isostyle.network import RGB_STD, Network
@@ -109,7 +109,7 @@ class Result:
         self, path: str | os.PathLike[str], *, bits: int = 8, alpha: str = "keep", quality: int = QUALITY, strip: bool = False
     ) -> None:
         """Write the picture, whole or not at all, with sRGB's profile and the content image's EXIF (docs/pictures.md). A file
-        that is there is overwritten.
+        that is there is overwritten, as PIL's ``save`` does.
 
         Args:
             path: its suffix says the format.
@@ -119,9 +119,10 @@ class Result:
             strip: without the EXIF.
 
         Raises:
-            InputError: an argument cannot be used.
+            InputError: an argument cannot be used, or there is no such folder.
             OSError, ValueError: it cannot be written.
         """
+        require_folder(Path(path))
         pictures_out.save(self.finished, Path(path), PictureOptions(alpha, bits, quality, strip))
 
 
@@ -311,7 +312,7 @@ def resume(
     for role, about in before.inputs.items():
         source = given.get(role) if given.get(role) is not None else about.get("path")
         if source is None:
-            raise InputError(f"the {role} image of this run had no file; hand it over again")
+            raise InputError(f"the {role} image of this run had no file; hand it over again (--{role} FILE)")
         inputs[role] = source
     job = Job(
         before.recipe,
@@ -716,7 +717,7 @@ def override(
         settings = dataclasses.replace(settings, learning_rate=learning_rate)
     if line_search is not None or lbfgs_history is not None:
         if not isinstance(settings, LbfgsSettings):
-            raise InputError("a line search and a history are L-BFGS's, and the optimiser is Adam; choose lbfgs, too")
+            raise InputError("a line search and a history are L-BFGS's, and the optimiser is Adam: add --optimizer lbfgs")
         settings = dataclasses.replace(
             settings,
             line_search=settings.line_search if line_search is None else line_search,

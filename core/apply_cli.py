@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -150,13 +151,15 @@ def apply(
         given = [source for source in sources if source != PIPE]
         given += [Path(style)] if style.endswith(style_network.SUFFIX) else []
         told_of = [] if manifest is None else [manifest]
-        check_outputs(told_of, given, force=force or skip_existing)
-        check_outputs([job.output for job in jobs if job.output != PIPE], [*given, *told_of], force=force)
+        instead = "use --skip-existing to go on, or --force to overwrite it" if several else "use --force to overwrite it"
+        check_outputs(told_of, given, force=force or skip_existing, instead=instead)
+        pictures_to = [job.output for job in jobs if job.output != PIPE]
+        check_outputs(pictures_to, [*given, *told_of], force=force, instead=instead)
         with interruptible(terminable=True) as interrupt, meter(len(jobs), quiet) as told:
             try:
                 applier = Applier(found, log=told.line, **options)
             except BackendMissing:
-                # Ctrl-C while a framework is imported can come out as an ImportError of the framework.
+                # A second Ctrl-C while a framework is imported can come out as an ImportError of the framework.
                 if interrupt.seen:
                     raise interrupt.error from None
                 raise
@@ -202,14 +205,15 @@ def apply(
 
 
 @click.command(short_help="List the style networks that ship with isostyle, or say what files are.")
-@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.argument("wanted", nargs=-1, metavar="[NAME|FILE]...")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-def styles(files: tuple[str, ...], as_json: bool) -> None:
-    """List the style networks that ship with isostyle, or those in FILES: size, recipe and steps of the training, digest of
+def styles(wanted: tuple[str, ...], as_json: bool) -> None:
+    """List the style networks that ship with isostyle, or those asked for: size, recipe and steps of the training, digest of
     the numbers.
 
     \b
       isostyle styles
+      isostyle styles oil
       isostyle styles my.safetensors             what is this one?
       isostyle apply oil photo.jpg
       isostyle train painting.jpg photos/        one of your own
@@ -218,9 +222,18 @@ def styles(files: tuple[str, ...], as_json: bool) -> None:
     from isostyle.files import read_input
 
     rows: list[dict[str, Any]] = []
-    named = {name: read_input(Path(name)) for name in files}
-    for name, data in (named or {name: file.read_bytes() for name, file in style_network.shipped().items()}).items():
-        style = style_network.parse(data, name)
+    unusable: list[str] = []
+    shipped = style_network.shipped()
+    for name in dict.fromkeys(wanted or shipped):
+        try:
+            if name not in shipped and not name.endswith(style_network.SUFFIX) and not os.path.exists(name):
+                style_network.find(name)  # says which there are
+            data = shipped[name].read_bytes() if name in shipped else read_input(Path(name))
+            style = style_network.parse(data, name)
+        except InputError as error:
+            # The others are good all the same.
+            unusable.append(str(error))
+            continue
         recipe = style.training.get("recipe")
         losses = recipe.get("losses") if isinstance(recipe, dict) else None
         rows.append(
@@ -234,17 +247,18 @@ def styles(files: tuple[str, ...], as_json: bool) -> None:
                 "parameters_sha256": style.digest,
             }
         )
-    if as_json:
+    if as_json and (rows or not unusable):
         click.echo(json.dumps(rows, indent=1))
-        return
-    if not rows:
+    elif not (rows or unusable):
         click.echo("none ship with this installation; `isostyle train` makes one", err=True)
-    for row in rows:
+    for row in [] if as_json else rows:
         widths = "-".join(map(str, row["widths"]))
         click.echo(
             f"{row['name']:<16} {row['bytes'] / 1e3:.0f} kB, channels {widths}, {row['blocks']} blocks; "
             f"recipe {row['recipe'] or '?'}, {row['steps'] or '?'} steps; sha256 {row['parameters_sha256'][:16]}"
         )
+    if unusable:
+        raise InputError("; ".join(unusable))
 
 
 def suffix_of(kind: str | None) -> str | None:

@@ -34,8 +34,8 @@ class Job:
         return video.is_video(self.source)
 
 
-def expand(arguments: Sequence[str]) -> tuple[list[Path], bool]:
-    """The files that are meant, each once, and whether there may be several.
+def expand(arguments: Sequence[str], *, videos: bool = True) -> tuple[list[Path], bool]:
+    """The files that are meant, each once, and whether there may be several. ``videos``: whether patterns stand for them, too.
 
     A folder stands for the pictures in it (not for videos, nor for folders within it), a pattern for the pictures and videos
     that match it; both in the order of their names. ``-`` is standard input, and stands alone.
@@ -64,9 +64,10 @@ def expand(arguments: Sequence[str]) -> tuple[list[Path], bool]:
         elif any(sign in argument for sign in WILD) and not path.exists():
             several = True
             matches = (Path(match) for match in sorted(glob.glob(argument, recursive=True)))
-            files = [file for file in matches if (is_picture(file) or video.is_video(file)) and file.is_file()]
+            files = [file for file in matches if is_picture(file) or (videos and video.is_video(file))]
+            files = [file for file in files if file.is_file()]
             if not files:
-                raise InputError(f"no picture and no video matches {argument!r}")
+                raise InputError(f"no picture{' and no video' if videos else ''} matches {argument!r}")
             found += files
         elif len(arguments) == 1 and not path.exists():
             # Of several, a missing one is named when its turn comes, and the others go on.

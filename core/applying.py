@@ -25,6 +25,7 @@ from isostyle import allocation, images, memory, pictures_in, pictures_out, regi
 from isostyle._version import __version__
 from isostyle.api import choose_device, describe, failure, read_picture, versions
 from isostyle.errors import InputError, IsostyleError, shown
+from isostyle.files import require_folder
 from isostyle.images import ImageLike, Pixels
 from isostyle.interface import Array, Dtype
 from isostyle.picture_options import BITS, QUALITY, PictureOptions
@@ -79,9 +80,10 @@ class Applied:
         """As :meth:`isostyle.Result.save`. For 16 bits :func:`apply` must have made them.
 
         Raises:
-            InputError: an argument cannot be used.
+            InputError: an argument cannot be used, or there is no such folder.
             OSError, ValueError: it cannot be written.
         """
+        require_folder(Path(path))
         pictures_out.save(self.finished, Path(path), PictureOptions(alpha, bits, quality, strip))
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Of a batch's own, which the options of its runs cannot be.
 TAKEN = ("output", "manifest", "checkpoint", "force", "quiet")
+#: Those of them that the batch takes itself.
+OPTIONS_OF_BATCH = ("force", "quiet")
 #: Between two looks at whether Ctrl-C was pressed.
 LOOK_SECONDS = 0.2
 DONE, THERE, FAILED, STOPPED = "done", "was there", "failed", "stopped"
@@ -154,7 +156,8 @@ def parse(run: BatchRun) -> dict[str, Any]:
             for name in TAKEN:
                 given = context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
                 if name != "output" and given:
-                    raise InputError(f"{where}: --{name} is the batch's own, and no option of its runs")
+                    before = " put it before --" if name in OPTIONS_OF_BATCH else " it is set for each"
+                    raise InputError(f"{where}: --{name} is the batch's own, and no option of its runs;{before}")
             cli.settings_of(params)
             pictures_out.check(run.output, taken_from(dict(params)))
             return params

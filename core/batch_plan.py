@@ -54,7 +54,7 @@ def every_pair(contents: Sequence[str], styles: Sequence[str], folder: Path, opt
     """
     if not contents or not styles:
         raise InputError("a batch needs content images and style images: --content and --style, or a table of runs")
-    found = [apply_plan.expand(each)[0] for each in (contents, styles)]
+    found = [apply_plan.expand(each, videos=False)[0] for each in (contents, styles)]
     return apart(
         [BatchRun(one, other, default_output(one, other, folder), tuple(options)) for one in found[0] for other in found[1]]
     )

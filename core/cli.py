@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sys
 import threading
@@ -521,7 +522,7 @@ def recipes(name: str | None, as_json: bool, as_toml: bool, diff: tuple[str, str
     \b
       isostyle recipes d2l
       isostyle recipes --diff d2l d2l-torch-tab
-      isostyle recipes tutorial --toml > my.toml
+      isostyle recipes painterly --toml > my.toml
     """
     from isostyle.published import RECIPES
     from isostyle.recipe_text import differences, load, rows, to_toml
@@ -621,7 +622,7 @@ def transfer(
         raise InputError(
             "--history, --plot, --manifest or --checkpoint would go where --save-every puts a picture; name them apart"
         )
-    if checkpoint and checkpoint.exists() and not force:
+    if checkpoint and checkpoint.is_file() and not force:
         name = readable(checkpoint)
         raise InputError(f"{name} is there already; `isostyle resume {name}` goes on from it, --force begins anew")
     check_outputs([*outputs.files, *([checkpoint] if checkpoint else []), *stages], input_paths, force=force)
@@ -846,7 +847,7 @@ def watched(
             interrupt.leave_if_terminated()
             raise
         except BackendMissing:
-            # Ctrl-C while a framework is imported can come out as an ImportError of the framework.
+            # A second Ctrl-C while a framework is imported can come out as an ImportError of the framework.
             if interrupt.seen:
                 interrupt.leave_if_terminated()
                 raise KeyboardInterrupt from None
@@ -1001,7 +1002,8 @@ class Report:
 
     def __init__(self, recipe: Recipe, teller: Teller) -> None:
         self.recipe, self.line = recipe, teller.line
-        self.began: float | None = None
+        #: When the first event came, and what share of the work lay behind it: of a run that was resumed, an earlier session's.
+        self.began: tuple[float, float] | None = None
         #: The last one that was no trial of a line search, whose losses are nobody's.
         self.last: Event | None = None
 
@@ -1013,12 +1015,13 @@ class Report:
 
     def show(self, event: Event) -> None:
         now = time.monotonic()
-        self.began = self.began or now
+        self.began = self.began or (now, event.done)
         total, done = event.planned, event.done
         if event.finished:
             self.line(f"result  {self.losses(event)}")
         elif self.recipe.report.due(event.evaluation):
-            left = (now - self.began) / done * (1 - done) if done else 0
+            since, before = self.began
+            left = (now - since) / (done - before) * (1 - done) if done > before else 0
             eta = f"  eta {left:.0f} s" if left > 0 else ""
             self.line(f"evaluation {event.evaluation:>{len(str(total))}}/{total}  {self.losses(event)}{eta}")
 
@@ -1056,8 +1059,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = cli.main(arguments, prog_name="isostyle", standalone_mode=False)
     except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx else "isostyle"
-        fail(f"{error.format_message()} See `{where} --help`.", error.exit_code)
+        given = sys.argv[1:] if arguments is None else arguments
+        where = error.ctx.command_path if error.ctx else command_in(given)
+        said = error.format_message()
+        if isinstance(error, click.NoSuchOption) and (file := next(filter(is_dashed_file, given), None)):
+            said += f" The file {file!r} goes behind --, after the options."
+        fail(f"{said}{'' if said.endswith(('.', '?', '!')) else '.'} See `{where} --help`.", error.exit_code)
     except click.ClickException as error:
         fail(error.format_message(), error.exit_code)
     except IsostyleError as error:
@@ -1073,6 +1080,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         fail(f"{str(error.filename)!r}: {error.strerror}" if error.filename else str(error), EXIT_FAILED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def is_dashed_file(word: str) -> bool:
+    """Whether what looks like an option is the name of a file."""
+    return len(word) > 1 and word.startswith("-") and os.path.isfile(word)
+
+
+def command_in(arguments: Sequence[str]) -> str:
+    """``isostyle weights fetch``, at the beginning of these arguments. What click says of an option without its value names no
+    command."""
+    context = click.Context(cli)
+    found: click.Command = cli
+    words = ["isostyle"]
+    for word in arguments:
+        if not isinstance(found, click.Group) or (following := found.get_command(context, word)) is None:
+            break
+        found = following
+        words.append(word)
+    return " ".join(words)
 
 
 def fail(message: str, code: int) -> None:

@@ -48,8 +48,11 @@ def require_regular(status: os.stat_result, name: str, most: int | None = MAX_BY
         raise InputError(f"{name} is larger than {most // 2**30} GiB")
 
 
-def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path], *, force: bool) -> None:
-    """Refuse, before any work is done, what could not be written or would destroy something.
+def check_outputs(
+    outputs: Sequence[Path], inputs: Iterable[Path], *, force: bool, instead: str = "use --force to overwrite it"
+) -> None:
+    """Refuse, before any work is done, what could not be written or would destroy something. ``instead``: what can be done
+    about an output that is there already.
 
     Raises:
         InputError: an output is an input, exists already (and not ``force``), stands twice, or its folder cannot be written.
@@ -70,10 +73,9 @@ def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path], *, force: boo
             seen.add(place)
             if output.is_dir():
                 raise InputError(f"{name} is a folder; name a file in it")
-            if not place.parent.is_dir():
-                raise InputError(f"there is no folder {str(output.parent)!r} to write {output.name!r} to")
+            require_folder(output)
             if os.path.lexists(output) and not force:
-                raise InputError(f"{name} exists already; use --force to overwrite it")
+                raise InputError(f"{name} exists already; {instead}")
             if output.exists():
                 # It would be replaced by a new file, which asks for no permission of the old one, nor for what it is.
                 status = output.stat()
@@ -88,6 +90,12 @@ def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path], *, force: boo
         except (OSError, RuntimeError, ValueError) as error:
             # RuntimeError: pathlib's word for a loop of symbolic links.
             raise InputError(f"{name} cannot be written: {reason(error)}") from None
+
+
+def require_folder(output: Path) -> None:
+    """Raises InputError if the folder of an output is not there."""
+    if not Path(os.path.realpath(output)).parent.is_dir():
+        raise InputError(f"there is no folder {str(output.parent)!r} to write {output.name!r} to")
 
 
 def identity(path: Path) -> tuple[int, int]:
@@ -137,6 +145,8 @@ def lock(stream: IO[bytes], *, wait: bool) -> None:
 
 def reason(error: Exception) -> str:
     """What went wrong, in one line and without the names of temporary files."""
+    if isinstance(error, KeyError):
+        return f"it has no {error}"  # the key alone says nothing to a reader
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
 

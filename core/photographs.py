@@ -51,18 +51,8 @@ def scan(folder: Path, crop: int) -> Folder:
     Raises:
         InputError: there is no such folder, or it cannot be read, or none is large enough.
     """
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {str(folder)!r} of photographs")
-    found, skipped = [], {}
-
-    def refuse(error: OSError) -> None:
-        raise InputError(f"the folder {str(error.filename)!r} cannot be read: {reason(error)}") from None
-
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [path for name in sorted(names) if is_picture(path := Path(place, name)) and not name.startswith(".")]
-    usable = []
-    for path in found:
+    usable, skipped = [], {}
+    for path in pictures_in(folder):
         try:
             if not path.is_file():
                 raise InputError("it is no file")  # a pipe would keep us waiting
@@ -79,6 +69,25 @@ def scan(folder: Path, crop: int) -> Folder:
         text = f"; {len(skipped)} were skipped, the first because {next(iter(skipped.values()))}" if skipped else ""
         raise InputError(f"{str(folder)!r} holds no photograph that a crop of {crop} pixels fits into{text}")
     return Folder(tuple(usable), skipped)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """What is called a picture in ``folder`` and the folders in it; nothing is opened.
+
+    Raises:
+        InputError: there is no such folder, or it cannot be read.
+    """
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {str(folder)!r} of photographs")
+    found: list[Path] = []
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"the folder {str(error.filename)!r} cannot be read: {reason(error)}") from None
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [path for name in sorted(names) if is_picture(path := Path(place, name)) and not name.startswith(".")]
+    return found
 
 
 def places(seed: int, photographs: int, first: int, count: int) -> list[Crop]:

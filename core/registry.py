@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib.util
 import os
@@ -9,8 +10,10 @@ import platform
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from types import FrameType
 
 from isostyle.errors import InputError, shown
 from isostyle.interface import Backend, Dtype, Transform
@@ -105,13 +108,13 @@ def load(name: str, threads: int | None = None) -> Backend:
         raise BackendMissing(f"backend {name!r} is {reason}")
     # Before the import: afterwards Paddle has fallen back to one thread, and MXNet has taken half the cores, for good.
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    try:
-        backend: Backend = entry.load()(threads)
-    except Exception as error:
-        # A framework that is installed but broken can fail in any way: missing libraries, wrong NumPy, wrong CPU.
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        raise BackendMissing(f"backend {name!r} cannot be imported: {text}") from error
-    _take_signals_back()
+    with _signals_wait():
+        try:
+            backend: Backend = entry.load()(threads)
+        except Exception as error:
+            # A framework that is installed but broken can fail in any way: missing libraries, wrong NumPy, wrong CPU.
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            raise BackendMissing(f"backend {name!r} cannot be imported: {text}") from error
     return backend
 
 
@@ -141,14 +144,38 @@ def statuses() -> list[Status]:
     return sorted(rows, key=lambda row: names().index(row.name))
 
 
-def _take_signals_back() -> None:
-    """Set Python's handlers again: Paddle puts its own below them, which for SIGTERM print a trace and end the process."""
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Only note SIGINT and SIGTERM as long as this lasts, and hand them to their handlers at its end.
+
+    What a handler raises while a framework's libraries set themselves up goes through C++ that does not expect it, and aborts
+    the process. Who presses Ctrl-C a second time does not want to wait, and gets that.
+
+    The handlers are set again in any case: Paddle puts its own below them, which for SIGTERM print a trace and end the process.
+    """
     if threading.current_thread() is not threading.main_thread():
-        return  # Python sets handlers in the main thread only
-    for number in (signal.SIGINT, signal.SIGTERM):
-        handler = signal.getsignal(number)
-        if callable(handler):
-            signal.signal(number, handler)
+        yield  # Python sets handlers, and calls them, in the main thread only
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        handler = handlers[signal.Signals(number)]
+        if number not in noted:
+            noted.append(number)
+        elif number == signal.SIGINT and callable(handler):
+            handler(number, frame)
+
+    ours = [number for number, handler in handlers.items() if callable(handler)]
+    for number in ours:
+        signal.signal(number, note)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, handlers[number])
+        for each in noted:
+            signal.raise_signal(each)
 
 
 def _entry(name: str) -> EntryPoint:

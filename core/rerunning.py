@@ -15,7 +15,7 @@ from typing import Any, Literal
 from isostyle import api
 from isostyle.api import MANIFEST_SCHEMA, Job, Result
 from isostyle.errors import InputError, shown
-from isostyle.files import read_input
+from isostyle.files import read_input, reason
 from isostyle.images import ImageLike
 from isostyle.recipe import Recipe
 from isostyle.recipe_text import from_dict
@@ -47,7 +47,12 @@ def load(path: Path) -> dict[str, Any]:
     """
     name = repr(str(path))
     try:
-        found = json.loads(read_input(path))
+        try:
+            found = json.loads(read_input(path))
+        except (ValueError, RecursionError):
+            raise InputError(f"{name} is not the manifest of a run: it is no JSON") from None
+        if not (isinstance(found, dict) and "schema" in found):
+            raise InputError(f"{name} is not the manifest of a run: it does not say what it is, as `isostyle run` writes it")
         if found["schema"] != MANIFEST_SCHEMA:
             raise InputError(f"{name} is not the manifest of a run: it is {shown(found['schema'])}, not {MANIFEST_SCHEMA!r}")
         recipe_of(found)
@@ -65,7 +70,7 @@ def load(path: Path) -> dict[str, Any]:
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"{name} is not the manifest of a run, or not all of it: {error}") from None
+        raise InputError(f"{name} is not the manifest of a run, or not all of it: {reason(error)}") from None
     if not fine:
         raise InputError(f"{name} is not the manifest of a run: a value is of another type")
     if stopped is not None:
@@ -117,7 +122,7 @@ def rerun(
     for role, about in then["inputs"].items():
         source = given.get(role) if given.get(role) is not None else about.get("path")
         if source is None:
-            raise InputError(f"the {role} image of this run had no file; hand it over again")
+            raise InputError(f"the {role} image of this run had no file; hand it over again (--{role} FILE)")
         inputs[role] = source
     was = then["backend"]
     job = Job(

@@ -17,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from isostyle.errors import InputError
-from isostyle.files import read_input, sha256
+from isostyle.files import read_input, reason, sha256
 from isostyle.interface import Array
 from isostyle.optim import PLAIN, missing
 from isostyle.recipe import Recipe
@@ -128,7 +128,7 @@ def load(path: Path) -> RunCheckpoint:
     except InputError:
         raise
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"{name!r} is not a run's checkpoint, or not all of it: {error}") from None
+        raise InputError(f"{name!r} is not a run's checkpoint, or not all of it: {reason(error)}") from None
     return RunCheckpoint(recipe, position, tables["settings"], tables["inputs"], tables["history"], tables["backends"], seconds)
 
 

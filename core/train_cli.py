@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,7 +116,10 @@ def parse_decay(ctx: click.Context, param: click.Parameter, value: str) -> StepD
 @click.option("--threads", type=int, metavar="N", help="CPU threads [default: OMP_NUM_THREADS, or all cores].")
 @click.option("--every", type=int, default=200, show_default=True, metavar="N", help="Steps between checkpoints and samples.")
 @click.option(
-    "--samples", type=click.Path(path_type=Path), metavar="FOLDER", help="Put held-out photographs, before and after, there."
+    "--samples",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Put held-out photographs, as they go in and come out, there.",
 )
 @click.option("--resume", is_flag=True, help="Go on from FILE.checkpoint, to the same bits as without the interruption.")
 @click.option("--force", is_flag=True, help="Overwrite a network or a checkpoint that exists.")
@@ -175,8 +179,9 @@ def train(
     checkpoint = output.with_name(output.name + CHECKPOINT_SUFFIX)
     begins = resume and not checkpoint.exists()
     resume = resume and not begins
-    if checkpoint.exists() and not (resume or force):
-        raise InputError(f"{str(checkpoint)!r} is of a training that can go on: --resume does so, --force begins anew")
+    require_inputs(style, photographs)
+    if checkpoint.is_file() and not (resume or force):
+        raise InputError(f"{str(checkpoint)!r} is of a training that {standing(checkpoint)}, --force begins anew")
     given = (recipe, options["network"], options["start"] or "")
     files = [Path(name) for name in given if name.endswith((style_network.SUFFIX, ".toml"))]
     check_outputs([output, checkpoint], [style, *files], force=force or resume)
@@ -226,6 +231,29 @@ def train(
         seen = [row["held_out"] for row in made.history if "held_out" in row]
         result = f", median total of held-out photographs {seen[0]:.4g} -> {seen[-1]:.4g}" if seen else ""
         click.echo(f"wrote {readable(output)}: {settings.steps} steps, {len(data) / 1e6:.2f} MB{result}")
+
+
+def require_inputs(style: Path, photographs: Path) -> None:
+    """Raises InputError if there is no style image, or nothing that is called a photograph: who got one of them wrong need not
+    hear of a checkpoint."""
+    from isostyle.files import require_regular
+    from isostyle.photographs import pictures_in
+
+    if not os.path.exists(style):
+        raise InputError(f"there is no file {str(style)!r}")
+    require_regular(style.stat(), repr(str(style)))
+    if not pictures_in(photographs):
+        raise InputError(f"{str(photographs)!r} holds no photograph")
+
+
+def standing(checkpoint: Path) -> str:
+    """How far a training has come, and how it goes on."""
+    from isostyle.training_state import progress_of
+
+    done, asked = progress_of(checkpoint) or (0, 1)
+    if done < asked:
+        return "can go on: --resume does so"
+    return f"is finished, after {done} steps: --resume with more --steps goes on"
 
 
 def check_samples(folder: Path, photographs: Path, *, fresh: bool) -> None:

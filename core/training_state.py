@@ -16,12 +16,14 @@ import numpy as np
 from safetensors import SafetensorError
 
 from isostyle.errors import InputError
-from isostyle.files import read_input, sha256
+from isostyle.files import read_input, reason, sha256
 from isostyle.interface import Array
 from isostyle.transform_network import TransformNetwork
 from isostyle.weights import read_tensors, tensors_file
 
 SCHEMA = "isostyle.training/1"
+#: A longer head than this is no checkpoint's.
+MAX_HEAD = 2**26
 #: Tensors that Adam's state has for each parameter; the first is the parameter itself.
 TENSORS = {"image": "", "moment1": "/moment1", "moment2": "/moment2"}
 
@@ -58,6 +60,18 @@ def digest(tensors: Mapping[str, Array]) -> str:
     return sha256(b"".join(np.ascontiguousarray(tensors[name], "<f4").tobytes() for name in sorted(tensors)))
 
 
+def progress_of(path: Path) -> tuple[int, int] | None:
+    """How many steps the training of a checkpoint has made, and of how many; None if that cannot be read. Only the file's head
+    is looked at."""
+    try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            metadata = json.loads(stream.read(min(length, MAX_HEAD)))["__metadata__"]
+        return int(metadata["step"]), int(json.loads(metadata["settings"])["recipe"]["steps"])
+    except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
+        return None
+
+
 def load(path: Path, network: TransformNetwork) -> Checkpoint:
     """The checkpoint in a file.
 
@@ -77,7 +91,7 @@ def load(path: Path, network: TransformNetwork) -> Checkpoint:
     except InputError:
         raise
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"{name!r} is not a training's checkpoint, or not all of it: {error}") from None
+        raise InputError(f"{name!r} is not a training's checkpoint, or not all of it: {reason(error)}") from None
     if not whole:
         raise InputError(f"{name!r} is damaged: its numbers are not those that were saved")
     state: dict[str, dict[str, Array]] = {}

@@ -19,7 +19,7 @@ from safetensors.numpy import load as load_tensors
 
 from isostyle import cache, published_weights
 from isostyle.errors import InputError, shown
-from isostyle.files import read_input, sha256
+from isostyle.files import read_input, reason, sha256
 from isostyle.interface import Array, Dtype, Parameters
 from isostyle.network import COMPACT, Network
 
@@ -28,6 +28,12 @@ COMPACT_FILE = "compact.safetensors"
 COMPACT_SHA256 = "f9bb59b6077b956a97ded56a5039299bf909ec0544e5422badddab541f7a4725"
 #: Names that ``--network`` takes; anything that ends in .safetensors is a file. The last two are fetched or imported once.
 NETWORKS = (COMPACT.name, *published_weights.NETWORKS)
+#: Other files of ours in the same format, by the beginning of their schema.
+OTHERS = {
+    "isostyle.style-network": "a style network, which `isostyle apply` takes",
+    "isostyle.training": "the checkpoint of a training, with which `isostyle train --resume` goes on",
+    "isostyle.run": "the checkpoint of a run, with which `isostyle resume` goes on",
+}
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,8 @@ def read_tensors(data: bytes) -> tuple[dict[str, Array], dict[str, str]]:
     """
     tensors = load_tensors(data)
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    if "__metadata__" not in header:
+        raise ValueError("it has no metadata, so another program wrote it")
     return tensors, header["__metadata__"]
 
 
@@ -136,14 +144,16 @@ def parse(data: bytes, name: str) -> Weights:
     """
     try:
         tensors, metadata = read_tensors(data)
+        if kind := OTHERS.get(str(metadata.get("schema")).partition("/")[0]):
+            raise InputError(f"{name!r} is no network of convolutions to compute losses with: it is {kind}")
         depths, widths = (tuple(int(n) for n in json.loads(metadata[key])) for key in ("depths", "widths"))
         # Before the table is built: a header may claim any depth.
         if len(depths) != len(widths) or min(depths + widths) < 1 or 2 * sum(depths) != len(tensors):
             raise ValueError("its metadata do not fit its tensors")
         network = Network(metadata["network"], depths, widths)
         shapes = network.parameter_shapes
-    except (SafetensorError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise InputError(f"{name!r} is not a network's safetensors file: {error}") from None
+    except (SafetensorError, KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
+        raise InputError(f"{name!r} is not a network's safetensors file: {reason(error)}") from None
     return Weights(network, whole(tensors, shapes, name), sha256(data))
 
 

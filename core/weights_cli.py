@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 TENTHS = 10
 
 
-@click.group(short_help="Get the real VGG-19 and VGG-16, once.")
-def weights() -> None:
+# Click's own answer to a bare group is an error, which `main` makes one line of.
+@click.group(short_help="Get the real VGG-19 and VGG-16, once.", invoke_without_command=True)
+@click.pass_context
+def weights(context: click.Context) -> None:
     """Get the ImageNet weights of VGG-19 and VGG-16, which do not ship with isostyle.
 
     \b
@@ -32,6 +34,8 @@ def weights() -> None:
     Only `fetch` ever opens a connection. The cache is the folder isostyle/weights in your cache folder; ISOSTYLE_CACHE names
     another place. The weights are their publishers'; docs/weights.md has the details.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 quiet_option = click.option("--quiet", is_flag=True, help="Print nothing but errors.")

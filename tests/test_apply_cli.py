@@ -71,6 +71,15 @@ def test_a_folder_that_was_left_half_done_is_gone_on_with(folder, any_backend, c
     assert "3 of 3 are there already" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("left", ["manifest.json", "a.jpg"])
+def test_what_is_left_in_a_folder_is_answered_with_both_ways_to_go_on(folder, left, capsys):
+    (folder / "out").mkdir()
+    (folder / "out" / left).write_text("here")
+    assert apply("pics", "-o", "out") == 2
+    words = f"'out/{left}' exists already; use --skip-existing to go on, or --force to overwrite it"
+    assert words in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("output", "kind"), [("x.jpg", "JPEG"), ("x.webp", "WEBP"), ("x.TIFF", "TIFF")])
 def test_the_suffix_says_the_format(folder, any_backend, output, kind):
     assert apply("pics/a.jpg", "-o", output, "--backend", any_backend) == 0
@@ -200,7 +209,7 @@ def test_nothing_is_overwritten_without_force(folder, any_backend, capsys):
     (folder / "out").mkdir()
     (folder / "out" / "b.png").write_text("mine")
     assert apply("pics", "-o", "out", "--backend", any_backend) == 2
-    assert "exists already; use --force" in capsys.readouterr().err
+    assert "exists already; use --skip-existing to go on, or --force" in capsys.readouterr().err
     assert names(folder / "out") == ["b.png"]
     assert apply("pics", "-o", "out", "--force", "--quiet", "--backend", any_backend) == 0
     assert opened("out/b.png")[0] == "PNG"
@@ -286,6 +295,21 @@ def test_styles_says_what_a_file_is(folder, capsys):
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["name"], row["parameters_sha256"]) == ("wave.safetensors", random_style().digest)
     assert isostyle("styles", "pics/a.jpg") == 2
+
+
+def test_styles_takes_names_of_those_that_ship(folder, capsys):
+    assert isostyle("styles", "oil", "wave.safetensors") == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["oil", "wave.safetensors"]
+
+
+def test_styles_lists_the_good_ones_and_names_the_others(folder, capsys):
+    assert isostyle("styles", "oli", "wave.safetensors", "pics/a.jpg") == 2
+    captured = capsys.readouterr()
+    assert captured.out.startswith("wave.safetensors ")
+    assert "there is no style network 'oli'; there are glass, oil, or" in captured.err
+    assert "'pics/a.jpg' is not a style network's safetensors file" in captured.err
+    assert isostyle("styles", "oli", "--json") == 2
+    assert capsys.readouterr().out == ""
 
 
 def test_a_name_that_is_no_text_is_printed_all_the_same(folder, any_backend, capsys):

@@ -121,7 +121,11 @@ def test_a_table_that_is_no_text_is_refused(pictures):
         (["--content", "none.png", "--style", "oil.png"], "there is no file 'none.png'"),
         (["--content", "photos", "--style", "oil.png", "--", "--steps", "many"], "'many' is not a valid integer"),
         (["--content", "photos", "--style", "oil.png", "--", "--recipe", "none"], "there is no recipe 'none'"),
-        (["--content", "photos", "--style", "oil.png", "--", "--force"], "--force is the batch's own"),
+        (
+            ["--content", "photos", "--style", "oil.png", "--", "--force"],
+            "--force is the batch's own, and no option of its runs; put it before --",
+        ),
+        (["--content", "photos", "--style", "*.bmp"], "no picture matches '*.bmp'"),
         (["--content", "photos", "--style", "oil.png", "--", "--colour", "3"], "No such option"),
         (["--content", "photos", "--style", "oil.png", "--", "--help"], "none of a run's"),
     ],

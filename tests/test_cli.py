@@ -280,6 +280,16 @@ def test_a_printed_recipe_runs_as_a_file(folder, any_backend, capsys):
     assert manifest["recipe"]["optimiser"] == find("tutorial").as_dict()["optimiser"]
 
 
+def test_the_recipe_that_readme_and_help_change_takes_any_pair_of_pictures(capsys):
+    from isostyle.published import find
+
+    assert isostyle("recipes", "--help") == 0
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    for text in (readme, capsys.readouterr().out):
+        (name,) = re.findall(r"isostyle recipes (\S+) --toml > my.toml", text)
+        assert find(name).style_size != "equal"
+
+
 def test_the_tutorial_prints_what_its_source_prints(folder, any_backend, capsys):
     """Style and content, weighted, every 50 evaluations; then the finished picture's."""
     command = ["run", "photo.jpg", "painting.png", "--recipe", "tutorial-square", "--size", "32x48", "--backend", any_backend]
@@ -426,7 +436,36 @@ def test_progress_at_a_trial_has_the_losses_of_the_last_picture_that_was_none(ca
     report = cli.Report(dataclasses.replace(recipe, report=reporting), Teller(say, say))
     for each in (event(1, 8.0), event(2, 5.0), event(3, 1e9, trial=True)):
         report.event(each)
-    assert capsys.readouterr().err.startswith("evaluation 3/3  total 5 ")
+    assert capsys.readouterr().err == "evaluation 3/3  total 5\n"
+
+
+def half_done(number, done):
+    """Of a run of 100 evaluations that was resumed at the 50th."""
+    terms = {"content/a": 1.0, "total": 1.0}
+    return Event(0, number, 1.0, terms, lambda: None, (8, 8), done, 100)
+
+
+def test_the_time_left_of_a_resumed_run_counts_only_what_this_session_did(capsys, monkeypatch):
+    recipe = dataclasses.replace(override("d2l"), report=Reporting(first=1, every=1, values=(("total", 1.0),)))
+    report = cli.Report(recipe, Teller(say, say))
+    for seconds, event in ((7.0, half_done(51, 0.5)), (17.0, half_done(61, 0.6))):
+        monkeypatch.setattr(cli.time, "monotonic", lambda seconds=seconds: seconds)
+        report.event(event)
+    first, second = capsys.readouterr().err.splitlines()
+    assert "eta" not in first
+    assert second.endswith("eta 40 s")
+
+
+def test_the_bar_of_a_resumed_run_counts_only_what_this_session_did():
+    from rich.progress import Progress
+
+    seconds = 0.0
+    live = Progress(get_time=lambda: seconds, speed_estimate_period=100)
+    bar = cli.Bar(override("d2l"), Teller(say, say, live), live)
+    for seconds, event in ((7.0, half_done(51, 0.5)), (17.0, half_done(61, 0.6))):  # noqa: B007 - the clock reads it
+        bar.event(event)
+    (task,) = live.tasks
+    assert (task.completed, task.time_remaining) == (60, 40)
 
 
 def test_a_json_history_has_null_for_what_is_not_finite():
@@ -436,6 +475,27 @@ def test_a_json_history_has_null_for_what_is_not_finite():
 def test_nothing_asked_is_answered_with_the_help(capsys):
     assert isostyle() == 0
     assert "isostyle run photo.jpg painting.jpg" in capsys.readouterr().out
+
+
+def test_a_bare_group_is_answered_with_its_help(capsys):
+    assert isostyle("weights") == 0
+    captured = capsys.readouterr()
+    assert re.search(r"\n +isostyle weights fetch vgg19 +download", captured.out)
+    assert captured.err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "a", "b", "c"], "Got unexpected extra argument (c). See `isostyle run --help`."),
+        (["run", "a", "b", "--steps"], "Option '--steps' requires an argument. See `isostyle run --help`."),
+        (["weights", "fetch", "--source"], "Option '--source' requires an argument. See `isostyle weights fetch --help`."),
+        (["--nothing"], "No such option '--nothing'. See `isostyle --help`."),
+    ],
+)
+def test_a_wrong_command_line_is_answered_with_sentences_and_the_command_s_help(capsys, arguments, sentence):
+    assert isostyle(*arguments) == 2
+    assert capsys.readouterr().err == f"isostyle: {sentence}\n"
 
 
 def test_version_and_help(capsys):
@@ -456,6 +516,7 @@ def test_version_and_help(capsys):
         (["truncated.jpg", "painting.png"], "'truncated.jpg' cannot be decoded"),
         (["bomb.ppm", "painting.png"], "'bomb.ppm' has more than 179 megapixels"),
         (["folder", "painting.png"], "'folder' is a folder"),
+        (["photo.jpg", "painting.png", "--checkpoint", "folder"], "'folder' is a folder; name a file in it"),
         (["photo.jpg"], "Missing argument 'STYLE'"),
         (["photo.jpg", "painting.png", "--size", "0"], "size must be a whole number of at least 1 pixel, not 0"),
         (["photo.jpg", "painting.png", "--size", "-5x20"], "size must be a whole number of at least 1 pixel, not -5"),
@@ -498,7 +559,8 @@ def test_version_and_help(capsys):
         (["photo.jpg", "painting.png", "--optimizer", "sgd"], "optimiser must be adam or lbfgs, not 'sgd'"),
         (["photo.jpg", "painting.png", "--pyramid", "half"], "--pyramid takes levels, as 0.25:60,0.5:40"),
         (["photo.jpg", "painting.png", "--pyramid", "0.5:3,0.25:3"], "levels of a pyramid go from small to large"),
-        (["photo.jpg", "painting.png", "--line-search", "strong-wolfe"], "a line search and a history are L-BFGS's"),
+        (["photo.jpg", "painting.png", "--line-search", "strong-wolfe"], "is Adam: add --optimizer lbfgs"),
+        (["photo.jpg", "-dash.jpg"], "The file '-dash.jpg' goes behind --, after the options. See `isostyle run --help`."),
         (
             ["photo.jpg", "painting.png", "--recipe", "tutorial", "--line-search", "strong-wolfe"],
             "an image that is clamped has no line search",
@@ -536,6 +598,7 @@ def test_input_that_cannot_be_used(folder, capsys, arguments, sentence):
     (folder / "typo.toml").write_text('base = "d2l"\nstep = 3\n')
     (folder / "truncated.jpg").write_bytes((folder / "photo.jpg").read_bytes()[:1500])
     (folder / "bomb.ppm").write_bytes(b"P6 60000 60000 255\n" + b"\0" * 99)
+    (folder / "-dash.jpg").write_bytes((folder / "photo.jpg").read_bytes())
     (folder / "folder").mkdir()
     (folder / "folder.png").mkdir()
     (folder / "old.png").write_bytes(b"precious")

@@ -157,7 +157,7 @@ def test_whole_numbers_where_floats_are_due_fail(oracle, perfect):
 @pytest.mark.parametrize("key", ["case", "kind", "dtype", "only"])
 def test_an_oracle_s_trace_that_does_not_say_what_it_expects_cannot_be_used(oracle, perfect, key):
     expected = [{name: value for name, value in entry.items() if name != key} for entry in oracle.run["expected"]]
-    with pytest.raises(InputError, match=f"the oracle's trace cannot be used: KeyError: '{key}'"):
+    with pytest.raises(InputError, match=f"the oracle's trace cannot be used: KeyError: it has no '{key}'"):
         compare(dataclasses.replace(oracle, run={**oracle.run, "expected": expected}), [perfect])
 
 

@@ -309,6 +309,11 @@ def test_the_same_trace_twice_is_refused(oracle, trace):
     assert refused(conform("compare", trace, trace, "--reference", oracle), "two traces of")
 
 
+def test_the_same_trace_twice_is_refused_before_the_oracle_computes(trace):
+    """Else its lines would stand above the error."""
+    assert refused(conform("compare", trace, trace), "two traces of")
+
+
 def test_help_teaches_with_examples():
     result = conform("--help")
     assert result.returncode == 0

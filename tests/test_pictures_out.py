@@ -391,6 +391,14 @@ def test_a_result_saves_itself(folder, any_backend):
         result.save("x.abc")
 
 
+def test_a_folder_that_is_not_there_is_named_and_no_temporary_file(folder, any_backend):
+    result = package.stylize("content.png", "style.png", size=(32, 48), steps=1, backend=any_backend, threads=2)
+    applied = package.apply("wave.safetensors", "style.png", backend=any_backend, threads=2)
+    for each in (result, applied):
+        with pytest.raises(InputError, match="there is no folder 'nodir' to write 'out.png' to"):
+            each.save("nodir/out.png")
+
+
 def test_a_picture_made_with_8_bits_is_not_saved_with_16(folder, any_backend):
     made = package.apply("wave.safetensors", "style.png", backend=any_backend, threads=2)
     with pytest.raises(InputError, match="was made with 8 bits a sample; make it with bits=16"):

@@ -1,10 +1,12 @@
 """Backends by name: third parties', missing ones, broken ones."""
 
+import signal
 from importlib.metadata import EntryPoint
 
 import pytest
+from PIL import Image
 
-from isostyle import InputError, registry
+from isostyle import InputError, cli, registry
 
 
 class Toy:
@@ -22,6 +24,25 @@ class Toy:
         return ["cpu"]
 
 
+class Signalled(Toy):
+    """A framework during whose import a signal comes, or several."""
+
+    signals: tuple[int, ...] = ()
+    imported = 0
+
+    def __init__(self, threads):
+        super().__init__(threads)
+        for number in self.signals:
+            signal.raise_signal(number)
+        Signalled.imported += 1
+
+
+class SignalledAndBroken(Signalled):
+    def __init__(self, threads):
+        super().__init__(threads)
+        raise ImportError("half of it is missing")
+
+
 @pytest.fixture
 def third_party(monkeypatch):
     """Two more backends beside the built-in ones: `toy`, and `broken`, whose module cannot be imported."""
@@ -30,6 +51,18 @@ def third_party(monkeypatch):
         EntryPoint("toy", "test_registry:Toy", registry.GROUP),
         EntryPoint("broken", "no_such_module:Backend", registry.GROUP),
     ]
+    monkeypatch.setattr(registry, "entry_points", lambda group: found)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def signalled(monkeypatch):
+    """The backends `signalled` and `signalled-and-broken`."""
+    found = [
+        EntryPoint("signalled", "test_registry:Signalled", registry.GROUP),
+        EntryPoint("signalled-and-broken", "test_registry:SignalledAndBroken", registry.GROUP),
+    ]
+    monkeypatch.setattr(Signalled, "imported", 0)
     monkeypatch.setattr(registry, "entry_points", lambda group: found)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
@@ -81,3 +114,51 @@ def test_omp_num_threads_is_the_default_where_it_is_a_number(monkeypatch, value,
     monkeypatch.setattr(registry, "USER_THREADS", value)
     found = registry.default_threads()
     assert found == threads if threads else found >= 1
+
+
+# Signals while a framework is imported, whose libraries abort the process if a handler raises
+
+
+@pytest.mark.parametrize("name", ["signalled", "signalled-and-broken"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_until_the_framework_is_imported_and_is_not_lost(signalled, monkeypatch, name, number):
+    monkeypatch.setattr(Signalled, "signals", (number,))
+    before = signal.getsignal(number)
+    with cli.interruptible(terminable=True, alike=True) as interrupt:
+        with pytest.raises(KeyboardInterrupt):
+            registry.load(name)
+        assert signal.getsignal(number) is interrupt
+    assert signal.getsignal(number) is before
+    assert interrupt.terminated == (number == signal.SIGTERM)
+    assert Signalled.imported == 1
+
+
+def test_a_second_ctrl_c_does_not_wait(signalled, monkeypatch):
+    monkeypatch.setattr(Signalled, "signals", (signal.SIGINT, signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        registry.load("signalled")
+    assert Signalled.imported == 0
+
+
+def test_a_second_sigterm_waits_as_the_first(signalled, monkeypatch):
+    """`timeout` sends it to the process and to its group, so that it comes twice."""
+    monkeypatch.setattr(Signalled, "signals", (signal.SIGTERM, signal.SIGTERM))
+    with cli.interruptible(terminable=True), pytest.raises(SystemExit):
+        registry.load("signalled")
+    assert Signalled.imported == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_ends_in_a_sentence_if_a_signal_comes_while_its_framework_is_imported(
+    signalled, monkeypatch, tmp_path, capsys, number, code
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("photo.png", "painting.png"):
+        Image.effect_noise((90, 70), 80).convert("RGB").save(name)
+    monkeypatch.setattr(Signalled, "signals", (number,))
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["run", "photo.png", "painting.png", "--backend", "signalled"])
+    assert caught.value.code == code
+    word = "interrupted" if code == 130 else "terminated"
+    assert capsys.readouterr().err.strip() == f"isostyle: {word} before there was a picture"
+    assert Signalled.imported == 1

@@ -122,7 +122,7 @@ def test_pictures_may_have_moved(made, capsys):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda told: told.pop("recipe"), "not the manifest of a run, or not all of it: 'recipe'"),
+        (lambda told: told.pop("recipe"), "not the manifest of a run, or not all of it: it has no 'recipe'"),
         (lambda told: told["recipe"].update(steps="many"), "steps"),
         (lambda told: told.update(schema="isostyle.apply/1"), "'isostyle.apply/1', not 'isostyle.manifest/1'"),
         (lambda told: told.update(stopped_by="interrupt"), "of a run that was stopped"),
@@ -138,6 +138,13 @@ def test_a_manifest_that_cannot_be_is_refused(made, change, words):
     made.write_text(json.dumps(told))
     with pytest.raises(InputError, match=words):
         isostyle.rerun(made)
+
+
+@pytest.mark.parametrize(("text", "words"), [("{}", "it does not say what it is"), ("hello", "it is no JSON")])
+def test_what_is_no_manifest_is_called_so_in_words(pictures, text, words):
+    Path("m.json").write_text(text)
+    with pytest.raises(InputError, match=f"'m.json' is not the manifest of a run: {words}"):
+        isostyle.rerun("m.json")
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ def test_the_command_writes_the_network_and_sheets_of_samples(any_backend, style
             "--backend",
             any_backend,
             "--steps",
-            4,
+            5,
             *OPTIONS,
             "--samples",
             tmp_path / "s",
@@ -231,8 +231,9 @@ def test_the_command_writes_the_network_and_sheets_of_samples(any_backend, style
     assert "18 photographs, 2 held out, 1 skipped" in err
     assert "broken.jpg" in err
     assert "eta" in err
-    assert style_network.load(output).training["steps"] == 4
-    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["step-000002.jpg", "step-000004.jpg"]
+    assert style_network.load(output).training["steps"] == 5
+    sheets = ["step-000002.jpg", "step-000004.jpg", "step-000005.jpg"]  # every so many steps, and of the finished network
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == sheets
 
 
 def test_a_held_out_photograph_that_breaks_off_is_skipped(any_backend, style_file, photographs):
@@ -373,6 +374,38 @@ def test_a_network_or_a_checkpoint_is_not_overwritten_unasked(any_backend, style
     code, _, err = run(command, capsys)
     assert code == 2
     assert "exists already" in err
+
+
+def test_a_finished_training_is_called_finished_and_another_one_that_can_go_on(
+    any_backend, style_file, photographs, tmp_path, capsys
+):
+    output = tmp_path / "out.safetensors"
+    command = ["train", style_file, photographs, "-o", output, "--backend", any_backend, "--steps", 2, *OPTIONS]
+    assert run(command, capsys)[0] == 0
+    _, _, err = run(command, capsys)
+    assert "is of a training that is finished, after 2 steps: --resume with more --steps goes on, --force begins anew" in err
+    output.with_name(output.name + ".checkpoint").write_bytes(b"half of one")
+    _, _, err = run(command, capsys)
+    assert "is of a training that can go on: --resume does so, --force begins anew" in err
+
+
+@pytest.mark.parametrize(
+    ("style", "folder", "message"),
+    [
+        ("nowhere.png", "photos", "there is no file 'nowhere.png'"),
+        ("photos", "photos", "'photos' is a folder, not a file"),
+        ("waves.png", "nowhere", "there is no folder 'nowhere' of photographs"),
+        ("waves.png", "empty", "'empty' holds no photograph"),
+    ],
+)
+def test_pictures_that_are_not_there_are_named_before_a_checkpoint(
+    style_file, photographs, tmp_path, capsys, monkeypatch, style, folder, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "out.safetensors.checkpoint").write_bytes(b"of another training")
+    code, _, err = run(["train", style, folder, "-o", "out.safetensors"], capsys)
+    assert (code, err) == (2, f"isostyle: {message}\n")
 
 
 @pytest.mark.parametrize(("decay", "rates"), [("2:0.5", [2e-3, 2e-3, 1e-3, 1e-3]), ("off", [2e-3] * 4)])

@@ -108,3 +108,25 @@ def test_lying_metadata_are_refused_before_they_are_believed(depths):
 def test_a_safetensors_file_of_something_else_is_refused():
     with pytest.raises(InputError, match="not a network's safetensors file"):
         weights.parse(save({"a": np.ones(3, np.float32)}), "x.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        ({"schema": "isostyle.style-network/1"}, "it is a style network, which `isostyle apply` takes"),
+        ({"schema": "isostyle.training/1"}, "it is the checkpoint of a training"),
+        ({"schema": "isostyle.run/1"}, "it is the checkpoint of a run"),
+        ({"format": "pt"}, "it has no 'depths'"),
+        (None, "it has no metadata, so another program wrote it"),
+    ],
+)
+def test_a_file_of_another_kind_is_called_what_it_is_in_words(metadata, words):
+    with pytest.raises(InputError, match=words):
+        weights.parse(save({"a": np.ones(3, np.float32)}, metadata=metadata), "x.safetensors")
+
+
+def test_the_kinds_that_are_told_apart_are_those_that_isostyle_writes():
+    from isostyle import run_checkpoint, style_network, training_state
+
+    schemas = {each.SCHEMA.partition("/")[0] for each in (style_network, training_state, run_checkpoint)}
+    assert set(weights.OTHERS) == schemas
