@@ -253,8 +253,9 @@ def styles(wanted: tuple[str, ...], as_json: bool) -> None:
         click.echo("none ship with this installation; `isostyle train` makes one", err=True)
     for row in [] if as_json else rows:
         widths = "-".join(map(str, row["widths"]))
+        residual = ", residual" if row["residual"] else ""
         click.echo(
-            f"{row['name']:<16} {row['bytes'] / 1e3:.0f} kB, channels {widths}, {row['blocks']} blocks; "
+            f"{row['name']:<16} {row['bytes'] / 1e3:.0f} kB, channels {widths}, {row['blocks']} blocks{residual}; "
             f"recipe {row['recipe'] or '?'}, {row['steps'] or '?'} steps; sha256 {row['parameters_sha256'][:16]}"
         )
     if unusable:

@@ -80,20 +80,22 @@ def finished(picture: np.ndarray) -> Image.Image:
 
 
 def sheet_of(backend: str) -> Image.Image:
-    """The styles, and below each the demo's portrait as its network paints it; the portrait itself comes first."""
+    """Of each network the style, and below it the demo's portrait as it paints that; the portrait itself comes first."""
     portrait = demo.photograph()
     height = SHEET_WIDTH * portrait.height // portrait.width
     low = SHEET_WIDTH * HEIGHT // WIDTH
-    sheet = Image.new("RGB", ((len(STYLES) + 1) * (SHEET_WIDTH + GAP) - GAP, low + GAP + height), "white")
+    sheet = Image.new("RGB", ((len(NETWORKS) + 1) * (SHEET_WIDTH + GAP) - GAP, low + GAP + height), "white")
     sheet.paste(portrait.resize((SHEET_WIDTH, height), Image.Resampling.LANCZOS), (0, low + GAP))
-    for column, (name, draw) in enumerate(STYLES.items(), start=1):
+    for column, (name, style) in enumerate(NETWORKS.items(), start=1):
         made = Applier(name, backend=backend)(portrait).picture
-        for picture, top, rows in ((draw(), 0, low), (made, low + GAP, height)):
+        for picture, top, rows in ((STYLES[style](), 0, low), (made, low + GAP, height)):
             sheet.paste(picture.resize((SHEET_WIDTH, rows), Image.Resampling.LANCZOS), (column * (SHEET_WIDTH + GAP), top))
     return sheet
 
 
 STYLES: dict[str, Callable[[], Image.Image]] = {"oil": oil, "glass": glass}
+#: The networks, and the style that each was trained for.
+NETWORKS = {"oil": "oil", "glass": "glass", "dusk": "oil"}
 
 
 @click.command()

@@ -217,12 +217,13 @@ def test_what_ships_is_whatever_lies_in_the_folder(tmp_path, monkeypatch):
         style_network.find("elm")
 
 
-def test_two_networks_ship_and_each_is_small_and_says_how_it_was_trained():
-    assert list(style_network.shipped()) == ["glass", "oil"]
+def test_three_networks_ship_and_each_is_small_and_says_how_it_was_trained():
+    assert list(style_network.shipped()) == ["dusk", "glass", "oil"]
     for name, file in style_network.shipped().items():
         assert len(file.read_bytes()) <= 10**6
         found = style_network.find(name)
-        assert (found.name, found.network) == (name, RESIDUAL if name == "oil" else NARROW)
-        assert found.training["recipe"]["losses"]["name"] == {"oil": "one-pass-changed", "glass": "one-pass"}[name]
+        assert (found.name, found.network) == (name, NARROW if name == "dusk" else RESIDUAL)
+        recipe = "one-pass" if name == "dusk" else "one-pass-changed"
+        assert found.training["recipe"]["losses"]["name"] == recipe
         held_out = [row["held_out"] for row in found.history if "held_out" in row]
         assert held_out[-1] < held_out[0]
