@@ -134,8 +134,9 @@ def test_a_signal_waits_until_the_framework_is_imported_and_is_not_lost(signalle
 
 
 def test_a_second_ctrl_c_does_not_wait(signalled, monkeypatch):
+    """Under a handler of its own: a shell's background job ignores SIGINT."""
     monkeypatch.setattr(Signalled, "signals", (signal.SIGINT, signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt):
+    with cli.interruptible(), pytest.raises(KeyboardInterrupt):
         registry.load("signalled")
     assert Signalled.imported == 0
 
