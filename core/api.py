@@ -21,7 +21,7 @@ from PIL import Image
 from isostyle import allocation, images, memory, pictures_in, pictures_out, recipe_text, registry, run_checkpoint, weights
 from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError, shown
-from isostyle.files import read_input, reason, require_folder, sha256, write_atomically
+from isostyle.files import read_input, reason, remove_left_behind, require_folder, sha256, write_atomically
 from isostyle.images import ImageLike, Pixels
 from isostyle.interface import Array, Dtype, Engine, Precision
 from isostyle.network import RGB_STD, Network
@@ -372,6 +372,8 @@ def carry_out(
     """Do what :func:`stylize` was asked for, from the beginning or from where it stood ``before``."""
     if job.on_divergence not in ("stop", "retry"):
         raise InputError(f"on_divergence must be stop or retry, not {job.on_divergence!r}")
+    if saving:
+        remove_left_behind([saving.path])
     for left in range(RETRIES, -1, -1):
         try:
             return attempt(job, before, saving, callback, log)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import os
 import secrets
 import stat
@@ -17,6 +18,8 @@ from isostyle.errors import InputError
 MAX_BYTES = 2**30
 #: Of a file's mode: that somebody may write it.
 WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+#: Whether files can be locked; not on Windows.
+LOCKS = importlib.util.find_spec("fcntl") is not None
 
 
 def read_input(path: Path) -> bytes:
@@ -83,13 +86,14 @@ def check_outputs(
                     raise InputError(f"{name} is not a regular file, and cannot be replaced; -o - writes to standard output")
                 if not status.st_mode & WRITABLE or not os.access(output, os.W_OK):
                     raise InputError(f"{name} is write-protected; it is not overwritten")
-            with fresh_file(place.parent) as probe:
+            with fresh_file(place) as probe:
                 probe.unlink()
         except InputError:
             raise
         except (OSError, RuntimeError, ValueError) as error:
             # RuntimeError: pathlib's word for a loop of symbolic links.
             raise InputError(f"{name} cannot be written: {reason(error)}") from None
+    remove_left_behind(seen)
 
 
 def require_folder(output: Path) -> None:
@@ -110,7 +114,7 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
     A symbolic link stays one; the file that it leads to is written.
     """
     place = Path(os.path.realpath(path))
-    with fresh_file(place.parent) as file:
+    with fresh_file(place) as file:
         with file.open("wb") as stream:
             stream.write(data)
             stream.flush()
@@ -119,15 +123,53 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
 
 
 @contextlib.contextmanager
-def fresh_file(folder: Path) -> Iterator[Path]:
-    """A new, empty file in ``folder``, with the permissions that the umask gives; gone afterwards if an error ended its use."""
-    file = folder / f".isostyle-{secrets.token_hex(8)}"
-    os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+def fresh_file(place: Path) -> Iterator[Path]:
+    """A new, empty file that is to become ``place``: beside it, with the permissions that the umask gives; gone afterwards if
+    an error ended its use. A process that is killed leaves it behind: see :func:`remove_left_behind`.
+    """
+    while True:
+        file = place.parent / f"{prefix(place)}{secrets.token_hex(8)}"
+        stream = file.open("xb")
+        # It stays open for the lock's sake, which says that it is in use. Without locks, there may be no second way to open it.
+        if not LOCKS:
+            stream.close()
+            break
+        with contextlib.suppress(OSError):
+            lock(stream, wait=True)
+        if file.exists():
+            break
+        stream.close()  # it was taken for one that was left behind, before it was locked
     try:
         yield file
     except BaseException:
         file.unlink(missing_ok=True)
         raise
+    finally:
+        stream.close()
+
+
+def prefix(place: Path) -> str:
+    """How the names of the files begin that are to become ``place``: of one length, as a name has at most 255 bytes."""
+    return f".isostyle-{sha256(os.fsencode(place.name))[:12]}-"
+
+
+def remove_left_behind(places: Iterable[Path]) -> None:
+    """Remove what processes that were killed while they wrote these files have left beside them; what another process still
+    writes stays. Where files cannot be locked (Windows, some network folders), all stays.
+    """
+    if not LOCKS:
+        return
+    prefixes: dict[Path, set[str]] = {}
+    for place in map(Path, map(os.path.realpath, places)):
+        prefixes.setdefault(place.parent, set()).add(prefix(place))
+    for folder, known in prefixes.items():
+        # What cannot be looked at or removed does no harm.
+        with contextlib.suppress(OSError):
+            for file in folder.glob(".isostyle-*"):
+                if file.name[: len(prefix(file))] in known and file.is_file():
+                    with contextlib.suppress(OSError), file.open("rb") as stream:
+                        lock(stream, wait=False)
+                        file.unlink()
 
 
 def lock(stream: IO[bytes], *, wait: bool) -> None:
@@ -136,10 +178,10 @@ def lock(stream: IO[bytes], *, wait: bool) -> None:
     Raises:
         OSError: another process has it, and not ``wait``.
     """
-    try:
-        import fcntl
-    except ImportError:
+    if not LOCKS:
         return
+    import fcntl
+
     fcntl.flock(stream.fileno(), fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 

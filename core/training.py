@@ -18,7 +18,7 @@ from isostyle import images, registry, style_network, training_state, weights
 from isostyle._version import __version__
 from isostyle.api import FrameworkFailure, choose_device, failure, read_picture, versions
 from isostyle.errors import InputError, IsostyleError, shown
-from isostyle.files import reason, sha256, write_atomically
+from isostyle.files import reason, remove_left_behind, sha256, write_atomically
 from isostyle.images import ImageLike
 from isostyle.interface import Array, Precision
 from isostyle.optim import State
@@ -203,6 +203,9 @@ def train(
         if computes not in backends[-1:]:
             backends.append(computes)
             tell("another framework, version, device, number of threads or precision than before: not to the same bits")
+
+    if checkpoint is not None:
+        remove_left_behind([Path(checkpoint)])
 
     def save() -> None:
         if checkpoint is None:

@@ -189,7 +189,7 @@ def convert(
     """
     place = Path(os.path.realpath(output))
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(fresh_file(place.parent))
+        file = stack.enter_context(fresh_file(place))
         reader = stack.enter_context(Process(decoder(ffmpeg, video), stdout=subprocess.PIPE))
         frames = stack.enter_context(contextlib.closing(ahead(itertools.repeat(lambda: reader.frame(video)))))
         writer: Process | None = None

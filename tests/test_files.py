@@ -1,10 +1,15 @@
 """Output files: whole or not at all."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
-from isostyle.files import write_atomically
+from isostyle import files
+from isostyle.files import check_outputs, fresh_file, remove_left_behind, write_atomically
+
+needs_locks = pytest.mark.skipif(not files.LOCKS, reason="without locks nobody knows which files are still written")
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -43,3 +48,50 @@ def test_a_symbolic_link_stays_one(tmp_path):
     write_atomically(tmp_path / "link", b"new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "target").read_bytes() == b"new"
+
+
+def killed_while_it_writes(place):
+    """A process that is killed before it can move what it wrote into place; the file that it leaves."""
+    before = set(place.parent.iterdir())
+    program = "import os, pathlib, sys\nfrom isostyle.files import fresh_file\n"
+    program += "with fresh_file(pathlib.Path(sys.argv[1])):\n    os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", program, str(place)], check=False).returncode == -9
+    (left,) = set(place.parent.iterdir()) - before
+    return left
+
+
+@needs_locks
+def test_what_a_killed_process_left_goes_when_the_file_is_asked_for_again(tmp_path):
+    left, other = killed_while_it_writes(tmp_path / "out"), killed_while_it_writes(tmp_path / "other")
+    check_outputs([tmp_path / "out"], [], force=False)
+    assert not left.exists()
+    assert other.exists()
+
+
+@needs_locks
+def test_what_another_process_still_writes_stays(tmp_path):
+    with fresh_file(tmp_path / "out") as file:
+        file.write_bytes(b"half")
+        remove_left_behind([tmp_path / "out"])
+        assert file.read_bytes() == b"half"
+
+
+@needs_locks
+def test_a_file_that_is_taken_away_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    locked = []
+
+    def late(stream, *, wait):
+        if not locked:
+            os.unlink(stream.name)
+        locked.append(stream.name)
+
+    monkeypatch.setattr(files, "lock", late)
+    write_atomically(tmp_path / "out", b"new")
+    assert len(locked) == 2
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_where_files_cannot_be_locked_they_are_written_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LOCKS", False)
+    write_atomically(tmp_path / "out", b"new")
+    assert os.listdir(tmp_path) == ["out"]

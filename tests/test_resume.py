@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from conftest import BACKENDS, THREADS, obtain
 from PIL import Image
 
 import isostyle
-from isostyle import InputError, api, run_checkpoint
+from isostyle import InputError, api, files, run_checkpoint
 from isostyle.cli import main
 from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Level
 from isostyle.run import ExplodingLoss
@@ -359,7 +358,7 @@ def test_a_run_that_is_killed_and_resumed_is_bit_identical(name, pictures, tmp_p
         pytest.skip("it was finished before it could be killed")
     assert subprocess.run([sys.executable, "-m", "isostyle", "resume", str(checkpoint)], check=False).returncode == 0
     assert output.read_bytes() == whole.read_bytes()
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".isostyle")] or os.name == "nt"
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".isostyle")] or not files.LOCKS
 
 
 def test_a_run_that_is_killed_while_its_picture_is_written_goes_on_and_then_the_checkpoint_is_gone(
@@ -383,6 +382,14 @@ def test_a_run_that_is_killed_while_its_picture_is_written_goes_on_and_then_the_
     assert run(["resume", checkpoint, "--quiet"], capsys)[0] == 0
     assert output.read_bytes() == whole.read_bytes()
     assert not checkpoint.exists()
+
+
+@pytest.mark.skipif(not files.LOCKS, reason="without locks nobody knows which files are still written")
+def test_what_a_run_left_that_was_killed_while_it_wrote_a_checkpoint_goes_when_it_is_resumed(any_backend, checkpoint):
+    half = checkpoint.parent / f"{files.prefix(checkpoint)}0123456789abcdef"
+    half.write_bytes(checkpoint.read_bytes()[:1000])
+    isostyle.resume(checkpoint)
+    assert not half.exists()
 
 
 def test_from_python_the_checkpoint_stays_until_the_picture_is_saved_by_whoever_called(any_backend, pictures, tmp_path):
