@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from isostyle import demo, images, registry
+from isostyle.cli import main
 from isostyle.conformance.inputs import NARROW, narrow_parameters
 from isostyle.conformance.oracle import OracleEngine
 
@@ -106,6 +108,21 @@ def noisy(content):
     does on any processor; test_oracle.py checks the distance.
     """
     return (content + 0.3 * images.noise(content.shape, 276, "float64")).astype(np.float32).astype(np.float64)
+
+
+def draw(path, phase):
+    """A small picture of waves, another for each phase, as a file."""
+    y, x = np.mgrid[0:40, 0:60]
+    waves = np.stack([np.sin(x / 5 + phase), np.cos(y / (3 + phase)), np.sin(x * y / 90 + phase)], -1)
+    Image.fromarray((127 + 120 * waves).astype(np.uint8)).save(path)
+
+
+def run(arguments, capsys):
+    """`isostyle ARGUMENTS`: its exit code, and what it prints to the standard output and to the standard error."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return ended.value.code, printed.out, printed.err
 
 
 def relative_error(found, expected):

@@ -7,12 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from conftest import draw, run
 
 from isostyle import InputError, batch_plan
-from isostyle.cli import main
 
 OPTIONS = ["--", "--size", "48", "--steps", "2"]
 
@@ -22,18 +20,9 @@ def pictures(tmp_path, monkeypatch):
     """Two photographs in photos/, two paintings beside them; the current folder is theirs."""
     monkeypatch.chdir(tmp_path)
     Path("photos").mkdir()
-    y, x = np.mgrid[0:40, 0:60]
-    for i, name in enumerate(("photos/a.png", "photos/b.png", "oil.png", "ink.png")):
-        waves = np.stack([np.sin(x / 5 + i), np.cos(y / (3 + i)), np.sin(x * y / 90 + i)], -1)
-        Image.fromarray((127 + 120 * waves).astype(np.uint8)).save(name)
+    for phase, name in enumerate(("photos/a.png", "photos/b.png", "oil.png", "ink.png")):
+        draw(name, phase)
     return tmp_path
-
-
-def run(arguments, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    printed = capsys.readouterr()
-    return ended.value.code, printed.out, printed.err
 
 
 def states(out):

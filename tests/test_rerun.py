@@ -5,29 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import BACKENDS, THREADS, obtain
+from conftest import BACKENDS, THREADS, draw, obtain, run
 from PIL import Image
 
 import isostyle
 from isostyle import InputError
-from isostyle.cli import main
 
 
 @pytest.fixture
 def pictures(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    y, x = np.mgrid[0:40, 0:60]
-    for i, name in enumerate(("photo.png", "oil.png")):
-        waves = np.stack([np.sin(x / 5 + i), np.cos(y / (3 + i)), np.sin(x * y / 90 + i)], -1)
-        Image.fromarray((127 + 120 * waves).astype(np.uint8)).save(name)
+    for phase, name in enumerate(("photo.png", "oil.png")):
+        draw(name, phase)
     return tmp_path
-
-
-def run(arguments, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    printed = capsys.readouterr()
-    return ended.value.code, printed.out, printed.err
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import BACKENDS, THREADS, obtain
+from conftest import BACKENDS, THREADS, draw, obtain, run
 from PIL import Image
 
 import isostyle
@@ -37,10 +37,8 @@ RUNS = {
 @pytest.fixture
 def pictures(tmp_path):
     """Two files, so that a checkpoint can name them."""
-    y, x = np.mgrid[0:40, 0:60]
     for name, phase in (("content", 0.0), ("style", 1.5)):
-        waves = np.stack([np.sin(x / 5 + phase), np.cos(y / (3 + phase)), np.sin(x * y / 90 + phase)], -1)
-        Image.fromarray((127 + 120 * waves).astype(np.uint8)).save(tmp_path / f"{name}.png")
+        draw(tmp_path / f"{name}.png", phase)
     return tmp_path / "content.png", tmp_path / "style.png"
 
 
@@ -301,13 +299,6 @@ def test_a_forged_file_is_refused(checkpoint, change, words):
 # The command line
 
 
-def run(arguments, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    printed = capsys.readouterr()
-    return ended.value.code, printed.out, printed.err
-
-
 def command(name, pictures, output, *options):
     return [
         *(sys.executable, "-m", "isostyle", "run", *map(str, pictures), "-o", str(output), "--backend", name, "--size", "64"),
@@ -325,7 +316,8 @@ def wait_for(path, process):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
 def test_a_signal_keeps_picture_and_checkpoint_and_resume_goes_on(any_backend, pictures, tmp_path, capsys, number, code):
     whole, output, checkpoint = tmp_path / "whole.png", tmp_path / "out.png", tmp_path / "run.ckpt"
-    options = ["--steps", "30", "--checkpoint", str(checkpoint), "--checkpoint-every", "2", "--history"]
+    # Enough steps that it is not at its end before the signal is there.
+    options = ["--steps", "100", "--checkpoint", str(checkpoint), "--checkpoint-every", "2", "--history"]
     subprocess.run([*command(any_backend, pictures, whole), *options, str(tmp_path / "w.csv")], check=True, capture_output=True)
     options = [*options, str(tmp_path / "h.csv")]
     process = subprocess.Popen([*command(any_backend, pictures, output), *options], stderr=subprocess.PIPE, text=True)

@@ -9,11 +9,10 @@ import time
 
 import numpy as np
 import pytest
-from conftest import BACKENDS, obtain
+from conftest import BACKENDS, obtain, run
 from PIL import Image
 
 from isostyle import InputError, published, style_network, train_cli, training, training_state
-from isostyle.cli import main
 from isostyle.optim import Adam
 from isostyle.trainer import NonFiniteTraining, Trainer, TrainingRecipe
 from isostyle.training import TrainingInterrupted, held_out, train
@@ -197,13 +196,6 @@ def test_ctrl_c_keeps_network_and_checkpoint(any_backend, style_file, photograph
     assert caught.value.step == 3
     assert training_state.load(tmp_path / "c", TINY.network).step == 3
     assert caught.value.style.training["steps"] == 3
-
-
-def run(arguments, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    printed = capsys.readouterr()
-    return ended.value.code, printed.out, printed.err
 
 
 def test_the_command_writes_the_network_and_sheets_of_samples(any_backend, style_file, photographs, tmp_path, capsys):
