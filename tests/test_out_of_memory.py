@@ -63,10 +63,10 @@ def limited(backend, spare, *arguments):
     return done.returncode, done.stderr
 
 
-def require_one_sentence(said, name, advice):
+def require_one_sentence(said, name, size, advice):
     """It is the framework's, with ``advice``, or that of a program which was refused by Python."""
     (line,) = said.splitlines()
-    if line.startswith(f"isostyle: {name} failed at size 1000x1500: "):
+    if line.startswith(f"isostyle: {name} failed at size {size}: "):
         assert line.endswith(f"; {advice}")
     else:
         assert line.startswith("isostyle: out of memory")
@@ -82,7 +82,7 @@ def test_a_run_that_gets_no_memory_ends_in_one_sentence(folder, name, spare):
     told = ["--tile", "off", "--max-memory", "1000GB", "--size", "1000x1500", "--steps", "1", "-o", "out.png"]
     code, said = limited(name, spare, "run", "photo.png", "painting.png", "--backend", name, *told)
     assert code == 1, said
-    require_one_sentence(said, name, api.LESS_MEMORY)
+    require_one_sentence(said, name, "1000x1500", api.LESS_MEMORY)
     assert not list(folder.glob("out.*"))
 
 
@@ -95,7 +95,7 @@ def test_a_picture_for_which_a_style_network_gets_no_memory_ends_in_one_sentence
     told = ["--tile", "off", "--max-memory", "1000GB", "-o", "out.png"]
     code, said = limited(name, spare, "apply", "net.safetensors", "photo.png", "--backend", name, *told)
     assert code == 1, said
-    require_one_sentence(said, name, applying.LESS_MEMORY)
+    require_one_sentence(said, name, "2000x3000", applying.LESS_MEMORY)
     assert not list(folder.glob("out.*"))
 
 
