@@ -18,6 +18,7 @@ import mxnet
 import numpy
 from mxnet import autograd, np, npx
 
+from isostyle.allocation import THREADED
 from isostyle.interface import Array, Dtype, Engine, Evaluation, Parameters, Precision, Pull, Targets, Transform
 from isostyle.network import KERNEL, PADDING, POOL, RGB_MEAN, RGB_STD, Network
 from isostyle.recipe import ContentReduction, GramDivisor, Pooling, Recipe, StyleReduction, Taps, Term
@@ -189,9 +190,10 @@ class MxnetBackend:
 
     def __init__(self, threads: int) -> None:
         """MXNet has no call for it: it took OMP_NUM_THREADS, which ``isostyle.registry`` sets, when it was imported."""
-        # Its engine starts at the first array. Where it gets no memory for its own threads the process is aborted, so it
-        # starts now, while there is most.
-        np.zeros(1).wait_to_read()
+        # Its engine starts at the first array, and its BLAS takes buffers at the first product (allocation.take_buffers). Where
+        # either is refused memory the process is aborted, so both happen now, while there is most.
+        matrix = np.ones((THREADED, THREADED))
+        np.dot(matrix, matrix).wait_to_read()
 
     def version(self) -> str:
         return str(mxnet.__version__)

@@ -1,14 +1,16 @@
-"""Memory that a program keeps instead of giving it back: no number changes, and a step is up to twice as fast.
+"""When a program takes memory and when it gives it back: no number changes.
 
-glibc gives a large block back to the system as soon as it is freed, and asks for another one the next moment: each step of a
-style transfer then spends a good part of its time in page faults (a page of 4 KiB is cleared by the kernel at its first touch;
-docs/fast.md counts them). The allocator can be told to keep what was freed; the peak grows by a few per cent.
+Keeping freed memory makes a step up to twice as fast. glibc gives a large block back to the system as soon as it is freed, and
+asks for another one the next moment: each step of a style transfer then spends a good part of its time in page faults (a page
+of 4 KiB is cleared by the kernel at its first touch; docs/fast.md counts them). The allocator can be told to keep what was
+freed; the peak grows by a few per cent.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 from collections.abc import Iterator
 
 #: mallopt's parameters and what they are set to (glibc's malloc.h): no block is mapped by itself, ...
@@ -21,6 +23,9 @@ M_MMAP_THRESHOLD, LARGE = -3, 32 * 2**20
 M_TRIM_THRESHOLD, NEVER = -1, -1
 #: ... and grows by 64 MiB at a time.
 M_TOP_PAD, STRIDE = -2, 64 * 2**20
+
+#: Rows and columns of a matrix for whose product OpenBLAS uses all its threads: it does so from 64**3 multiplications on.
+THREADED = 128
 
 #: Whether :func:`keep_freed_memory` was told; and whether large blocks are kept at this moment.
 keeps = kept_now = False
@@ -68,3 +73,17 @@ def give_back_freed_memory() -> None:
     """Give back now what was freed and kept, as far as glibc can: whole pages. Elsewhere nothing happens."""
     with contextlib.suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
+
+
+@functools.cache
+def take_buffers() -> None:
+    """NumPy's matrix products get their buffers (some 30 MB a thread) now, while there is memory.
+
+    OpenBLAS takes them at the first product. Where it is refused then, it does not say so: NumPy 1.23's asks again for ever
+    (OpenBLAS issue 5289), NumPy 2's ends the process, and the older one in MXNet 1.9.1 calls a null pointer (issue 3441).
+    """
+    # Imported here: `isostyle --help` needs no NumPy.
+    import numpy
+
+    matrix = numpy.ones((THREADED, THREADED))
+    matrix @ matrix

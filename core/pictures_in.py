@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from isostyle import colour_profiles, exif, float_tiff
+from isostyle import allocation, colour_profiles, exif, float_tiff
 from isostyle.errors import InputError
 from isostyle.files import read_input, reason
 from isostyle.sixteen_bits import MOST, STRIP, Deep, Samples
@@ -99,6 +99,8 @@ def read(source: ImageLike, what: str = "image") -> PictureIn:
         InputError: there is no such file, or it holds no whole picture, or an array has another shape, type or range. The
             message begins with ``what`` or the file's name.
     """
+    # Before the first large array: colour profiles hold matrices.
+    allocation.take_buffers()
     if isinstance(source, np.ndarray):
         return from_array(source, what)
     if isinstance(source, Image.Image):

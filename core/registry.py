@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from types import FrameType
 
+from isostyle import allocation
 from isostyle.errors import InputError, shown
 from isostyle.interface import Backend, Dtype, Transform
 from isostyle.transform_network import TransformNetwork
@@ -106,6 +107,7 @@ def load(name: str, threads: int | None = None) -> Backend:
     entry = _entry(name)
     if reason := why_missing(name):
         raise BackendMissing(f"backend {name!r} is {reason}")
+    allocation.take_buffers()
     # Before the import: afterwards Paddle has fallen back to one thread, and MXNet has taken half the cores, for good.
     os.environ["OMP_NUM_THREADS"] = str(threads)
     with _signals_wait():

@@ -2,8 +2,8 @@
 may take what it likes.
 
 What each framework does then, on a CPU (torch 2.13 and 2.15, mxnet 1.9.1, paddle 3.3): all raise an error, and none aborts, now
-that MXNet's engine starts when it is loaded (MxnetBackend). MXNet, which computes later than it is asked to, raised a second
-one when the program ended (mxnet_backend.forget_failures).
+that MXNet's engine starts, and its BLAS takes its buffers, when it is loaded (MxnetBackend). MXNet, which computes later than
+it is asked to, raised a second one when the program ended (mxnet_backend.forget_failures).
 
 Who is refused first depends on the machine: with little to spare Python for a picture or a thread, with more the framework.
 """
@@ -42,6 +42,19 @@ main(arguments)
 SIZE = (2000, 3000)
 #: Bytes that the program may take more than a framework does.
 SPARE = (40 * 10**6, 200 * 10**6)
+#: Matrix products, NumPy's and a framework's, in a process that may take no more than half of a buffer of OpenBLAS.
+PRODUCTS = """
+import resource, sys
+import numpy
+from isostyle import registry, weights
+compact = weights.load("compact")
+engine = registry.load(sys.argv[1], 1).prepare(compact.network, compact.parameters, device="cpu", dtype="float64")
+small, feature = numpy.eye(3), engine.tensor(numpy.ones((1, 3, 2, 2)))
+with open("/proc/self/statm") as file:
+    most = int(file.read().split()[0]) * resource.getpagesize() + 16 * 10**6
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+print((small @ small).sum(), engine.array(engine.gram(feature, "1")).sum())
+"""
 needs_limits = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc and limits of address space")
 
 
@@ -71,6 +84,17 @@ def require_one_sentence(said, name, size, advice):
     else:
         assert line.startswith("isostyle: out of memory")
         assert line.endswith(f"; {errors.LESS_MEMORY}")
+
+
+@needs_limits
+@pytest.mark.parametrize("name", BACKENDS)
+def test_matrix_products_have_their_buffers_before_memory_runs_out(name):
+    """Without them NumPy's never ends or ends the process, and MXNet's calls a null pointer (allocation.take_buffers)."""
+    obtain(name)
+    command = [sys.executable, "-c", PRODUCTS, name]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert done.stdout.split() == ["3.0", "36.0"], done.stderr
 
 
 @needs_limits
