@@ -860,7 +860,7 @@ class Interrupt:
     """Ctrl-C, once: the first raises KeyboardInterrupt, those after it do nothing while the picture is saved.
 
     SIGTERM, which batch systems send, is the same with an exit code of its own, where a command asks for it. One that comes
-    while a destructor runs, of which MXNet's arrays have many, only makes ``seen`` true.
+    while an object is made or a destructor runs, of which MXNet's arrays have many, only makes ``seen`` true.
     """
 
     def __init__(self, alike: bool) -> None:
@@ -896,12 +896,19 @@ class Interrupt:
                 self.error = SystemExit(EXIT_TERMINATED)
         if now:
             self.waits = False
-            if in_destructor(frame):
-                return  # an exception there is printed and lost; whoever looks at ``seen`` ends instead
+            if makes_or_destroys(frame):
+                return  # whoever looks at ``seen`` ends instead
             raise self.error
 
 
-def in_destructor(frame: FrameType | None) -> bool:
+def makes_or_destroys(frame: FrameType | None) -> bool:
+    """Whether an object is being made, or destroyed, where the program stands.
+
+    An exception in a destructor is printed and lost, and one that leaves an object half-made has its destructor fail later:
+    that of MXNet's arrays looks for the handle that they were to get.
+    """
+    if frame is not None and frame.f_code.co_name == "__init__":
+        return True
     while frame is not None:
         if frame.f_code.co_name == "__del__":
             return True

@@ -780,6 +780,23 @@ def test_ctrl_c_while_a_destructor_runs_is_neither_lost_nor_printed(folder, any_
     assert "Exception ignored" not in said
 
 
+def test_ctrl_c_while_an_object_is_made_leaves_none_half_made(folder, any_backend, capsys, monkeypatch):
+    class Array:
+        def __init__(self):
+            signal.raise_signal(signal.SIGINT)
+            self.handle = 1
+
+        def __del__(self):
+            del self.handle
+
+    lost = []
+    monkeypatch.setattr(sys, "unraisablehook", lost.append)
+    monkeypatch.setattr(cli.Report, "event", lambda self, event: Array() and None)
+    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 130
+    assert "interrupted; the picture of step 1 is kept" in capsys.readouterr().err
+    assert not lost
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BACKENDS)
 def test_ctrl_c_keeps_the_last_picture_and_says_so(folder, name):
