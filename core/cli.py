@@ -860,7 +860,7 @@ class Interrupt:
     """Ctrl-C, once: the first raises KeyboardInterrupt, those after it do nothing while the picture is saved.
 
     SIGTERM, which batch systems send, is the same with an exit code of its own, where a command asks for it. One that comes
-    while an object is made or a destructor runs, of which MXNet's arrays have many, only makes ``seen`` true.
+    while an object with a destructor is made, or its destructor runs, as of MXNet's many arrays, only makes ``seen`` true.
     """
 
     def __init__(self, alike: bool) -> None:
@@ -902,12 +902,12 @@ class Interrupt:
 
 
 def makes_or_destroys(frame: FrameType | None) -> bool:
-    """Whether an object is being made, or destroyed, where the program stands.
+    """Whether an object that has a destructor is being made, or one is being destroyed, where the program stands.
 
     An exception in a destructor is printed and lost, and one that leaves an object half-made has its destructor fail later:
     that of MXNet's arrays looks for the handle that they were to get.
     """
-    if frame is not None and frame.f_code.co_name == "__init__":
+    if frame is not None and frame.f_code.co_name == "__init__" and hasattr(frame.f_locals.get("self"), "__del__"):
         return True
     while frame is not None:
         if frame.f_code.co_name == "__del__":
