@@ -190,8 +190,8 @@ class MxnetBackend:
 
     def __init__(self, threads: int) -> None:
         """MXNet has no call for it: it took OMP_NUM_THREADS, which ``isostyle.registry`` sets, when it was imported."""
-        # Its engine starts at the first array, and its BLAS takes buffers at the first product (allocation.take_buffers). Where
-        # either is refused memory the process is aborted, so both happen now, while there is most.
+        # Its engine starts at the first array, and its BLAS takes a buffer at the first product (allocation.take_buffers).
+        # Where either is refused memory the process is aborted, so both happen now, before there are feature maps.
         matrix = np.ones((THREADED, THREADED))
         np.dot(matrix, matrix).wait_to_read()
 

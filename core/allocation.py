@@ -24,7 +24,7 @@ M_TRIM_THRESHOLD, NEVER = -1, -1
 #: ... and grows by 64 MiB at a time.
 M_TOP_PAD, STRIDE = -2, 64 * 2**20
 
-#: Rows and columns of a matrix for whose product OpenBLAS uses all its threads: it does so from 64**3 multiplications on.
+#: Rows and columns of a matrix for whose product OpenBLAS uses threads: it does so from 64**3 multiplications on.
 THREADED = 128
 
 #: Whether :func:`keep_freed_memory` was told; and whether large blocks are kept at this moment.
@@ -77,10 +77,11 @@ def give_back_freed_memory() -> None:
 
 @functools.cache
 def take_buffers() -> None:
-    """NumPy's matrix products get their buffers (some 30 MB a thread) now, while there is memory.
+    """NumPy's matrix products get their buffer (34 MB of address space on x86-64) now, while there is memory.
 
-    OpenBLAS takes them at the first product. Where it is refused then, it does not say so: NumPy 1.23's asks again for ever
+    OpenBLAS takes it at the first product. Where it is refused then, it does not say so: NumPy 1.23's asks again for ever
     (OpenBLAS issue 5289), NumPy 2's ends the process, and the older one in MXNet 1.9.1 calls a null pointer (issue 3441).
+    Two products at the same time take one each; the second is not held ready.
     """
     # Imported here: `isostyle --help` needs no NumPy.
     import numpy

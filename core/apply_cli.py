@@ -386,8 +386,7 @@ class Work:
                 self.stop_if_asked()
 
     def stop_if_asked(self) -> None:
-        if self.interrupt.seen:
-            raise self.interrupt.error
+        self.interrupt.heed()
 
     def step(self, share: float) -> None:
         self.stop_if_asked()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isostyle.errors import InputError, IsostyleError
-from isostyle.files import lock, read_input, reason, remove_left_behind, sha256, write_atomically
+from isostyle.files import lock, read_input, reason, sha256, write_atomically
 
 VARIABLE = "ISOSTYLE_CACHE"
 SCHEMA = "isostyle.weights/1"
@@ -140,10 +140,8 @@ def store(record: Record, data: bytes) -> None:
             with contextlib.suppress(InputError):
                 before = find(record.name)
             text = json.dumps({"schema": SCHEMA, **dataclasses.asdict(record)}, indent=1) + "\n"
-            contents = {place / record.file: data, place / f"{record.name}.json": text.encode()}
-            remove_left_behind(contents)
-            for path, content in contents.items():
-                write_atomically(path, content)
+            write_atomically(place / record.file, data)
+            write_atomically(place / f"{record.name}.json", text.encode())
             if before and before.file != record.file:
                 before.path().unlink(missing_ok=True)
     except OSError as error:

@@ -828,8 +828,8 @@ def watched(
     with interruptible(terminable=True, alike=True) as interrupt, progress(settings, quiet) as report:
 
         def callback(event: Event) -> None:
-            if interrupt.seen and not event.finished:
-                raise KeyboardInterrupt
+            if not event.finished:
+                interrupt.heed()
             report.event(event)
             if stage:
                 stage(event, report.line)
@@ -867,6 +867,7 @@ class Interrupt:
         """``alike``: SIGTERM raises KeyboardInterrupt, too, and only ``terminated`` tells."""
         self.seen = False
         self.ignored = False
+        self.raised = False
         self.waits = False
         self.alike = alike
         self.terminated = False
@@ -885,8 +886,14 @@ class Interrupt:
         """From here on the first one is only ``seen``; whoever looks ends when it suits him. The second one raises."""
         self.waits = True
 
+    def heed(self) -> None:
+        """Raises, where it suits, if one was ``seen``; those after it do nothing."""
+        if self.seen:
+            self.raised = True
+            raise self.error
+
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        if self.ignored or (self.seen and not self.waits):
+        if self.ignored or self.raised:
             return
         now = self.seen or not self.waits
         self.seen = True
@@ -894,10 +901,9 @@ class Interrupt:
             self.terminated = True
             if not self.alike:
                 self.error = SystemExit(EXIT_TERMINATED)
-        if now:
-            self.waits = False
-            if makes_or_destroys(frame):
-                return  # whoever looks at ``seen`` ends instead
+        # Else the next one raises, or whoever looks at ``seen``.
+        if now and not makes_or_destroys(frame):
+            self.raised = True
             raise self.error
 
 
@@ -907,7 +913,7 @@ def makes_or_destroys(frame: FrameType | None) -> bool:
     An exception in a destructor is printed and lost, and one that leaves an object half-made has its destructor fail later:
     that of MXNet's arrays looks for the handle that they were to get.
     """
-    if frame is not None and frame.f_code.co_name == "__init__" and hasattr(frame.f_locals.get("self"), "__del__"):
+    if frame is not None and frame.f_code.co_name == "__init__" and hasattr(type(frame.f_locals.get("self")), "__del__"):
         return True
     while frame is not None:
         if frame.f_code.co_name == "__del__":

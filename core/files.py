@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
-import importlib.util
 import os
+import platform
+import re
 import secrets
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,8 +20,10 @@ from isostyle.errors import InputError
 MAX_BYTES = 2**30
 #: Of a file's mode: that somebody may write it.
 WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
-#: Whether files can be locked; not on Windows.
-LOCKS = importlib.util.find_spec("fcntl") is not None
+#: How the name of a file begins that is still written, ...
+UNFINISHED = ".isostyle-"
+#: ... and what follows: what it is to become, on which machine, by which process, and what makes it unique.
+UNFINISHED_NAME = re.compile(re.escape(UNFINISHED) + "([0-9a-f]{12})-([0-9a-f]{12})-([0-9]{1,9})-[0-9a-f]{16}")
 
 
 def read_input(path: Path) -> bytes:
@@ -111,9 +115,11 @@ def identity(path: Path) -> tuple[int, int]:
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write ``data`` to ``path``: whoever looks sees the old file or the whole new one, whatever happens meanwhile.
 
-    A symbolic link stays one; the file that it leads to is written.
+    A symbolic link stays one; the file that it leads to is written. What processes that were killed while they wrote it have
+    left goes.
     """
     place = Path(os.path.realpath(path))
+    remove_left_behind([place])
     with fresh_file(place) as file:
         with file.open("wb") as stream:
             stream.write(data)
@@ -127,49 +133,61 @@ def fresh_file(place: Path) -> Iterator[Path]:
     """A new, empty file that is to become ``place``: beside it, with the permissions that the umask gives; gone afterwards if
     an error ended its use. A process that is killed leaves it behind: see :func:`remove_left_behind`.
     """
-    while True:
-        file = place.parent / f"{prefix(place)}{secrets.token_hex(8)}"
-        stream = file.open("xb")
-        # It stays open for the lock's sake, which says that it is in use. Without locks, there may be no second way to open it.
-        if not LOCKS:
-            stream.close()
-            break
-        with contextlib.suppress(OSError):
-            lock(stream, wait=True)
-        if file.exists():
-            break
-        stream.close()  # it was taken for one that was left behind, before it was locked
+    name = f"{UNFINISHED}{short(place.name)}-{machine()}-{os.getpid()}-{secrets.token_hex(8)}"
+    file = place.parent / name
     try:
+        file.open("xb").close()
         yield file
     except BaseException:
         file.unlink(missing_ok=True)
         raise
-    finally:
-        stream.close()
-
-
-def prefix(place: Path) -> str:
-    """How the names of the files begin that are to become ``place``: of one length, as a name has at most 255 bytes."""
-    return f".isostyle-{sha256(os.fsencode(place.name))[:12]}-"
 
 
 def remove_left_behind(places: Iterable[Path]) -> None:
-    """Remove what processes that were killed while they wrote these files have left beside them; what another process still
-    writes stays. Where files cannot be locked (Windows, some network folders), all stays.
+    """Remove what processes of this machine that were killed while they wrote these files have left beside them.
+
+    What a process still writes stays, and so does what another machine has left: nobody here knows its processes. On Windows,
+    where a process cannot be asked after without harm, all stays.
     """
-    if not LOCKS:
+    if os.name == "nt":
         return
-    prefixes: dict[Path, set[str]] = {}
+    known: dict[Path, set[str]] = {}
     for place in map(Path, map(os.path.realpath, places)):
-        prefixes.setdefault(place.parent, set()).add(prefix(place))
-    for folder, known in prefixes.items():
+        known.setdefault(place.parent, set()).add(short(place.name))
+    for folder, wanted in known.items():
         # What cannot be looked at or removed does no harm.
-        with contextlib.suppress(OSError):
-            for file in folder.glob(".isostyle-*"):
-                if file.name[: len(prefix(file))] in known and file.is_file():
-                    with contextlib.suppress(OSError), file.open("rb") as stream:
-                        lock(stream, wait=False)
-                        file.unlink()
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                found = UNFINISHED_NAME.fullmatch(entry.name)
+                if found and found[1] in wanted and found[2] == machine() and not is_alive(int(found[3])):
+                    with contextlib.suppress(OSError):
+                        os.unlink(entry.path)
+
+
+def short(name: str) -> str:
+    """For a name of any length a text of one: a file's name has at most 255 bytes."""
+    return sha256(os.fsencode(name))[:12]
+
+
+@functools.cache
+def machine() -> str:
+    """Among whose processes a process number tells one: a computer's, or a container's, which has numbers of its own."""
+    known = [platform.node()]
+    with contextlib.suppress(OSError):
+        known.append(Path("/etc/machine-id").read_text(errors="replace"))
+    with contextlib.suppress(OSError):
+        known.append(os.readlink("/proc/self/ns/pid"))
+    return short("\n".join(known))
+
+
+def is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass  # another user's, or no number that a process can have
+    return True
 
 
 def lock(stream: IO[bytes], *, wait: bool) -> None:
@@ -178,10 +196,10 @@ def lock(stream: IO[bytes], *, wait: bool) -> None:
     Raises:
         OSError: another process has it, and not ``wait``.
     """
-    if not LOCKS:
+    try:
+        import fcntl
+    except ImportError:
         return
-    import fcntl
-
     fcntl.flock(stream.fileno(), fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 

@@ -23,7 +23,7 @@ from PIL import Image
 
 from isostyle.ahead import ahead
 from isostyle.errors import InputError, IsostyleError
-from isostyle.files import fresh_file, require_regular
+from isostyle.files import fresh_file, remove_left_behind, require_regular
 from isostyle.images import MAX_PIXELS
 
 #: Constant quality: of x264, and of VP9 about the same. Both are above what the eye sees in motion.
@@ -188,6 +188,7 @@ def convert(
         IsostyleError: ffmpeg cannot read on, or cannot write.
     """
     place = Path(os.path.realpath(output))
+    remove_left_behind([place])
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(fresh_file(place))
         reader = stack.enter_context(Process(decoder(ffmpeg, video), stdout=subprocess.PIPE))

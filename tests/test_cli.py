@@ -797,6 +797,26 @@ def test_ctrl_c_while_an_object_is_made_leaves_none_half_made(folder, any_backen
     assert not lost
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_ctrl_c_while_an_object_is_made_does_not_silence_the_next(waits):
+    class Array:
+        def __init__(self):
+            signal.raise_signal(signal.SIGINT)
+
+        def __del__(self):
+            pass
+
+    with cli.interruptible() as interrupt:
+        if waits:
+            interrupt.later()
+            signal.raise_signal(signal.SIGINT)
+        Array()
+        assert interrupt.seen
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BACKENDS)
 def test_ctrl_c_keeps_the_last_picture_and_says_so(folder, name):

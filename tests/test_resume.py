@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import BACKENDS, THREADS, draw, obtain, run
 from PIL import Image
+from test_files import killed_while_it_writes, posix
 
 import isostyle
 from isostyle import InputError, api, files, run_checkpoint
@@ -350,7 +351,7 @@ def test_a_run_that_is_killed_and_resumed_is_bit_identical(name, pictures, tmp_p
         pytest.skip("it was finished before it could be killed")
     assert subprocess.run([sys.executable, "-m", "isostyle", "resume", str(checkpoint)], check=False).returncode == 0
     assert output.read_bytes() == whole.read_bytes()
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".isostyle")] or not files.LOCKS
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(files.UNFINISHED)]
 
 
 def test_a_run_that_is_killed_while_its_picture_is_written_goes_on_and_then_the_checkpoint_is_gone(
@@ -376,10 +377,9 @@ def test_a_run_that_is_killed_while_its_picture_is_written_goes_on_and_then_the_
     assert not checkpoint.exists()
 
 
-@pytest.mark.skipif(not files.LOCKS, reason="without locks nobody knows which files are still written")
+@posix
 def test_what_a_run_left_that_was_killed_while_it_wrote_a_checkpoint_goes_when_it_is_resumed(any_backend, checkpoint):
-    half = checkpoint.parent / f"{files.prefix(checkpoint)}0123456789abcdef"
-    half.write_bytes(checkpoint.read_bytes()[:1000])
+    half = killed_while_it_writes(checkpoint)
     isostyle.resume(checkpoint)
     assert not half.exists()
 
