@@ -139,7 +139,9 @@ def fresh_file(place: Path) -> Iterator[Path]:
         file.open("xb").close()
         yield file
     except BaseException:
-        file.unlink(missing_ok=True)
+        # What ended its use is to be told, and not that it could not be removed.
+        with contextlib.suppress(OSError):
+            file.unlink()
         raise
 
 
