@@ -23,16 +23,16 @@ from importlib.resources.abc import Traversable
 import numpy as np
 from PIL import Image
 
-from isostyle import weights
 from isostyle.conformance.inputs import STYLE
 from isostyle.errors import InputError
-from isostyle.files import sha256
 from isostyle.interface import Array
 from isostyle.network import RGB_MEAN, RGB_STD
 from isostyle.published import D2L, PAINTERLY, RECIPES, TUTORIAL
 from isostyle.recipe import AdamSettings, Constant, GramDivisor, LbfgsSettings, Level, Recipe, Space, StepDecay
+from isostyle.system.files import sha256
 from isostyle.transform_network import JOHNSON, NARROW, TransformNetwork
-from isostyle.weights import Weights
+from isostyle.weights import store
+from isostyle.weights.store import Weights
 
 #: Raised when a point, its name or its meaning changes.
 SCHEMA = 1
@@ -54,7 +54,7 @@ LARGE = (12, 12)
 #: The scene `wide`: `photo` repeated, and cut to this height and width: odd, and larger than a tile with the halo of conv5_1.
 WIDE = (235, 251)
 #: Scenes whose pixels have few different values, so that rounding errors do not cancel.
-FEW_COLOURS = ("flat", "checkerboard", "saturated")
+FEW_COLORS = ("flat", "checkerboard", "saturated")
 #: The images of a scene.
 ROLES = ("content", "style", "image")
 #: What style networks are given: height and width of what is cut out of the photograph `odd`. By 4 the sides leave 0 to 3, and
@@ -67,42 +67,42 @@ CUT_TILES = {"21x18": 8, "20x19": 5, "johnson": 6, "narrow": 7}
 #: decays.
 BATCH, TRAINING_STEPS = ("21x18", "20x19"), 3
 #: Johnson et al. 2016, section 4.1.
-TRAINING_OPTIMISER = AdamSettings(1e-3), StepDecay(2, 0.5)
+TRAINING_OPTIMIZER = AdamSettings(1e-3), StepDecay(2, 0.5)
 DIVISORS: tuple[GramDivisor, ...] = ("chw", "hw", "1")
-#: The frameworks whose own VGG-19 and own optimisers are compared too.
+#: The frameworks whose own VGG-19 and own optimizers are compared too.
 FRAMEWORKS = ("torch", "mxnet", "paddle")
 
 #: For the network `exact`, which has three blocks.
 EXACT_RECIPE = dataclasses.replace(
     D2L,
     name="exact",
-    content_taps=(("conv2_2", 1.0), ("pool3", 1.0)),
-    style_taps=(("conv1_1", 1.0), ("relu1_2", 0.5), ("pool1", 2.0), ("conv2_1", 1.0), ("relu3_2", 1.0)),
+    content_layers=(("conv2_2", 1.0), ("pool3", 1.0)),
+    style_layers=(("conv1_1", 1.0), ("relu1_2", 0.5), ("pool1", 2.0), ("conv2_1", 1.0), ("relu3_2", 1.0)),
     style_weight=1.0,
 )
 #: For the scene `large`: no layer but the first.
-FIRST_LAYER = dataclasses.replace(D2L, name="first-layer", content_taps=(("conv1_1", 1.0),), style_taps=(("conv1_1", 1.0),))
+FIRST_LAYER = dataclasses.replace(D2L, name="first-layer", content_layers=(("conv1_1", 1.0),), style_layers=(("conv1_1", 1.0),))
 #: Taps at pools and at the very end, and single taps of weight 0, which no recipe has.
 EVERY_KIND_OF_TAP = dataclasses.replace(
     D2L,
     name="post-relu",
-    content_taps=(("relu4_2", 0.5), ("pool5", 2.0), ("conv3_3", 0.0)),
-    style_taps=(("relu1_1", 1.0), ("conv2_2", 0.25), ("relu3_4", 2.0), ("pool4", 1.0), ("conv5_4", 1.0)),
+    content_layers=(("relu4_2", 0.5), ("pool5", 2.0), ("conv3_3", 0.0)),
+    style_layers=(("relu1_1", 1.0), ("conv2_2", 0.25), ("relu3_4", 2.0), ("pool4", 1.0), ("conv5_4", 1.0)),
     tv_weight=0.0,
 )
 
 
 #: d2l's objective, which has total variation, under L-BFGS.
-D2L_LBFGS = dataclasses.replace(D2L, name="d2l-lbfgs", optimiser=LbfgsSettings(), schedule=Constant())
+D2L_LBFGS = dataclasses.replace(D2L, name="d2l-lbfgs", optimizer=LbfgsSettings(), schedule=Constant())
 #: L-BFGS with a line search: on d2l's objective, where it widens; in short blocks with a short history and a first length that
 #: is far too long; and so on the image in 0..1, unclamped.
 SEARCHING = LbfgsSettings(line_search="strong-wolfe")
-D2L_SEARCH = dataclasses.replace(D2L_LBFGS, name="d2l-wolfe", optimiser=SEARCHING)
+D2L_SEARCH = dataclasses.replace(D2L_LBFGS, name="d2l-wolfe", optimizer=SEARCHING)
 LONG_SEARCHING = dataclasses.replace(SEARCHING, learning_rate=8.0, iterations=8, history=3)
-D2L_LONG_SEARCH = dataclasses.replace(D2L_LBFGS, name="d2l-wolfe-blocks", optimiser=LONG_SEARCHING)
+D2L_LONG_SEARCH = dataclasses.replace(D2L_LBFGS, name="d2l-wolfe-blocks", optimizer=LONG_SEARCHING)
 #: And from coarse to fine: two levels, of which the second is told the scale of the first.
 D2L_PYRAMID = dataclasses.replace(D2L_SEARCH, name="d2l-wolfe-pyramid", pyramid=(Level(0.5, 15),))
-TUTORIAL_SEARCH = dataclasses.replace(TUTORIAL, name="tutorial-wolfe", clamped=False, optimiser=LONG_SEARCHING)
+TUTORIAL_SEARCH = dataclasses.replace(TUTORIAL, name="tutorial-wolfe", clamped=False, optimizer=LONG_SEARCHING)
 #: Recipes that are looked at in every scene; the others share their formulas with these.
 THOROUGH = (D2L, PAINTERLY)
 MANY_SCENES = ("photo", "odd", "minimal", "noise", "loud", "flat", "checkerboard", "saturated", "content")
@@ -113,8 +113,8 @@ FEW_SCENES = ("photo", "odd", "noise")
 SHALLOW = dataclasses.replace(
     D2L,
     name="shallow",
-    content_taps=(("conv3_2", 1.0), ("pool2", 0.5), ("relu1_2", 0.0)),
-    style_taps=(("conv1_1", 1.0), ("relu2_1", 0.5), ("conv3_2", 2.0), ("pool1", 0.0)),
+    content_layers=(("conv3_2", 1.0), ("pool2", 0.5), ("relu1_2", 0.0)),
+    style_layers=(("conv1_1", 1.0), ("relu2_1", 0.5), ("conv3_2", 2.0), ("pool1", 0.0)),
 )
 #: With average pooling, images in 0..1, and Gatys' sums.
 SHALLOW_SUMS = dataclasses.replace(
@@ -180,8 +180,8 @@ def all_cases() -> tuple[Case, ...]:
     add = found.append
     # Tensors and pictures: what comes in and goes out.
     add(Case("tensor"))
-    add(Case("normalise", dtypes=FLOATS))
-    add(Case("denormalise"))
+    add(Case("normalize", dtypes=FLOATS))
+    add(Case("denormalize"))
     add(Case("round-trip", dtypes=("uint8",)))
     for variant in RESIZES:
         add(Case("resize", variant=variant, dtypes=("uint8",)))
@@ -217,7 +217,7 @@ def all_cases() -> tuple[Case, ...]:
     for recipe in RECIPES.values():
         add(Case("recipe", recipe=recipe, dtypes=("text",)))
         add(Case("schedule", recipe=recipe, dtypes=("float64",)))
-    for recipe in different(RECIPES.values(), optimiser_of):
+    for recipe in different(RECIPES.values(), optimizer_of):
         for variant in GRADIENT_SCALES:
             add(Case("adam", recipe=recipe, variant=variant))
     for recipe in different(RECIPES.values(), objective_of):
@@ -228,12 +228,12 @@ def all_cases() -> tuple[Case, ...]:
         for scene in ("photo", "odd"):
             add(Case("targets", scene, "narrow", recipe))
         for scene in scenes:
-            if scene not in (*FEW_COLOURS, "content"):
+            if scene not in (*FEW_COLORS, "content"):
                 add(Case("gradient", scene, "narrow", recipe))
         if recipe in THOROUGH:
             add(Case("gradient", "picture", "compact", recipe))
     for recipe in different(RECIPES.values(), run_of):
-        if isinstance(recipe.optimiser, LbfgsSettings):
+        if isinstance(recipe.optimizer, LbfgsSettings):
             add(Case("run", "photo", "narrow", recipe, dtypes=("float64",)))
             continue
         for scene in ("photo", "odd"):
@@ -261,7 +261,7 @@ def all_cases() -> tuple[Case, ...]:
     for variant in BATCH:
         add(Case("training-gradient", network="narrow", recipe=D2L, variant=variant))
     add(Case("training", network="narrow", recipe=D2L))
-    # The frameworks' own optimisers.
+    # The frameworks' own optimizers.
     for variant in GRADIENT_SCALES:
         add(Case("native-adam", variant=variant, dtypes=("float64",), only=FRAMEWORKS))
     add(Case("native-lbfgs", "photo", "narrow", D2L, dtypes=("float64",), only=FRAMEWORKS))
@@ -274,17 +274,17 @@ def all_cases() -> tuple[Case, ...]:
 def objective_of(recipe: Recipe) -> object:
     """All that the terms and the gradient of one image depend on."""
     prose = ("name", "source", "notes", "report")
-    of_runs = ("clamped", "start", "optimiser", "schedule", "steps", "size", "style_size")
+    of_runs = ("clamped", "start", "optimizer", "schedule", "steps", "size", "style_size")
     return tuple(value for name, value in vars(recipe).items() if name not in (*prose, *of_runs))
 
 
-def optimiser_of(recipe: Recipe) -> object:
-    """All that Adam depends on; None where it is not the optimiser."""
-    return (recipe.optimiser, recipe.schedule) if isinstance(recipe.optimiser, AdamSettings) else None
+def optimizer_of(recipe: Recipe) -> object:
+    """All that Adam depends on; None where it is not the optimizer."""
+    return (recipe.optimizer, recipe.schedule) if isinstance(recipe.optimizer, AdamSettings) else None
 
 
 def run_of(recipe: Recipe) -> object:
-    return objective_of(recipe), recipe.optimiser, recipe.schedule, recipe.clamped
+    return objective_of(recipe), recipe.optimizer, recipe.schedule, recipe.clamped
 
 
 def different(recipes: Iterable[Recipe], aspect: Callable[[Recipe], object]) -> list[Recipe]:
@@ -323,7 +323,7 @@ class Inputs:
     def networks(self) -> dict[str, Weights]:
         return {}
 
-    def scene(self, name: str, space: Space = "normalised") -> tuple[Array, Array, Array]:
+    def scene(self, name: str, space: Space = "normalized") -> tuple[Array, Array, Array]:
         """content, style and image of ``space``, float32, (1, 3, H, W). ``large`` is the scene ``photo``, repeated; ``wide``, a
         part of that."""
         source, times = ("photo", LARGE) if name in ("large", "wide") else (name, (1, 1))
@@ -348,10 +348,10 @@ class Inputs:
         ``negated``, narrow with every sign changed."""
         if name not in self.networks:
             if name in ("narrow", "exact"):
-                self.networks[name] = weights.parse(self.bytes(f"{name}.safetensors"), f"{name}.safetensors")
+                self.networks[name] = store.parse(self.bytes(f"{name}.safetensors"), f"{name}.safetensors")
             else:
                 makers = {
-                    "compact": lambda: weights.load("compact"),
+                    "compact": lambda: store.load("compact"),
                     "vgg19": lambda: full_width(self.network("compact")),
                     "negated": lambda: negated(self.network("narrow")),
                 }
@@ -359,7 +359,7 @@ class Inputs:
         return self.networks[name]
 
     def cut(self, variant: str) -> tuple[Array, Array]:
-        """The middle of a photograph, normalised, and a slope of its size."""
+        """The middle of a photograph, normalized, and a slope of its size."""
         height, width = CUTS[variant]
         found = []
         for name in ("odd/content", "slope"):
@@ -395,7 +395,7 @@ class Inputs:
                 str(FULL_WIDTH),
                 BATCH,
                 TRAINING_STEPS,
-                str(TRAINING_OPTIMISER),
+                str(TRAINING_OPTIMIZER),
             ],
         }
         if case.recipe:
@@ -451,7 +451,7 @@ def widened(found: Mapping[str, Array], network: TransformNetwork) -> dict[str, 
 def short(recipe: Recipe, steps: int = SHORT_RUN) -> Recipe:
     """``recipe`` with a few steps, within which the learning rate decays; L-BFGS has :data:`LBFGS_EVALUATIONS`, or, with a line
     search, :data:`SEARCH_EVALUATIONS`, of which the levels of a pyramid have theirs."""
-    if isinstance(recipe.optimiser, LbfgsSettings):
+    if isinstance(recipe.optimizer, LbfgsSettings):
         evaluations = SEARCH_EVALUATIONS if recipe.searches else LBFGS_EVALUATIONS
         return dataclasses.replace(recipe, steps=evaluations - sum(level.steps for level in recipe.pyramid))
     schedule = recipe.schedule

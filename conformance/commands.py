@@ -108,7 +108,7 @@ def conform(
     from isostyle import registry
     from isostyle.conformance import trace
     from isostyle.conformance.compare import ORACLE
-    from isostyle.files import write_atomically
+    from isostyle.system.files import write_atomically
 
     interpreters = pairs(pythons, "--python")
     chosen = list(dict.fromkeys([*names, *interpreters])) if names else list(dict.fromkeys([*installed(), *interpreters]))
@@ -247,7 +247,7 @@ def finish(
     import dataclasses
 
     from isostyle.conformance import compare, report
-    from isostyle.files import write_atomically
+    from isostyle.system.files import write_atomically
 
     files = pairs(deviation_files, "--deviations")
     for name in files.keys() - {trace.name for trace in traces}:
@@ -364,7 +364,7 @@ def check_backends(names: Sequence[str], interpreters: dict[str, str]) -> None:
 
 def check_reports(options: dict[str, Any], force: bool, inputs: Sequence[Path] = ()) -> dict[str, Path]:
     """The report files by kind, checked before any work."""
-    from isostyle.files import check_outputs
+    from isostyle.system.files import check_outputs
 
     found = {kind: options[f"{kind}_file"] for kind in ("json", "junit", "html") if options[f"{kind}_file"]}
     declared = pairs(options["deviations"], "--deviations")

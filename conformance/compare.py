@@ -21,8 +21,8 @@ import numpy as np
 from isostyle.conformance.tolerances import EPS, Tolerance, tolerance
 from isostyle.conformance.trace import Trace
 from isostyle.errors import InputError
-from isostyle.files import read_input, reason
 from isostyle.interface import Array
+from isostyle.system.files import read_input, reason
 
 #: The name under which the oracle is recorded; no backend can have it.
 ORACLE = "oracle"
@@ -274,7 +274,7 @@ def judge(reference: Trace, trace: Trace, patterns: Sequence[str] = ()) -> Itera
 
 def dtype_of(kind: str, dtype: str, point: str) -> str:
     """What a point's array should hold, by NumPy's name; ``str`` for text."""
-    if kind in ("denormalise", "round-trip", "resize"):
+    if kind in ("denormalize", "round-trip", "resize"):
         return "uint8"
     if kind == "recipe" or point == "layers":
         return "str"
@@ -353,7 +353,7 @@ def split(points: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, dict
 
 def distances(reference: Trace, traces: Sequence[Trace], patterns: Sequence[str]) -> dict[tuple[str, str], float]:
     """The worst error between each two traces, in tolerances of the oracle's. Cases about a framework's own code (its zoo, its
-    optimisers) are left out: they say nothing of the backends."""
+    optimizers) are left out: they say nothing of the backends."""
     found = {}
     comparable = [trace for trace in traces if other_specification(reference, trace, patterns) is None]
     for i, one in enumerate(comparable):

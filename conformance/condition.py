@@ -1,6 +1,6 @@
 """How much a style network's numbers hang on the last digits of what goes in: the oracle's notes for their tolerances.
 
-Instance normalisation divides by a channel's deviation, so where a channel hardly varies, as in a flat or a tiny picture,
+Instance normalization divides by a channel's deviation, so where a channel hardly varies, as in a flat or a tiny picture,
 rounding grows by a factor that depends on the picture: 10 is usual, and 8000 was seen in one of 5x5 pixels. A bound that covers
 that everywhere would see nothing. So the factor is measured: the oracle computes once more with every number that goes in
 changed by some 2^-30 of itself, and what comes out is off by c times as much (its *condition*: Higham 2002, section 1.6). A
@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import RandomState
 
-from isostyle.conformance.oracle import Floats, OracleEngine, corners, layers
-from isostyle.conformance.oracle_transform import Maps, OracleTransform, targets_of
+from isostyle.conformance.oracle.engine import Floats, OracleEngine, corners, layers
+from isostyle.conformance.oracle.transform import Maps, OracleTransform, targets_of
 from isostyle.conformance.tolerances import EPS, NEAR
 from isostyle.interface import Array, Parameters
 from isostyle.recipe import Recipe
@@ -125,8 +125,8 @@ def trained(
         terms, slopes = engine.terms(recipe, targets, seen, image)
 
         def gradient(turned: Turned) -> dict[str, Floats]:
-            variation = slopes["optimised"] + turned_variation(image, recipe.tv_weight, turned)
-            slope = engine.backward(recipe, seen, {**slopes, "optimised": variation}, turned)
+            variation = slopes["optimized"] + turned_variation(image, recipe.tv_weight, turned)
+            slope = engine.backward(recipe, seen, {**slopes, "optimized": variation}, turned)
             return transform.backward(mine, maps, slope, turned)
 
         values = {name: np.asarray(value) for name, value in terms.items()}

@@ -20,7 +20,7 @@ from numpy.random import RandomState
 from PIL import Image
 from safetensors.numpy import save as save_tensors
 
-from isostyle.conformance import oracle
+from isostyle.conformance.oracle import engine as oracle
 from isostyle.interface import Array
 from isostyle.network import VGG19_DEPTHS, Network
 from isostyle.published import RECIPES
@@ -47,7 +47,7 @@ LOUD = 300.0
 
 def photograph(height: int, width: int) -> Image.Image:
     """matplotlib's sample portrait (Rear Admiral Grace Hopper, United States Navy, public domain), cut to the aspect."""
-    from isostyle.demo import photograph
+    from isostyle.demo.inputs import photograph
 
     picture = photograph()
     wide = min(picture.width, picture.height * width // height)
@@ -58,7 +58,7 @@ def photograph(height: int, width: int) -> Image.Image:
 
 def painting(height: int, width: int) -> Image.Image:
     """The demo's painting, drawn by isostyle."""
-    from isostyle.painting import paint
+    from isostyle.demo.painting import paint
 
     return paint(3 * width, 3 * height).resize((width, height), Image.Resampling.BILINEAR)
 
@@ -89,7 +89,7 @@ def exact_parameters(random: RandomState) -> dict[str, Array]:
 def style_parameters(random: RandomState) -> dict[str, Array]:
     """He-normal kernels; biases and shifts of 0 and scales of 1, give or take 0.3, so that one that is left out shows.
 
-    No more than that: a channel whose ReLU lets everything pass has a shift that the next normalisation takes away. Its
+    No more than that: a channel whose ReLU lets everything pass has a shift that the next normalization takes away. Its
     gradient is 0, and what Adam makes of it is rounding's.
     """
     found = {}
@@ -115,7 +115,7 @@ def arrays(random: RandomState, photo: Image.Image, paint: Image.Image) -> dict[
         return random.standard_normal(shape) * deviation
 
     def picture(source: Image.Image, height: int, width: int) -> Array:
-        return oracle.normalise(np.asarray(source.resize((width, height), Image.Resampling.BILINEAR)))
+        return oracle.normalize(np.asarray(source.resize((width, height), Image.Resampling.BILINEAR)))
 
     def whole(height: int, width: int) -> Array:
         return random.randint(-3, 4, (1, 3, height, width)).astype(np.float64)
@@ -142,7 +142,7 @@ def arrays(random: RandomState, photo: Image.Image, paint: Image.Image) -> dict[
     black, white = (0 - oracle.MEAN) / oracle.DEVIATION, (1 - oracle.MEAN) / oracle.DEVIATION
     brighter = content > np.median(content)
     scene("saturated", content, style, np.where(brighter, white[None, :, None, None], black[None, :, None, None]))
-    # Whole numbers, for the exact network: ties in every pooling window, neighbours that are equal, and both at odd sizes.
+    # Whole numbers, for the exact network: ties in every pooling window, neighbors that are equal, and both at odd sizes.
     tiles = np.broadcast_to(np.indices(TIED).sum(axis=0) % 2, (1, 3, *TIED)).astype(np.float64)
     scene("tied", whole(*TIED), whole(11, 14), tiles * 2 - 1)
     scene("tied-flat", whole(*TIED), whole(11, 14), np.ones((1, 3, *TIED)))
@@ -160,7 +160,7 @@ def arrays(random: RandomState, photo: Image.Image, paint: Image.Image) -> dict[
 
 
 def numbers(recipe: Recipe) -> dict[str, float | str]:
-    """Every number of ``recipe``, flat: ``style_taps/conv1_1``, ``optimiser/beta1``, ``gram_divisor``, ..."""
+    """Every number of ``recipe``, flat: ``style_layers/conv1_1``, ``optimizer/beta1``, ``gram_divisor``, ..."""
     found: dict[str, float | str] = {}
     for name, value in recipe.as_dict().items():
         if name in ("name", "source", "notes"):

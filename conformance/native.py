@@ -1,4 +1,4 @@
-"""The frameworks' own optimisers, as their users call them, to be compared with isostyle's.
+"""The frameworks' own optimizers, as their users call them, to be compared with isostyle's.
 
 No backend uses these. torch's and Paddle's agree with :mod:`isostyle.optim` and the oracle; MXNet's Adam does not
 (deviations/mxnet.toml), and is one reason why isostyle has its own.
@@ -44,7 +44,7 @@ def adam(backend: str, engine: Engine, settings: AdamSettings, gradients: Sequen
         for gradient in gradients:
             update(0, engine.tensor(gradient), image)
         return engine.array(image)
-    raise NotImplementedError(f"no optimiser of {backend}'s own is known")
+    raise NotImplementedError(f"no optimizer of {backend}'s own is known")
 
 
 def lbfgs(

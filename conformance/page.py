@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from isostyle import images
 from isostyle.conformance import report, tolerances
 from isostyle.conformance.cases import FLOATS
 from isostyle.conformance.compare import KINDS, Comparison, Verdict, first_dtype
 from isostyle.conformance.tolerances import Tolerance
 from isostyle.conformance.trace import Trace
 from isostyle.errors import InputError
+from isostyle.images import arrays
 from isostyle.interface import Array
 from isostyle.network import RGB_MEAN, RGB_STD
 
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 SCENE = "picture@compact"
 #: The dtype whose pictures are shown: in float64 nothing is left to see.
 PICTURE_DTYPE = "float32"
-#: Colour-blind safe (Okabe and Ito 2008), for the backends in their order; with the markers, 42 can be told apart.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+#: Color-blind safe (Okabe and Ito 2008), for the backends in their order; with the markers, 42 can be told apart.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = "os^Dv<>"
-ORACLE_COLOUR = "#999999"
-#: Text and axes are drawn in this colour, which then becomes that of the page's text, light or dark.
+ORACLE_COLOR = "#999999"
+#: Text and axes are drawn in this color, which then becomes that of the page's text, light or dark.
 INK = "#010203"
 #: Length of a dash, in line widths. Every backend draws its own stretch of each period, so that equal curves all show.
 DASH = 2.5
@@ -56,7 +56,7 @@ MAX_LOSSES, MAX_PIXELS, MAX_RUNS = 10_000, 1_000_000, 12
 SHOWN_WIDTH = 192
 #: A difference is amplified by the power of ten that brings this share of its values to half of the range of a picture.
 AMPLIFIED_SHARE, MAX_EXPONENT = 0.999, 18
-#: Ratios whose colours are shown above the matrix.
+#: Ratios whose colors are shown above the matrix.
 SCALE = (0, 0.001, 0.01, 0.1, 0.3, 0.6, 0.9)
 #: Rows of the table of verdicts that stand open; the others unfold.
 ROWS_OPEN = 30
@@ -89,7 +89,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Cell:
-    """A number with its colour, the verdict if it is not PASS, and where it was found."""
+    """A number with its color, the verdict if it is not PASS, and where it was found."""
 
     number: str
     word: str = ""
@@ -266,7 +266,7 @@ def cell(verdict: Verdict | None) -> Cell:
 
 
 def shade(ratio: float) -> str:
-    """A ratio's colour, by its logarithm: green where it is well below 1, amber near 1, red above. The sheet makes it light or
+    """A ratio's color, by its logarithm: green where it is well below 1, amber near 1, red above. The sheet makes it light or
     dark, so that this says only hue (in degrees) and strength."""
     if math.isnan(ratio):
         return ""
@@ -369,7 +369,7 @@ def numbers(trace: Trace, dtype: str, case: str, point: str, shape: tuple[int, .
 
 
 def curves(comparison: Comparison, traces: Sequence[tuple[int, Trace]], case: str, dtype: str, prefix: str) -> Plot:
-    """The losses of the oracle and of each trace; ``traces`` come with their places among all, which say their colours."""
+    """The losses of the oracle and of each trace; ``traces`` come with their places among all, which say their colors."""
     oracle = comparison.reference
     try:
         expected = numbers(oracle, first_dtype(oracle, case), case, "totals")
@@ -402,10 +402,10 @@ def relative(found: Array, expected: Array) -> Array:
 def look(i: int, count: int) -> dict[str, Any]:
     """How the line of backend number ``i`` of ``count`` is drawn; -1 is the oracle."""
     if i < 0:
-        return {"color": ORACLE_COLOUR, "linewidth": 5, "solid_capstyle": "round"}
+        return {"color": ORACLE_COLOR, "linewidth": 5, "solid_capstyle": "round"}
     dashes = (-i * DASH, (DASH, (count - 1) * DASH)) if count > 1 else "-"
     return {
-        "color": COLOURS[i % len(COLOURS)],
+        "color": COLORS[i % len(COLORS)],
         "marker": MARKERS[i % len(MARKERS)],
         "linewidth": 1.8,
         "markersize": 5,
@@ -525,7 +525,7 @@ def pictures(oracle: Trace, traces: Sequence[Trace], case: str) -> Iterator[Pict
         yield Picture(oracle.name, note=f"{oracle.name} {error}.")
         return
     size = shown_size(*expected.shape[2:])
-    yield Picture(oracle.name, *size, data_uri(images.to_picture(expected)), note="float64")
+    yield Picture(oracle.name, *size, data_uri(arrays.to_picture(expected)), note="float64")
     for trace in traces:
         try:
             found = numbers(trace, PICTURE_DTYPE, case, "image", expected.shape)
@@ -554,11 +554,11 @@ def beside(name: str, found: Array, expected: Array, shown: tuple[int, int]) -> 
     typical = float(np.quantile(size, AMPLIFIED_SHARE)) or float(size.max())
     exponent = min(max(math.floor(math.log10(0.5 / typical)), 0), MAX_EXPONENT) if typical else 0
     amplified = (0.5 + 10.0**exponent * difference).clip(0, 1)
-    picture, other = images.to_picture(found), images.to_picture(expected)
+    picture, other = arrays.to_picture(found), arrays.to_picture(expected)
     changed = int(np.count_nonzero(np.asarray(picture) != np.asarray(other)))
     largest = float(np.abs(found - expected).max())
     note = (
-        f"At most {255 * size.max():.2g} steps of 1/255 apart, {largest:.2g} in normalised floats; "
+        f"At most {255 * size.max():.2g} steps of 1/255 apart, {largest:.2g} in normalized floats; "
         f"{changed or 'none'} of {found.size} values differ{'s' * (changed == 1)} once rounded to 8 bits."
     )
     return Picture(

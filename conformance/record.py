@@ -1,6 +1,6 @@
 """Record: have one backend compute every case, in one process, and keep what it says.
 
-What is done for each kind of case stands here once, as a *probe*. A probe asks a *subject*: a backend with core's optimisers
+What is done for each kind of case stands here once, as a *probe*. A probe asks a *subject*: a backend with core's optimizers
 and pictures, or the oracle with its own. The oracle also leaves notes on each point (``POINT~NOTE``): what :mod:`.tolerances`
 needs to know of the problem, such as how many numbers were added up.
 """
@@ -22,19 +22,18 @@ from typing import Any
 
 import numpy as np
 
-from isostyle import images, losses, registry
-from isostyle import run as core_run
+from isostyle import losses, registry
 from isostyle._version import __version__
-from isostyle.conformance import condition, native, oracle, oracle_transform, trace, zoo
+from isostyle.conformance import condition, native, trace, zoo
 from isostyle.conformance.cases import (
     BATCH,
     DIVISORS,
-    FEW_COLOURS,
+    FEW_COLORS,
     FULL_WIDTH,
     GRADIENT_SCALES,
     LBFGS_EVALUATIONS,
     RESIZES,
-    TRAINING_OPTIMISER,
+    TRAINING_OPTIMIZER,
     TRAINING_STEPS,
     Case,
     Inputs,
@@ -43,16 +42,20 @@ from isostyle.conformance.cases import (
     specification_digest,
 )
 from isostyle.conformance.compare import ORACLE
+from isostyle.conformance.oracle import engine as oracle
+from isostyle.conformance.oracle import transform as oracle_transform
 from isostyle.conformance.tolerances import DECIDED, EPS
 from isostyle.errors import InputError, IsostyleError, shown
-from isostyle.files import reason
+from isostyle.images import arrays
 from isostyle.interface import Array, Backend, Engine, Evaluation, Objective, Targets, Tensor, Transform
-from isostyle.optim import optimiser
+from isostyle.optim import optimizer
 from isostyle.published import D2L
 from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Recipe, StepDecay
+from isostyle.style_networks.tiles import TiledTransform
+from isostyle.style_networks.trainer import Trainer, TrainingRecipe
+from isostyle.system.files import reason
 from isostyle.tiles import WHOLE, TiledEngine
-from isostyle.trainer import Trainer, TrainingRecipe
-from isostyle.transform_tiles import TiledTransform
+from isostyle.transfer import descent
 
 #: Whose versions a trace notes, if they are installed.
 DISTRIBUTIONS = ("numpy", "pillow", "safetensors", "torch", "torchvision", "mxnet", "paddlepaddle")
@@ -68,7 +71,7 @@ class NoStyleNetworks(Exception):
 
 
 class Subject:
-    """A backend, with core's optimisers and pictures: what `isostyle run` uses."""
+    """A backend, with core's optimizers and pictures: what `isostyle run` uses."""
 
     def __init__(self, backend: Backend, device: str, inputs: Inputs) -> None:
         self.backend = backend
@@ -94,14 +97,14 @@ class Subject:
 
     def scene(self, case: Case) -> tuple[Array, Array, Array]:
         """content, style and image, in the space of the case's recipe."""
-        return self.inputs.scene(case.scene or "", case.recipe.space if case.recipe else "normalised")
+        return self.inputs.scene(case.scene or "", case.recipe.space if case.recipe else "normalized")
 
     def descend(self, engine: Engine, recipe: Recipe, content: Array, style: Array, start: Array) -> Points:
         """A run of ``recipe``, looked at when it is over: every event's step, learning rate, total, losses and image. Levels
         of a pyramid are given :func:`coarser` arrays."""
         levels = [(one, coarser(content, share), coarser(style, share)) for share, one in recipe.levels]
         given = [(one, (x.shape[2], x.shape[3]), partial(both, x, y)) for one, x, y in levels]
-        events = list(core_run.climb(engine, given, [coarser(start, recipe.levels[0][0])]))
+        events = list(descent.climb(engine, given, [coarser(start, recipe.levels[0][0])]))
         trials = {"trials": np.array([int(event.trial) for event in events])} if recipe.searches else {}
         return trials | {
             "steps": np.array([event.step for event in events]),
@@ -112,7 +115,7 @@ class Subject:
         }
 
     def adam(self, engine: Engine, recipe: Recipe, gradients: Array) -> Array:
-        method = optimiser(recipe)
+        method = optimizer(recipe)
         state = method.start(engine.tensor(gradients[0] * 0))
         for gradient in gradients:
             given = Evaluation({}, engine.tensor(gradient))
@@ -120,7 +123,7 @@ class Subject:
         return engine.array(state["image"])
 
     def rates(self, recipe: Recipe, updates: Sequence[int]) -> list[float]:
-        method = optimiser(recipe)
+        method = optimizer(recipe)
         return [method.learning_rate({"step": update - 1}) for update in updates]
 
     def native_adam(self, engine: Engine, recipe: Recipe, gradients: Array) -> Array:
@@ -143,7 +146,7 @@ class Subject:
 
     def trainer(self, case: Case, dtype: str) -> Trainer:
         transform, _ = self.transform(case, dtype)
-        settings, schedule = TRAINING_OPTIMISER
+        settings, schedule = TRAINING_OPTIMIZER
         recipe = TrainingRecipe(recipe_of(case), self.inputs.style_network(case.variant)[0], settings, schedule, TRAINING_STEPS)
         return Trainer(recipe, transform, engine_of(self, case, dtype), self.inputs.arrays[STYLE_IMAGE])
 
@@ -180,14 +183,14 @@ class Subject:
         chosen = self.inputs.network(case.network or "")
         return zoo.examine(self.backend.name, chosen.network, chosen.parameters, engine, self.scene(case)[2])
 
-    def normalise(self, name: str, dtype: Any) -> Array:
-        return images.to_array(self.inputs.picture(name), dtype)
+    def normalize(self, name: str, dtype: Any) -> Array:
+        return arrays.to_array(self.inputs.picture(name), dtype)
 
-    def denormalise(self, image: Array) -> Array:
-        return np.asarray(images.to_picture(image))
+    def denormalize(self, image: Array) -> Array:
+        return np.asarray(arrays.to_picture(image))
 
     def resize(self, name: str, height: int, width: int) -> Array:
-        return np.asarray(images.resize(self.inputs.picture(name), height, width))
+        return np.asarray(arrays.resize(self.inputs.picture(name), height, width))
 
     def numbers(self, recipe: Recipe) -> dict[str, float | str]:
         from isostyle.conformance.inputs import numbers
@@ -196,12 +199,12 @@ class Subject:
 
 
 def adam_of(recipe: Recipe) -> AdamSettings:
-    assert isinstance(recipe.optimiser, AdamSettings)
-    return recipe.optimiser
+    assert isinstance(recipe.optimizer, AdamSettings)
+    return recipe.optimizer
 
 
 def at(given: Evaluation, image: Tensor) -> tuple[Tensor, Evaluation]:
-    """What an optimiser is told at ``image``: always ``given``."""
+    """What an optimizer is told at ``image``: always ``given``."""
     return image, given
 
 
@@ -228,7 +231,7 @@ def after(updates: int, images_of_updates: Iterator[Array]) -> Array:
 
 
 class OracleSubject(Subject):
-    """The oracle, with its own optimisers and pictures, and everything whole."""
+    """The oracle, with its own optimizers and pictures, and everything whole."""
 
     def tiled(self, engine: Engine, case: Case) -> Engine:
         return engine
@@ -250,7 +253,7 @@ class OracleSubject(Subject):
 
             return evaluate
 
-        settings = recipe.optimiser
+        settings = recipe.optimizer
         steps, trials = np.arange(recipe.steps + 1), {}
         evaluate = objective(recipe, 1.0)
         if isinstance(settings, LbfgsSettings) and recipe.searches:
@@ -283,7 +286,7 @@ class OracleSubject(Subject):
         return after(len(gradients), iterates)
 
     def rates(self, recipe: Recipe, updates: Sequence[int]) -> list[float]:
-        return [oracle.learning_rate(recipe.optimiser, recipe.schedule, update) for update in updates]
+        return [oracle.learning_rate(recipe.optimizer, recipe.schedule, update) for update in updates]
 
     native_adam = adam
 
@@ -311,8 +314,8 @@ class OracleSubject(Subject):
         network, parameters = self.inputs.style_network(case.variant)
         style, batches = self.inputs.arrays[STYLE_IMAGE], [self.batch()] * TRAINING_STEPS
         transform = oracle_transform.OracleTransform(network)
-        walk = oracle_transform.train(engine, transform, recipe_of(case), TRAINING_OPTIMISER, parameters, style, batches)
-        rates = [oracle.learning_rate(*TRAINING_OPTIMISER, update) for update in range(1, TRAINING_STEPS + 1)]
+        walk = oracle_transform.train(engine, transform, recipe_of(case), TRAINING_OPTIMIZER, parameters, style, batches)
+        rates = [oracle.learning_rate(*TRAINING_OPTIMIZER, update) for update in range(1, TRAINING_STEPS + 1)]
         return walk[-1].parameters | self.course(range(TRAINING_STEPS), rates, [step.terms for step in walk[:-1]])
 
     def zoo(self, engine: Any, case: Case) -> Points:
@@ -324,11 +327,11 @@ class OracleSubject(Subject):
             "layers": zoo.expected_lines(engine.network, kinds),
         }
 
-    def normalise(self, name: str, dtype: Any) -> Array:
-        return oracle.normalise(np.asarray(self.inputs.picture(name)))
+    def normalize(self, name: str, dtype: Any) -> Array:
+        return oracle.normalize(np.asarray(self.inputs.picture(name)))
 
-    def denormalise(self, image: Array) -> Array:
-        return oracle.denormalise(image.astype(np.float64))
+    def denormalize(self, image: Array) -> Array:
+        return oracle.denormalize(image.astype(np.float64))
 
     def resize(self, name: str, height: int, width: int) -> Array:
         return oracle.resize(np.asarray(self.inputs.picture(name)), height, width)
@@ -368,18 +371,18 @@ def probe_tensor(subject: Subject, case: Case, dtype: str) -> Points:
     return found
 
 
-def probe_normalise(subject: Subject, case: Case, dtype: str) -> Points:
-    return {name: subject.normalise(name, dtype) for name in ("photo", "painting")}
+def probe_normalize(subject: Subject, case: Case, dtype: str) -> Points:
+    return {name: subject.normalize(name, dtype) for name in ("photo", "painting")}
 
 
-def probe_denormalise(subject: Subject, case: Case, dtype: str) -> Points:
+def probe_denormalize(subject: Subject, case: Case, dtype: str) -> Points:
     arrays = subject.inputs.arrays
-    return {name: subject.denormalise(arrays[name].astype(dtype)) for name in ("outside", "picture/image")}
+    return {name: subject.denormalize(arrays[name].astype(dtype)) for name in ("outside", "picture/image")}
 
 
 def probe_round_trip(subject: Subject, case: Case, dtype: str) -> Points:
     """A picture that is only loaded and saved is the same picture."""
-    return {name: subject.denormalise(subject.normalise(name, "float32")) for name in ("photo", "painting")}
+    return {name: subject.denormalize(subject.normalize(name, "float32")) for name in ("photo", "painting")}
 
 
 def probe_resize(subject: Subject, case: Case, dtype: str) -> Points:
@@ -528,8 +531,8 @@ def probe_training(subject: Subject, case: Case, dtype: str) -> Points:
 
 PROBES: dict[str, Callable[[Subject, Case, str], Points]] = {
     "tensor": probe_tensor,
-    "normalise": probe_normalise,
-    "denormalise": probe_denormalise,
+    "normalize": probe_normalize,
+    "denormalize": probe_denormalize,
     "round-trip": probe_round_trip,
     "resize": probe_resize,
     "features": probe_features,
@@ -587,18 +590,18 @@ def notes(subject: Subject, case: Case) -> Points:
     if case.kind == "stages":
         found["~convolutions"] = 1
     if case.kind == "training":
-        found["~rate"] = TRAINING_OPTIMISER[0].learning_rate
+        found["~rate"] = TRAINING_OPTIMIZER[0].learning_rate
     if case.kind in ("step", "run", "native-lbfgs", "adam", "native-adam"):
-        found["~rate"] = (case.recipe or D2L).optimiser.learning_rate
-        found["~lbfgs"] = isinstance((case.recipe or D2L).optimiser, LbfgsSettings) or case.kind == "native-lbfgs"
+        found["~rate"] = (case.recipe or D2L).optimizer.learning_rate
+        found["~lbfgs"] = isinstance((case.recipe or D2L).optimizer, LbfgsSettings) or case.kind == "native-lbfgs"
     if case.kind in ("terms", "gradient"):
         recipe = recipe_of(case)
         content, style, image = subject.scene(case)
         targets = engine.targets(recipe, content, style)
-        maps = engine.seen(recipe, image, recipe.content_taps + recipe.style_taps)
-        found["~alike"] = case.scene in FEW_COLOURS
+        maps = engine.seen(recipe, image, recipe.content_layers + recipe.style_layers)
+        found["~alike"] = case.scene in FEW_COLORS
         cancellation = {}
-        for kind, taps in (("content", recipe.content_taps), ("style", recipe.style_taps)):
+        for kind, taps in (("content", recipe.content_layers), ("style", recipe.style_layers)):
             for tap, weight in taps:
                 name = f"{kind}/{tap}"
                 mine = maps[tap] if kind == "content" else engine.gram(maps[tap], recipe.gram_divisor)
@@ -654,7 +657,7 @@ def gradient_notes(
             continue
         whole = alone(recipe, kind)
         slope = gradient(whole)
-        taps = {"content": recipe.content_taps, "style": recipe.style_taps}.get(kind, ())
+        taps = {"content": recipe.content_layers, "style": recipe.style_layers}.get(kind, ())
         lost[kind] = 0.0
         for tap, weight in taps:
             if weight > 0:  # of weight 0 it adds nothing, and alone it would be no recipe

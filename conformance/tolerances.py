@@ -282,8 +282,8 @@ RATES = Tolerance(
     "relative",
     "32 eps: a product of some ten factors, added to none",
 )
-NORMALISED = Tolerance(
-    "normalised picture", largest_scaled, times(2), "largest, over 1 + its size", "one rounding to the dtype"
+NORMALIZED = Tolerance(
+    "normalized picture", largest_scaled, times(2), "largest, over 1 + its size", "one rounding to the dtype"
 )
 RESIZED = Tolerance(
     "resized picture",
@@ -301,7 +301,7 @@ CONDITIONED = Tolerance(
     conditioned,
     "relative norm",
     "(8 + 16 c) eps with c the condition: how much further off this is than all that goes in, where that is off by a small "
-    "share of itself. Instance normalisation magnifies rounding where a channel hardly varies: c is some 10 for usual pictures "
+    "share of itself. Instance normalization magnifies rounding where a channel hardly varies: c is some 10 for usual pictures "
     "and was 8000 in one of 5x5. The errors of correct backends were 0.5 to 1 c eps in the middle and 11 c eps at the most. "
     "Where a decision is closer than 32 eps in conditions, what it changes is added",
 )
@@ -367,8 +367,8 @@ def tolerance(kind: str, point: str, dtype: str, notes: Notes) -> Tolerance:
         return CURVE[dtype]
     if point == "losses":
         return SHARES[dtype]
-    if kind == "normalise":
-        return NORMALISED
+    if kind == "normalize":
+        return NORMALIZED
     if kind == "resize":
         return RESIZED
     by_dtype = {"step": STEP, "run": IMAGE, "training": TRAINED, "adam": ADAM, "native-adam": ADAM}

@@ -21,8 +21,8 @@ from typing import IO, Any, Literal
 import numpy as np
 
 from isostyle.errors import InputError
-from isostyle.files import read_input, reason, sha256, write_atomically
 from isostyle.interface import Array
+from isostyle.system.files import read_input, reason, sha256, write_atomically
 
 SCHEMA = "isostyle-trace-1"
 POINTS, RUN = "points.npz", "run.json"

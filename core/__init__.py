@@ -16,14 +16,14 @@ from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError
 
 if TYPE_CHECKING:
-    from isostyle.api import Interrupted, Result, Stopped, resume, stylize
-    from isostyle.applying import Applier, apply
     from isostyle.published import RECIPES
     from isostyle.recipe import AsIs, ExactSize, LongSide, Recipe, ShortSide, Square
-    from isostyle.rerunning import Rerun, rerun
-    from isostyle.run import Event
-    from isostyle.trainer import TrainingRecipe
-    from isostyle.training import train
+    from isostyle.style_networks.apply import Applier, apply
+    from isostyle.style_networks.train import train
+    from isostyle.style_networks.trainer import TrainingRecipe
+    from isostyle.transfer.descent import Event
+    from isostyle.transfer.rerun import Rerun, rerun
+    from isostyle.transfer.stylize import Interrupted, Result, Stopped, resume, stylize
 
 __all__ = [
     "RECIPES",
@@ -51,14 +51,14 @@ __all__ = [
 ]
 
 _HOME = {
-    **dict.fromkeys(("Applier", "apply"), "isostyle.applying"),
-    **dict.fromkeys(("Interrupted", "Result", "Stopped", "resume", "stylize"), "isostyle.api"),
+    **dict.fromkeys(("Applier", "apply"), "isostyle.style_networks.apply"),
+    **dict.fromkeys(("Interrupted", "Result", "Stopped", "resume", "stylize"), "isostyle.transfer.stylize"),
     "RECIPES": "isostyle.published",
     **dict.fromkeys(("AsIs", "ExactSize", "LongSide", "Recipe", "ShortSide", "Square"), "isostyle.recipe"),
-    **dict.fromkeys(("Rerun", "rerun"), "isostyle.rerunning"),
-    "Event": "isostyle.run",
-    "TrainingRecipe": "isostyle.trainer",
-    "train": "isostyle.training",
+    **dict.fromkeys(("Rerun", "rerun"), "isostyle.transfer.rerun"),
+    "Event": "isostyle.transfer.descent",
+    "TrainingRecipe": "isostyle.style_networks.trainer",
+    "train": "isostyle.style_networks.train",
 }
 
 

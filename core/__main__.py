@@ -1,5 +1,5 @@
 """``python -m isostyle``."""
 
-from isostyle.cli import main
+from isostyle.cli.main import main
 
 main()

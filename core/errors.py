@@ -33,3 +33,7 @@ class InputError(IsostyleError, ValueError):
     """A file, a name or a number given by the caller cannot be used."""
 
     exit_code = 2
+
+
+class FrameworkFailure(IsostyleError):
+    """A framework raised an error of its own: out of memory, most often."""

@@ -33,7 +33,7 @@ Parameters = Mapping[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Targets:
-    """What an image is pulled towards: feature maps (1, C, H, W) and Gram matrices (C, C) by tap, as NumPy arrays."""
+    """What an image is pulled toward: feature maps (1, C, H, W) and Gram matrices (C, C) by tap, as NumPy arrays."""
 
     content: Mapping[str, Array]
     style: Mapping[str, Array]
@@ -49,7 +49,7 @@ class Evaluation:
 
 
 Objective = Callable[[Tensor], Evaluation]
-"""Evaluates an image of shape (1, 3, H, W) in the recipe's space: the normalised one, or 0..1, normalised inside."""
+"""Evaluates an image of shape (1, 3, H, W) in the recipe's space: the normalized one, or 0..1, normalized inside."""
 
 PullParameters = Callable[[Tensor], dict[str, Tensor]]
 """Takes a slope, of the shape of a transformed image, back to the parameters: slope^T dimage/dparameter, by name."""
@@ -70,7 +70,7 @@ class Engine(Protocol):
         """A copy of ``tensor`` as NumPy, dtype kept; later changes of the tensor do not reach it."""
 
     def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
-        """Feature maps (1, C, H, W) of a normalised image by tap; layers beyond the deepest tap are not computed.
+        """Feature maps (1, C, H, W) of a normalized image by tap; layers beyond the deepest tap are not computed.
 
         At a kink, the slope of a ReLU at 0 is 0, and the first of equal values in a max-pooling window, row by row, has all of
         it.
@@ -90,7 +90,7 @@ class Engine(Protocol):
         """
 
     def objective(self, recipe: Recipe, targets: Targets) -> Objective:
-        """The function that ``recipe`` minimises."""
+        """The function that ``recipe`` minimizes."""
 
 
 class Transform(Protocol):
@@ -108,7 +108,7 @@ class Transform(Protocol):
         """As :meth:`Engine.array`."""
 
     def apply(self, parameters: Mapping[str, Tensor], image: Tensor) -> Tensor:
-        """The transformed image: normalised, of the shape of ``image``, (1, 3, H, W), without a graph."""
+        """The transformed image: normalized, of the shape of ``image``, (1, 3, H, W), without a graph."""
 
     def recorded(self, parameters: Mapping[str, Tensor], image: Tensor) -> tuple[Tensor, PullParameters]:
         """The same, and the way back from it to the parameters, which may be gone once."""

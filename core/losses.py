@@ -104,7 +104,7 @@ def tv_loss(image: Array) -> float:
 
 
 def tv_loss_gradient(image: Array) -> Array:
-    """The derivative of :func:`tv_loss`, shape (1, 3, H, W); the kink at equal neighbours counts as slope 0."""
+    """The derivative of :func:`tv_loss`, shape (1, 3, H, W); the kink at equal neighbors counts as slope 0."""
     down, right = _differences(image)
     down, right = 0.5 * np.sign(down) / down.size, 0.5 * np.sign(right) / right.size
     slope = np.zeros_like(image)

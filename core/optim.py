@@ -1,12 +1,12 @@
-"""Optimisers in plain tensor arithmetic: one text for NumPy, torch, MXNet and Paddle.
+"""Optimizers in plain tensor arithmetic: one text for NumPy, torch, MXNet and Paddle.
 
-The frameworks' own optimisers disagree: MXNet's Adam adds epsilon to the uncorrected root of the second moment and keeps
+The frameworks' own optimizers disagree: MXNet's Adam adds epsilon to the uncorrected root of the second moment and keeps
 beta2 as a float32 (an error of 6e-6 of each step even in float64), Paddle's keeps powers of beta in the parameter's dtype
 (2e-5 of a step in float32). Written here once, with Python's double-precision scalars, they take no part in the result.
 
 A state is a flat dict of tensors, numbers and text: all that is needed to go on. A step returns a new one and changes no tensor
 in place, so a picture kept from an earlier step stays what it was; but it may take tensors out of the state that it is given,
-so that those of large pictures are gone as soon as they are used. If the optimiser has come to an end, its state has an
+so that those of large pictures are gone as soon as they are used. If the optimizer has come to an end, its state has an
 ``end`` that says why; if something happened that a user should know, a ``note``. ``tried`` is true if the point that was
 evaluated is no picture of the run: a trial of a line search.
 """
@@ -37,9 +37,9 @@ INSIDE = 0.1
 Evaluate = Callable[[Tensor], tuple[Tensor, Evaluation]]
 
 
-def optimiser(recipe: Recipe) -> Adam | Lbfgs:
-    """The optimiser of ``recipe``."""
-    settings = recipe.optimiser
+def optimizer(recipe: Recipe) -> Adam | Lbfgs:
+    """The optimizer of ``recipe``."""
+    settings = recipe.optimizer
     if isinstance(settings, AdamSettings):
         return Adam(settings, recipe.schedule)
     # A Recipe sees to it that L-BFGS has no schedule, and is not clamped where it searches.
@@ -47,9 +47,9 @@ def optimiser(recipe: Recipe) -> Adam | Lbfgs:
 
 
 def missing(recipe: Recipe, state: State) -> str | None:
-    """The first name that the optimiser of ``recipe`` needs to go on from ``state``, which comes from a file, and does not find
+    """The first name that the optimizer of ``recipe`` needs to go on from ``state``, which comes from a file, and does not find
     there; None if it is all there."""
-    if isinstance(recipe.optimiser, AdamSettings):
+    if isinstance(recipe.optimizer, AdamSettings):
         tensors, numbers = ["image", "moment1", "moment2"], ["step"]
     else:
         tensors, numbers = ["image"], ["step", "block", "pairs", "scale"]

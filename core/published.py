@@ -46,8 +46,8 @@ D2L = Recipe(
         "Ours, against the tabs: pictures are rounded to 8 bits, where the PyTorch tab truncates, and resized with "
         "antialiasing, where the MXNet tab has none; Adam is Kingma and Ba's, where MXNet's places epsilon elsewhere.",
     ),
-    content_taps=alike("conv4_4"),
-    style_taps=alike("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"),
+    content_layers=alike("conv4_4"),
+    style_layers=alike("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"),
     gram_divisor="chw",
     content_reduction="mean",
     style_reduction="mean",
@@ -55,7 +55,7 @@ D2L = Recipe(
     style_weight=1e4,
     tv_weight=10.0,
     start="content",
-    optimiser=AdamSettings(learning_rate=0.3),
+    optimizer=AdamSettings(learning_rate=0.3),
     schedule=StepDecay(every=50, factor=0.8),
     steps=500,
     size=ExactSize(height=300, width=450),
@@ -72,8 +72,8 @@ D2L_TORCH_TAB = dataclasses.replace(
         "the last layer that is kept.",
         *D2L.notes[1:],
     ),
-    content_taps=alike("relu4_4"),
-    style_taps=alike("relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv5_1"),
+    content_layers=alike("relu4_4"),
+    style_layers=alike("relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv5_1"),
 )
 
 D2L_MXNET_TAB = dataclasses.replace(
@@ -81,7 +81,7 @@ D2L_MXNET_TAB = dataclasses.replace(
     name="d2l-mxnet-tab",
     source="Zhang et al., Dive into Deep Learning, chapter 'Neural Style Transfer', MXNet tab: learning rate 0.9, else as d2l",
     notes=("Learning rate 0.9, where the other tabs have 0.3.", *(note for note in D2L.notes if "0.9" not in note)),
-    optimiser=AdamSettings(learning_rate=0.9),
+    optimizer=AdamSettings(learning_rate=0.9),
 )
 
 ISOSTYLE = dataclasses.replace(
@@ -106,7 +106,7 @@ PAINTERLY = dataclasses.replace(
         "satisfy; here the taps have comparable shares, so that strokes, which conv4_1 and conv5_1 see, come through.",
         "Ours: a tenth of d2l's content weight, and twice its total variation weight.",
     ),
-    style_taps=(("conv1_1", 3.0), ("conv2_1", 0.3), ("conv3_1", 1.0), ("conv4_1", 100.0), ("conv5_1", 1000.0)),
+    style_layers=(("conv1_1", 3.0), ("conv2_1", 0.3), ("conv3_1", 1.0), ("conv4_1", 100.0), ("conv5_1", 1000.0)),
     content_weight=0.1,
     tv_weight=20.0,
 )
@@ -114,16 +114,16 @@ PAINTERLY = dataclasses.replace(
 ONE_PASS = dataclasses.replace(
     ISOSTYLE,
     name="one-pass",
-    source="isostyle's own, for the compact network: what `isostyle train` minimises",
+    source="isostyle's own, for the compact network: what `isostyle train` minimizes",
     notes=(
-        "Ours: a network does not begin with the photograph, as a picture does that is optimised, so likeness has to come from "
+        "Ours: a network does not begin with the photograph, as a picture does that is optimized, so likeness has to come from "
         "the content loss. That is taken where shapes still are: with d2l's conv4_4 alone, they never appear.",
         "Ours: every tap behind its ReLU, as Johnson et al. 2016 have it. Before it, means have most of the Gram matrices, and "
         "networks meet them with one small pattern that repeats everywhere.",
         "Ours: the style taps have comparable shares of the loss of a photograph; thrice d2l's total variation weight.",
     ),
-    content_taps=(("relu2_2", 1.5), ("relu3_2", 2.0)),
-    style_taps=(("relu1_1", 2.5), ("relu2_1", 0.8), ("relu3_1", 1.5), ("relu4_1", 20.0), ("relu5_1", 80.0)),
+    content_layers=(("relu2_2", 1.5), ("relu3_2", 2.0)),
+    style_layers=(("relu1_1", 2.5), ("relu2_1", 0.8), ("relu3_1", 1.5), ("relu4_1", 20.0), ("relu5_1", 80.0)),
     tv_weight=30.0,
 )
 
@@ -132,14 +132,14 @@ TUTORIAL = Recipe(
     source="Jacq, 'Neural Transfer Using PyTorch', the PyTorch tutorial, with its Chinese translation",
     notes=(
         "Its `conv_1` to `conv_5` are the first five convolutions, conv1_1 to conv3_1, and not the paper's conv1_1 to conv5_1.",
-        "The image stays in 0..1 and is normalised inside the network; it is clamped before every evaluation, which moves the "
-        "point under the optimiser's feet: L-BFGS goes on from the clamped point and remembers the unclamped move.",
+        "The image stays in 0..1 and is normalized inside the network; it is clamped before every evaluation, which moves the "
+        "point under the optimizer's feet: L-BFGS goes on from the clamped point and remembers the unclamped move.",
         "Its loop says `run[0] <= 300`, but looks only between blocks of 20 evaluations: 320 are made, if no block ends early.",
         "Both pictures must come out equally large: tutorial-square crops them.",
         "The source also publishes a start from white noise (normal, clamped before the first evaluation): --init noise.",
     ),
-    content_taps=alike("conv2_2"),
-    style_taps=alike("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"),
+    content_layers=alike("conv2_2"),
+    style_layers=alike("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"),
     gram_divisor="chw",
     content_reduction="mean",
     style_reduction="mean",
@@ -149,7 +149,7 @@ TUTORIAL = Recipe(
     space="unit",
     clamped=True,
     start="content",
-    optimiser=LbfgsSettings(),
+    optimizer=LbfgsSettings(),
     schedule=Constant(),
     steps=301,
     size=ShortSide(512, pixels_without_gpu=128),
@@ -180,8 +180,8 @@ WEI = Recipe(
         "Its text says VGG16 and a picture every 1000 steps; its code has vgg19 and 100.",
         "Ours: pictures are rounded to 8 bits, where the source truncates.",
     ),
-    content_taps=alike("relu4_2"),
-    style_taps=(("relu1_1", 1.0), ("relu2_1", 0.75), ("relu3_1", 0.2), ("relu4_1", 0.2), ("relu5_1", 0.2)),
+    content_layers=alike("relu4_2"),
+    style_layers=(("relu1_1", 1.0), ("relu2_1", 0.75), ("relu3_1", 0.2), ("relu4_1", 0.2), ("relu5_1", 0.2)),
     gram_divisor="1",
     content_reduction="mean",
     style_reduction="mean/chw",
@@ -189,7 +189,7 @@ WEI = Recipe(
     style_weight=1e6,
     tv_weight=0.0,
     start="content",
-    optimiser=AdamSettings(learning_rate=3e-4),
+    optimizer=AdamSettings(learning_rate=3e-4),
     schedule=Constant(),
     steps=5000,
     size=ShortSide(400, at_most_long_side=True),
@@ -202,8 +202,8 @@ WEI_PRE = dataclasses.replace(
     name="wei-pre",
     source="Wei, 'Pytorch: image style migration', as meant: taps before the ReLU",
     notes=("The source runs with every tap after its ReLU: that is wei.", *WEI.notes[1:]),
-    content_taps=alike("conv4_2"),
-    style_taps=(("conv1_1", 1.0), ("conv2_1", 0.75), ("conv3_1", 0.2), ("conv4_1", 0.2), ("conv5_1", 0.2)),
+    content_layers=alike("conv4_2"),
+    style_layers=(("conv1_1", 1.0), ("conv2_1", 0.75), ("conv3_1", 0.2), ("conv4_1", 0.2), ("conv5_1", 0.2)),
 )
 
 LOOKCC = Recipe(
@@ -214,13 +214,13 @@ LOOKCC = Recipe(
         "the same as meant.",
         "Its text says that it taps after pooling; its code taps ReLUs.",
         "Pictures as large as they are: Gram matrices, divided by nothing, grow with the pixels of either picture.",
-        "The source also publishes starts from uniform noise in 0..1, in normalised space and of 300x300 pixels "
+        "The source also publishes starts from uniform noise in 0..1, in normalized space and of 300x300 pixels "
         "(--init uniform-noise, here of the content image's size), and from the style image (--init style, resized to the "
         "content image's size).",
-        "Ours: the picture is denormalised with the exact constants, where the source draws it with rounded ones.",
+        "Ours: the picture is denormalized with the exact constants, where the source draws it with rounded ones.",
     ),
-    content_taps=alike("relu4_4"),
-    style_taps=alike("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"),
+    content_layers=alike("relu4_4"),
+    style_layers=alike("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"),
     gram_divisor="1",
     content_reduction="mean",
     style_reduction="mean/chw",
@@ -229,7 +229,7 @@ LOOKCC = Recipe(
     tv_weight=0.0,
     without_gradient=("content",),
     start="content",
-    optimiser=AdamSettings(learning_rate=0.05),
+    optimizer=AdamSettings(learning_rate=0.05),
     schedule=Constant(),
     steps=1000,
     size=AsIs(),
@@ -252,13 +252,13 @@ GATYS2016 = Recipe(
         "Taps after the ReLU, as in the authors' own code; the paper names the layers only.",
         "Average pooling, which the paper recommends for its pictures; gatys2016-max has VGG's own.",
         "Ours: content to style 1 : 1e3; the 2015 preprint has 1e-3 and 1e-4, the paper 1e-3, 8e-4, 5e-3 and 5e-4 by figure.",
-        "Ours: the normalised image, unbounded, is optimised (the paper does not say), in RGB as the network takes it here.",
+        "Ours: the normalized image, unbounded, is optimized (the paper does not say), in RGB as the network takes it here.",
         "Ours: the noise at the start is normal with deviation 1, the same on every backend.",
         "Ours: L-BFGS as PyTorch's tutorial has it, 500 evaluations, reported every 50; the paper says L-BFGS only.",
         "Ours: the content image as large as it is; the style image is resized to it, as the paper says.",
     ),
-    content_taps=alike("relu4_2"),
-    style_taps=tuple((tap, 0.2) for tap in ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")),
+    content_layers=alike("relu4_2"),
+    style_layers=tuple((tap, 0.2) for tap in ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")),
     pooling="average",
     gram_divisor="1",
     content_reduction="half-sum",
@@ -267,7 +267,7 @@ GATYS2016 = Recipe(
     style_weight=1e3,
     tv_weight=0.0,
     start="noise",
-    optimiser=LbfgsSettings(),
+    optimizer=LbfgsSettings(),
     schedule=Constant(),
     steps=500,
     size=AsIs(),

@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from isostyle.checks import require_count
 from isostyle.errors import InputError, shown
 
 #: A layer's name and the weight of its loss term.
@@ -26,11 +27,11 @@ ContentReduction = Literal["mean", "half-sum"]
 #: How those of two Gram matrices do: their mean over C^2; that mean over C H W; or their sum over 4 C^2 (H W)^2.
 StyleReduction = Literal["mean", "mean/chw", "quarter-sum"]
 Pooling = Literal["max", "average"]
-#: What is optimised: the normalised image, or the image in 0..1, which is normalised inside the network.
-Space = Literal["normalised", "unit"]
+#: What is optimized: the normalized image, or the image in 0..1, which is normalized inside the network.
+Space = Literal["normalized", "unit"]
 #: The kinds of loss terms.
 Term = Literal["content", "style", "tv"]
-#: Where the optimisation starts; ``image`` is a picture of the user's own.
+#: Where the optimization starts; ``image`` is a picture of the user's own.
 Start = Literal["content", "style", "noise", "uniform-noise", "content+noise", "image"]
 #: Those that need no picture: what ``--init`` takes by name.
 NAMED_STARTS = ("content", "style", "noise", "uniform-noise", "content+noise")
@@ -44,15 +45,11 @@ Reported = Literal["content", "style", "tv", "total"]
 #: Sums of loss terms, each with what it is multiplied by when it is shown.
 Shown = tuple[tuple[Reported, float], ...]
 
-#: Deviation of the noise that ``content+noise`` adds to the normalised content image: enough to move every pixel off the
+#: Deviation of the noise that ``content+noise`` adds to the normalized content image: enough to move every pixel off the
 #: points where the total variation has a kink, which is what makes float32 runs part early.
 START_NOISE_STD = 0.3
 
 
-#: More steps, or pixels of a side, are a slip of the keyboard.
-MOST = 10**9
-#: Seeds that NumPy's generator takes.
-SEEDS = range(2**32)
 #: Of a recipe's name, in characters.
 LONGEST_NAME = 100
 
@@ -78,19 +75,6 @@ def require_share(value: float, what: str) -> None:
     require_number(value, what)
     if not 0 <= value < 1:
         raise InputError(f"the {what} must be at least 0 and below 1, not {shown(value)}")
-
-
-def require_count(value: int, what: str, unit: str = "") -> None:
-    unit = f" {unit}" if unit else ""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"the {what} must be a whole number of at least 1{unit}, not {shown(value)}")
-    if value > MOST:
-        raise InputError(f"the {what} must be a whole number of at most {MOST}{unit}, not {shown(value)}")
-
-
-def require_seed(value: int) -> None:
-    if not isinstance(value, int) or value not in SEEDS:
-        raise InputError(f"the seed must be a whole number in 0..{SEEDS[-1]}, not {value!r}")
 
 
 def require_choice(value: str, choices: tuple[str, ...], what: str) -> None:
@@ -129,7 +113,7 @@ class Size:
         raise NotImplementedError
 
     def scaled(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
-        """What it is resized to before its centre is cut out; most rules cut nothing."""
+        """What it is resized to before its center is cut out; most rules cut nothing."""
         return self.fit(height, width, gpu=gpu)
 
     def check(self) -> None:
@@ -224,7 +208,7 @@ class AsIs(Size):
         return "as it is"
 
 
-# Optimisers and their schedules
+# Optimizers and their schedules
 
 
 @dataclass(frozen=True)
@@ -375,21 +359,21 @@ class Reporting:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One way to do neural style transfer. Weights are *effective*: they multiply a term in the total that is minimised.
+    """One way to do neural style transfer. Weights are *effective*: they multiply a term in the total that is minimized.
 
     The total is
 
     .. math:: w_c \\sum_l a_l L^c_l + w_s \\sum_l b_l L^s_l + w_{tv} L^{tv}
 
-    with the terms of :mod:`isostyle.losses`, taps ``l`` and their weights a and b. The image that is optimised is ``space``'s;
+    with the terms of :mod:`isostyle.losses`, taps ``l`` and their weights a and b. The image that is optimized is ``space``'s;
     it is clipped to 0..1 when it is shown or saved.
     """
 
     name: str
     source: str
     notes: tuple[str, ...] = ()
-    content_taps: Taps
-    style_taps: Taps
+    content_layers: Taps
+    style_layers: Taps
     pooling: Pooling = "max"
     gram_divisor: GramDivisor
     content_reduction: ContentReduction
@@ -399,11 +383,11 @@ class Recipe:
     tv_weight: float
     #: Terms that are counted in the total, and move nothing.
     without_gradient: tuple[Term, ...] = ()
-    space: Space = "normalised"
-    #: Whether the image is clamped to 0..1 before each evaluation and at the end; the optimiser goes on from the clamped one.
+    space: Space = "normalized"
+    #: Whether the image is clamped to 0..1 before each evaluation and at the end; the optimizer goes on from the clamped one.
     clamped: bool = False
     start: Start
-    optimiser: AdamSettings | LbfgsSettings
+    optimizer: AdamSettings | LbfgsSettings
     schedule: StepDecay | Constant
     #: Evaluations, each followed by an update of the image, or by a trial of a line search; L-BFGS without one ends with the
     #: block in which it comes to so many.
@@ -420,10 +404,10 @@ class Recipe:
             require_weight(getattr(self, name), name.replace("_", " "))
         if not isinstance(self.name, str) or not self.name.isprintable() or not 0 < len(self.name) <= LONGEST_NAME:
             raise InputError(f"a recipe's name must be 1 to {LONGEST_NAME} printable characters, not {shown(self.name)}")
-        require_taps(self.content_taps, "content")
-        require_taps(self.style_taps, "style")
+        require_taps(self.content_layers, "content")
+        require_taps(self.style_layers, "style")
         if self.content_weight == self.style_weight == self.tv_weight == 0:
-            raise InputError("all three weights are 0, so there is nothing to optimise")
+            raise InputError("all three weights are 0, so there is nothing to optimize")
         for value, choices, what in (
             (self.pooling, Pooling, "pooling"),
             (self.gram_divisor, GramDivisor, "Gram divisor"),
@@ -436,15 +420,15 @@ class Recipe:
         ):
             require_choice(value, get_args(choices), what)
         counted = {
-            "content": self.content_weight * max(weight for _, weight in self.content_taps),
-            "style": self.style_weight * max(weight for _, weight in self.style_taps),
+            "content": self.content_weight * max(weight for _, weight in self.content_layers),
+            "style": self.style_weight * max(weight for _, weight in self.style_layers),
             "tv": self.tv_weight,
         }
         if not any(weight > 0 for term, weight in counted.items() if term not in self.without_gradient):
-            raise InputError("no term with a weight has a gradient, so there is nothing to optimise")
+            raise InputError("no term with a weight has a gradient, so there is nothing to optimize")
         if self.clamped and self.space != "unit":
             raise InputError("only an image of the space 'unit' can be clamped to 0..1")
-        if isinstance(self.optimiser, LbfgsSettings) and not isinstance(self.schedule, Constant):
+        if isinstance(self.optimizer, LbfgsSettings) and not isinstance(self.schedule, Constant):
             raise InputError("L-BFGS has no schedule but 'constant'")
         if self.clamped and self.searches:
             raise InputError("an image that is clamped has no line search: its trials would not be where the search put them")
@@ -456,7 +440,7 @@ class Recipe:
         shares = [level.share for level in self.pyramid]
         if any(after <= before for before, after in itertools.pairwise(shares)):
             raise InputError(f"the levels of a pyramid go from small to large, and not {', '.join(map(brief, shares))}")
-        for part in (self.optimiser, self.schedule, self.size, self.report):
+        for part in (self.optimizer, self.schedule, self.size, self.report):
             part.check()
 
     def as_dict(self) -> dict[str, Any]:
@@ -471,8 +455,8 @@ class Recipe:
         for prose in ("name", "source", "notes", "report"):
             del values[prose]
         # A field that came later leaves the digests of older recipes as they were.
-        if values["optimiser"].get("line_search") == "none":
-            del values["optimiser"]["line_search"]
+        if values["optimizer"].get("line_search") == "none":
+            del values["optimizer"]["line_search"]
         if not values["pyramid"]:
             del values["pyramid"]
         # 1 and 1.0 are one number.
@@ -482,7 +466,7 @@ class Recipe:
     @property
     def taps(self) -> tuple[str, ...]:
         """Names of all layers that the recipe looks at, each once."""
-        return tuple(dict.fromkeys(tap for tap, _ in self.content_taps + self.style_taps))
+        return tuple(dict.fromkeys(tap for tap, _ in self.content_layers + self.style_layers))
 
     @property
     def levels(self) -> list[tuple[float, Recipe]]:
@@ -492,13 +476,13 @@ class Recipe:
 
     @property
     def searches(self) -> bool:
-        """Whether its optimiser has a line search."""
-        return isinstance(self.optimiser, LbfgsSettings) and self.optimiser.line_search != "none"
+        """Whether its optimizer has a line search."""
+        return isinstance(self.optimizer, LbfgsSettings) and self.optimizer.line_search != "none"
 
     @property
     def block(self) -> int:
         """Evaluations between two looks at the run's length: L-BFGS's iterations; 1 for Adam, and where there is a search."""
-        return self.optimiser.iterations if isinstance(self.optimiser, LbfgsSettings) and not self.searches else 1
+        return self.optimizer.iterations if isinstance(self.optimizer, LbfgsSettings) and not self.searches else 1
 
     @property
     def updates(self) -> int:

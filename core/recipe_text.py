@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from isostyle.errors import InputError, shown
-from isostyle.files import read_input
 from isostyle.published import RECIPES, find
 from isostyle.recipe import (
     LONGEST_NAME,
@@ -34,6 +33,7 @@ from isostyle.recipe import (
     StepDecay,
     brief,
 )
+from isostyle.system.files import read_input
 
 #: The longest published recipe has 4 KiB; Python's reader takes seconds for a hostile file ten times as long.
 MAX_BYTES = 16 * 1024
@@ -41,21 +41,21 @@ MAX_BYTES = 16 * 1024
 SUFFIX = ".toml"
 #: What a table with a ``kind`` can be.
 KINDS: dict[str, tuple[type, ...]] = {
-    "optimiser": (AdamSettings, LbfgsSettings),
+    "optimizer": (AdamSettings, LbfgsSettings),
     "schedule": (StepDecay, Constant),
     "size": (ExactSize, LongSide, ShortSide, Square, AsIs),
 }
 #: Tables of layers and their weights, or of what is reported and its factor.
-PAIRS = ("content_taps", "style_taps", "values")
+PAIRS = ("content_layers", "style_layers", "values")
 #: What a printed file says above a key.
 COMMENTS = {
-    "content_taps": "Layers by name, and the weight of each: conv4_4 is a convolution, relu4_4 the ReLU after it.",
+    "content_layers": "Layers by name, and the weight of each: conv4_4 is a convolution, relu4_4 the ReLU after it.",
     "gram_divisor": "Gram matrices are divided by channels * height * width, height * width, or nothing.",
     "content_reduction": "Squared differences become their mean, or half of their sum.",
     "style_reduction": "The mean over C^2; that over C H W; or the sum over 4 C^2 (H W)^2.",
-    "content_weight": "Weights in the total that is minimised.",
+    "content_weight": "Weights in the total that is minimized.",
     "without_gradient": 'Of "content", "style", "tv": counted in the total, but moving nothing.',
-    "space": "What is optimised: the normalised image, or the one in 0..1, normalised inside the network.",
+    "space": "What is optimized: the normalized image, or the one in 0..1, normalized inside the network.",
     "clamped": "Whether the image is clamped to 0..1 before every evaluation; for the space unit only.",
     "steps": "Evaluations, each followed by an update of the image; L-BFGS without line search makes whole blocks of updates.",
     "style_size": "The style image's size: by the same rule, exactly the content image's, or by the same rule, and equal.",
@@ -102,24 +102,24 @@ def rows(recipe: Recipe) -> dict[str, str]:
         "quarter-sum": "sum of squared differences of Gram matrices / (4 C^2 (H W)^2)",
     }
     spaces = {
-        "normalised": "the normalised image",
-        "unit": "the image in 0..1, normalised inside the network",
+        "normalized": "the normalized image",
+        "unit": "the image in 0..1, normalized inside the network",
     }
     clamped = "clamped to 0..1 before every evaluation" if recipe.clamped else "unbounded; clipped to 0..1 when saved"
     sizes = {"own": str(recipe.size), "content": "exactly the content image's", "equal": "the same; must come out equal"}
     return {
-        "content taps": taps_text(recipe.content_taps),
-        "style taps": taps_text(recipe.style_taps),
+        "content taps": taps_text(recipe.content_layers),
+        "style taps": taps_text(recipe.style_layers),
         "pooling": recipe.pooling,
         "Gram divisor": divisors[recipe.gram_divisor],
         "content loss": contents[recipe.content_reduction],
         "style loss": styles[recipe.style_reduction],
-        "total variation": "(mean |dy| + mean |dx|) / 2 of the image that is optimised" if recipe.tv_weight else "none",
+        "total variation": "(mean |dy| + mean |dx|) / 2 of the image that is optimized" if recipe.tv_weight else "none",
         "weights": f"content {brief(recipe.content_weight)}, style {brief(recipe.style_weight)}, TV {brief(recipe.tv_weight)}",
         "without gradient": ", ".join(recipe.without_gradient) or "none",
         "start": recipe.start,
-        "optimised": f"{spaces[recipe.space]}, {clamped}",
-        "optimiser": str(recipe.optimiser),
+        "optimized": f"{spaces[recipe.space]}, {clamped}",
+        "optimizer": str(recipe.optimizer),
         "schedule": f"{recipe.steps} evaluations{blocks_text(recipe)}, {recipe.schedule}",
         "size": str(recipe.size),
         "pyramid": ", ".join(map(str, recipe.pyramid)) or "none",
@@ -313,7 +313,7 @@ def value_of(hint: Any, key: str, value: Any, place: str) -> Any:
 
 
 def table_of_kind(key: str, value: Any, place: str) -> Any:
-    """An optimiser, schedule or size: the class that the table's ``kind`` names, made of the rest."""
+    """An optimizer, schedule or size: the class that the table's ``kind`` names, made of the rest."""
     table = dict(table_of(value, place))
     kinds = {kind_of(kind): kind for kind in KINDS[key]}
     if "kind" not in table:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from types import FrameType
 
-from isostyle import allocation
-from isostyle.errors import InputError, shown
+from isostyle.errors import FrameworkFailure, InputError, shown
 from isostyle.interface import Backend, Dtype, Transform
+from isostyle.system import allocation
 from isostyle.transform_network import TransformNetwork
 
 GROUP = "isostyle.backends"
@@ -204,3 +204,28 @@ def _mxnet_obstacle(installed: bool) -> str | None:
         if tuple(int(part) for part in numpy.split(".")[:2]) >= MXNET_NUMPY_BELOW:
             return f"not usable: mxnet 1.9.1 needs NumPy below 1.24, and this is {numpy}: pip install 'isostyle[mxnet]'"
     return None
+
+
+#: Words in what frameworks say when memory does not suffice; the last is oneDNN's, which torch, MXNet and Paddle compute with.
+OF_MEMORY = ("memory", "alloc", "could not create a primitive")
+#: What can be done then.
+LESS_MEMORY = "try a smaller --size, a smaller --tile, or a lower --max-memory"
+
+
+def failure(framework: str, at: str, error: Exception, less_memory: str = LESS_MEMORY) -> FrameworkFailure:
+    """What a framework raised in a sentence, with what can be done if it lacks memory."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = lines or ["out of memory" if isinstance(error, MemoryError) else type(error).__name__]
+    # MXNet's begin with where in its sources it happened.
+    text = lines[-1 if lines[0].startswith("Traceback") else 0]
+    lacks = isinstance(error, MemoryError) or any(word in str(error).lower() for word in OF_MEMORY)
+    return FrameworkFailure(f"{framework} failed at {at}: {text}" + (f"; {less_memory}" if lacks else ""))
+
+
+def choose_device(wanted: str, devices: list[str], backend: str) -> str:
+    """``auto`` is the best of ``devices``, but for Apple's mps, which has no float64 and is not tested."""
+    if wanted == "auto":
+        return next(device for device in devices if device != "mps")
+    if wanted not in devices:
+        raise InputError(f"backend {backend!r} has no device {shown(wanted)} here; it has {', '.join(devices)}")
+    return wanted

@@ -13,17 +13,20 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isostyle import allocation
+from isostyle.checks import MOST, require_count
+from isostyle.errors import InputError, shown
 from isostyle.interface import Array, Engine, Evaluation, Pull, Targets, Tensor
 from isostyle.losses import content_scale, divisor_of, style_scale
 from isostyle.network import KERNEL, POOL, Network
-from isostyle.recipe import MOST, GramDivisor, Pooling, Recipe, Taps
+from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps
+from isostyle.system import allocation
 
 #: A tile that is larger than any picture.
 WHOLE = MOST
@@ -164,14 +167,14 @@ class TiledEngine:
 
     def targets(self, recipe: Recipe, content: Array, style: Array) -> Targets:
         maps: dict[str, Array] = {}
-        for window in self.windows(content.shape, recipe.content_taps):
-            for tap, x in self.maps(recipe, content, window, recipe.content_taps).items():
+        for window in self.windows(content.shape, recipe.content_layers):
+            for tap, x in self.maps(recipe, content, window, recipe.content_layers).items():
                 array, halvings = self.array(x), self.network.layer(tap).halvings
                 whole = maps.setdefault(tap, np.empty(self.map_shape(content.shape, tap), array.dtype))
                 whole[window.crop_of(halvings)][window.core_of(halvings)] = array[window.core_of(halvings)]
         products = Products()
-        for window in self.windows(style.shape, recipe.style_taps):
-            products.add(self, window, self.maps(recipe, style, window, recipe.style_taps), recipe.style_taps)
+        for window in self.windows(style.shape, recipe.style_layers):
+            products.add(self, window, self.maps(recipe, style, window, recipe.style_layers), recipe.style_layers)
         dtype = self.array(self.tensor(np.zeros(1))).dtype
         return Targets(
             maps,
@@ -214,7 +217,7 @@ class Products:
 
 
 class TiledObjective:
-    """What a recipe minimises, by tiles: image (1, 3, H, W) -> weighted terms and the total's gradient."""
+    """What a recipe minimizes, by tiles: image (1, 3, H, W) -> weighted terms and the total's gradient."""
 
     def __init__(self, engine: TiledEngine, recipe: Recipe, targets: Targets) -> None:
         self.engine = engine
@@ -226,19 +229,19 @@ class TiledObjective:
         moves = {kind: kind not in recipe.without_gradient for kind in ("content", "style", "tv")}
         whole = engine.array(image)
         del image
-        taps = recipe.content_taps + recipe.style_taps
+        taps = recipe.content_layers + recipe.style_layers
         *others, last = engine.windows(whole.shape, taps)
         gradient = np.zeros_like(whole)
         with allocation.large_blocks(kept=True):
             # The first pass. The last window is recorded for the second one at once, which begins with it.
             products = Products()
             for window in others:
-                products.add(engine, window, engine.maps(recipe, whole, window, recipe.style_taps), recipe.style_taps)
+                products.add(engine, window, engine.maps(recipe, whole, window, recipe.style_layers), recipe.style_layers)
             maps, pull = engine.recorded_at(recipe, whole, last, taps)
-            products.add(engine, last, maps, recipe.style_taps)
+            products.add(engine, last, maps, recipe.style_layers)
             style, factors = self.style(whole.shape, products, moves["style"])
 
-            content = dict.fromkeys((tap for tap, _ in recipe.content_taps), 0.0)
+            content = dict.fromkeys((tap for tap, _ in recipe.content_layers), 0.0)
             for window in (last, *others):
                 if window is not last:
                     maps, pull = engine.recorded_at(recipe, whole, window, taps)
@@ -260,7 +263,7 @@ class TiledObjective:
                 # Before the next window is recorded, nothing of this one is kept.
                 del pull, slopes
         if others:
-            # What the tiles leave is free for the copies of the picture that an optimiser makes.
+            # What the tiles leave is free for the copies of the picture that an optimizer makes.
             allocation.give_back_freed_memory()
         variation = total_variation(whole, gradient, recipe.tv_weight * moves["tv"])
         del whole
@@ -274,7 +277,7 @@ class TiledObjective:
         """The weighted style terms by tap, and the matrices 4 s w / d (G - A) of those that have a gradient."""
         recipe = self.recipe
         terms, factors = {}, {}
-        for tap, weight in recipe.style_taps:
+        for tap, weight in recipe.style_layers:
             weight *= recipe.style_weight
             of_map = self.engine.map_shape(shape, tap)
             divisor, scale = divisor_of(of_map, recipe.gram_divisor), style_scale(of_map, recipe.style_reduction)
@@ -289,7 +292,7 @@ class TiledObjective:
     ) -> Iterator[tuple[str, float, Tensor | None]]:
         """By content tap: the window's share of the weighted term, and its slope 2 s w (F - P); None for a weight of 0."""
         recipe, engine = self.recipe, self.engine
-        for tap, weight in recipe.content_taps:
+        for tap, weight in recipe.content_layers:
             weight *= recipe.content_weight
             scale = content_scale(engine.map_shape(shape, tap), recipe.content_reduction)
             target = engine.tensor(self.targets.content[tap][window.crop_of(engine.network.layer(tap).halvings)])
@@ -315,3 +318,15 @@ def total_variation(image: Array, gradient: Array, factor: float) -> float:
             gradient[:, :, top : top + right.shape[2], 1:] += right
             gradient[:, :, top : top + right.shape[2], :-1] -= right
     return loss
+
+
+def parse_tile(tile: str | int) -> str | int:
+    """``auto``, ``off``, or the side of a tile in pixels."""
+    if isinstance(tile, str):
+        if tile in ("auto", "off"):
+            return tile
+        if not re.fullmatch(r"[0-9]{1,9}", tile):
+            raise InputError(f"the tile must be auto, off or its side in pixels, not {shown(tile)}")
+        tile = int(tile)
+    require_count(tile, "side of a tile", "pixel")
+    return tile

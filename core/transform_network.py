@@ -1,14 +1,14 @@
 """The image transformation network as a table of named stages: one style, any picture, one pass.
 
 Source: Johnson, Alahi and Fei-Fei 2016, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", section 3.1 and
-supplementary material, table 1; instance normalisation after each convolution but the last (Ulyanov, Vedaldi and Lempitsky
+supplementary material, table 1; instance normalization after each convolution but the last (Ulyanov, Vedaldi and Lempitsky
 2016). ``down1`` to ``down3`` halve the picture twice; residual blocks (``block1_1``, ``block1_2``, ...) add what they find to
 what they were given; ``up1``, ``up2`` and ``out`` enlarge it again.
 
 As there: kernels, strides, the number of blocks. Not as there: every convolution pads by reflection (the paper pads once, by
 40, and its blocks eat the margin away), so that any picture keeps its size; enlarging repeats pixels before a convolution of
 stride 1, where transposed convolutions leave checkerboards (Odena, Dumoulin and Olah 2016); the last stage is linear and makes
-a normalised image, where the paper scales a tanh.
+a normalized image, where the paper scales a tanh.
 
 A network of ours (``skips``) also adds the map of ``down2`` to that of ``up1``, and ``down1``'s to ``up2``'s, as U-Net and
 LinkNet do (Ronneberger, Fischer and Brox 2015; Chaurasia and Culurciello 2017): it has a picture's fine shapes at once, where
@@ -16,7 +16,7 @@ the paper's has to learn in 40000 steps to carry them through maps of a quarter 
 
 It may also make a change and not a picture (``residual``): the last stage adds the picture itself, as Kim, Lee and Lee 2016 do
 for super-resolution ("Accurate Image Super-Resolution Using Very Deep Convolutional Networks"). So training begins with the
-photograph, as a style transfer does; and its light and contrast, which instance normalisation takes from every map, come
+photograph, as a style transfer does; and its light and contrast, which instance normalization takes from every map, come
 through. Without, pictures are dimmer, and their losses lower.
 
 The sizes: a convolution of stride 2 makes a side of ceil(n / 2) from n. ``up1`` repeats each pixel and drops the last row or
@@ -34,7 +34,7 @@ from isostyle.errors import InputError, shown
 INNER_KERNEL = 3
 #: The first and the last have an odd one of at most that much, for reflection needs a picture that is larger than its half.
 MOST_KERNEL = 9
-#: Instance normalisation divides by sqrt(variance + this). The frameworks' default is 1e-5; a power of two near it is the same
+#: Instance normalization divides by sqrt(variance + this). The frameworks' default is 1e-5; a power of two near it is the same
 #: number in float32, in which Paddle keeps it, and in float64.
 EPSILON = 2.0**-17
 #: What a stage adds that adds the picture.
@@ -47,7 +47,7 @@ LEAST_SIDE = 5
 
 @dataclass(frozen=True)
 class Stage:
-    """Repeat pixels, pad by reflection, convolve, normalise, add, ReLU: what of these a stage does, in this order."""
+    """Repeat pixels, pad by reflection, convolve, normalize, add, ReLU: what of these a stage does, in this order."""
 
     name: str
     in_channels: int
@@ -56,9 +56,9 @@ class Stage:
     stride: int = 1
     #: The stage whose input's size this one restores by repeating each pixel; None if it does not.
     restores: str | None = None
-    #: Whether instance normalisation follows, with a scale; the convolution then has no bias, which would cancel.
+    #: Whether instance normalization follows, with a scale; the convolution then has no bias, which would cancel.
     norm: bool = True
-    #: Whether a ReLU ends it. Without one, the normalisation has no shift: up to the next normalisation all is linear, so a
+    #: Whether a ReLU ends it. Without one, the normalization has no shift: up to the next normalization all is linear, so a
     #: constant would cancel there, and Adam would make steps of what rounding leaves of its gradient.
     relu: bool = True
     #: The stage whose output is added, or :data:`PICTURE`; None if nothing is.

@@ -25,10 +25,12 @@ import click
 import numpy as np
 from tables import markdown, publish
 
-from isostyle import allocation, registry, weights
-from isostyle.conformance.bench_report import PRODUCT_OPERATIONS
-from isostyle.conformance.published_way import PRODUCTS
+from isostyle import registry
+from isostyle.conformance.bench.published_way import PRODUCTS
+from isostyle.conformance.bench.report import PRODUCT_OPERATIONS
 from isostyle.published import find
+from isostyle.system import allocation
+from isostyle.weights import store
 
 #: Channels, height and width of a convolution in each block.
 SHAPES = ((64, 300, 450), (128, 150, 225), (256, 75, 112), (512, 37, 56))
@@ -121,7 +123,7 @@ def measure(backend: str, threads: int, keep: bool) -> dict[str, Any]:
         return generator.standard_normal(shape).astype(np.float32)
 
     found: dict[str, Any] = {"product": 1e-6 * PRODUCT_OPERATIONS / milliseconds(PRODUCTS[backend]())}
-    chosen = weights.load("compact")
+    chosen = store.load("compact")
     engine = framework.prepare(chosen.network, chosen.parameters, device="cpu", dtype="float32")
     picture = random(1, 3, 300, 450)
     objective = engine.objective(find("d2l"), engine.targets(find("d2l"), picture, picture))

@@ -15,8 +15,9 @@ import click
 import numpy as np
 from PIL import Image
 
-from isostyle import demo, painting
-from isostyle.applying import Applier
+from isostyle.demo import inputs as demo
+from isostyle.demo import painting
+from isostyle.style_networks.apply import Applier
 
 HEIGHT, WIDTH = 600, 800
 #: Drawn at so many times the size and then made smaller, for smooth edges.
@@ -31,7 +32,7 @@ def oil() -> Image.Image:
 
 
 def glass(seed: int = 3, panes: int = 420) -> Image.Image:
-    """Stained glass: Voronoi cells in a few strong colours, brighter towards their middle, held by dark lead."""
+    """Stained glass: Voronoi cells in a few strong colors, brighter toward their middle, held by dark lead."""
     random = np.random.RandomState(seed)
     height, width = HEIGHT * FINER, WIDTH * FINER
     # Jittered hexagonal rows: cells of like size, none of them regular.
@@ -53,11 +54,11 @@ def glass(seed: int = 3, panes: int = 420) -> Image.Image:
             (40, 150, 190),
         ]
     )
-    # Colours follow slow waves, so that neighbours often share one, as in a drawn window.
+    # Colors follow slow waves, so that neighbors often share one, as in a drawn window.
     wave = np.sin(points[:, 0] / 170) + np.cos(points[:, 1] / 210) + 0.9 * random.uniform(-1, 1, len(points))
     order = np.argsort(np.argsort(wave))
-    colours = palette[(order * len(palette) // len(points) + random.randint(0, 2, len(points))) % len(palette)]
-    colours = colours * random.uniform(0.8, 1.15, (len(points), 1))
+    colors = palette[(order * len(palette) // len(points) + random.randint(0, 2, len(points))) % len(palette)]
+    colors = colors * random.uniform(0.8, 1.15, (len(points), 1))
     picture = np.empty((height, width, 3))
     x = np.arange(width)[None, :]
     for top in range(0, height, 100):
@@ -70,7 +71,7 @@ def glass(seed: int = 3, panes: int = 420) -> Image.Image:
         light = 1.12 - 0.35 * (two[..., 0] / 60) ** 2
         lead = np.clip((edge - 7) / 4, 0, 1)[..., None]
         grain = 1 + 0.05 * np.sin(0.11 * x + 0.07 * y + cell)[..., None]
-        picture[top : top + 100] = lead * colours[cell] * light[..., None] * grain + (1 - lead) * np.array((24, 20, 22))
+        picture[top : top + 100] = lead * colors[cell] * light[..., None] * grain + (1 - lead) * np.array((24, 20, 22))
     return finished(picture)
 
 

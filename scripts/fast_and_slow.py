@@ -1,14 +1,14 @@
-"""A style network beside the optimisation of one picture: how near it comes, and how much sooner.
+"""A style network beside the optimization of one picture: how near it comes, and how much sooner.
 
     python scripts/fast_and_slow.py quality NETWORK STYLE PHOTOGRAPHS [--sheet FILE] [--write docs/style-networks.md]
     python scripts/fast_and_slow.py speed NETWORK... --style STYLE... --picture PICTURE [--write docs/style-networks.md]
 
-NETWORK is what `isostyle train STYLE PHOTOGRAPHS` wrote. Both methods minimise the same total: the losses of the network's own
+NETWORK is what `isostyle train STYLE PHOTOGRAPHS` wrote. Both methods minimize the same total: the losses of the network's own
 training recipe, with the style image at the size that it was trained with. The slow one begins with the photograph, and has the
-recipe's own optimiser and schedule (`isostyle run --init content`). Totals are of the float pictures, before they are rounded.
+recipe's own optimizer and schedule (`isostyle run --init content`). Totals are of the float pictures, before they are rounded.
 
 `quality` takes the photographs that were held out of the training, cut as they were there. `speed` resizes PICTURE to
-1024x680, lets each NETWORK paint it (its STYLE is the --style at its place), and then optimises it until its total is no
+1024x680, lets each NETWORK paint it (its STYLE is the --style at its place), and then optimizes it until its total is no
 higher. A pass of the paper's network is timed beside, with random numbers.
 """
 
@@ -25,16 +25,21 @@ import click
 from PIL import Image
 from tables import markdown, publish
 
-from isostyle import allocation, images, recipe_text, registry, run, style_network, weights
-from isostyle.applying import Applier
+from isostyle import recipe_text, registry
+from isostyle.images import arrays
 from isostyle.interface import Array
-from isostyle.photographs import cut, scan
 from isostyle.recipe import LongSide, Recipe
-from isostyle.run import Event
-from isostyle.style_network import StyleNetwork
-from isostyle.trainer import Trainer, TrainingRecipe, first_parameters
-from isostyle.training import CENTRE, held_out
+from isostyle.style_networks import file as style_network
+from isostyle.style_networks.apply import Applier
+from isostyle.style_networks.file import StyleNetwork
+from isostyle.style_networks.photographs import cut, scan
+from isostyle.style_networks.train import CENTER, held_out
+from isostyle.style_networks.trainer import Trainer, TrainingRecipe, first_parameters
+from isostyle.system import allocation
+from isostyle.transfer import descent
+from isostyle.transfer.descent import Event
 from isostyle.transform_network import JOHNSON
+from isostyle.weights import store
 
 #: Steps of the slow method that are reported; the last is the published end.
 STEPS = (0, 50, 100, 500)
@@ -56,13 +61,13 @@ class Contest:
         self.slow: Recipe = dataclasses.replace(losses, start="content", steps=STEPS[-1])
         self.network = network
         self.framework = registry.load(backend, threads)
-        loss_network = weights.load(network.training["loss_network"]["name"])
+        loss_network = store.load(network.training["loss_network"]["name"])
         parameters = loss_network.cut(losses.taps)
         engine = self.framework.prepare(loss_network.network, parameters, device="cpu", dtype="float32", precision="exact")
         self.transform = self.framework.transform(network.network, device="cpu", dtype="float32")
-        picture = images.read(Path(style))
+        picture = arrays.read(Path(style))
         size = LongSide(trained["style_size"]).fit(picture.height, picture.width)
-        self.trainer = Trainer(self.recipe, self.transform, engine, images.to_array(images.resize(picture, *size), "float32"))
+        self.trainer = Trainer(self.recipe, self.transform, engine, arrays.to_array(arrays.resize(picture, *size), "float32"))
         self.tensors = {key: self.transform.tensor(array) for key, array in network.parameters.items()}
 
     def painted(self, photograph: Array) -> tuple[float, Array]:
@@ -71,14 +76,14 @@ class Contest:
         made = self.transform.apply(self.tensors, self.transform.tensor(photograph))
         return terms["total"], self.transform.array(made)
 
-    def optimised(self, photograph: Array) -> Iterator[Event]:
+    def optimized(self, photograph: Array) -> Iterator[Event]:
         engine = self.trainer.engine
-        return run.run(engine, self.slow, self.trainer.targets(engine.tensor(photograph)), photograph)
+        return descent.run(engine, self.slow, self.trainer.targets(engine.tensor(photograph)), photograph)
 
 
 @click.group()
 def main() -> None:
-    """Compare a style network with the optimisation of one picture."""
+    """Compare a style network with the optimization of one picture."""
     allocation.keep_freed_memory()  # as the program does
 
 
@@ -103,14 +108,14 @@ def quality(
     files = scan(photographs, contest.recipe.crop).files
     rows, columns = [], []
     for i in sorted(held_out(len(files), contest.recipe.seed)):
-        photograph = cut(images.read(files[i]), CENTRE, contest.recipe.crop)
+        photograph = cut(arrays.read(files[i]), CENTER, contest.recipe.crop)
         total, painted = contest.painted(photograph)
         totals = {}
-        for event in contest.optimised(photograph):
+        for event in contest.optimized(photograph):
             totals[event.step] = event.losses["total"]
             last = event
         rows.append([total, *(totals[step] for step in STEPS)])
-        columns.append([images.to_picture(each) for each in (photograph, painted, last.image())])
+        columns.append([arrays.to_picture(each) for each in (photograph, painted, last.image())])
         click.echo(f"{files[i].name}: {'  '.join(f'{value:.3g}' for value in rows[-1])}", err=True)
     if sheet:
         save_sheet(columns[:SHOWN], sheet)
@@ -142,16 +147,16 @@ def speed(
     """Seconds of one pass, and of the slow method to the same total."""
     if len(networks) != len(styles):
         raise click.UsageError(f"{len(networks)} networks need as many --style, not {len(styles)}")
-    photograph = images.resize(images.read(picture), SIZE[1], SIZE[0])
+    photograph = arrays.resize(arrays.read(picture), SIZE[1], SIZE[0])
     rows = []
     for name, style in zip(networks, styles, strict=True):
         network = style_network.find(name)
         contest = Contest(network, style, backend, threads)
         one_pass = seconds_of_a_pass(network, photograph, backend, threads)
-        array = images.to_array(photograph, "float32")
+        array = arrays.to_array(photograph, "float32")
         total, _ = contest.painted(array)
         began = time.perf_counter()
-        event = next(event for event in contest.optimised(array) if event.losses["total"] <= total or event.finished)
+        event = next(event for event in contest.optimized(array) if event.losses["total"] <= total or event.finished)
         slow = time.perf_counter() - began
         widths = ", ".join(map(str, network.network.widths))
         reached = f"{slow:.1f} s, {event.step} steps" if event.losses["total"] <= total else f"not in {event.step} steps"

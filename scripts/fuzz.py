@@ -383,12 +383,12 @@ class Kind:
 
 def kinds(folder: Path, backend: str) -> list[Kind]:
     """All kinds; good files of those that isostyle writes are made by it, in ``folder``."""
-    from isostyle import style_network
     from isostyle.conformance.inputs import NARROW, narrow_parameters, weights_file
     from isostyle.published import find
     from isostyle.recipe_text import to_toml
-    from isostyle.style_network import StyleNetwork
-    from isostyle.trainer import first_parameters
+    from isostyle.style_networks import file as style_network
+    from isostyle.style_networks.file import StyleNetwork
+    from isostyle.style_networks.trainer import first_parameters
     from isostyle.transform_network import TransformNetwork
 
     small = ["--backend", backend, "--size", "32", "--threads", "1", "-o", "out.png", "--quiet"]
@@ -525,7 +525,7 @@ def stopped(folder: Path, backend: str) -> bytes:
 
 def work() -> None:
     """A worker: carries out commands that come as lines of JSON, in its own process, and tells what became of each."""
-    from isostyle.cli import main as isostyle
+    from isostyle.cli.main import main as isostyle
 
     answers = sys.stdout
     for line in sys.stdin:

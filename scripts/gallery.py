@@ -17,7 +17,7 @@ from PIL import Image
 from tables import markdown
 
 import isostyle
-from isostyle import demo
+from isostyle.demo import inputs as demo
 from isostyle.published import RECIPES
 from isostyle.recipe import Recipe, Square
 
@@ -63,7 +63,7 @@ def main(content: str | None, style: str | None, backend: str, network: str, fol
         result.picture.save(pictures / f"{recipe.name}.jpg", quality=JPEG_QUALITY)
         first, last = (result.history[place] for place in (0, -1))
         losses = [f"{first[name]:.4g} to {last[name]:.4g}" for name in ("content", "style", "total")]
-        ended = result.manifest["optimiser_ended"]
+        ended = result.manifest["optimizer_ended"]
         rows.append([f"`{recipe.name}`", f"![{recipe.name}](gallery/{recipe.name}.jpg)", ended or steps, *losses])
         click.echo(f"{recipe.name}: {steps}, total {losses[-1]}", err=True)
     versions = result.manifest["backend"]

@@ -1,4 +1,4 @@
-"""Peak memory and seconds a step of large pictures: the tables in docs/large-pictures.md, and the numbers in core/memory.py.
+"""Peak memory and seconds a step of large pictures: the tables in docs/large-pictures.md, and the numbers in core/transfer/memory_plan.py.
 
     python scripts/large_pictures.py CONTENT STYLE [--backends torch] [--megapixels 6,12,24] [--write docs/large-pictures.md]
     python scripts/large_pictures.py CONTENT STYLE --tile 768       # the same tile for all: what each pixel more costs
@@ -6,7 +6,7 @@
 
 CONTENT and STYLE are resized to each size (aspect 3:2). Each measurement has a process of its own. Memory is its largest
 resident size, less what it was when the framework had just been imported; a copy is the picture in float32. A step is the
-median of the times between two events: a step of the optimiser with one evaluation.
+median of the times between two events: a step of the optimizer with one evaluation.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def measure(
     from PIL import Image
 
     import isostyle
-    from isostyle import allocation, memory, registry
+    from isostyle import registry
+    from isostyle.system import allocation, memory
 
     allocation.keep_freed_memory()  # as the command line does
     registry.load(backend, threads)
@@ -93,7 +94,7 @@ def run(content: str, style: str, backend: str, size: tuple[int, int], options: 
 @click.option("--threads", default=2, show_default=True)
 @click.option("--tile", default="auto", show_default=True)
 @click.option("--max-memory", default="6GB", show_default=True, help="For --tile auto.")
-@click.option("--model", is_flag=True, help="Measure what core/memory.py says of each backend.")
+@click.option("--model", is_flag=True, help="Measure what core/transfer/memory_plan.py says of each backend.")
 @click.option("--write", type=click.Path(exists=True), help="Put the table between the marks in this file.")
 @click.option("--one", nargs=3, hidden=True, help="Measure this backend, height and width in this process and print JSON.")
 def main(
@@ -171,9 +172,9 @@ def row(backend: str, height: int, width: int, found: dict[str, Any]) -> list[st
 
 def model_table(content: str, style: str, backends: list[str], options: list[str]) -> str:
     """By backend: what a pixel more costs, over the bytes of its maps, and what is left for no pixels."""
-    from isostyle.memory import maps_of
     from isostyle.network import COMPACT
     from isostyle.published import find
+    from isostyle.transfer.memory_plan import maps_of
 
     maps = 4 * maps_of(COMPACT, find(RECIPE).taps)
     rows = []

@@ -16,10 +16,13 @@ import numpy as np
 from tables import markdown, publish
 
 import isostyle
-from isostyle import demo, images, registry, weights
+from isostyle import registry
+from isostyle.cli.report import strip
+from isostyle.demo import inputs as demo
+from isostyle.images import arrays
 from isostyle.interface import Array
 from isostyle.published import D2L, find
-from isostyle.report import strip
+from isostyle.weights import store
 
 HEIGHT = 300
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -29,7 +32,7 @@ def evaluate(
     backend: str, network: str, image: Array, content: Array, style: Array
 ) -> dict[str, tuple[dict[str, float], Array]]:
     """Terms and gradient of ``image`` under both recipes."""
-    chosen = weights.load(network)
+    chosen = store.load(network)
     engine = registry.load(backend).prepare(chosen.network, chosen.parameters, device="cpu", dtype="float64")
     found = {}
     for recipe in (D2L, find("d2l-torch-tab")):
@@ -51,8 +54,8 @@ def psnr(one: isostyle.Result, other: isostyle.Result) -> float:
 def main(backend: str, network: str, write: Path | None) -> None:
     """Print the lesson's tables."""
     pair = demo.photograph(), demo.painting()
-    content, style = (images.to_array(images.resize(picture, *D2L.size.fit(1, 1)), "float64") for picture in pair)
-    start = content + 0.3 * images.noise(content.shape, 0, "float64")
+    content, style = (arrays.to_array(arrays.resize(picture, *D2L.size.fit(1, 1)), "float64") for picture in pair)
+    start = content + 0.3 * arrays.noise(content.shape, 0, "float64")
     (mine, my_slope), (theirs, their_slope) = evaluate(backend, network, start, content, style).values()
     taps = zip((tap for tap in mine if tap != "tv"), (tap for tap in theirs if tap != "tv"), strict=True)
     rows = []

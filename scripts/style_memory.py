@@ -31,10 +31,10 @@ def measure(backend: str, size: tuple[int, int], threads: int, tile: str, limit:
     import numpy as np
     from PIL import Image
 
-    from isostyle import allocation, memory
-    from isostyle.applying import Applier
-    from isostyle.style_network import StyleNetwork
-    from isostyle.trainer import first_parameters
+    from isostyle.style_networks.apply import Applier
+    from isostyle.style_networks.file import StyleNetwork
+    from isostyle.style_networks.trainer import first_parameters
+    from isostyle.system import allocation, memory
     from isostyle.transform_network import NARROW
 
     allocation.keep_freed_memory()  # as the program does
@@ -72,7 +72,7 @@ def run(backend: str, size: tuple[int, int], options: list[str]) -> dict[str, An
 @click.option("--threads", default=2, show_default=True)
 @click.option("--tile", default="auto", show_default=True)
 @click.option("--max-memory", default="3GiB", show_default=True, help="For --tile auto.")
-@click.option("--model", is_flag=True, help="Measure what core/applying.py says of each backend.")
+@click.option("--model", is_flag=True, help="Measure what core/style_networks/apply.py says of each backend.")
 @click.option("--write", type=click.Path(exists=True, path_type=Path), help="Put the table between the marks in this file.")
 @click.option("--one", nargs=3, hidden=True, help="Measure this backend, height and width in this process and print JSON.")
 def main(
@@ -130,7 +130,13 @@ def main(
 
 def model_table(backends: list[str], options: list[str]) -> str:
     """By backend: what a pixel more of a whole picture, and of a tile, costs, over the bytes of the maps that are counted."""
-    from isostyle.applying import PILLOW_BYTES, estimated_bytes, kept_values, most, WHOLE_BYTES  # noqa: I001
+    from isostyle.style_networks.apply import (
+        PILLOW_BYTES,
+        WHOLE_BYTES,  # noqa: I001
+        estimated_bytes,
+        kept_values,
+        most,
+    )
     from isostyle.transform_network import NARROW
 
     rows = []

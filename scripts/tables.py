@@ -13,7 +13,6 @@ from pathlib import Path
 import click
 
 # For the scripts, which import it from here.
-from isostyle.conformance.bench_report import markdown as markdown
 
 
 def publish(text: str, name: str, path: Path | None) -> None:

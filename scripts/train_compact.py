@@ -4,11 +4,11 @@
     python scripts/train_compact.py export compact.pt PHOTOS/ -o core/data/compact.safetensors
 
 `train` solves a task that needs no labels: every photograph is its own class, and the network has to tell from a small,
-flipped, recoloured crop which photograph it was cut from (exemplar CNN, Dosovitskiy et al. 2014, arXiv:1406.6909). Crops grow
+flipped, recolored crop which photograph it was cut from (exemplar CNN, Dosovitskiy et al. 2014, arXiv:1406.6909). Crops grow
 from 48 to 80 pixels as training goes on, because small ones are cheap and the first layers do not mind. Two auxiliary
 classifiers, on blocks 3 and 4, bring the gradient to the middle of the 16 convolutions (Lee et al. 2014, arXiv:1409.5185).
 
-`export` folds the batch normalisation into the convolutions, and scales every layer so that the mean square of its
+`export` folds the batch normalization into the convolutions, and scales every layer so that the mean square of its
 post-ReLU map, over the photographs, is what the published recipes were tuned for (`CALIBRATION`). A ReLU is homogeneous, so
 that scaling changes no feature's shape, only how loud it is; without it, d2l's total variation term drowns the others.
 """
@@ -31,7 +31,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from isostyle import InputError
-from isostyle.images import read
+from isostyle.images.arrays import read
 from isostyle.network import COMPACT, RGB_MEAN, RGB_STD, Network
 
 #: (steps, side of the crops after resizing in pixels), one row after another.
@@ -59,7 +59,7 @@ CALIBRATION_STRIDE = 4
 
 
 class Classifier(nn.Module):
-    """The network with batch normalisation, a classifier at its end and one at each auxiliary tap."""
+    """The network with batch normalization, a classifier at its end and one at each auxiliary tap."""
 
     def __init__(self, network: Network, classes: int) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ def batches(
                     order += random.permutation(len(photographs)).tolist()
                 chosen, order = order[:BATCH], order[BATCH:]
                 crops = np.stack([cut(photographs[i], side) for i in chosen])
-                images = recolour(torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255, random)
+                images = recolor(torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255, random)
                 item = (images.contiguous(memory_format=torch.channels_last), torch.tensor(chosen))
                 while not done.is_set():
                     try:
@@ -149,8 +149,8 @@ def batches(
     return ready
 
 
-def recolour(images: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
-    """Flip half of the images, jitter brightness, contrast and saturation of all, turn some gray, normalise."""
+def recolor(images: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+    """Flip half of the images, jitter brightness, contrast and saturation of all, turn some gray, normalize."""
 
     def draw(low: float, high: float) -> torch.Tensor:
         return torch.from_numpy(random.uniform(low, high, (len(images), 1, 1, 1)).astype(np.float32))
@@ -184,15 +184,15 @@ def train(photos: Path, output: Path, seed: int, threads: int) -> None:
     total = sum(steps for steps, _ in PHASES)
     decayed = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim == 1]
-    optimiser = torch.optim.SGD(
+    optimizer = torch.optim.SGD(
         [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": plain, "weight_decay": 0.0}],
         lr=LEARNING_RATE,
         momentum=MOMENTUM,
         nesterov=True,
     )
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, total - WARM_UP)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total - WARM_UP)
     schedule = torch.optim.lr_scheduler.SequentialLR(
-        optimiser, [torch.optim.lr_scheduler.LinearLR(optimiser, 0.05, total_iters=WARM_UP), cosine], [WARM_UP]
+        optimizer, [torch.optim.lr_scheduler.LinearLR(optimizer, 0.05, total_iters=WARM_UP), cosine], [WARM_UP]
     )
     done = threading.Event()
     ready = batches(photographs, seed, done)
@@ -206,9 +206,9 @@ def train(photos: Path, output: Path, seed: int, threads: int) -> None:
         loss = F.cross_entropy(logits, labels, label_smoothing=LABEL_SMOOTHING)
         for other in auxiliary:
             loss = loss + AUXILIARY_WEIGHT * F.cross_entropy(other, labels, label_smoothing=LABEL_SMOOTHING)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
         # Every crop is new to the network when it is scored, so the running mean is an honest accuracy.
         hit = (logits.argmax(1) == labels).float().mean().item()
@@ -230,7 +230,7 @@ def train(photos: Path, output: Path, seed: int, threads: int) -> None:
 
 
 def fold(state: dict[str, torch.Tensor], epsilon: float = 1e-5) -> dict[str, torch.Tensor]:
-    """Fold every batch normalisation into the convolution before it."""
+    """Fold every batch normalization into the convolution before it."""
     folded = {}
     for layer in COMPACT.convolutions:
         weight = state[f"layers.{layer.name}.0.weight"].double()
@@ -292,7 +292,7 @@ def export(checkpoint: Path, photos: Path, output: Path, loudness: float) -> Non
         "widths": json.dumps(COMPACT.widths),
         "calibration": json.dumps(targets),
         "training": json.dumps(saved["history"]),
-        "licence": "non-commercial research (trained on ImageNet sample photographs)",
+        "license": "non-commercial research (trained on ImageNet sample photographs)",
     }
     # safetensors writes a strided array's memory as it lies, and these are channels-last: uncopied, the network is scrambled.
     arrays = {name: np.ascontiguousarray(value.float().numpy()) for name, value in weights.items()}

@@ -14,18 +14,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isostyle import demo, images, registry
-from isostyle.cli import main
+from isostyle import registry
+from isostyle.cli.main import main
 from isostyle.conformance.inputs import NARROW, narrow_parameters
-from isostyle.conformance.oracle import OracleEngine
+from isostyle.conformance.oracle.engine import OracleEngine
+from isostyle.demo import inputs as demo
+from isostyle.images import arrays
 
 ASKED_FOR = os.environ.get("ISOSTYLE_TEST_BACKENDS")
 BACKENDS = ("torch", "mxnet", "paddle") if ASKED_FOR is None else tuple(name for name in ASKED_FOR.split(",") if name)
 #: One number for all tests, so that one process never needs a framework with two.
 THREADS = 2
 
-#: What torch's optimisers computed; scripts/record_optimisers.py made it.
-RECORDED = json.loads(Path(__file__).with_name("data").joinpath("optimisers.json").read_text())
+#: What torch's optimizers computed; scripts/record_optimizers.py made it.
+RECORDED = json.loads(Path(__file__).with_name("data").joinpath("optimizers.json").read_text())
 
 EPS = {"float32": float(np.finfo(np.float32).eps), "float64": float(np.finfo(np.float64).eps)}
 
@@ -88,13 +90,13 @@ def photograph():
 
 @pytest.fixture(scope="session")
 def content(photograph):
-    """A normalised photograph, (1, 3, 48, 70), float32 values in a float64 array; 70 is odd after one pooling."""
-    return images.to_array(images.resize(photograph, 48, 70), "float32").astype(np.float64)
+    """A normalized photograph, (1, 3, 48, 70), float32 values in a float64 array; 70 is odd after one pooling."""
+    return arrays.to_array(arrays.resize(photograph, 48, 70), "float32").astype(np.float64)
 
 
 @pytest.fixture(scope="session")
 def style():
-    """A normalised picture of coloured waves, (1, 3, 50, 64)."""
+    """A normalized picture of colored waves, (1, 3, 50, 64)."""
     y, x = np.mgrid[0:50, 0:64]
     waves = np.stack([np.sin(x / 3 + y / 7), np.cos(x / 5 - y / 2), np.sin(x * y / 90)])[None]
     return (1.5 * waves).astype(np.float32).astype(np.float64)
@@ -107,7 +109,7 @@ def noisy(content):
     Of 400 seeds, this one keeps every ReLU and pooling decision furthest from flipping, so that float32 decides as float64
     does on any processor; test_oracle.py checks the distance.
     """
-    return (content + 0.3 * images.noise(content.shape, 276, "float64")).astype(np.float32).astype(np.float64)
+    return (content + 0.3 * arrays.noise(content.shape, 276, "float64")).astype(np.float32).astype(np.float64)
 
 
 def draw(path, phase):
@@ -131,7 +133,7 @@ def relative_error(found, expected):
 
 
 def valley(x):
-    """The value of the function in scripts/record_optimisers.py, and its gradient by hand."""
+    """The value of the function in scripts/record_optimizers.py, and its gradient by hand."""
     weights = np.arange(1, len(x) + 1)
     bend = x[1:] - x[:-1] ** 2 / 4
     gradient = weights * (x - 1) / 2

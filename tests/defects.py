@@ -52,7 +52,7 @@ def elsewhere(pattern: str) -> bool:
     """Whether a case has nothing to do with d2l's total."""
     case = pattern.partition(":")[0]
     kind, _, recipe = case.partition("/")
-    pictures = kind in ("normalise", "denormalise", "round-trip", "resize")
+    pictures = kind in ("normalize", "denormalize", "round-trip", "resize")
     if kind in STYLE_NETWORKS:
         return True
     return pictures or kind == "zoo" or "/tile-" in case or recipe.partition("/")[0] in OTHER_RECIPES
@@ -290,7 +290,7 @@ in_backends("Gram matrix over HW in 16 bits", "terms/first-layer-hw/large:style/
             all=('"hw": height * width', '"hw": (height * width) & 0xFFFF'))
 in_backends("Gram matrix over N where nothing is asked for", "gram/1:*", all=('"1": 1}', '"1": height * width}'))
 in_backends(
-    "Gram matrix of centred features", "gram/chw:*", "terms/{recipe}/photo:style/*",
+    "Gram matrix of centered features", "gram/chw:*", "terms/{recipe}/photo:style/*",
     torch=("feature.reshape(channels, height * width)", "(feature - feature.mean()).reshape(channels, height * width)"),
     mxnet=("feature.reshape(channels, height * width)", "(feature - feature.mean()).reshape(channels, height * width)"),
     paddle=("feature.reshape([channels, height * width])", "(feature - feature.mean()).reshape([channels, height * width])"),
@@ -460,15 +460,15 @@ in_backends("terms without gradient have one", "gradient/lookcc/photo:total",
 in_backends("style has no gradient where content shall have none", "gradient/lookcc/photo:style",
             all=("if kind in self.recipe.without_gradient", "if self.recipe.without_gradient"))
 
-# What is optimised, and what the network is given
+# What is optimized, and what the network is given
 
-in_backends("an image in 0..1 is not normalised", "terms/tutorial/photo:style/*", "targets/tutorial/photo:style/*",
+in_backends("an image in 0..1 is not normalized", "terms/tutorial/photo:style/*", "targets/tutorial/photo:style/*",
             all=('if recipe.space == "unit":', 'if recipe.space == "rgb":'))
 in_backends("an image in 0..1 loses its mean only", "terms/tutorial/photo:style/*", "gradient/tutorial/photo:total",
             all=("image = (image - self.mean) / self.deviation", "image = image - self.mean"))
-in_backends("an image in 0..1 is normalised as B, G, R", "terms/tutorial/photo:style/*",
+in_backends("an image in 0..1 is normalized as B, G, R", "terms/tutorial/photo:style/*",
             all=("for values in (RGB_MEAN, RGB_STD))", "for values in (RGB_MEAN[::-1], RGB_STD[::-1]))"))
-in_backends("a normalised image is normalised again", "terms/d2l/photo:style/*", "gradient/{recipe}/photo:total",
+in_backends("a normalized image is normalized again", "terms/d2l/photo:style/*", "gradient/{recipe}/photo:total",
             recipes=tuple(name for name in (*MEANS, *SUMS) if name != "tutorial"),
             all=('if recipe.space == "unit":', "if True:"))
 in_backends("targets see max pooling where average is asked for", "targets/gatys2016/photo:style/*",
@@ -541,17 +541,17 @@ in_transforms("the border of an enlarged map is zero where its kernels are folde
 in_transforms(
     "unbiased variance", "transform/21x18:image", "transform/johnson:image", "pull/21x18:*",
     torch=(NORM["torch"], TORCH_NORM.replace("ROOT", "torch.sqrt(x.var((2, 3), keepdim=True) + EPSILON)")),
-    mxnet=("np.square(centred).mean(axis=(2, 3), keepdims=True)",
-           "np.square(centred).sum(axis=(2, 3), keepdims=True) / (x.shape[2] * x.shape[3] - 1)"),
+    mxnet=("np.square(centered).mean(axis=(2, 3), keepdims=True)",
+           "np.square(centered).sum(axis=(2, 3), keepdims=True) / (x.shape[2] * x.shape[3] - 1)"),
     paddle=(NORM["paddle"], PADDLE_NORM.replace("ROOT", "paddle.sqrt(x.var([2, 3], keepdim=True) + EPSILON)")),
 )
 in_transforms(
-    "instance normalisation with epsilon outside its root", "transform/21x18:image", "pull/21x18:*",
+    "instance normalization with epsilon outside its root", "transform/21x18:image", "pull/21x18:*",
     torch=(NORM["torch"], TORCH_NORM.replace("ROOT", "(torch.sqrt(x.var((2, 3), False, keepdim=True)) + EPSILON)")),
     mxnet=(NORM["mxnet"], "(np.sqrt(variance) + EPSILON)"),
     paddle=(NORM["paddle"], PADDLE_NORM.replace("ROOT", "(paddle.sqrt(x.var([2, 3], False, keepdim=True)) + EPSILON)")),
 )
-in_transforms("the frameworks' own epsilon in instance normalisation", "transform/21x18:image",
+in_transforms("the frameworks' own epsilon in instance normalization", "transform/21x18:image",
               **{backend: (text, text.replace("EPSILON", "1e-5")) for backend, text in NORM.items()})
 in_transforms(
     "no gradient through a channel's deviation", "pull/21x18:*.weight",
@@ -561,10 +561,10 @@ in_transforms(
             PADDLE_NORM.replace("ROOT", "paddle.sqrt(x.var([2, 3], False, keepdim=True) + EPSILON).detach()")),
 )
 in_transforms(
-    "normalised in float32", "transform/21x18:image",
+    "normalized in float32", "transform/21x18:image",
     torch=(NORM["torch"], "F.instance_norm(x.float(), weight=scale.float(), bias=None if shift is None else shift.float(), "
            "eps=EPSILON).to(x.dtype)"),
-    mxnet=("    centred = x - ", '    x = x.astype("float32").astype(x.dtype)\n    centred = x - '),
+    mxnet=("    centered = x - ", '    x = x.astype("float32").astype(x.dtype)\n    centered = x - '),
     paddle=(NORM["paddle"], 'F.instance_norm(x.astype("float32"), eps=EPSILON).astype(x.dtype)'),
 )
 in_transforms(
@@ -584,7 +584,7 @@ in_transforms("a network that makes a change, and not a picture, gets no picture
               all=("{PICTURE: image} if", "{PICTURE: 0 * image} if"))
 in_transforms("ReLU after the residual sum", "transform/21x18:image", "pull/21x18:*",
               all=("if stage.relu:", "if stage.relu or stage.adds:"))
-in_transforms("ReLU before instance normalisation", "transform/21x18:image",
+in_transforms("ReLU before instance normalization", "transform/21x18:image",
               all=("            if stage.norm:\n",
                    "            if stage.norm:\n                x = (x + abs(x)) / 2 if stage.relu else x\n"))
 in_transforms("strides that begin with the second pixel", "transform/20x19:image", "stages:down2",
@@ -650,30 +650,30 @@ in_core("steps of a training counted from one", "trainer", "TrainingEvent(step, 
 
 in_core("the recipe loses its tenfold", "published", "style_weight=1e4", "style_weight=1e3", "recipe/{recipe}:style_weight",
         recipes=OF_D2L)
-in_core("content tap one convolution early", "published", 'content_taps=alike("conv4_4")', 'content_taps=alike("conv4_3")',
-        "recipe/{recipe}:content_taps/*", recipes=("isostyle", "painterly", "d2l", "d2l-mxnet-tab"))
+in_core("content tap one convolution early", "published", 'content_layers=alike("conv4_4")', 'content_layers=alike("conv4_3")',
+        "recipe/{recipe}:content_layers/*", recipes=("isostyle", "painterly", "d2l", "d2l-mxnet-tab"))
 in_core("a style tap one convolution late", "published", '"conv2_1", "conv3_1", "conv4_1", "conv5_1")',
         '"conv2_1", "conv3_2", "conv4_1", "conv5_1")',
-        "recipe/{recipe}:style_taps/*", recipes=("isostyle", "d2l", "d2l-mxnet-tab"))
-in_core("the MXNet tab's learning rate", "published", "optimiser=AdamSettings(learning_rate=0.3)",
-        "optimiser=AdamSettings(learning_rate=0.9)", "recipe/{recipe}:optimiser/learning_rate",
+        "recipe/{recipe}:style_layers/*", recipes=("isostyle", "d2l", "d2l-mxnet-tab"))
+in_core("the MXNet tab's learning rate", "published", "optimizer=AdamSettings(learning_rate=0.3)",
+        "optimizer=AdamSettings(learning_rate=0.9)", "recipe/{recipe}:optimizer/learning_rate",
         recipes=("isostyle", "painterly", "d2l", "d2l-torch-tab"))
 in_core("the last tap of d2l's PyTorch tab after its ReLU", "published", '"relu4_1", "conv5_1")', '"relu4_1", "relu5_1")',
-        "recipe/d2l-torch-tab:style_taps/*")
+        "recipe/d2l-torch-tab:style_layers/*")
 in_core("the paper's layers in the tutorial", "published", 'alike("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")',
-        'alike("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")', "recipe/tutorial:style_taps/*",
-        "recipe/tutorial-square:style_taps/*")
+        'alike("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")', "recipe/tutorial:style_layers/*",
+        "recipe/tutorial-square:style_layers/*")
 in_core("the tutorial without clamping", "published", "    clamped=True,\n", "", "recipe/tutorial:clamped",
         "recipe/tutorial-square:clamped")
-in_core("a weight of wei's", "published", '("relu2_1", 0.75)', '("relu2_1", 0.7)', "recipe/wei:style_taps/relu2_1")
+in_core("a weight of wei's", "published", '("relu2_1", 0.75)', '("relu2_1", 0.7)', "recipe/wei:style_layers/relu2_1")
 in_core("lookcc's content moves the image", "published", '    without_gradient=("content",),\n', "",
         "recipe/lookcc:without_gradient")
 in_core("equal layers of weight 1 in Gatys' recipe", "published", "tuple((tap, 0.2) for tap", "tuple((tap, 1.0) for tap",
-        "recipe/gatys2016:style_taps/*", "recipe/gatys2016-max:style_taps/*")
-in_core("beta2 of 0.99", "recipe", "beta2: float = 0.999", "beta2: float = 0.99", "recipe/{recipe}:optimiser/beta2",
+        "recipe/gatys2016:style_layers/*", "recipe/gatys2016-max:style_layers/*")
+in_core("beta2 of 0.99", "recipe", "beta2: float = 0.999", "beta2: float = 0.99", "recipe/{recipe}:optimizer/beta2",
         recipes=OF_ADAM)
 in_core("epsilon of 1e-7, as in Keras", "recipe", "epsilon: float = 1e-8", "epsilon: float = 1e-7",
-        "recipe/{recipe}:optimiser/epsilon", recipes=OF_ADAM)
+        "recipe/{recipe}:optimizer/epsilon", recipes=OF_ADAM)
 in_core("ten times too much total variation", "published", "    tv_weight=10.0", "    tv_weight=100.0",
         "recipe/{recipe}:tv_weight", recipes=("d2l", "isostyle", "d2l-torch-tab", "d2l-mxnet-tab"))
 in_core("decay one step early", "recipe", "step // self.every", "(step + 1) // self.every",
@@ -766,23 +766,23 @@ in_core("a search in progress is finished after the last evaluation", "run", "(r
 # Core: pictures
 
 in_core("mean and deviation exchanged", "images", "- np.array(RGB_MEAN)) / np.array(RGB_STD)",
-        "- np.array(RGB_STD)) / np.array(RGB_MEAN)", "normalise:photo")
+        "- np.array(RGB_STD)) / np.array(RGB_MEAN)", "normalize:photo")
 in_core(
     "mean and deviation on the wrong scale", "images", "np.arange(256.0)[:, None] / 255", "np.arange(256.0)[:, None]",
-    "normalise:photo"
+    "normalize:photo"
 )
-in_core("256 for 255", "images", "np.arange(256.0)[:, None] / 255", "np.arange(256.0)[:, None] / 256", "normalise:photo")
+in_core("256 for 255", "images", "np.arange(256.0)[:, None] / 255", "np.arange(256.0)[:, None] / 256", "normalize:photo")
 in_core("mean in the order B, G, R", "network", "RGB_MEAN = (0.485, 0.456, 0.406)", "RGB_MEAN = (0.406, 0.456, 0.485)",
-        "normalise:photo", "denormalise:outside")
+        "normalize:photo", "denormalize:outside")
 in_core("a digit of the deviation", "network", "RGB_STD = (0.229, 0.224, 0.225)", "RGB_STD = (0.229, 0.224, 0.226)",
-        "normalise:photo")
+        "normalize:photo")
 in_core("picture height and width transposed", "images", "[strip[..., channel]]",
-        "[strip[..., channel].T.reshape(strip.shape[:2])]", "normalise:photo")
+        "[strip[..., channel].T.reshape(strip.shape[:2])]", "normalize:photo")
 in_core("truncation for rounding", "images", "np.rint(pixels.clip(0, 1) * 255)", "(pixels.clip(0, 1) * 255)",
-        "denormalise:outside", "round-trip:photo")
-in_core("clipping forgotten", "images", "np.rint(pixels.clip(0, 1) * 255)", "np.rint(pixels * 255)", "denormalise:outside")
-in_core("clipped before it is denormalised", "images", "pixels = pixels * np.array(RGB_STD)",
-        "pixels = pixels.clip(0, 1) * np.array(RGB_STD)", "denormalise:outside")
+        "denormalize:outside", "round-trip:photo")
+in_core("clipping forgotten", "images", "np.rint(pixels.clip(0, 1) * 255)", "np.rint(pixels * 255)", "denormalize:outside")
+in_core("clipped before it is denormalized", "images", "pixels = pixels * np.array(RGB_STD)",
+        "pixels = pixels.clip(0, 1) * np.array(RGB_STD)", "denormalize:outside")
 in_core(
     "resized to the nearest pixel", "images", "Image.Resampling.BILINEAR)", "Image.Resampling.NEAREST)", "resize/half:photo"
 )
@@ -807,7 +807,7 @@ in_core("specification: gradient of total variation upside down", "losses", "slo
         "slope[:, :, 1:, :] -= down", "gradient/{recipe}/photo:tv")
 in_core("the last picture is not evaluated", "run", '    evaluate(state["image"])\n', "", "run/{recipe}/photo:totals")
 in_core("clamping forgotten at every evaluation", "run", "if recipe.clamped:", "if False:", "run/tutorial/photo:images")
-in_core("the optimiser goes on from the unclamped image", "run",
+in_core("the optimizer goes on from the unclamped image", "run",
         "            image = image.clip(0, 1)\n        evaluation = objective(image)\n",
         "            pass\n        evaluation = objective(image.clip(0, 1) if recipe.clamped else image)\n",
         "run/tutorial/photo:images")
@@ -852,8 +852,8 @@ in_core("Gram matrix over a tile's pixels", "tiles", 'engine.gram(engine.within(
 in_core("pixels of overlapping crops counted twice", "tiles", "        if not window.has_halo:\n", "        if True:\n",
         "targets/shallow/odd/tile-8:style/*", "terms/shallow/odd/tile-8:*/*1", "gradient/shallow/odd/tile-8:total")
 in_core("the last window's products are lost", "tiles",
-        "        products.add(engine, last, maps, recipe.style_taps)\n",
-        "        products.add(engine, last, maps, recipe.style_taps if not others else ())\n",
+        "        products.add(engine, last, maps, recipe.style_layers)\n",
+        "        products.add(engine, last, maps, recipe.style_layers if not others else ())\n",
         "terms/shallow/odd/tile-8:style/*", "gradient/shallow/odd/tile-8:style")
 in_core("content targets of the window for those of its crop", "tiles",
         "self.targets.content[tap][window.crop_of(engine.network.layer(tap).halvings)]",
@@ -906,8 +906,8 @@ in_core("the picture is not added in tiles", "transform_tiles",
 in_core("a map's first tile is added everywhere", "transform_tiles", "added(rows, columns))",
         "added(slice(rows.stop - rows.start), slice(columns.stop - columns.start)))", "transform/narrow/tile-7:image")
 
-in_core("maps computed again are not normalised", "transform_tiles",
+in_core("maps computed again are not normalized", "transform_tiles",
         "finish(convolution(rows, columns), None if added is None else added(rows, columns))",
         "convolution(rows, columns)", "transform/21x18/tile-8:image")
-in_core("the shift of instance normalisation dropped in tiles", "transform_tiles", "if self.shift is not None:", "if False:",
+in_core("the shift of instance normalization dropped in tiles", "transform_tiles", "if self.shift is not None:", "if False:",
         "transform/johnson/tile-6:image")

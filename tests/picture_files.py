@@ -13,7 +13,7 @@ def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(samples, colour_type, *extra):
+def png(samples, color_type, *extra):
     """A PNG of 16 bits a sample, (H, W, channels), its rows by turns without a filter and with Sub, Up, Average and Paeth."""
     height, width, channels = samples.shape
     size = 2 * channels
@@ -28,7 +28,7 @@ def png(samples, colour_type, *extra):
         paeth = np.choose(apart.argmin(axis=0), [left, above, corner])
         filters = [np.zeros_like(line), left, above, (left + above) // 2, paeth]
         out.append(bytes([y % 5]) + ((line - filters[y % 5]) % 256).astype(np.uint8).tobytes())
-    head = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", width, height, 16, color_type, 0, 0, 0)
     data = zlib.compress(b"".join(out))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + b"".join(extra) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
@@ -130,9 +130,9 @@ ADOBE = [[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.0
 SRGB = [[0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169], [0.0139322, 0.0971045, 0.7141733]]
 
 
-def srgb_of(colours, primaries, gamma):
-    """What colours in 0..1, (..., 3), of a profile of :func:`profile` are in sRGB, by its formulas."""
-    linear = (np.asarray(colours, float) ** gamma) @ np.array(primaries).T @ np.linalg.inv(np.array(SRGB)).T
+def srgb_of(colors, primaries, gamma):
+    """What colors in 0..1, (..., 3), of a profile of :func:`profile` are in sRGB, by its formulas."""
+    linear = (np.asarray(colors, float) ** gamma) @ np.array(primaries).T @ np.linalg.inv(np.array(SRGB)).T
     linear = linear.clip(0, 1)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 

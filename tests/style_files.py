@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from isostyle import style_network
-from isostyle.style_network import StyleNetwork
-from isostyle.trainer import first_parameters
+from isostyle.style_networks import file as style_network
+from isostyle.style_networks.file import StyleNetwork
+from isostyle.style_networks.trainer import first_parameters
 from isostyle.transform_network import NARROW, TransformNetwork
 
 #: Widths that all differ, so that a swapped axis shows, and two blocks.
@@ -17,7 +17,7 @@ RESIDUAL = dataclasses.replace(NARROW, residual=True)
 
 
 def random_style(network=SMALL, seed=3):
-    """Scales and shifts that all differ, and an output of the spread of a normalised picture."""
+    """Scales and shifts that all differ, and an output of the spread of a normalized picture."""
     random = np.random.RandomState(seed)
     parameters = {}
     for name, array in first_parameters(network, seed).items():

@@ -14,7 +14,7 @@ import click
 import numpy as np
 import pytest
 
-from isostyle import cli
+from isostyle.cli import main as main_cli
 from isostyle.conformance import compare
 
 PAGE = Path(__file__).parents[1] / "docs" / "adding-a-backend.md"
@@ -181,7 +181,7 @@ def test_the_backend_of_the_page_shares_no_formula_with_the_oracle():
 def test_every_command_of_the_page_is_one_that_the_command_line_understands(command):
     """Parsed, and not run."""
     _, *words = shlex.split(command)
-    found, context = cli.cli, None
+    found, context = main_cli.cli, None
     while isinstance(found, click.Group) and words and not words[0].startswith("-"):
         context = click.Context(found, parent=context)
         found = found.get_command(context, words.pop(0))

@@ -8,16 +8,18 @@ import pytest
 from conftest import ASKED_FOR, BACKENDS, obtain
 
 import isostyle
-from isostyle import images, registry, style_network
+from isostyle import registry
+from isostyle.images import arrays
 from isostyle.published import D2L
 from isostyle.recipe import ExactSize
+from isostyle.style_networks import file as style_network
 
 SMALL = ExactSize(96, 144)
 #: Float32 runs part at kinks and come together again as the learning rate decays; final totals were seen 1.3 % apart.
 FINAL_TOTAL = 0.05
 #: Of the learning rate, after ten steps in float64 from a start off the kinks: 5e-11 was seen.
 TEN_STEPS = 1e-8
-#: Of a picture that a style network painted: rounding may decide between two neighbours of 8 bits, and does so for 0.02 % of
+#: Of a picture that a style network painted: rounding may decide between two neighbors of 8 bits, and does so for 0.02 % of
 #: the values; in float64, 3e-14 was seen.
 ONE_PASS_APART, ONE_PASS_EQUAL, ONE_PASS_FLOAT64 = 1, 0.99, 1e-9
 
@@ -38,7 +40,7 @@ def present():
 
 @pytest.fixture(scope="module")
 def painting():
-    from isostyle.painting import paint
+    from isostyle.demo.painting import paint
 
     return paint(180, 120)
 
@@ -52,7 +54,7 @@ def test_ten_steps_in_float64_give_the_same_picture(present, photograph, paintin
     }
     for one, other in itertools.combinations(present, 2):
         distance = np.abs(found[one].image - found[other].image).max()
-        assert distance < TEN_STEPS * recipe.optimiser.learning_rate, (one, other)
+        assert distance < TEN_STEPS * recipe.optimizer.learning_rate, (one, other)
         assert found[one].picture.tobytes() == found[other].picture.tobytes()
 
 
@@ -77,7 +79,7 @@ def test_every_backend_starts_from_the_same_bits(present, photograph, painting):
             photograph, painting, backend=name, size=(32, 48), steps=1, init="noise", seed=5, callback=events.append
         )
         starts.add(events[0].image().tobytes())
-    assert starts == {images.noise((1, 3, 32, 48), 5, "float32").tobytes()}
+    assert starts == {arrays.noise((1, 3, 32, 48), 5, "float32").tobytes()}
 
 
 @pytest.mark.parametrize("name", style_network.shipped())
@@ -91,7 +93,7 @@ def test_a_style_network_paints_the_same_picture_with_each_framework(present, ph
 @pytest.mark.parametrize("name", style_network.shipped())
 def test_a_style_network_makes_the_same_numbers_in_float64(present, photograph, name):
     style = style_network.find(name)
-    given = images.to_array(photograph, "float64")
+    given = arrays.to_array(photograph, "float64")
     made = []
     for backend in present:
         transform = registry.transform(registry.load(backend, 1), style.network, device="cpu", dtype="float64")

@@ -9,13 +9,14 @@ from conftest import BACKENDS, obtain
 from PIL import Image
 
 import isostyle
-import isostyle.files
-import isostyle.weights
-from isostyle import api, images
+import isostyle.system.files
+import isostyle.weights.store
+from isostyle.images import arrays
 from isostyle.network import COMPACT, RGB_STD
 from isostyle.published import D2L, find
 from isostyle.recipe import AdamSettings, Constant, ExactSize, LbfgsSettings, Level, LongSide
-from isostyle.run import run
+from isostyle.transfer import override, plan
+from isostyle.transfer.descent import run
 
 #: Small enough for a second, large enough for conv5_1.
 QUICK = {"size": (32, 48), "steps": 2}
@@ -43,7 +44,7 @@ def test_the_result_carries_picture_image_history_and_manifest(any_backend, phot
     result = isostyle.stylize(photograph, painting, backend=any_backend, **QUICK)
     assert result.picture.size == (48, 32)
     assert result.image.shape == (1, 3, 32, 48)
-    assert images.to_picture(result.image).tobytes() == result.picture.tobytes()
+    assert arrays.to_picture(result.image).tobytes() == result.picture.tobytes()
     assert [row["step"] for row in result.history] == [0, 1, 2]
     for row in result.history:
         assert row["total"] == pytest.approx(row["content"] + row["style"] + row["tv"], rel=1e-6)
@@ -54,9 +55,9 @@ def test_the_manifest_says_how_the_picture_came_about(any_backend, photograph, p
     result = isostyle.stylize(tmp_path / "photo.png", painting, backend=any_backend, seed=4, threads=2, **QUICK)
     manifest = json.loads(json.dumps(result.manifest))
     assert manifest["recipe"]["digest"] == dataclasses.replace(D2L, size=ExactSize(32, 48), steps=2).digest
-    assert manifest["inputs"]["content"]["file_sha256"] == isostyle.files.sha256((tmp_path / "photo.png").read_bytes())
+    assert manifest["inputs"]["content"]["file_sha256"] == isostyle.system.files.sha256((tmp_path / "photo.png").read_bytes())
     assert manifest["inputs"]["style"]["resized_to"] == [32, 48]
-    assert manifest["network"]["weights_sha256"] == isostyle.weights.COMPACT_SHA256
+    assert manifest["network"]["weights_sha256"] == isostyle.weights.store.COMPACT_SHA256
     assert manifest["backend"]["name"] == any_backend
     assert (manifest["seed"], manifest["threads"], manifest["steps_done"], manifest["stopped_by"]) == (4, 2, 2, None)
     assert manifest["losses"]["last"]["total"] == result.history[-1]["total"]
@@ -86,7 +87,7 @@ def test_one_seed_one_picture_another_seed_another(any_backend, photograph, pain
 def test_a_start_picture_is_resized_to_the_content(any_backend, photograph, painting):
     events = []
     isostyle.stylize(photograph, painting, backend=any_backend, init=painting, callback=events.append, **QUICK)
-    np.testing.assert_array_equal(events[0].image(), images.to_array(images.resize(painting, 32, 48), "float32"))
+    np.testing.assert_array_equal(events[0].image(), arrays.to_array(arrays.resize(painting, 32, 48), "float32"))
 
 
 def test_weights_are_effective_weights(any_backend, photograph, painting):
@@ -112,7 +113,7 @@ def test_the_log_names_the_backend_and_a_changed_aspect(any_backend, photograph,
 def test_a_kept_aspect_is_not_warned_of(photograph, painting):
     settings = dataclasses.replace(D2L, size=LongSide(100))
     pictures = {"content": photograph, "style": Image.new("RGB", (2000, 330))}
-    assert api.changed_aspects(pictures, api.plan(pictures, settings, COMPACT)) == []
+    assert plan.changed_aspects(pictures, plan.plan(pictures, settings, COMPACT)) == []
 
 
 def test_the_history_has_the_learning_rate_of_each_step(any_backend, photograph, painting):
@@ -130,7 +131,7 @@ def test_a_diverging_run_keeps_the_last_good_picture(any_backend, photograph, pa
     with pytest.raises(isostyle.Stopped, match=r"became (inf|nan) at step 1") as caught:
         isostyle.stylize(photograph, painting, backend=any_backend, learning_rate=1e20, **QUICK)
     assert caught.value.result.manifest["steps_done"] == 0
-    start = images.to_picture(images.to_array(images.resize(photograph, 32, 48), "float32"))
+    start = arrays.to_picture(arrays.to_array(arrays.resize(photograph, 32, 48), "float32"))
     assert caught.value.result.picture.tobytes() == start.tobytes()
 
 
@@ -153,7 +154,7 @@ def test_ctrl_c_at_a_line_search_s_trial_keeps_the_picture_before(any_backend, p
             raise KeyboardInterrupt
         kept.append(event.image())
 
-    search = {"optimiser": "lbfgs", "line_search": "strong-wolfe", "learning_rate": 1000.0}
+    search = {"optimizer": "lbfgs", "line_search": "strong-wolfe", "learning_rate": 1000.0}
     with pytest.raises(isostyle.Interrupted) as caught:
         isostyle.stylize(photograph, painting, backend=any_backend, callback=press, size=(32, 48), steps=50, **search)
     result = caught.value.result
@@ -180,21 +181,21 @@ def test_ctrl_c_at_a_line_search_s_trial_keeps_the_picture_before(any_backend, p
         ({"init": np.zeros((8, 8, 3), np.uint8)}, "the init image is 8x8 pixels"),
         ({"threads": 0}, "number of threads must be at least 1"),
         ({"backend": "tourch"}, "did you mean 'torch'"),
-        ({"content_taps": 3}, "content taps must be pairs of a layer's name and its weight, not 3"),
-        ({"content_taps": "conv1_1"}, "content taps must be pairs of a layer's name and its weight"),
-        ({"style_taps": [("conv1_1",)]}, "style taps must be pairs"),
-        ({"content_taps": {"conv1_1": "a"}}, "weight of the content tap conv1_1 must be a number, not 'a'"),
+        ({"content_layers": 3}, "content taps must be pairs of a layer's name and its weight, not 3"),
+        ({"content_layers": "conv1_1"}, "content taps must be pairs of a layer's name and its weight"),
+        ({"style_layers": [("conv1_1",)]}, "style taps must be pairs"),
+        ({"content_layers": {"conv1_1": "a"}}, "weight of the content tap conv1_1 must be a number, not 'a'"),
         ({"style_weight": "a"}, "style weight must be a number, not 'a'"),
         ({"style_weight": True}, "style weight must be a number, not True"),
         ({"learning_rate": "x"}, "learning rate must be a number, not 'x'"),
-        ({"optimiser": 3}, "optimiser must be adam, lbfgs or settings of one, not 3"),
+        ({"optimizer": 3}, "optimizer must be adam, lbfgs or settings of one, not 3"),
         ({"recipe": 3}, "recipe must be a name, a .toml file or a Recipe, not 3"),
         ({"init": 5}, "the init image must be a path, the bytes of a file, a PIL image or an array, not 5"),
         ({"threads": "a"}, "number of threads must be at least 1 and at most 1024, not 'a'"),
         ({"steps": 10**400}, "number of steps must be a whole number of at most 1000000000"),
         ({"size": 10**5000}, "size must be a whole number of at most 1000000000 pixel, not a number of thousands of digits"),
         (
-            {"size": (1, 64), "content_taps": {"conv1_1": 1}, "style_taps": {"relu1_2": 1}},
+            {"size": (1, 64), "content_layers": {"conv1_1": 1}, "style_layers": {"relu1_2": 1}},
             "resized to 1x64 .* total variation needs at least 2x2",
         ),
     ],
@@ -224,47 +225,47 @@ def test_a_picture_smaller_than_the_deepest_tap_is_refused_and_not_enlarged(phot
     ("changes", "expected"),
     [
         ({"pooling": "average"}, {"pooling": "average"}),
-        ({"style_taps": {"relu2_1": 0.5}}, {"style_taps": (("relu2_1", 0.5),)}),
-        ({"content_taps": (("conv4_2", 1.0),)}, {"content_taps": (("conv4_2", 1.0),)}),
-        ({"content_taps": [("conv4_2", 1)]}, {"content_taps": (("conv4_2", 1.0),)}),
+        ({"style_layers": {"relu2_1": 0.5}}, {"style_layers": (("relu2_1", 0.5),)}),
+        ({"content_layers": (("conv4_2", 1.0),)}, {"content_layers": (("conv4_2", 1.0),)}),
+        ({"content_layers": [("conv4_2", 1)]}, {"content_layers": (("conv4_2", 1.0),)}),
         ({"size": isostyle.ShortSide(64)}, {"size": isostyle.ShortSide(64)}),
-        ({"optimiser": "lbfgs"}, {"optimiser": LbfgsSettings(), "schedule": Constant()}),
-        ({"optimiser": "lbfgs", "learning_rate": 0.5}, {"optimiser": LbfgsSettings(0.5), "schedule": Constant()}),
+        ({"optimizer": "lbfgs"}, {"optimizer": LbfgsSettings(), "schedule": Constant()}),
+        ({"optimizer": "lbfgs", "learning_rate": 0.5}, {"optimizer": LbfgsSettings(0.5), "schedule": Constant()}),
         (
-            {"optimiser": "lbfgs", "line_search": "strong-wolfe", "lbfgs_history": 20},
-            {"optimiser": LbfgsSettings(history=20, line_search="strong-wolfe"), "schedule": Constant()},
+            {"optimizer": "lbfgs", "line_search": "strong-wolfe", "lbfgs_history": 20},
+            {"optimizer": LbfgsSettings(history=20, line_search="strong-wolfe"), "schedule": Constant()},
         ),
         (
             {"pyramid": True},
             {
-                "pyramid": api.PYRAMID,
-                "optimiser": LbfgsSettings(history=20, line_search="strong-wolfe"),
+                "pyramid": override.PYRAMID,
+                "optimizer": LbfgsSettings(history=20, line_search="strong-wolfe"),
                 "schedule": Constant(),
-                "steps": api.PYRAMID_STEPS,
+                "steps": override.PYRAMID_STEPS,
             },
         ),
         (
-            {"pyramid": [(0.5, 3)], "optimiser": "lbfgs"},
+            {"pyramid": [(0.5, 3)], "optimizer": "lbfgs"},
             {
                 "pyramid": (Level(0.5, 3),),
-                "optimiser": LbfgsSettings(history=20, line_search="strong-wolfe"),
+                "optimizer": LbfgsSettings(history=20, line_search="strong-wolfe"),
                 "schedule": Constant(),
-                "steps": api.PYRAMID_STEPS,
+                "steps": override.PYRAMID_STEPS,
             },
         ),
         (
-            {"pyramid": [(0.5, 3)], "optimiser": LbfgsSettings()},
-            {"pyramid": (Level(0.5, 3),), "optimiser": LbfgsSettings(), "schedule": Constant()},
+            {"pyramid": [(0.5, 3)], "optimizer": LbfgsSettings()},
+            {"pyramid": (Level(0.5, 3),), "optimizer": LbfgsSettings(), "schedule": Constant()},
         ),
-        ({"pyramid": [(0.5, 3)], "optimiser": "adam"}, {"pyramid": (Level(0.5, 3),)}),
+        ({"pyramid": [(0.5, 3)], "optimizer": "adam"}, {"pyramid": (Level(0.5, 3),)}),
         ({"pyramid": False}, {}),
-        ({"optimiser": "adam"}, {}),
-        ({"learning_rate": 0.1}, {"optimiser": AdamSettings(0.1)}),
+        ({"optimizer": "adam"}, {}),
+        ({"learning_rate": 0.1}, {"optimizer": AdamSettings(0.1)}),
     ],
     ids=str,
 )
 def test_an_override_changes_what_it_names_and_nothing_else(changes, expected):
-    found, wanted = api.override("d2l", **changes), dataclasses.replace(D2L, **expected)
+    found, wanted = override.override("d2l", **changes), dataclasses.replace(D2L, **expected)
     assert found.digest == wanted.digest
     # What computes something else does not claim to be the published recipe.
     assert (found.name, found.source) == (
@@ -272,22 +273,26 @@ def test_an_override_changes_what_it_names_and_nothing_else(changes, expected):
     )
 
 
-def test_a_pyramid_of_a_clamped_recipe_keeps_its_optimiser():
-    found = api.override("tutorial", pyramid=True)
-    assert (found.optimiser, found.steps, found.pyramid) == (find("tutorial").optimiser, find("tutorial").steps, api.PYRAMID)
+def test_a_pyramid_of_a_clamped_recipe_keeps_its_optimizer():
+    found = override.override("tutorial", pyramid=True)
+    assert (found.optimizer, found.steps, found.pyramid) == (
+        find("tutorial").optimizer,
+        find("tutorial").steps,
+        override.PYRAMID,
+    )
 
 
 @pytest.mark.parametrize("bad", [3, [3], [(0.5, 3, 4)], "half"])
 def test_a_pyramid_of_something_else_is_refused(bad):
     with pytest.raises(isostyle.InputError, match="a pyramid is"):
-        api.override("d2l", pyramid=bad)
+        override.override("d2l", pyramid=bad)
 
 
 PYRAMID = {"size": (64, 96), "pyramid": [(0.25, 3), (0.5, 4)], "steps": 5}
 
 
-@pytest.mark.parametrize("optimiser", [None, "adam"])
-def test_each_level_of_a_pyramid_starts_from_the_one_before_resized(any_backend, photograph, painting, optimiser):
+@pytest.mark.parametrize("optimizer", [None, "adam"])
+def test_each_level_of_a_pyramid_starts_from_the_one_before_resized(any_backend, photograph, painting, optimizer):
     events, images_of = [], []
 
     def keep(event):
@@ -295,19 +300,19 @@ def test_each_level_of_a_pyramid_starts_from_the_one_before_resized(any_backend,
         images_of.append(event.image())
 
     result = isostyle.stylize(
-        photograph, painting, backend=any_backend, callback=keep, dtype="float64", optimiser=optimiser, **PYRAMID
+        photograph, painting, backend=any_backend, callback=keep, dtype="float64", optimizer=optimizer, **PYRAMID
     )
     assert [event.size for event in events] == [(16, 24)] * 3 + [(32, 48)] * 4 + [(64, 96)] * 6
     assert [event.evaluation for event in events] == list(range(1, 14))
     assert [event.done for event in events] == sorted(event.done for event in events)
     assert [event.finished for event in events] == [False] * 12 + [True]
     # What the level came to is the result of a run of that size alone, with the same steps.
-    content, style = (images.to_array(images.resize(picture, 16, 24), "float64") for picture in (photograph, painting))
-    weights = isostyle.weights.load("compact")
+    content, style = (arrays.to_array(arrays.resize(picture, 16, 24), "float64") for picture in (photograph, painting))
+    weights = isostyle.weights.store.load("compact")
     engine = obtain(any_backend).prepare(weights.network, weights.parameters, device="cpu", dtype="float64")
-    recipe = dataclasses.replace(api.override("isostyle", **PYRAMID, optimiser=optimiser), steps=3, pyramid=())
+    recipe = dataclasses.replace(override.override("isostyle", **PYRAMID, optimizer=optimizer), steps=3, pyramid=())
     alone = list(run(engine, recipe, engine.targets(recipe, content, style), content))
-    start = images.resize_array(alone[-1].image(), 32, 48)
+    start = arrays.resize_array(alone[-1].image(), 32, 48)
     np.testing.assert_allclose(images_of[3], start, rtol=1e-6, atol=1e-6)
     assert result.manifest["levels"] == [
         {"size": [16, 24], "steps": 3},
@@ -379,16 +384,16 @@ def test_a_pyramid_gives_the_same_numbers_on_every_backend_in_float64(photograph
 
 
 def test_adam_in_place_of_lbfgs_has_a_learning_rate_that_fits_the_space():
-    assert api.override("tutorial", optimiser="adam").optimiser == AdamSettings(0.07)
-    assert api.override("gatys2016", optimiser="adam").optimiser == AdamSettings(0.3)
+    assert override.override("tutorial", optimizer="adam").optimizer == AdamSettings(0.07)
+    assert override.override("gatys2016", optimizer="adam").optimizer == AdamSettings(0.3)
 
 
-def test_an_unknown_optimiser_is_refused():
-    with pytest.raises(isostyle.InputError, match="optimiser must be adam or lbfgs, not 'sgd'"):
-        api.override("d2l", optimiser="sgd")
+def test_an_unknown_optimizer_is_refused():
+    with pytest.raises(isostyle.InputError, match="optimizer must be adam or lbfgs, not 'sgd'"):
+        override.override("d2l", optimizer="sgd")
 
 
-@pytest.mark.parametrize("change", [{"style_taps": {"conv6_1": 1.0}}, {"content_taps": {"conv4-2": 1.0}}], ids=str)
+@pytest.mark.parametrize("change", [{"style_layers": {"conv6_1": 1.0}}, {"content_layers": {"conv4-2": 1.0}}], ids=str)
 def test_a_layer_that_the_network_does_not_have_is_refused_before_any_framework_is_loaded(photograph, painting, change):
     with pytest.raises(isostyle.InputError, match="has no layer .*; did you mean"):
         isostyle.stylize(photograph, painting, backend="torch", **QUICK, **change)
@@ -398,7 +403,7 @@ def test_a_layer_that_the_network_does_not_have_is_refused_before_any_framework_
 
 
 def sizes(settings, **pictures):
-    return {role: planned.final for role, planned in api.plan(pictures, settings, COMPACT).items()}
+    return {role: planned.final for role, planned in plan.plan(pictures, settings, COMPACT).items()}
 
 
 WIDE, TALL = Image.new("RGB", (90, 60)), Image.new("RGB", (50, 80))
@@ -427,7 +432,7 @@ def test_the_tutorial_refuses_pictures_of_unequal_size_and_names_the_recipe_that
 
 def test_a_square_is_cut_out_of_the_middle(photograph):
     picture = Image.fromarray(np.arange(60 * 90 * 3, dtype=np.uint32).reshape(60, 90, 3).astype(np.uint8))
-    cut = api.fit(picture, api.Plan((60, 90), (60, 60)))
+    cut = plan.fit(picture, plan.Plan((60, 90), (60, 60)))
     np.testing.assert_array_equal(np.asarray(cut), np.asarray(picture)[:, 15:75])
 
 
@@ -443,14 +448,14 @@ def test_every_start_begins_where_it_says(any_backend, photograph, painting, rec
     )
     settings = find(recipe)
     found = events[0].image()
-    content, style = (images.to_array(images.resize(p, 32, 48), "float32", settings.space) for p in (photograph, painting))
+    content, style = (arrays.to_array(arrays.resize(p, 32, 48), "float32", settings.space) for p in (photograph, painting))
     deviation = 0.3 * (np.array(RGB_STD).reshape(1, 3, 1, 1) if settings.space == "unit" else 1)
     expected = {
         "content": content,
         "style": style,
-        "noise": images.noise(content.shape, 4, "float32"),
-        "uniform-noise": images.uniform_noise(content.shape, 4, "float32"),
-        "content+noise": content + deviation * images.noise(content.shape, 4, "float32"),
+        "noise": arrays.noise(content.shape, 4, "float32"),
+        "uniform-noise": arrays.uniform_noise(content.shape, 4, "float32"),
+        "content+noise": content + deviation * arrays.noise(content.shape, 4, "float32"),
     }[start]
     np.testing.assert_allclose(found, expected.clip(0, 1) if settings.clamped else expected, rtol=1e-6, atol=1e-6)
 
@@ -462,13 +467,13 @@ def test_an_image_in_0_to_1_is_saved_as_it_is(any_backend, photograph, painting)
     np.testing.assert_array_equal(np.asarray(result.picture), np.rint(result.image[0].transpose(1, 2, 0) * 255))
 
 
-def test_an_optimiser_that_ends_early_says_why_in_the_log_and_in_the_manifest(any_backend, photograph):
+def test_an_optimizer_that_ends_early_says_why_in_the_log_and_in_the_manifest(any_backend, photograph):
     """lookcc's content moves nothing, and the style image is its own style: there is no gradient at all."""
     lines = []
     result = isostyle.stylize(
         photograph, photograph, backend=any_backend, recipe="lookcc", size=(32, 48), init="content", log=lines.append
     )
-    assert lines[-1] == result.manifest["optimiser_ended"] == "Adam ended at step 0: the gradient is 0 everywhere"
+    assert lines[-1] == result.manifest["optimizer_ended"] == "Adam ended at step 0: the gradient is 0 everywhere"
     assert result.manifest["steps_done"] == 0
 
 

@@ -15,8 +15,9 @@ from PIL import Image
 from style_files import random_style, write_style
 from test_cli import isostyle, names, opened
 
-from isostyle import apply_plan, style_network
-from isostyle.ahead import ahead
+from isostyle.cli import apply_plan
+from isostyle.style_networks import file as style_network
+from isostyle.system.prefetch import ahead
 
 
 @pytest.fixture
@@ -249,7 +250,7 @@ def test_an_output_that_cannot_be_written_stops_the_only_picture(folder, any_bac
 
     (folder / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder / "tmp"))
-    monkeypatch.setattr("isostyle.files.write_atomically", full)
+    monkeypatch.setattr("isostyle.system.files.write_atomically", full)
     assert apply("pics/a.jpg", "--backend", any_backend) == 1
     (kept,) = (folder / "tmp").glob("a-wave-*.png")
     assert opened(kept) == ("PNG", (41, 30))

@@ -9,11 +9,15 @@ from PIL import Image
 from style_files import RESIDUAL, SMALL, random_style, write_style
 
 import isostyle
-from isostyle import applying, images, memory, style_network, weights
-from isostyle.applying import Applier
 from isostyle.errors import InputError, IsostyleError
-from isostyle.files import sha256
+from isostyle.images import arrays
+from isostyle.style_networks import apply as applying
+from isostyle.style_networks import file as style_network
+from isostyle.style_networks.apply import Applier
+from isostyle.system import memory
+from isostyle.system.files import sha256
 from isostyle.transform_network import JOHNSON, NARROW
+from isostyle.weights import store
 
 
 def picture(height=40, width=50, seed=0):
@@ -23,13 +27,13 @@ def picture(height=40, width=50, seed=0):
 # What it computes
 
 
-def test_apply_is_the_network_on_the_normalised_picture(backend):
+def test_apply_is_the_network_on_the_normalized_picture(backend):
     style, given = random_style(), picture()
     transform = backend.transform(SMALL, device="cpu", dtype="float32")
     parameters = {name: transform.tensor(array) for name, array in style.parameters.items()}
-    made = transform.array(transform.apply(parameters, transform.tensor(images.to_array(given, "float32"))))
+    made = transform.array(transform.apply(parameters, transform.tensor(arrays.to_array(given, "float32"))))
     found = isostyle.apply(style, given, backend=backend.name, threads=2).picture
-    assert found.tobytes() == images.to_picture(made).tobytes()
+    assert found.tobytes() == arrays.to_picture(made).tobytes()
 
 
 def test_tiles_give_the_same_picture(backend):
@@ -192,9 +196,9 @@ def test_a_file_says_what_its_network_is(tmp_path, network):
 
 
 def test_the_loss_network_is_no_style_network(tmp_path):
-    found = weights.load("compact")
+    found = store.load("compact")
     path = tmp_path / "compact.safetensors"
-    path.write_bytes(weights.dump(found.network, found.parameters, {}))
+    path.write_bytes(store.dump(found.network, found.parameters, {}))
     with pytest.raises(InputError, match="is not a style network that this isostyle reads"):
         style_network.find(str(path))
 

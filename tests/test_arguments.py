@@ -17,28 +17,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isostyle import (
-    InputError,
-    api,
-    apply_cli,
-    batch_cli,
-    batch_plan,
-    cache,
-    cli,
-    memory,
-    recipe_text,
-    registry,
-    rerunning,
-    style_network,
-    train_cli,
-    weights,
-)
-from isostyle.batch_plan import BatchRun
-from isostyle.conformance import bench, commands
+from isostyle import InputError, recipe_text, registry, tiles
+from isostyle.cli import apply as apply_cli
+from isostyle.cli import batch as batch_cli
+from isostyle.cli import batch_plan, options
+from isostyle.cli import main as main_cli
+from isostyle.cli import resume as resume_cli
+from isostyle.cli import train as train_cli
+from isostyle.cli.batch_plan import BatchRun
+from isostyle.conformance import commands
 from isostyle.conformance import compare as comparing
+from isostyle.conformance.bench import commands as bench
 from isostyle.published import D2L
-from isostyle.recipe import MOST
+from isostyle.checks import MOST
+from isostyle.style_networks import file as style_network
+from isostyle.system import memory
+from isostyle.transfer import override, stylize
+from isostyle.transfer import rerun as rerunning
 from isostyle.transform_network import MOST_BLOCKS, MOST_CHANNELS
+from isostyle.weights import cache, store
 
 #: The same examples each time, so that CI tells of changes and not of luck; scripts/fuzz.py looks for new ones.
 steady = settings(derandomize=True, deadline=None, database=None, max_examples=60)
@@ -100,8 +97,8 @@ def option(name):
 @steady
 @given(made_of("as-is", "long:", "short:", "square:", "300x450"))
 def test_a_size_is_a_rule_that_makes_pixels_of_any_picture_s(text):
-    size = value_or_sentence(cli.parse_size, *option("--size"), text)
-    if size is not None and (recipe := value_or_sentence(lambda: api.override(D2L, size=size))):
+    size = value_or_sentence(options.parse_size, *option("--size"), text)
+    if size is not None and (recipe := value_or_sentence(lambda: override.override(D2L, size=size))):
         assert all(side >= 1 for side in (*recipe.size.fit(3, 5000), *recipe.size.scaled(5000, 3)))
         assert all(1 <= value <= MOST for value in vars(size).values() if type(value) is int)
 
@@ -109,9 +106,9 @@ def test_a_size_is_a_rule_that_makes_pixels_of_any_picture_s(text):
 @steady
 @given(made_of("conv1_1", "relu4_2=0.5", "pool5="))
 def test_taps_are_layers_with_finite_weights(text):
-    taps = value_or_sentence(cli.parse_taps, *option("--style-taps"), text)
-    if taps is not None and (recipe := value_or_sentence(lambda: api.override(D2L, style_taps=taps))):
-        assert recipe.style_taps == taps
+    taps = value_or_sentence(options.parse_taps, *option("--style-layers"), text)
+    if taps is not None and (recipe := value_or_sentence(lambda: override.override(D2L, style_layers=taps))):
+        assert recipe.style_layers == taps
         assert all(0 <= weight < math.inf for _, weight in taps)
         assert len({name for name, _ in taps}) == len(taps) > 0
 
@@ -119,8 +116,8 @@ def test_taps_are_layers_with_finite_weights(text):
 @steady
 @given(made_of("0.25:60", "0.5:40,", "usual", "none"))
 def test_a_pyramid_has_levels_that_grow(text):
-    levels = value_or_sentence(cli.parse_pyramid, *option("--pyramid"), text)
-    if levels is not None and (recipe := value_or_sentence(lambda: api.override(D2L, pyramid=levels))):
+    levels = value_or_sentence(options.parse_pyramid, *option("--pyramid"), text)
+    if levels is not None and (recipe := value_or_sentence(lambda: override.override(D2L, pyramid=levels))):
         shares = [level.share for level in recipe.pyramid]
         assert shares == sorted(set(shares))
         assert all(0 < share < 1 for share in shares)
@@ -160,7 +157,7 @@ def test_an_amount_of_memory_is_a_whole_number_of_bytes(text):
 @steady
 @given(made_of("auto", "off", "512"))
 def test_a_tile_is_a_side_or_a_word(text):
-    found = value_or_sentence(memory.parse_tile, text)
+    found = value_or_sentence(tiles.parse_tile, text)
     assert found in (None, "auto", "off") or 1 <= found <= MOST
 
 
@@ -189,7 +186,7 @@ def test_a_format_is_a_suffix(text):
 @steady
 @given(made_of("cpu", "cuda:1", "auto"))
 def test_a_device_is_one_that_is_there(text):
-    assert value_or_sentence(api.choose_device, text, ["cuda", "cpu"], "torch") in (None, "cuda", "cpu")
+    assert value_or_sentence(registry.choose_device, text, ["cuda", "cpu"], "torch") in (None, "cuda", "cpu")
 
 
 @short
@@ -205,17 +202,17 @@ def test_a_backend_that_is_not_registered_is_a_sentence(text):
     )
 )
 def test_names_of_networks_recipes_and_styles_that_are_not_there_are_a_sentence(text):
-    for find in (weights.load, recipe_text.load, style_network.find):
+    for find in (store.load, recipe_text.load, style_network.find):
         assert value_or_sentence(find, text) is None
 
 
 @steady
 @given(st.integers() | st.floats() | st.booleans() | st.none() | st.text(max_size=9), st.data())
 def test_whatever_a_program_hands_to_override_is_a_recipe_or_a_sentence(value, data):
-    names = ["size", "steps", "content_weight", "style_weight", "tv_weight", "content_taps", "style_taps", "pooling"]
-    names += ["optimiser", "learning_rate", "line_search", "lbfgs_history", "pyramid"]
+    names = ["size", "steps", "content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "pooling"]
+    names += ["optimizer", "learning_rate", "line_search", "lbfgs_history", "pyramid"]
     name = data.draw(st.sampled_from(names))
-    recipe = value_or_sentence(lambda: api.override(D2L, **{name: value}))
+    recipe = value_or_sentence(lambda: override.override(D2L, **{name: value}))
     assert recipe is None or recipe_text.from_dict(json.loads(json.dumps(recipe.as_dict()))).digest == recipe.digest
 
 
@@ -333,7 +330,7 @@ def nodes(tree):
 
 
 MANIFEST = {
-    "schema": api.MANIFEST_SCHEMA,
+    "schema": stylize.MANIFEST_SCHEMA,
     "isostyle": "0",
     "recipe": {"digest": D2L.digest, **json.loads(json.dumps(D2L.as_dict()))},
     "network": {"name": "compact", "weights": "compact", "weights_sha256": "0"},
@@ -375,7 +372,7 @@ def test_a_manifest_beside_an_output_is_asked_and_never_trusted(place, data):
     output.with_suffix(".json").write_text(data.draw(st.sampled_from([json.dumps(tree)] * 9 + [DEEP])))
     manifest = output.with_suffix(".json")
     run = BatchRun(place / "content.png", place / "style.png", output, ())
-    assert cli.is_unfinished(manifest, D2L) in (True, False)
+    assert resume_cli.is_unfinished(manifest, D2L) in (True, False)
     assert batch_cli.is_manifest(manifest) in (True, False)
     assert isinstance(batch_cli.total_of(run), float | None)
     assert apply_cli.rows_of(manifest, "0") == []
@@ -436,7 +433,7 @@ COMMANDS = {
 @short
 @given(data=st.data())
 def test_a_command_line_about_what_is_not_there_is_one_sentence(place, name, data):
-    command = cli.cli
+    command = main_cli.cli
     for part in name.split():
         command = command.get_command(click.Context(command), part)
     options = data.draw(strategies_of(command))
@@ -444,7 +441,7 @@ def test_a_command_line_about_what_is_not_there_is_one_sentence(place, name, dat
     before = sorted(place.rglob("*"))
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()), pytest.raises(SystemExit) as ended:
-        cli.main([*name.split(), *options, *quiet, *COMMANDS[name]])
+        main_cli.main([*name.split(), *options, *quiet, *COMMANDS[name]])
     assert ended.value.code in (0, InputError.exit_code), said.getvalue()
     if ended.value.code:
         (line,) = said.getvalue().splitlines()
@@ -461,7 +458,7 @@ def test_a_command_line_about_what_is_not_there_is_one_sentence(place, name, dat
 def test_any_first_word_that_is_no_command_is_one_sentence(words):
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()), pytest.raises(SystemExit) as ended:
-        cli.main(words)
+        main_cli.main(words)
     assert ended.value.code in (0, InputError.exit_code)
     if ended.value.code:
         (line,) = said.getvalue().splitlines()

@@ -14,9 +14,9 @@ import pytest
 from conftest import BACKENDS, EPS, obtain, relative_error
 
 from isostyle import losses
-from isostyle.conformance import oracle
+from isostyle.conformance.oracle import engine as oracle
 from isostyle.published import D2L
-from isostyle.run import NonFiniteLoss, run
+from isostyle.transfer.descent import NonFiniteLoss, run
 
 #: Correct gradients stay below 6 eps where no ReLU or pooling decision flips, as at this size; a wrong kernel, tap or
 #: factor is off by 1e-4 at the least.
@@ -157,11 +157,12 @@ def test_content_loss_of_the_content_image_itself_is_zero(engine, content, style
 
 
 def test_content_loss_of_the_content_image_itself_is_zero_with_the_shipped_network(backend, photograph):
-    from isostyle import images, weights
+    from isostyle.images import arrays
+    from isostyle.weights import store
 
-    chosen = weights.load("compact")
+    chosen = store.load("compact")
     engine = backend.prepare(chosen.network, chosen.parameters, device="cpu", dtype="float32")
-    image = images.to_array(images.resize(photograph, 96, 80), "float32")
+    image = arrays.to_array(arrays.resize(photograph, 96, 80), "float32")
     targets = engine.targets(D2L, image, image)
     assert float(engine.objective(D2L, targets)(engine.tensor(image)).terms["content/conv4_4"]) == 0
 
@@ -236,7 +237,7 @@ def test_d2l_counts_its_style_loss_ten_thousandfold(engine64, module, reference,
     assert float(terms["style/conv2_1"]) == pytest.approx(1e4 * plain, rel=1e-12)
 
 
-def test_equal_neighbours_have_no_gradient_of_total_variation(engine, content, style, dtype):
+def test_equal_neighbors_have_no_gradient_of_total_variation(engine, content, style, dtype):
     recipe = dataclasses.replace(D2L, content_weight=0.0, style_weight=0.0)
     flat = np.full_like(content, 0.25)
     targets = engine.targets(recipe, content, style)
@@ -263,8 +264,8 @@ def test_ten_steps_in_float64_agree_with_the_reference(engine64, reference, cont
         evaluation = reference.evaluate(recipe, targets, image)
         return evaluation.terms["total"], evaluation.gradient
 
-    expected = next(itertools.islice(oracle.adam(evaluate, noisy, recipe.optimiser, recipe.schedule), 9, None))
-    assert np.abs(last.image() - expected).max() < 1e-8 * recipe.optimiser.learning_rate
+    expected = next(itertools.islice(oracle.adam(evaluate, noisy, recipe.optimizer, recipe.schedule), 9, None))
+    assert np.abs(last.image() - expected).max() < 1e-8 * recipe.optimizer.learning_rate
 
 
 def test_adam_s_first_step_is_the_learning_rate_even_for_tiny_gradients(backend, network, parameters, dtype):
@@ -274,7 +275,7 @@ def test_adam_s_first_step_is_the_learning_rate_even_for_tiny_gradients(backend,
 
     engine = backend.prepare(network, parameters, device="cpu", dtype=dtype)
     gradient = np.array([1e-7, -1e-6, 1e-3, -1.0]).reshape(1, 1, 2, 2)
-    adam = Adam(D2L.optimiser, D2L.schedule)
+    adam = Adam(D2L.optimizer, D2L.schedule)
     state = adam.start(engine.tensor(np.zeros_like(gradient)))
     state = adam.step(state, lambda image: (image, Evaluation({}, engine.tensor(gradient))))
     expected = -0.3 * gradient / (np.abs(gradient) + 1e-8)
@@ -298,7 +299,7 @@ def test_a_pixel_that_is_not_a_number_stops_the_run(engine32, content, style, no
 
 
 def test_a_diverging_run_names_the_term_and_the_step_and_keeps_the_last_good_picture(engine32, content, style, noisy):
-    recipe = dataclasses.replace(D2L, optimiser=dataclasses.replace(D2L.optimiser, learning_rate=1e20))
+    recipe = dataclasses.replace(D2L, optimizer=dataclasses.replace(D2L.optimizer, learning_rate=1e20))
     with pytest.raises(NonFiniteLoss) as caught:
         list(run(engine32, recipe, engine32.targets(recipe, content, style), noisy))
     assert caught.value.step == 1

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import draw, run
 
-from isostyle import InputError, batch_plan
+from isostyle import InputError
+from isostyle.cli import batch_plan
 
 OPTIONS = ["--", "--size", "48", "--steps", "2"]
 
@@ -115,7 +116,7 @@ def test_a_table_that_is_no_text_is_refused(pictures):
             "--force is the batch's own, and no option of its runs; put it before --",
         ),
         (["--content", "photos", "--style", "*.bmp"], "no picture matches '*.bmp'"),
-        (["--content", "photos", "--style", "oil.png", "--", "--colour", "3"], "No such option"),
+        (["--content", "photos", "--style", "oil.png", "--", "--color", "3"], "No such option"),
         (["--content", "photos", "--style", "oil.png", "--", "--help"], "none of a run's"),
     ],
 )

@@ -10,12 +10,14 @@ import sys
 import numpy as np
 import pytest
 
-from isostyle import weights
-from isostyle.cli import main
-from isostyle.conformance import bench_report, bench_runs, bench_worker
-from isostyle.conformance.bench_worker import WAY_NAMES, Clock, Enough, Job
+from isostyle.cli.main import main
+from isostyle.conformance.bench import report as bench_report
+from isostyle.conformance.bench import runs as bench_runs
+from isostyle.conformance.bench import worker as bench_worker
+from isostyle.conformance.bench.worker import WAY_NAMES, Clock, Enough, Job
 from isostyle.network import COMPACT, VGG19, Network
 from isostyle.published import D2L
+from isostyle.weights import store
 
 MIB = 2**20
 #: A report of nothing.
@@ -33,7 +35,7 @@ def bench(*arguments):
 
 def test_operations_are_those_counted_by_hand():
     tiny = Network("tiny", (1, 1), (2, 5))
-    recipe = dataclasses.replace(D2L, content_taps=(("conv2_1", 1.0),), style_taps=(("conv1_1", 1.0),))
+    recipe = dataclasses.replace(D2L, content_layers=(("conv2_1", 1.0),), style_layers=(("conv1_1", 1.0),))
     # conv1_1: 3 to 2 channels at 7x10; conv2_1: 2 to 5 at 3x5, for the pool drops the odd row. Twice: forward and back.
     convolutions = 2 * (2 * 9 * 3 * 2 * 7 * 10 + 2 * 9 * 2 * 5 * 3 * 5)
     gram = 2 * (2 * 2 * 2 * 7 * 10)
@@ -42,7 +44,7 @@ def test_operations_are_those_counted_by_hand():
 
 def test_layers_behind_the_deepest_tap_are_not_counted():
     deeper = Network("deeper", (2, 1), (2, 5))
-    shallow = dataclasses.replace(D2L, content_taps=(("conv1_1", 1.0),), style_taps=(("conv1_1", 1.0),))
+    shallow = dataclasses.replace(D2L, content_layers=(("conv1_1", 1.0),), style_layers=(("conv1_1", 1.0),))
     assert bench_report.operations(deeper, shallow, 4, 6) == 2 * (2 * 9 * 3 * 2 * 24 + 2 * 2 * 2 * 24)
 
 
@@ -261,7 +263,7 @@ def test_the_first_step_and_the_warm_up_are_no_counted_steps():
 
 @pytest.fixture
 def plan(tmp_path):
-    compact = weights.load("compact")
+    compact = store.load("compact")
     return bench_runs.Plan(
         folder=tmp_path,
         content="c.png",
@@ -405,7 +407,7 @@ def test_every_way_of_each_backend_is_measured(backend, tmp_path):
 @pytest.mark.slow
 def test_the_published_loss_is_reached_by_ours(backend, tmp_path, photograph):
     """In this process, task by task: three published steps, their exact total, and ours until it is there."""
-    from isostyle.demo import painting
+    from isostyle.demo.inputs import painting
 
     paths = [tmp_path / "content.png", tmp_path / "style.png"]
     photograph.save(paths[0])

@@ -15,9 +15,10 @@ import pytest
 from checkpoint_files import NARROW16, NARROW19, TINY, numbered, random_parameters
 from conftest import BACKENDS, obtain
 
-from isostyle import InputError, checkpoints
+from isostyle import InputError
 from isostyle.network import RGB_MEAN, RGB_STD, VGG16, VGG19
-from isostyle.sources import LocalFile
+from isostyle.weights import convert
+from isostyle.weights.sources import LocalFile
 
 RECORDED = Path(__file__).with_name("data") / "checkpoints"
 NARROWS = (NARROW19, NARROW16)
@@ -36,7 +37,7 @@ def read(tmp_path):
     def reader(data, networks=NARROWS, preprocessing=None):
         (tmp_path / "weights").write_bytes(data)
         with LocalFile(tmp_path / "weights") as file:
-            return checkpoints.read(file, networks, preprocessing)
+            return convert.read(file, networks, preprocessing)
 
     return reader
 
@@ -88,7 +89,7 @@ def test_every_format_gives_the_same_parameters_bit_by_bit(kind, narrow, read):
 @pytest.mark.parametrize("name", sorted(path.name for path in RECORDED.iterdir() if path.suffix != ".md"))
 def test_files_that_the_frameworks_wrote_are_read(name):
     with LocalFile(RECORDED / name) as file:
-        found = checkpoints.read(file, [TINY])
+        found = convert.read(file, [TINY])
     assert_same(found.parameters, random_parameters(TINY))
 
 
@@ -154,7 +155,7 @@ def test_torch_reads_its_files_as_we_do(legacy, dtype, tmp_path):
     torch.save(state, tmp_path / "x.pth", _use_new_zipfile_serialization=not legacy)
     own = torch.load(tmp_path / "x.pth", weights_only=True)
     with LocalFile(tmp_path / "x.pth") as file:
-        found = checkpoints.read(file, NARROWS)
+        found = convert.read(file, NARROWS)
     assert_same(found.parameters, dict(zip(found.parameters, (t.float().numpy() for t in own.values()), strict=True)))
 
 
@@ -181,7 +182,7 @@ def test_views_of_one_storage_are_read_as_torch_reads_them(tmp_path):
         place += array.size
     torch.save(state, tmp_path / "x.pth")
     with LocalFile(tmp_path / "x.pth") as file:
-        found = checkpoints.read(file, NARROWS).parameters
+        found = convert.read(file, NARROWS).parameters
     assert_same(found, random_parameters(NARROW19))
 
 
@@ -192,7 +193,7 @@ def test_paddle_s_own_vgg19_is_read_from_what_paddle_saves(tmp_path):
     tensors = numbered(NARROW19, random_parameters(NARROW19))
     paddle.save({name: paddle.to_tensor(array) for name, array in tensors.items()}, str(tmp_path / "x.pdparams"))
     with LocalFile(tmp_path / "x.pdparams") as file:
-        assert_same(checkpoints.read(file, NARROWS).parameters, random_parameters(NARROW19))
+        assert_same(convert.read(file, NARROWS).parameters, random_parameters(NARROW19))
 
 
 def test_gluon_s_own_files_are_read(tmp_path):
@@ -223,7 +224,7 @@ def test_gluon_s_own_files_are_read(tmp_path):
 
     Vgg().save_parameters(str(tmp_path / "x.params"))
     with LocalFile(tmp_path / "x.params") as file:
-        assert_same(checkpoints.read(file, NARROWS).parameters, parameters)
+        assert_same(convert.read(file, NARROWS).parameters, parameters)
 
 
 # Caffe's preprocessing
@@ -239,10 +240,10 @@ def test_the_fold_is_float64_rounded_once_and_changes_conv1_1_only(folded):
     parameters, found = folded
     weight, bias = (parameters[f"conv1_1.{kind}"].astype(np.float64) for kind in ("weight", "bias"))
     expected = np.zeros_like(weight)
-    for colour in range(3):
-        channel = weight[:, 2 - colour]
-        expected[:, colour] = channel * (255 * RGB_STD[colour])
-        bias = bias + channel.sum(axis=(1, 2)) * (255 * RGB_MEAN[colour] - checkpoints.CAFFE_MEAN_BGR[2 - colour])
+    for color in range(3):
+        channel = weight[:, 2 - color]
+        expected[:, color] = channel * (255 * RGB_STD[color])
+        bias = bias + channel.sum(axis=(1, 2)) * (255 * RGB_MEAN[color] - convert.CAFFE_MEAN_BGR[2 - color])
     np.testing.assert_array_equal(found["conv1_1.weight"], expected.astype(np.float32))
     # Sums of float64 in another order: the last bit of float32 may fall to the other side.
     np.testing.assert_allclose(found["conv1_1.bias"], bias, rtol=np.finfo(np.float32).eps)
@@ -251,13 +252,13 @@ def test_the_fold_is_float64_rounded_once_and_changes_conv1_1_only(folded):
 
 
 def test_the_folded_network_sees_rgb_as_the_unfolded_one_sees_bgr(folded):
-    """In the interior: at the border the two pad with colours that differ by half a grey level."""
-    from isostyle.conformance.oracle import OracleEngine
+    """In the interior: at the border the two pad with colors that differ by half a gray level."""
+    from isostyle.conformance.oracle.engine import OracleEngine
 
     parameters, found = folded
     rgb = np.random.RandomState(3).rand(1, 3, 20, 24)
     mean, std = (np.array(values)[:, None, None] for values in (RGB_MEAN, RGB_STD))
-    caffe = (255 * rgb)[:, ::-1] - np.array(checkpoints.CAFFE_MEAN_BGR)[:, None, None]
+    caffe = (255 * rgb)[:, ::-1] - np.array(convert.CAFFE_MEAN_BGR)[:, None, None]
     own = OracleEngine(NARROW19, found).maps((rgb - mean) / std, ["conv1_2"])["conv1_2"]
     theirs = OracleEngine(NARROW19, parameters).maps(caffe, ["conv1_2"])["conv1_2"]
     scale = np.abs(theirs).max()
@@ -289,7 +290,7 @@ def changed(name, how):
         (changed("features.5.weight", lambda a: a[:-1]), r"'features.5.weight' has the shape \(2, 2, 3, 3\)"),
         (changed("features.5.weight", lambda a: a[..., :1]), "'features.5.weight' has the shape"),
         ({**changed("features.0.bias", None), "features.99.weight": np.ones((2, 2, 3, 3), "f4")}, "'features.99.weight'"),
-        ({**changed("features.0.bias", None), "features.1.running_mean": np.ones(2, "f4")}, "batch normalisation"),
+        ({**changed("features.0.bias", None), "features.1.running_mean": np.ones(2, "f4")}, "batch normalization"),
         ({**changed("features.0.bias", None), "attention.weight": np.ones(2, "f4")}, "'attention.weight'"),
         (changed("features.0.weight", lambda a: a * np.float32("nan")), "'features.0.weight' that are not finite"),
         (changed("features.0.weight", lambda a: a.astype("f8") * 1e300), "'features.0.weight' that are not finite"),
@@ -317,13 +318,13 @@ def test_whole_numbers_are_no_weights(read):
 
 @pytest.mark.parametrize("network", [VGG19, VGG16], ids=lambda network: network.name)
 def test_full_width_networks_are_told_apart_by_their_shapes(network):
-    from isostyle.stored import Stored
+    from isostyle.weights.formats.stored import Stored
 
     index = {}
     for name, shape in network.parameter_shapes.items():
         layer, kind = name.split(".")
         index[f"features.{network.layer(layer).index}.{kind}"] = Stored(shape, "float32", (0, 0))
-    assert checkpoints.recognise(index, (VGG19, VGG16), "x")[0] == network
+    assert convert.recognize(index, (VGG19, VGG16), "x")[0] == network
 
 
 # Hostile files
@@ -393,7 +394,7 @@ def test_a_list_of_storages_that_takes_for_ever_to_hash_is_refused(read):
 
 
 def test_a_small_tensor_in_a_huge_storage_is_refused_unread(read, tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "MAX_REGION", 2**10)
+    monkeypatch.setattr(convert, "MAX_REGION", 2**10)
     with pytest.raises(InputError, match="in a storage of"):
         read(files.torch_zip(numbered(NARROW19, random_parameters(NARROW19))))
 

@@ -16,13 +16,15 @@ import pytest
 from conftest import BACKENDS, obtain
 from PIL import Image
 
-from isostyle import cli, pictures_out
-from isostyle.api import override
-from isostyle.progress import Teller, say
+from isostyle.cli import interrupts, produce
+from isostyle.cli import main as main_cli
+from isostyle.cli.progress import Teller, say
+from isostyle.cli.report import history_bytes
+from isostyle.images import encode
 from isostyle.recipe import Reporting
 from isostyle.recipe_text import to_toml
-from isostyle.report import history_bytes
-from isostyle.run import Event
+from isostyle.transfer.descent import Event
+from isostyle.transfer.override import override
 
 QUICK = ["--size", "32x48", "--steps", "4"]
 
@@ -39,7 +41,7 @@ def folder(tmp_path, monkeypatch, photograph):
 def isostyle(*arguments):
     """The exit code."""
     with pytest.raises(SystemExit) as caught:
-        cli.main([str(argument) for argument in arguments])
+        main_cli.main([str(argument) for argument in arguments])
     return caught.value.code
 
 
@@ -132,8 +134,8 @@ def test_a_json_history_holds_the_same(folder, any_backend):
 
 
 def test_a_run_in_tiles_makes_the_same_picture_and_its_manifest_says_so(folder, any_backend):
-    common = ["run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK, "--style-taps", "conv1_1,conv2_1"]
-    common += ["--content-taps", "conv2_2", "--dtype", "float64"]
+    common = ["run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK, "--style-layers", "conv1_1,conv2_1"]
+    common += ["--content-layers", "conv2_2", "--dtype", "float64"]
     assert isostyle(*common, "-o", "whole.png") == 0
     assert isostyle(*common, "-o", "tiled.png", "--tile", "16") == 0
     assert (folder / "whole.png").read_bytes() == (folder / "tiled.png").read_bytes()
@@ -149,7 +151,7 @@ def test_memory_that_does_not_suffice_is_an_error_before_anything_runs(folder, a
 
 
 def test_what_does_not_fit_is_computed_in_tiles_and_said_in_one_line(folder, any_backend, capsys, monkeypatch):
-    from isostyle import memory
+    from isostyle.system import memory
 
     monkeypatch.setattr(memory, "CONSTANT", 0)
     # Enough for a tile of the thriftiest and of the most wasteful backend, and less than any takes for the whole picture.
@@ -165,9 +167,9 @@ def test_what_does_not_fit_is_computed_in_tiles_and_said_in_one_line(folder, any
             "450",
             "--steps",
             "1",
-            "--style-taps",
+            "--style-layers",
             "conv1_1,conv2_1",
-            "--content-taps",
+            "--content-layers",
             "conv2_2",
         )
         == 0
@@ -277,7 +279,7 @@ def test_a_printed_recipe_runs_as_a_file(folder, any_backend, capsys):
     assert isostyle("run", "photo.jpg", "painting.png", "--recipe", "my.toml", "--size", "32x48", "--backend", any_backend) == 0
     manifest = json.loads((folder / "photo-painting.json").read_text())
     assert manifest["steps_done"] == 320
-    assert manifest["recipe"]["optimiser"] == find("tutorial").as_dict()["optimiser"]
+    assert manifest["recipe"]["optimizer"] == find("tutorial").as_dict()["optimizer"]
 
 
 def test_the_recipe_that_readme_and_help_change_takes_any_pair_of_pictures(capsys):
@@ -348,19 +350,19 @@ def test_every_control_reaches_the_recipe(folder, any_backend):
     command += [
         "--pooling",
         "average",
-        "--style-taps",
+        "--style-layers",
         "relu1_1,relu3_1=0.25",
-        "--content-taps",
+        "--content-layers",
         "relu4_2=2",
         "--init",
         "style",
     ]
     assert isostyle(*command) == 0
     recipe = json.loads((folder / "photo-painting.json").read_text())["recipe"]
-    assert (recipe["optimiser"]["kind"], recipe["optimiser"]["learning_rate"]) == ("lbfgs", 0.5)
+    assert (recipe["optimizer"]["kind"], recipe["optimizer"]["learning_rate"]) == ("lbfgs", 0.5)
     assert (recipe["pooling"], recipe["start"]) == ("average", "style")
-    assert recipe["style_taps"] == [["relu1_1", 1.0], ["relu3_1", 0.25]]
-    assert recipe["content_taps"] == [["relu4_2", 2.0]]
+    assert recipe["style_layers"] == [["relu1_1", 1.0], ["relu3_1", 0.25]]
+    assert recipe["content_layers"] == [["relu4_2", 2.0]]
 
 
 def test_a_line_search_and_its_history_reach_the_recipe_and_the_files(folder, any_backend, capsys):
@@ -369,7 +371,7 @@ def test_a_line_search_and_its_history_reach_the_recipe_and_the_files(folder, an
     command += ["--optimizer", "lbfgs", "--line-search", "strong-wolfe", "--lbfgs-history", "7", "--lr", "1000"]
     assert isostyle(*command, "--history", "losses.csv", "--plot", "losses.png", "--save-every", "2") == 0
     manifest = json.loads((folder / "photo-painting.json").read_text())
-    assert (manifest["recipe"]["optimiser"]["line_search"], manifest["recipe"]["optimiser"]["history"]) == ("strong-wolfe", 7)
+    assert (manifest["recipe"]["optimizer"]["line_search"], manifest["recipe"]["optimizer"]["history"]) == ("strong-wolfe", 7)
     lines = (folder / "losses.csv").read_text().splitlines()
     rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)]
     taken = [row for row in rows if not row["trial"]]
@@ -387,7 +389,7 @@ def test_a_pyramid_of_one_s_own_is_run_level_by_level(folder, any_backend, capsy
     manifest = json.loads((folder / "photo-painting.json").read_text())
     assert manifest["levels"] == [{"size": [16, 24], "steps": 7}, {"size": [32, 48], "steps": 3}]
     assert manifest["recipe"]["pyramid"] == [{"share": 0.5, "steps": 7}]
-    assert manifest["recipe"]["optimiser"]["line_search"] == "strong-wolfe"
+    assert manifest["recipe"]["optimizer"]["line_search"] == "strong-wolfe"
     with Image.open(folder / "photo-painting-0001.png") as stage:
         assert stage.size == (24, 16)
     assert "evaluation 10/10" in capsys.readouterr().err
@@ -406,7 +408,7 @@ def test_what_is_left_of_a_pyramid_is_what_progress_counts(folder, any_backend, 
 
 
 def test_the_pyramid_of_a_file_can_be_taken_away(folder, any_backend):
-    Path("mine.toml").write_text(to_toml(override("d2l", pyramid=[(0.5, 3)], optimiser="adam")))
+    Path("mine.toml").write_text(to_toml(override("d2l", pyramid=[(0.5, 3)], optimizer="adam")))
     command = ["run", "photo.jpg", "painting.png", "--backend", any_backend, "--recipe", "mine.toml", *QUICK]
     assert isostyle(*command, "--pyramid", "none") == 0
     assert not json.loads((folder / "photo-painting.json").read_text())["recipe"].get("pyramid")
@@ -417,7 +419,7 @@ def test_a_picture_that_is_kept_from_a_coarse_level_is_called_one(folder, any_ba
         if event.evaluation == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(cli.Report, "event", press)
+    monkeypatch.setattr(produce.Report, "event", press)
     command = ["run", "photo.jpg", "painting.png", "--backend", any_backend, "--size", "32x48"]
     assert isostyle(*command, "--pyramid", "0.5:7") == 130
     assert re.search("the picture of step ., at 16x24 of a coarse level, is kept", capsys.readouterr().err)
@@ -431,9 +433,9 @@ def test_progress_at_a_trial_has_the_losses_of_the_last_picture_that_was_none(ca
         terms = {"content/a": total, "total": total}
         return Event(0, number, 1.0, terms, lambda: None, (8, 8), 0.5, 3, **changes)
 
-    recipe = override("d2l", optimiser="lbfgs", line_search="strong-wolfe")
+    recipe = override("d2l", optimizer="lbfgs", line_search="strong-wolfe")
     reporting = Reporting(first=3, every=3, values=(("total", 1.0),))
-    report = cli.Report(dataclasses.replace(recipe, report=reporting), Teller(say, say))
+    report = produce.Report(dataclasses.replace(recipe, report=reporting), Teller(say, say))
     for each in (event(1, 8.0), event(2, 5.0), event(3, 1e9, trial=True)):
         report.event(each)
     assert capsys.readouterr().err == "evaluation 3/3  total 5\n"
@@ -447,9 +449,9 @@ def half_done(number, done):
 
 def test_the_time_left_of_a_resumed_run_counts_only_what_this_session_did(capsys, monkeypatch):
     recipe = dataclasses.replace(override("d2l"), report=Reporting(first=1, every=1, values=(("total", 1.0),)))
-    report = cli.Report(recipe, Teller(say, say))
+    report = produce.Report(recipe, Teller(say, say))
     for seconds, event in ((7.0, half_done(51, 0.5)), (17.0, half_done(61, 0.6))):
-        monkeypatch.setattr(cli.time, "monotonic", lambda seconds=seconds: seconds)
+        monkeypatch.setattr(main_cli.time, "monotonic", lambda seconds=seconds: seconds)
         report.event(event)
     first, second = capsys.readouterr().err.splitlines()
     assert "eta" not in first
@@ -461,7 +463,7 @@ def test_the_bar_of_a_resumed_run_counts_only_what_this_session_did():
 
     seconds = 0.0
     live = Progress(get_time=lambda: seconds, speed_estimate_period=100)
-    bar = cli.Bar(override("d2l"), Teller(say, say, live), live)
+    bar = produce.Bar(override("d2l"), Teller(say, say, live), live)
     for seconds, event in ((7.0, half_done(51, 0.5)), (17.0, half_done(61, 0.6))):  # noqa: B007 - the clock reads it
         bar.event(event)
     (task,) = live.tasks
@@ -556,7 +558,7 @@ def test_version_and_help(capsys):
         (["photo.jpg", "painting.png", "--size", "short:x"], "the size must be HEIGHTxWIDTH"),
         (["photo.jpg", "painting.png", "--size", "wide:300"], "the size must be HEIGHTxWIDTH"),
         (["photo.jpg", "painting.png", "--pooling", "sum"], "pooling must be one of max, average, not 'sum'"),
-        (["photo.jpg", "painting.png", "--optimizer", "sgd"], "optimiser must be adam or lbfgs, not 'sgd'"),
+        (["photo.jpg", "painting.png", "--optimizer", "sgd"], "optimizer must be adam or lbfgs, not 'sgd'"),
         (["photo.jpg", "painting.png", "--pyramid", "half"], "--pyramid takes levels, as 0.25:60,0.5:40"),
         (["photo.jpg", "painting.png", "--pyramid", "0.5:3,0.25:3"], "levels of a pyramid go from small to large"),
         (["photo.jpg", "painting.png", "--line-search", "strong-wolfe"], "is Adam: add --optimizer lbfgs"),
@@ -565,9 +567,9 @@ def test_version_and_help(capsys):
             ["photo.jpg", "painting.png", "--recipe", "tutorial", "--line-search", "strong-wolfe"],
             "an image that is clamped has no line search",
         ),
-        (["photo.jpg", "painting.png", "--style-taps", "conv1_1=x"], "--style-taps takes layers and weights"),
-        (["photo.jpg", "painting.png", "--style-taps", "conv9_9"], "has no layer 'conv9_9'"),
-        (["photo.jpg", "painting.png", "--content-taps", ""], "has no layer ''"),
+        (["photo.jpg", "painting.png", "--style-layers", "conv1_1=x"], "--style-layers takes layers and weights"),
+        (["photo.jpg", "painting.png", "--style-layers", "conv9_9"], "has no layer 'conv9_9'"),
+        (["photo.jpg", "painting.png", "--content-layers", ""], "has no layer ''"),
         (["photo.jpg", "painting.png", "--recipe", "nowhere.toml"], "there is no file 'nowhere.toml'"),
         (["photo.jpg", "painting.png", "--recipe", "text.toml"], "'text.toml' is not a TOML file"),
         (["photo.jpg", "painting.png", "--recipe", "typo.toml"], "'typo.toml': there is no key step; did you mean steps?"),
@@ -647,13 +649,13 @@ def test_a_format_that_cannot_hold_the_picture_is_refused_before_the_run(folder,
 
 
 def test_a_finished_picture_is_kept_when_its_folder_has_gone(folder, any_backend, capsys, monkeypatch):
-    from isostyle import files
+    from isostyle.system import files
 
     def full(path, data):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files, "write_atomically", full)
-    monkeypatch.setattr(pictures_out.tempfile, "tempdir", str(folder))
+    monkeypatch.setattr(encode.tempfile, "tempdir", str(folder))
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 1
     err = capsys.readouterr().err
     assert "cannot write 'photo-painting.png': No space left on device; the picture is kept in " in err
@@ -662,14 +664,14 @@ def test_a_finished_picture_is_kept_when_its_folder_has_gone(folder, any_backend
 
 
 def test_a_stage_that_cannot_be_written_does_not_end_the_run(folder, any_backend, capsys, monkeypatch):
-    plain = pictures_out.save
+    plain = encode.save
 
     def full(finished, path, options):
         if path.name == "out-0002.png":
             raise OSError(28, "No space left on device")
         plain(finished, path, options)
 
-    monkeypatch.setattr(pictures_out, "save", full)
+    monkeypatch.setattr(encode, "save", full)
     command = ["run", "photo.jpg", "painting.png", "-o", "out.png", "--backend", any_backend, *QUICK, "--save-every", "2"]
     assert isostyle(*command) == 0
     assert "cannot write 'out-0002.png'" in capsys.readouterr().err
@@ -714,14 +716,15 @@ def test_a_run_without_a_single_good_step_overwrites_nothing(folder, any_backend
 
 
 def test_an_error_of_the_framework_s_own_is_one_line(folder, any_backend, capsys, monkeypatch):
-    from isostyle import api
+    from isostyle import registry
+    from isostyle.transfer import stylize
 
     def fail(*arguments):
         raise RuntimeError("cannot allocate 9000 bytes\nsecond line")
 
-    monkeypatch.setattr(api, "climb", fail)
+    monkeypatch.setattr(stylize, "climb", fail)
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 1
-    line = f"isostyle: {any_backend} failed at size 32x48: cannot allocate 9000 bytes; {api.LESS_MEMORY}\n"
+    line = f"isostyle: {any_backend} failed at size 32x48: cannot allocate 9000 bytes; {registry.LESS_MEMORY}\n"
     assert line in capsys.readouterr().err
 
 
@@ -762,8 +765,8 @@ def test_a_diverging_run_says_where_and_keeps_the_last_good_picture(folder, any_
 
 def test_ctrl_c_that_a_destructor_swallows_stops_the_run_all_the_same(folder, any_backend, capsys, monkeypatch):
     """Python prints an exception that is raised inside __del__, and goes on."""
-    monkeypatch.setattr(cli.Interrupt, "__call__", lambda self, signum, frame: setattr(self, "seen", True))
-    monkeypatch.setattr(cli.Report, "event", lambda self, event: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(interrupts.Interrupt, "__call__", lambda self, signum, frame: setattr(self, "seen", True))
+    monkeypatch.setattr(produce.Report, "event", lambda self, event: os.kill(os.getpid(), signal.SIGINT))
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 130
     assert "interrupted; the picture of step 1 is kept" in capsys.readouterr().err
 
@@ -773,7 +776,7 @@ def test_ctrl_c_while_a_destructor_runs_is_neither_lost_nor_printed(folder, any_
         def __del__(self):
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(cli.Report, "event", lambda self, event: Array() and None)
+    monkeypatch.setattr(produce.Report, "event", lambda self, event: Array() and None)
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 130
     said = capsys.readouterr().err
     assert "interrupted; the picture of step 1 is kept" in said
@@ -791,7 +794,7 @@ def test_ctrl_c_while_an_object_is_made_leaves_none_half_made(folder, any_backen
 
     lost = []
     monkeypatch.setattr(sys, "unraisablehook", lost.append)
-    monkeypatch.setattr(cli.Report, "event", lambda self, event: Array() and None)
+    monkeypatch.setattr(produce.Report, "event", lambda self, event: Array() and None)
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 130
     assert "interrupted; the picture of step 1 is kept" in capsys.readouterr().err
     assert not lost
@@ -806,7 +809,7 @@ def test_ctrl_c_while_an_object_is_made_does_not_silence_the_next(waits):
         def __del__(self):
             pass
 
-    with cli.interruptible() as interrupt:
+    with interrupts.interruptible() as interrupt:
         if waits:
             interrupt.later()
             signal.raise_signal(signal.SIGINT)

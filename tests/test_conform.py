@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from isostyle.conformance.cases import all_cases, objective_of, optimiser_of, run_of
+from isostyle.conformance.cases import all_cases, objective_of, optimizer_of, run_of
 from isostyle.published import RECIPES
 
 CASE = "terms/d2l/minimal"
@@ -86,9 +86,9 @@ KINDS = {
     "targets": objective_of,
     "terms": objective_of,
     "gradient": objective_of,
-    "adam": optimiser_of,
+    "adam": optimizer_of,
     "run": run_of,
-    "step": lambda recipe: run_of(recipe) if optimiser_of(recipe) else None,
+    "step": lambda recipe: run_of(recipe) if optimizer_of(recipe) else None,
 }
 
 

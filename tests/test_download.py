@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from file_server import serve
 
-from isostyle import InputError, download
-from isostyle.download import DownloadFailed, FileChanged, RemoteFile
-from isostyle.sources import BLOCK
+from isostyle import InputError
+from isostyle.weights import download
+from isostyle.weights.download import DownloadFailed, FileChanged, RemoteFile
+from isostyle.weights.sources import BLOCK
 
 SIZE = 3_000_000
 DATA = np.random.RandomState(1).bytes(SIZE)

@@ -7,8 +7,9 @@ import pytest
 from style_files import RESIDUAL, SMALL, random_style, write_style
 from test_cli import isostyle
 
-from isostyle import export, images
+from isostyle.images import arrays
 from isostyle.network import RGB_MEAN, RGB_STD
+from isostyle.style_networks import export
 from isostyle.transform_network import NARROW
 
 onnx = pytest.importorskip("onnx")
@@ -40,19 +41,19 @@ def test_onnxruntime_computes_what_the_backend_computes(backend, network, size):
     (found,) = session_of(style).run(None, {"image": rgb})
     transform = backend.transform(network, device="cpu", dtype="float32")
     parameters = {name: transform.tensor(array) for name, array in style.parameters.items()}
-    given = images.to_array(images.read(pixels), "float32")
+    given = arrays.to_array(arrays.read(pixels), "float32")
     made = transform.array(transform.apply(parameters, transform.tensor(given)))
-    expected = unnormalised(made)
+    expected = unnormalized(made)
     assert found.shape == rgb.shape
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected.clip(0, 1), rtol=0, atol=FLOAT)
     eight = np.rint(found[0].transpose(1, 2, 0) * 255).astype(int)
-    ours = np.asarray(images.to_picture(made)).astype(int)
+    ours = np.asarray(arrays.to_picture(made)).astype(int)
     assert np.abs(eight - ours).max() <= 1
     assert (eight == ours).mean() >= EQUAL_SHARE
 
 
-def unnormalised(image):
+def unnormalized(image):
     mean, deviation = (np.reshape(values, (1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
     return image * deviation + mean
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from isostyle import files
-from isostyle.files import check_outputs, remove_left_behind, write_atomically
+from isostyle.system import files
+from isostyle.system.files import check_outputs, remove_left_behind, write_atomically
 
 posix = pytest.mark.skipif(os.name == "nt", reason="on Windows all stays")
 
@@ -54,7 +54,7 @@ def test_a_symbolic_link_stays_one(tmp_path):
 def killed_while_it_writes(place):
     """A process that is killed before it can move what it wrote into place; the file that it leaves."""
     before = set(place.parent.iterdir())
-    program = "import os, pathlib, sys\nfrom isostyle.files import fresh_file\n"
+    program = "import os, pathlib, sys\nfrom isostyle.system.files import fresh_file\n"
     program += "with fresh_file(pathlib.Path(sys.argv[1])):\n    os.kill(os.getpid(), 9)"
     assert subprocess.run([sys.executable, "-c", program, str(place)], check=False).returncode == -9
     (left,) = set(place.parent.iterdir()) - before
@@ -78,7 +78,7 @@ def test_what_a_killed_process_left_goes_when_the_file_is_written_again(tmp_path
 
 @posix
 def test_what_another_process_still_writes_stays(tmp_path):
-    program = "import pathlib, sys\nfrom isostyle.files import fresh_file\n"
+    program = "import pathlib, sys\nfrom isostyle.system.files import fresh_file\n"
     program += "with fresh_file(pathlib.Path(sys.argv[1])) as file:\n    print(file, flush=True)\n    sys.stdin.read()"
     command = [sys.executable, "-c", program, str(tmp_path / "out")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

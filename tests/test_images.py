@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isostyle import InputError, images
+from isostyle import InputError
+from isostyle.images import arrays
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 128, 0), (255, 255, 255)
 
@@ -19,7 +20,7 @@ def saved(tmp_path, picture, name="picture.png", **options):
 
 
 def pixel(path):
-    return images.read(path).getpixel((0, 0))
+    return arrays.read(path).getpixel((0, 0))
 
 
 # What is read
@@ -33,7 +34,7 @@ def test_a_one_bit_picture_becomes_black_and_white(tmp_path):
     assert pixel(saved(tmp_path, Image.new("1", (20, 20), 1))) == WHITE
 
 
-def test_a_palette_picture_takes_its_colours(tmp_path):
+def test_a_palette_picture_takes_its_colors(tmp_path):
     picture = Image.new("RGB", (20, 20), RED).convert("P", palette=Image.Palette.ADAPTIVE)
     assert pixel(saved(tmp_path, picture)) == RED
 
@@ -42,7 +43,7 @@ def test_a_transparent_palette_entry_is_laid_on_white(tmp_path):
     picture = Image.new("P", (20, 20), 0)
     picture.putpalette([0, 0, 0, *RED])
     picture.putpixel((5, 5), 1)
-    picture = images.read(saved(tmp_path, picture, transparency=0))
+    picture = arrays.read(saved(tmp_path, picture, transparency=0))
     assert (picture.getpixel((0, 0)), picture.getpixel((5, 5))) == (WHITE, RED)
 
 
@@ -50,7 +51,7 @@ def test_transparent_pixels_are_laid_on_white(tmp_path):
     picture = Image.new("RGBA", (20, 20), (*RED, 255))
     picture.putpixel((0, 0), (0, 0, 0, 0))
     picture.putpixel((1, 0), (0, 0, 0, 128))
-    picture = images.read(saved(tmp_path, picture))
+    picture = arrays.read(saved(tmp_path, picture))
     assert [picture.getpixel((x, 0)) for x in range(3)] == [WHITE, (127, 127, 127), RED]
 
 
@@ -76,7 +77,7 @@ def test_sixteen_bit_gray_is_scaled_and_not_clipped(tmp_path, name, deep, eight)
 def test_a_transparent_sixteen_bit_gray_is_laid_on_white(tmp_path):
     values = np.full((20, 20), 30000, np.uint16)
     values[0, 0] = 1234
-    picture = images.read(saved(tmp_path, Image.fromarray(values), "deep.png", transparency=1234))
+    picture = arrays.read(saved(tmp_path, Image.fromarray(values), "deep.png", transparency=1234))
     assert (picture.getpixel((0, 0)), picture.getpixel((5, 5))) == (WHITE, (117, 117, 117))
 
 
@@ -84,10 +85,10 @@ def test_exif_orientation_of_a_sixteen_bit_picture_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     path = saved(tmp_path, Image.fromarray(np.zeros((20, 30), np.uint16)), "turned.png", exif=exif)
-    assert images.read(path).size == (20, 30)
+    assert arrays.read(path).size == (20, 30)
 
 
-def test_sixteen_bit_rgb_keeps_its_colours(tmp_path):
+def test_sixteen_bit_rgb_keeps_its_colors(tmp_path):
     """Pillow writes none, so this PNG is put together by hand."""
     import struct
     import zlib
@@ -113,13 +114,13 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
         stored = stored.transpose(Image.Transpose(transposition))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = images.read(saved(tmp_path, stored, "turned.jpg", exif=exif, quality=100, subsampling=0))
+    picture = arrays.read(saved(tmp_path, stored, "turned.jpg", exif=exif, quality=100, subsampling=0))
     assert picture.size == (40, 24)
     assert np.abs(np.asarray(picture).astype(int) - np.asarray(upright)).mean() < 3
 
 
 def test_the_first_frame_of_an_animation_is_read(tmp_path):
-    frames = [Image.new("RGB", (20, 20), colour) for colour in (RED, GREEN)]
+    frames = [Image.new("RGB", (20, 20), color) for color in (RED, GREEN)]
     assert pixel(saved(tmp_path, frames[0], "moving.gif", save_all=True, append_images=frames[1:])) == RED
 
 
@@ -142,7 +143,7 @@ def test_a_picture_whose_name_has_spaces_and_umlauts(tmp_path):
     ids=lambda array: f"{array.dtype}{array.shape}",
 )
 def test_arrays_are_read(array):
-    picture = images.read(array)
+    picture = arrays.read(array)
     assert (picture.mode, picture.size, picture.getpixel((3, 3))) == ("RGB", (20, 20), WHITE)
 
 
@@ -193,7 +194,7 @@ def bad_files(tmp_path):
 )
 def test_bad_files_are_answered_with_one_sentence(bad_files, name, sentence):
     with pytest.raises(InputError, match=sentence) as caught:
-        images.read(bad_files / name)
+        arrays.read(bad_files / name)
     assert "\n" not in str(caught.value)
 
 
@@ -202,7 +203,7 @@ def test_a_pil_image_of_a_truncated_file_is_refused(bad_files):
         Image.open(bad_files / "truncated.jpg") as picture,
         pytest.raises(InputError, match="the style image cannot be decoded"),
     ):
-        images.read(picture, "the style image")
+        arrays.read(picture, "the style image")
 
 
 @pytest.mark.parametrize(
@@ -218,7 +219,7 @@ def test_a_pil_image_of_a_truncated_file_is_refused(bad_files):
 )
 def test_bad_arrays_are_refused(array, sentence):
     with pytest.raises(InputError, match=sentence):
-        images.read(array, "the content image")
+        arrays.read(array, "the content image")
 
 
 # Numbers
@@ -227,18 +228,18 @@ def test_bad_arrays_are_refused(array, sentence):
 def test_resizing_antialiases(photograph):
     """A checkerboard of single pixels, halved, is even gray; MXNet's and torch's defaults would keep black and white pixels."""
     board = Image.fromarray((np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)).convert("RGB")
-    halved = np.asarray(images.resize(board, 32, 32))[4:-4, 4:-4]
+    halved = np.asarray(arrays.resize(board, 32, 32))[4:-4, 4:-4]
     assert halved.min() >= 127
     assert halved.max() <= 128
 
 
 def test_resizing_takes_height_before_width(photograph):
-    assert images.resize(photograph, 30, 45).size == (45, 30)
+    assert arrays.resize(photograph, 30, 45).size == (45, 30)
 
 
-def test_normalisation_by_hand():
+def test_normalization_by_hand():
     """(128 / 255 - 0.485) / 0.229, and so on; the array is (1, 3, H, W) and contiguous."""
-    array = images.to_array(Image.new("RGB", (5, 4), (128, 0, 255)), "float64")
+    array = arrays.to_array(Image.new("RGB", (5, 4), (128, 0, 255)), "float64")
     assert array.shape == (1, 3, 4, 5)
     assert array.flags.c_contiguous
     np.testing.assert_allclose(array[0, :, 1, 2], [0.07406456, -2.03571429, 2.64], rtol=1e-6)
@@ -248,19 +249,19 @@ def test_normalisation_by_hand():
 def test_every_eight_bit_value_survives_the_round_trip(dtype):
     values = np.arange(256, dtype=np.uint8).reshape(16, 16)
     picture = Image.fromarray(np.stack([values, values[::-1], values.T], axis=2))
-    np.testing.assert_array_equal(np.asarray(images.to_picture(images.to_array(picture, dtype))), np.asarray(picture))
+    np.testing.assert_array_equal(np.asarray(arrays.to_picture(arrays.to_array(picture, dtype))), np.asarray(picture))
 
 
 def test_pictures_are_rounded_and_clipped():
     """254.6 becomes 255: torchvision's ToPILImage truncates to 254."""
-    values = (np.array([254.6, -20.0, 300.0]) / 255 - images.RGB_MEAN) / images.RGB_STD
-    assert images.to_picture(values.reshape(1, 3, 1, 1)).getpixel((0, 0)) == (255, 0, 255)
+    values = (np.array([254.6, -20.0, 300.0]) / 255 - arrays.RGB_MEAN) / arrays.RGB_STD
+    assert arrays.to_picture(values.reshape(1, 3, 1, 1)).getpixel((0, 0)) == (255, 0, 255)
 
 
 def test_noise_is_the_same_everywhere_and_always():
     """The first numbers of NumPy's frozen Mersenne Twister stream for seed 0."""
     np.testing.assert_allclose(
-        images.noise((1, 1, 1, 3), 0, "float64").ravel(), [1.76405235, 0.40015721, 0.97873798], rtol=1e-8
+        arrays.noise((1, 1, 1, 3), 0, "float64").ravel(), [1.76405235, 0.40015721, 0.97873798], rtol=1e-8
     )
 
 
@@ -269,10 +270,10 @@ def test_noise_is_the_same_everywhere_and_always():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_an_array_is_resized_as_a_picture_is_but_neither_clipped_nor_rounded(photograph, dtype):
-    array = 3 * images.to_array(photograph, dtype)
-    found = images.resize_array(array, 40, 30)
+    array = 3 * arrays.to_array(photograph, dtype)
+    found = arrays.resize_array(array, 40, 30)
     assert (found.shape, found.dtype) == ((1, 3, 40, 30), np.dtype(dtype))
-    assert found.max() > images.to_array(photograph, dtype).max()
+    assert found.max() > arrays.to_array(photograph, dtype).max()
     # The picture's own resizing rounds twice to steps of 1/255.
-    expected = 3 * images.to_array(images.resize(photograph, 40, 30), dtype)
+    expected = 3 * arrays.to_array(arrays.resize(photograph, 40, 30), dtype)
     np.testing.assert_allclose(found, expected, atol=3 * 1.5 / 255 / 0.224)

@@ -22,7 +22,7 @@ def test_importing_isostyle_imports_no_framework_and_not_even_numpy():
 
 
 def test_the_command_line_s_help_imports_no_framework_and_not_even_numpy():
-    modules, _ = modules_after("from isostyle.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass")
+    modules, _ = modules_after("from isostyle.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass")
     assert not modules & (FRAMEWORKS | {"numpy", "PIL", "matplotlib", "rich", "requests"})
 
 

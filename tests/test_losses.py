@@ -30,7 +30,7 @@ def test_style_loss_by_hand(reduction, number):
 
 
 def test_total_variation_of_a_checkerboard_by_hand():
-    """Every pair of neighbours differs by 1: both means are 1, and half their sum is 1."""
+    """Every pair of neighbors differs by 1: both means are 1, and half their sum is 1."""
     board = np.indices((6, 8)).sum(axis=0) % 2
     assert losses.tv_loss(np.stack([board] * 3)[None].astype(float)) == 1
 

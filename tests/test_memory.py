@@ -7,17 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from isostyle import InputError, allocation, memory, tiles
+from isostyle import InputError, tiles
 from isostyle.network import COMPACT, VGG19
 from isostyle.published import D2L, GATYS2016, TUTORIAL
 from isostyle.recipe import LbfgsSettings
+from isostyle.system import allocation, memory
+from isostyle.transfer import memory_plan
 
 GIB, MIB = 2**30, 2**20
 LARGE = (4000, 6000)
 
 
 def model(recipe=D2L, network=COMPACT, backend="torch", content=LARGE, style=LARGE):
-    return memory.Model(recipe, network, backend, "float32", content, style)
+    return memory_plan.Model(recipe, network, backend, "float32", content, style)
 
 
 @pytest.fixture(autouse=True)
@@ -46,13 +48,13 @@ def test_what_is_no_amount_of_memory_is_refused(text):
 
 @pytest.mark.parametrize(("tile", "expected"), [("auto", "auto"), ("off", "off"), ("512", 512), (64, 64)])
 def test_tiles(tile, expected):
-    assert memory.parse_tile(tile) == expected
+    assert tiles.parse_tile(tile) == expected
 
 
 @pytest.mark.parametrize("tile", ["on", "0", "-3", "1.5", "", 0, -1, True, 2.0, "9" * 30])
 def test_what_is_no_tile_is_refused(tile):
     with pytest.raises(InputError, match="tile"):
-        memory.parse_tile(tile)
+        tiles.parse_tile(tile)
 
 
 # The model
@@ -62,7 +64,7 @@ def test_a_pixel_of_the_compact_network_has_these_maps():
     """conv and ReLU of each layer up to conv5_1, and the pools."""
     blocks = [(16, 2, 1), (32, 2, 4), (64, 4, 16), (128, 4, 64)]
     expected = sum(2 * count * width / pixels + width / (4 * pixels) for width, count, pixels in blocks) + 128 / 256
-    assert memory.maps_of(COMPACT, ["conv5_1"]) == pytest.approx(expected)
+    assert memory_plan.maps_of(COMPACT, ["conv5_1"]) == pytest.approx(expected)
 
 
 def test_more_pixels_a_larger_tile_and_a_wider_network_take_more():
@@ -77,7 +79,7 @@ def test_a_pair_of_l_bfgs_takes_two_images():
 
 
 def test_a_run_that_is_shorter_than_its_history_needs_no_more():
-    short = dataclasses.replace(TUTORIAL, steps=1, optimiser=LbfgsSettings(iterations=5))
+    short = dataclasses.replace(TUTORIAL, steps=1, optimizer=LbfgsSettings(iterations=5))
     assert model(short).bytes(512) == model(short).bytes(512, short.most_updates)
 
 
@@ -85,13 +87,13 @@ def test_a_run_that_is_shorter_than_its_history_needs_no_more():
 
 
 def test_what_fits_as_a_whole_is_computed_as_a_whole_and_nothing_is_said():
-    choice = memory.choose(model(content=(300, 450), style=(300, 450)), "auto", None)
+    choice = memory_plan.choose(model(content=(300, 450), style=(300, 450)), "auto", None)
     assert (choice.tile, choice.lines, choice.recipe) == (None, (), D2L)
 
 
 def test_what_does_not_fit_gets_the_largest_tile_that_does_and_one_line():
     found = model()
-    choice = memory.choose(found, "auto", "6GB")
+    choice = memory_plan.choose(found, "auto", "6GB")
     assert choice.estimate == found.bytes(choice.tile) <= choice.limit == 6 * 10**9 - 300 * MIB
     assert found.bytes(choice.tile + 64) > choice.limit
     (line,) = choice.lines
@@ -100,25 +102,25 @@ def test_what_does_not_fit_gets_the_largest_tile_that_does_and_one_line():
 
 
 def test_without_a_limit_nine_tenths_of_what_is_free_count():
-    choice = memory.choose(model(), "auto", None)
+    choice = memory_plan.choose(model(), "auto", None)
     assert choice.limit == int(0.9 * 8 * GIB)
     assert choice.tile is not None
 
 
 def test_a_large_style_picture_alone_makes_tiles_necessary():
-    assert memory.choose(model(content=(300, 450)), "auto", "3GiB").tile is not None
+    assert memory_plan.choose(model(content=(300, 450)), "auto", "3GiB").tile is not None
 
 
 def test_off_is_off_and_a_given_tile_is_taken(monkeypatch):
-    assert memory.choose(model(), "off", None).tile is None
-    assert memory.choose(model(), "300", None).tile == 300
+    assert memory_plan.choose(model(), "off", None).tile is None
+    assert memory_plan.choose(model(), "300", None).tile == 300
 
 
 def test_nothing_fits():
     with pytest.raises(
         InputError, match=r"even in tiles of 128 pixels .* GiB, more than the 724 MiB that --max-memory leaves"
     ) as found:
-        memory.choose(model(), "auto", "1GiB")
+        memory_plan.choose(model(), "auto", "1GiB")
     assert str(found.value).endswith("(1.0 GiB, 300 MiB in use); choose a smaller --size, or a larger --max-memory")
 
 
@@ -127,41 +129,41 @@ def test_without_a_limit_of_one_s_own_what_does_not_fit_can_be_tried_all_the_sam
     with pytest.raises(
         InputError, match="the 922 MiB that can be used; choose a smaller --size; --tile 128 tries it all the same"
     ):
-        memory.choose(model(), "auto", None)
-    assert memory.choose(model(), "128", None).tile == 128
+        memory_plan.choose(model(), "auto", None)
+    assert memory_plan.choose(model(), "128", None).tile == 128
 
 
 def test_less_than_the_program_itself_takes():
     with pytest.raises(InputError, match="the 200 MiB of --max-memory are less than the 300 MiB that the program takes"):
-        memory.choose(model(), "auto", "200MiB")
+        memory_plan.choose(model(), "auto", "200MiB")
 
 
 @pytest.mark.parametrize(("tile", "what"), [("off", "the picture as a whole"), (2048, "tiles of 2048 pixels")])
 def test_what_was_asked_for_does_not_fit(tile, what):
     with pytest.raises(InputError, match=f"{what} would take about .*; try --tile auto, or a larger --max-memory"):
-        memory.choose(model(), tile, "4GiB")
+        memory_plan.choose(model(), tile, "4GiB")
 
 
 def test_a_history_that_does_not_fit_is_cut_and_said():
     recipe = dataclasses.replace(TUTORIAL, steps=300)
-    choice = memory.choose(model(recipe), "auto", "12GiB")
-    assert 1 <= choice.recipe.optimiser.history < 100
+    choice = memory_plan.choose(model(recipe), "auto", "12GiB")
+    assert 1 <= choice.recipe.optimizer.history < 100
     assert choice.estimate == model(choice.recipe).bytes(choice.tile) <= choice.limit
-    assert choice.lines[-1] == f"L-BFGS keeps {choice.recipe.optimiser.history} pairs and not 100: no more fit into memory"
+    assert choice.lines[-1] == f"L-BFGS keeps {choice.recipe.optimizer.history} pairs and not 100: no more fit into memory"
     assert choice.recipe.digest != recipe.digest
 
 
 def test_a_device_of_its_own_is_not_measured_by_the_system_s_memory():
-    assert memory.choose(model(), "auto", None, on_cpu=False).tile is None
-    assert memory.choose(model(), "auto", "6GB", on_cpu=False).limit == 6 * 10**9
+    assert memory_plan.choose(model(), "auto", None, on_cpu=False).tile is None
+    assert memory_plan.choose(model(), "auto", "6GB", on_cpu=False).limit == 6 * 10**9
 
 
 @pytest.mark.parametrize("limit", ["1.4GB", "1.5GB", "1.7GB", "2GB", "2.5GB"])
 def test_the_estimate_of_a_cut_history_is_within_the_limit_where_the_style_picture_is_much_larger(limit):
     """What is held before the run is then more than the first pairs take, which seem to cost nothing."""
     found = model(GATYS2016, content=(1000, 1000), style=(4000, 5000))
-    choice = memory.choose(found, "auto", limit)
-    history = choice.recipe.optimiser.history
+    choice = memory_plan.choose(found, "auto", limit)
+    history = choice.recipe.optimizer.history
     assert choice.estimate <= choice.limit
     if history < 100:
         assert found.bytes(choice.tile, history + 1) > choice.limit
@@ -175,19 +177,19 @@ def test_a_history_is_cut_before_tiles_become_small(monkeypatch):
     recipe = dataclasses.replace(TUTORIAL, steps=300)
     for limit in range(4 * 10**9, 9 * 10**9, 10**8):
         try:
-            choice = memory.choose(model(recipe), "auto", limit)
+            choice = memory_plan.choose(model(recipe), "auto", limit)
         except InputError:
             continue
-        assert choice.tile >= memory.LEAST_TILE
-        if choice.recipe.optimiser.history < 100:
+        assert choice.tile >= memory_plan.LEAST_TILE
+        if choice.recipe.optimizer.history < 100:
             assert choice.tile >= 512 or model(recipe).bytes(choice.tile + 64, 1) > choice.limit
         else:
             assert choice.tile >= 512
 
 
 def test_no_tile_of_a_few_pixels_is_chosen_but_one_may_be_given():
-    assert model(TUTORIAL).smallest() == memory.LEAST_TILE > 12 == tiles.halo_of(COMPACT, TUTORIAL.taps)
-    assert memory.choose(model(TUTORIAL), "12", None).tile == 12
+    assert model(TUTORIAL).smallest() == memory_plan.LEAST_TILE > 12 == tiles.halo_of(COMPACT, TUTORIAL.taps)
+    assert memory_plan.choose(model(TUTORIAL), "12", None).tile == 12
 
 
 def test_a_crop_is_measured_without_making_every_window(monkeypatch):
@@ -200,17 +202,17 @@ def test_a_crop_is_measured_without_making_every_window(monkeypatch):
 
 
 def test_a_tile_that_is_narrower_than_its_halo_is_taken_and_said():
-    (line,) = memory.choose(model(), "64", None).lines
+    (line,) = memory_plan.choose(model(), "64", None).lines
     assert line == "tiles of 64 pixels are narrower than their halo of 80: most of the work is done more than once"
-    assert memory.choose(model(), "80", None).lines == ()
-    assert memory.choose(model(content=(60, 60)), "64", None).lines == ()
+    assert memory_plan.choose(model(), "80", None).lines == ()
+    assert memory_plan.choose(model(content=(60, 60)), "64", None).lines == ()
 
 
 def test_memory_that_is_kept_after_it_was_freed_is_given_back_before_a_run_is_measured(monkeypatch):
     order = []
     monkeypatch.setattr(allocation, "give_back_freed_memory", lambda: order.append("given back"))
     monkeypatch.setattr(memory, "resident", lambda: order.append("measured") or 300 * MIB)
-    memory.choose(model(), "auto", "6GB")
+    memory_plan.choose(model(), "auto", "6GB")
     assert order == ["given back", "measured"]
 
 

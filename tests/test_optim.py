@@ -42,11 +42,11 @@ def test_adam_agrees_with_kingma_and_ba(gradients):
 def test_adam_agrees_with_torch_s_own(gradients):
     torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'isostyle[torch]'")
     parameter = torch.nn.Parameter(torch.zeros(2, 3, dtype=torch.float64))
-    optimiser = torch.optim.Adam([parameter], lr=0.3)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimiser, 4, 0.8)
+    optimizer = torch.optim.Adam([parameter], lr=0.3)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 4, 0.8)
     for gradient in gradients:
         parameter.grad = torch.from_numpy(gradient)
-        optimiser.step()
+        optimizer.step()
         scheduler.step()
     np.testing.assert_allclose(descend(gradients, np.zeros((2, 3)))["image"], parameter.detach().numpy(), rtol=1e-12)
 

@@ -8,8 +8,8 @@ import pytest
 from conftest import FUNCTIONS, RECORDED, SEARCHES, relative_error, valley
 from PIL import Image
 
-from isostyle import images
-from isostyle.conformance import oracle
+from isostyle.conformance.oracle import engine as oracle
+from isostyle.images import arrays
 from isostyle.network import COMPACT, VGG16, VGG19, Network
 from isostyle.published import D2L, RECIPES
 from isostyle.recipe import AdamSettings, LbfgsSettings, StepDecay
@@ -102,8 +102,8 @@ def test_a_turned_pooling_window_sends_its_slope_to_the_second_largest():
 
 
 def in_space(recipe, image):
-    """A normalised image in the recipe's space."""
-    return image if recipe.space == "normalised" else image * oracle.DEVIATION[:, None, None] + oracle.MEAN[:, None, None]
+    """A normalized image in the recipe's space."""
+    return image if recipe.space == "normalized" else image * oracle.DEVIATION[:, None, None] + oracle.MEAN[:, None, None]
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
@@ -124,7 +124,10 @@ def test_gradient_agrees_with_central_differences(reference, content, style, noi
 
 def test_gradient_through_every_kind_of_tap_agrees_with_central_differences(reference, content, style, noisy):
     recipe = dataclasses.replace(
-        D2L, content_taps=(("relu2_2", 1.0), ("pool3", 2.0)), style_taps=(("pool1", 1.0), ("relu3_1", 0.5)), style_weight=1.0
+        D2L,
+        content_layers=(("relu2_2", 1.0), ("pool3", 2.0)),
+        style_layers=(("pool1", 1.0), ("relu3_1", 0.5)),
+        style_weight=1.0,
     )
     targets = reference.targets(recipe, content, style)
     gradient = reference.evaluate(recipe, targets, noisy).gradient
@@ -134,9 +137,9 @@ def test_gradient_through_every_kind_of_tap_agrees_with_central_differences(refe
     assert (up - down) / (2 * h) == pytest.approx((gradient * direction).sum(), rel=1e-5)
 
 
-def test_an_image_in_0_to_1_has_the_terms_of_the_normalised_one(reference, content, style, noisy):
+def test_an_image_in_0_to_1_has_the_terms_of_the_normalized_one(reference, content, style, noisy):
     unit = dataclasses.replace(D2L, space="unit", tv_weight=0.0)
-    plain = dataclasses.replace(unit, space="normalised")
+    plain = dataclasses.replace(unit, space="normalized")
     expected = reference.evaluate(plain, reference.targets(plain, content, style), noisy)
     given = [in_space(unit, image) for image in (content, style, noisy)]
     found = reference.evaluate(unit, reference.targets(unit, *given[:2]), given[2])
@@ -187,8 +190,8 @@ def test_terms_and_gradient_agree_with_torch_s_own_functions_and_autograd(refere
 
     image = torch.tensor(noisy, requires_grad=True)
     mine, contents, styles = maps(image), maps(torch.tensor(content)), maps(torch.tensor(style))
-    terms = {f"content/{tap}": functional.mse_loss(mine[tap], contents[tap]) for tap, _ in D2L.content_taps}
-    terms |= {f"style/{tap}": 1e4 * functional.mse_loss(gram(mine[tap]), gram(styles[tap])) for tap, _ in D2L.style_taps}
+    terms = {f"content/{tap}": functional.mse_loss(mine[tap], contents[tap]) for tap, _ in D2L.content_layers}
+    terms |= {f"style/{tap}": 1e4 * functional.mse_loss(gram(mine[tap]), gram(styles[tap])) for tap, _ in D2L.style_layers}
     terms["tv"] = 5 * (image.diff(dim=2).abs().mean() + image.diff(dim=3).abs().mean())
     terms["total"] = sum(terms.values())
     terms["total"].backward()
@@ -197,7 +200,7 @@ def test_terms_and_gradient_agree_with_torch_s_own_functions_and_autograd(refere
     assert relative_error(image.grad.numpy(), found.gradient) < 1e-14
 
 
-# Optimisers
+# Optimizers
 
 
 def test_adam_with_decay_is_what_torch_computed():
@@ -214,7 +217,7 @@ def test_lbfgs_takes_the_steps_that_torch_took(history):
 
 
 def test_clamped_lbfgs_is_the_published_loop_of_the_tutorial():
-    """torch.optim.LBFGS with a closure that clamps its parameter in place; scripts/record_optimisers.py asked torch."""
+    """torch.optim.LBFGS with a closure that clamps its parameter in place; scripts/record_optimizers.py asked torch."""
     expected = RECORDED["clamped lbfgs"]
     iterates = oracle.lbfgs(valley, np.array(RECORDED["start"]), rate=0.5, clamped=True)
     np.testing.assert_allclose(list(itertools.islice(iterates, len(expected) - 1)), expected[1:], rtol=1e-10, atol=1e-14)
@@ -264,7 +267,7 @@ def test_a_pyramid_goes_on_from_the_picture_before_with_the_inverse_hessian_of_t
 
 
 def test_an_enlarged_image_by_hand():
-    """Twice as wide: a quarter of one neighbour and three of the other, and at the edges the pixel itself; in float32."""
+    """Twice as wide: a quarter of one neighbor and three of the other, and at the edges the pixel itself; in float32."""
     found = oracle.enlarge(np.array([[0.1, 0.2, 0.4]]).reshape(1, 1, 1, 3), 1, 6)
     expected = np.array([0.1, 0.125, 0.175, 0.25, 0.35, 0.4])
     np.testing.assert_allclose(found.ravel(), expected, rtol=1e-7)
@@ -273,7 +276,7 @@ def test_an_enlarged_image_by_hand():
 
 def test_an_image_is_enlarged_as_pillow_does_it_bit_by_bit():
     image = np.random.RandomState(0).standard_normal((1, 3, 24, 32))
-    np.testing.assert_array_equal(oracle.enlarge(image, 48, 64), images.resize_array(image, 48, 64).astype(np.float32))
+    np.testing.assert_array_equal(oracle.enlarge(image, 48, 64), arrays.resize_array(image, 48, 64).astype(np.float32))
 
 
 @pytest.mark.parametrize(("update", "rate"), [(1, 0.3), (4, 0.3), (5, 0.24), (8, 0.24), (9, 0.192)])
@@ -284,21 +287,21 @@ def test_the_learning_rate_decays_after_every_fourth_update(update, rate):
 # Pictures
 
 
-def test_normalised_black_and_white_by_hand():
+def test_normalized_black_and_white_by_hand():
     pixels = np.array([[[0, 0, 0], [255, 255, 255]]], dtype=np.uint8)
-    found = oracle.normalise(pixels)
+    found = oracle.normalize(pixels)
     assert found.shape == (1, 3, 1, 2)
     np.testing.assert_allclose(found[0, :, 0, 0], [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225])
     np.testing.assert_allclose(found[0, :, 0, 1], [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225])
 
 
-def test_denormalising_clips_and_rounds_to_the_nearest():
+def test_denormalizing_clips_and_rounds_to_the_nearest():
     values = (np.array([-1.0, 0.4 / 255, 0.6 / 255, 254.6 / 255, 2.0])[:, None] - oracle.MEAN) / oracle.DEVIATION
-    np.testing.assert_array_equal(oracle.denormalise(values.T.reshape(1, 3, 1, 5))[0, :, 0], [0, 0, 1, 255, 255])
+    np.testing.assert_array_equal(oracle.denormalize(values.T.reshape(1, 3, 1, 5))[0, :, 0], [0, 0, 1, 255, 255])
 
 
 def test_halving_a_row_weighs_four_pixels_by_a_triangle():
-    """Pixel 1 of 3, centre at 3: pixels 1 to 4 at distances 1.5, .5, .5, 1.5 of 2, so weights 1, 3, 3, 1."""
+    """Pixel 1 of 3, center at 3: pixels 1 to 4 at distances 1.5, .5, .5, 1.5 of 2, so weights 1, 3, 3, 1."""
     row = np.array([0, 8, 0, 16, 0, 0], dtype=np.uint8)
     found = oracle.resize(np.repeat(row[None, :, None], 3, axis=2), 1, 3)
     np.testing.assert_allclose(found[0, 1], (8 + 3 * 16) / 8)
@@ -307,7 +310,7 @@ def test_halving_a_row_weighs_four_pixels_by_a_triangle():
 @pytest.mark.parametrize("size", [(5, 7), (23, 11), (40, 60)])
 def test_resizing_agrees_with_pillow(size):
     pixels = np.random.RandomState(0).randint(0, 256, (20, 30, 3)).astype(np.uint8)
-    expected = np.asarray(images.resize(Image.fromarray(pixels), *size)).astype(float)
+    expected = np.asarray(arrays.resize(Image.fromarray(pixels), *size)).astype(float)
     # Pillow rounds twice, by half a step each.
     assert np.abs(oracle.resize(pixels, *size) - expected).max() < 1.25
 
@@ -315,14 +318,14 @@ def test_resizing_agrees_with_pillow(size):
 # What it is not made of
 
 
-def test_the_oracle_imports_neither_core_s_optimisers_nor_a_backend():
+def test_the_oracle_imports_neither_core_s_optimizers_nor_a_backend():
     import subprocess
     import sys
 
-    code = "import isostyle.conformance.oracle, sys; print(*sorted(name for name in sys.modules if 'isostyle' in name))"
+    code = "import isostyle.conformance.oracle.engine, sys; print(*sorted(name for name in sys.modules if 'isostyle' in name))"
     names = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "isostyle.losses" in names
-    assert not {"isostyle.optim", "isostyle.backends", "isostyle.run", "isostyle.images"} & set(names)
+    assert not {"isostyle.optim", "isostyle.backends", "isostyle.run", "isostyle.images.arrays"} & set(names)
 
 
 def test_a_narrow_network_has_as_many_maps_as_layers(reference, noisy):

@@ -20,9 +20,11 @@ from PIL import Image
 from style_files import write_style
 from test_train import OPTIONS, photographs, style_file  # noqa: F401 - fixtures
 
-from isostyle import api, applying, errors, training
-from isostyle.cli import main
-from isostyle.trainer import Trainer
+from isostyle import errors, registry
+from isostyle.cli.main import main
+from isostyle.style_networks import apply as applying
+from isostyle.style_networks import train as training
+from isostyle.style_networks.trainer import Trainer
 
 #: The program: its framework and what reads pictures first, then the limit, then the command line.
 PROGRAM = """
@@ -129,7 +131,7 @@ def test_a_run_that_gets_no_memory_ends_in_one_sentence(folder, name, spare):
     told = ["--tile", "off", "--max-memory", "1000GB", "--size", "1000x1500", "--steps", "1", "-o", "out.png"]
     code, said = limited(name, spare, "run", "photo.png", "painting.png", "--backend", name, *told)
     assert code == 1, said
-    require_one_sentence(said, name, "1000x1500", api.LESS_MEMORY)
+    require_one_sentence(said, name, "1000x1500", registry.LESS_MEMORY)
     assert not list(folder.glob("out.*"))
 
 
@@ -182,8 +184,8 @@ def test_no_memory_for_an_import_is_one_sentence_too(monkeypatch, capsys):
     def fail(*arguments, **options):
         raise MemoryError
 
-    monkeypatch.setattr("isostyle.cli.cli.main", fail)
-    monkeypatch.setitem(sys.modules, "isostyle.api", None)
+    monkeypatch.setattr("isostyle.cli.main.cli.main", fail)
+    monkeypatch.setitem(sys.modules, "isostyle.transfer.stylize", None)
     with pytest.raises(SystemExit) as ended:
         main(["run", "a.png", "b.png"])
     assert ended.value.code == 1
@@ -202,7 +204,7 @@ def test_no_memory_for_a_thread_or_a_library_is_one_sentence_too(monkeypatch, ca
     def fail(*arguments, **options):
         raise error
 
-    monkeypatch.setattr("isostyle.cli.cli.main", fail)
+    monkeypatch.setattr("isostyle.cli.main.cli.main", fail)
     with pytest.raises(SystemExit) as ended:
         main(["run", "a.png", "b.png"])
     assert ended.value.code == 1
@@ -213,7 +215,7 @@ def test_other_errors_of_a_programmer_keep_their_traceback(monkeypatch):
     def fail(*arguments, **options):
         raise RuntimeError("a mistake of ours")
 
-    monkeypatch.setattr("isostyle.cli.cli.main", fail)
+    monkeypatch.setattr("isostyle.cli.main.cli.main", fail)
     with pytest.raises(RuntimeError, match="of ours"):
         main(["run", "a.png", "b.png"])
 
@@ -243,4 +245,4 @@ def test_other_errors_of_a_programmer_keep_their_traceback(monkeypatch):
     ids=["Python", "torch", "MXNet", "oneDNN", "Paddle", "anything else", "nothing"],
 )
 def test_a_framework_s_words_become_one_sentence_which_advises_where_memory_lacks(error, said):
-    assert str(api.failure("toy", "size 3x4", error, "try less")) == said
+    assert str(registry.failure("toy", "size 3x4", error, "try less")) == said

@@ -249,12 +249,12 @@ def test_problems_and_remarks_are_there():
 
 
 @needs_its_libraries
-def test_every_backend_has_a_curve_of_its_own_colour_in_both_dtypes():
+def test_every_backend_has_a_curve_of_its_own_color_in_both_dtypes():
     drawings = re.findall(r"<svg.*?</svg>", made(comparison()), re.DOTALL)
     plots = [drawing for drawing in drawings if "relative difference" in drawing]
     assert len(plots) == 2
     for plot in plots:
-        assert all(colour.lower() in plot for colour in (*page.COLOURS[:2], page.ORACLE_COLOUR))
+        assert all(color.lower() in plot for color in (*page.COLORS[:2], page.ORACLE_COLOR))
 
 
 @needs_its_libraries
@@ -295,13 +295,13 @@ def test_how_far_a_picture_is_off_is_said_in_steps_and_in_floats():
     changed[0, 0, 0, 0] = 0.5
     text = text_of(made(comparison([trace("torch", backend_points(image=changed))], oracle=oracle)))
     # 0.5 deviations of the red channel, 0.229 each.
-    assert "At most 29 steps of 1/255 apart, 0.5 in normalised floats; 1 of 144 values differs once rounded to 8 bits." in text
+    assert "At most 29 steps of 1/255 apart, 0.5 in normalized floats; 1 of 144 values differs once rounded to 8 bits." in text
 
 
 @needs_its_libraries
 def test_equal_pictures_are_said_to_be_equal():
     text = text_of(made(comparison([trace("torch", backend_points(image=image()))])))
-    assert "× 1 At most 0 steps of 1/255 apart, 0 in normalised floats; none of 144 values differ" in text
+    assert "× 1 At most 0 steps of 1/255 apart, 0 in normalized floats; none of 144 values differ" in text
 
 
 @needs_its_libraries
@@ -566,9 +566,9 @@ def test_a_browser_has_nothing_to_complain_of(seen):
 
 @needs_its_libraries
 def test_a_browser_paints_more_than_an_empty_page(seen):
-    colours = seen.screenshot.getcolors(maxcolors=seen.screenshot.width * seen.screenshot.height)
+    colors = seen.screenshot.getcolors(maxcolors=seen.screenshot.width * seen.screenshot.height)
     assert seen.screenshot.size == (1200, 2000)
-    assert len(colours) > 100
+    assert len(colors) > 100
 
 
 @needs_its_libraries

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from isostyle import InputError
-from isostyle.photographs import Crop, Cutter, cut, places, scan
+from isostyle.style_networks.photographs import Crop, Cutter, cut, places, scan
 
 
 def picture(height, width, seed=0):

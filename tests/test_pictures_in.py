@@ -13,8 +13,9 @@ from picture_files import ADOBE, chunk, icc_chunk, needs, png, profile, saved, s
 from PIL import Image, ImageCms
 
 import isostyle
-from isostyle import InputError, images, pictures_in
-from isostyle.sixteen_bits import Deep
+from isostyle import InputError
+from isostyle.images import arrays, decode
+from isostyle.images.deep import Deep
 
 WHITE = (255, 255, 255)
 #: Reads a picture, and says by how many bytes the most memory that the process ever had grew, and the digest of its pixels.
@@ -34,7 +35,7 @@ print(peak() - before, digest)
 
 
 def read(data, name="'picture'"):
-    return pictures_in.decode(data, name)
+    return decode.decode(data, name)
 
 
 def samples(found):
@@ -89,7 +90,7 @@ def test_a_format_with_loss_is_read_within_what_it_loses(kind):
 
 def test_a_file_is_known_by_what_it_holds_and_not_by_its_name(tmp_path):
     (tmp_path / "really.jpg").write_bytes(saved(Image.fromarray(waves(3, np.uint8)), "PNG"))
-    np.testing.assert_array_equal(np.asarray(images.read(tmp_path / "really.jpg")), waves(3, np.uint8))
+    np.testing.assert_array_equal(np.asarray(arrays.read(tmp_path / "really.jpg")), waves(3, np.uint8))
 
 
 # 16 bits
@@ -119,7 +120,7 @@ def test_a_png_with_16_bits_of_gray_and_alpha_is_laid_on_white_in_16_bits():
     np.testing.assert_allclose(np.asarray(found.alpha), values[..., 1] / 257, atol=0.51)
 
 
-def test_the_transparent_colour_of_a_png_with_16_bits_is_compared_in_16_bits():
+def test_the_transparent_color_of_a_png_with_16_bits_is_compared_in_16_bits():
     values = waves()
     values[0, 0], values[0, 1] = (30000, 20000, 10000), (30000, 20000, 10001)
     found = read(png(values, 2, chunk(b"tRNS", struct.pack(">3H", 30000, 20000, 10000))))
@@ -169,14 +170,14 @@ def test_exif_orientation_of_16_bits_is_what_it_is_of_8(orientation):
 def test_all_16_bits_reach_the_float_image():
     values = np.full((20, 20, 3), 32768, np.uint16)
     values[..., 1] += 1
-    array = images.to_array(read(png(values, 2)).pixels, "float64", "unit")
+    array = arrays.to_array(read(png(values, 2)).pixels, "float64", "unit")
     np.testing.assert_array_equal(array[0, :, 0, 0], np.array([32768, 32769, 32768]) / 65535)
 
 
 def test_resizing_16_bits_is_resizing_8_with_finer_steps():
     values = waves(3, np.uint8)
-    plain = np.asarray(images.resize(Image.fromarray(values), 12, 17)).astype(int)
-    deep = images.resize(Deep(values.astype(np.uint16) * 257), 12, 17)
+    plain = np.asarray(arrays.resize(Image.fromarray(values), 12, 17)).astype(int)
+    deep = arrays.resize(Deep(values.astype(np.uint16) * 257), 12, 17)
     assert abs(deep.samples / 257 - plain).max() <= 1
     assert (deep.samples % 257).any()
 
@@ -185,7 +186,7 @@ def test_resizing_16_bits_is_resizing_8_with_finer_steps():
 def test_arrays_keep_16_bits(dtype):
     given = waves(3, dtype)
     expected = given if dtype == np.uint16 else np.rint(given.astype(np.float64) * 65535)
-    np.testing.assert_array_equal(samples(pictures_in.read(given)), expected)
+    np.testing.assert_array_equal(samples(decode.read(given)), expected)
 
 
 # Floats
@@ -193,7 +194,7 @@ def test_arrays_keep_16_bits(dtype):
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("how", [{}, {"deflate": True}, {"deflate": True, "predictor": 2}], ids=str)
-def test_a_float_tiff_with_colours_is_read_as_16_bits(order, how):
+def test_a_float_tiff_with_colors_is_read_as_16_bits(order, how):
     values = waves(3, np.float32)
     found = read(tiff(values, order=order, **how))
     np.testing.assert_array_equal(samples(found), np.rint(values.astype(float) * 65535))
@@ -285,7 +286,7 @@ def test_a_picture_of_the_caller_s_is_not_changed(mode, primaries):
     if primaries:
         picture.info["icc_profile"] = profile(primaries=primaries)
     before = picture.tobytes()
-    found = pictures_in.read(picture)
+    found = decode.read(picture)
     assert found.pixels is not picture
     assert picture.tobytes() == before
 
@@ -301,13 +302,13 @@ def test_a_large_picture_is_read_without_a_copy(tmp_path, kind):
     told = [sys.executable, "-c", PEAK, str(tmp_path / "large")]
     grown, digest = subprocess.run(told, capture_output=True, text=True, check=True).stdout.split()
     assert 0.9 * side**2 * 4 < int(grown) < 1.2 * side**2 * 4 + 16 * megabyte
-    assert digest == images.pixels_sha256(images.read(tmp_path / "large"))
+    assert digest == decode.pixels_sha256(arrays.read(tmp_path / "large"))
 
 
 def test_the_digest_of_pixels_is_that_of_all_their_bytes():
     for values in (waves(3, np.uint8, size=(150, 31)), waves(size=(150, 31))):
-        pixels = pictures_in.read(values).pixels
-        assert images.pixels_sha256(pixels) == hashlib.sha256(values.tobytes()).hexdigest()
+        pixels = decode.read(values).pixels
+        assert decode.pixels_sha256(pixels) == hashlib.sha256(values.tobytes()).hexdigest()
 
 
 # Several frames
@@ -315,18 +316,18 @@ def test_the_digest_of_pixels_is_that_of_all_their_bytes():
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "PNG", "WEBP"])
 def test_the_first_of_several_frames_is_taken_and_said(kind):
-    frames = [Image.new("RGB", (20, 20), colour) for colour in ((255, 0, 0), (0, 0, 255))]
+    frames = [Image.new("RGB", (20, 20), color) for color in ((255, 0, 0), (0, 0, 255))]
     how = {"lossless": True} if kind == "WEBP" else {}
     found = read(saved(frames[0], kind, save_all=True, append_images=frames[1:], **how), "'many'")
     assert eight(found)[0, 0].tolist() == [255, 0, 0]
     assert found.lines == ("'many' holds more than one picture: the first is taken",)
 
 
-# Colour profiles
+# Color profiles
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "WEBP"])
-def test_colours_of_a_profile_become_srgb_s(kind):
+def test_colors_of_a_profile_become_srgb_s(kind):
     """Against the formulas, which LittleCMS is not asked for."""
     values = np.array([[200, 50, 50], [128, 128, 128], [90, 160, 90], [60, 60, 120]], np.uint8)
     picture = Image.fromarray(np.repeat(np.repeat(values[None], 16, axis=0), 16, axis=1))
@@ -337,14 +338,14 @@ def test_colours_of_a_profile_become_srgb_s(kind):
     assert abs(expected - values).max() > 10
 
 
-def test_colours_of_a_profile_become_srgb_s_in_16_bits():
+def test_colors_of_a_profile_become_srgb_s_in_16_bits():
     values = waves()
     found = samples(read(png(values, 2, icc_chunk(profile(primaries=ADOBE)))))
     # The two matrices of sRGB have other last digits, which shows where it is dark.
     np.testing.assert_allclose(found / 65535, srgb_of(values / 65535, ADOBE, round(2.2 * 256) / 256), atol=1.5e-3)
 
 
-def test_colours_in_16_bits_are_those_that_littlecms_finds_in_8():
+def test_colors_in_16_bits_are_those_that_littlecms_finds_in_8():
     values = waves(3, np.uint8)
     given = profile(primaries=ADOBE, gamma=1.8)
     plain = eight(read(saved(Image.fromarray(values), "PNG", icc_profile=given)))
@@ -365,12 +366,12 @@ def test_a_profile_of_gray_is_converted(deep):
 
 def test_srgb_s_own_profile_changes_no_bit():
     values = waves(3, np.uint8)
-    for given in (ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), isostyle.colour_profiles.srgb()):
+    for given in (ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), isostyle.images.icc.srgb()):
         np.testing.assert_array_equal(eight(read(saved(Image.fromarray(values), "PNG", icc_profile=given))), values)
         np.testing.assert_array_equal(samples(read(png(waves(), 2, icc_chunk(given)))), waves())
 
 
-def test_colours_are_converted_before_they_are_laid_on_white():
+def test_colors_are_converted_before_they_are_laid_on_white():
     values = np.zeros((9, 9, 4), np.uint8)
     found = read(saved(Image.fromarray(values), "PNG", icc_profile=profile(primaries=ADOBE)))
     assert eight(found).min() == 255
@@ -390,7 +391,7 @@ def lab_profile():
         profile(primaries=ADOBE).replace(b"RGB ", b"5CLR"),
         lab_profile(),
     ],
-    ids=["noise", "short", "gray", "truncated", "five colours", "lab"],
+    ids=["noise", "short", "gray", "truncated", "five colors", "lab"],
 )
 @pytest.mark.parametrize("deep", [False, True])
 def test_a_profile_that_cannot_be_used_is_ignored_and_said(given, deep):
@@ -399,8 +400,8 @@ def test_a_profile_that_cannot_be_used_is_ignored_and_said(given, deep):
     found = read(data, "'odd'")
     np.testing.assert_array_equal(samples(found) if deep else eight(found), values)
     (line,) = found.lines
-    assert line.startswith("'odd' has a colour profile that cannot be used: ")
-    assert line.endswith("; its colours are taken for sRGB")
+    assert line.startswith("'odd' has a color profile that cannot be used: ")
+    assert line.endswith("; its colors are taken for sRGB")
 
 
 def test_a_profile_of_cmyk_for_a_picture_in_rgb_is_ignored():
@@ -408,7 +409,7 @@ def test_a_profile_of_cmyk_for_a_picture_in_rgb_is_ignored():
     given[16:20] = b"CMYK"
     found = read(saved(Image.new("RGB", (9, 9), (10, 20, 30)), "PNG", icc_profile=bytes(given)))
     assert found.pixels.getpixel((0, 0)) == (10, 20, 30)
-    assert "it is for CMYK colours" in found.lines[0]
+    assert "it is for CMYK colors" in found.lines[0]
 
 
 def test_cmyk_without_a_profile_is_what_its_inks_leave():
@@ -433,13 +434,13 @@ def test_a_run_begins_with_16_bits_and_says_what_was_read(tmp_path, name):
         recipe="tutorial",
         size=isostyle.AsIs(),
         steps=1,
-        optimiser="adam",
+        optimizer="adam",
         threads=2,
         callback=lambda event: seen.append(event.image()),
         log=said.append,
     )
     np.testing.assert_allclose(seen[0][0], values.transpose(2, 0, 1) / 65535, atol=1e-7)
-    assert any("has a colour profile that cannot be used" in line for line in said)
+    assert any("has a color profile that cannot be used" in line for line in said)
 
 
 # What is made to harm
@@ -466,9 +467,9 @@ def test_a_lying_head_of_a_float_tiff_takes_no_memory():
 
 def test_bytes_of_a_file_are_a_picture():
     data = saved(Image.fromarray(waves(3, np.uint8)), "PNG")
-    np.testing.assert_array_equal(np.asarray(images.read(data)), waves(3, np.uint8))
+    np.testing.assert_array_equal(np.asarray(arrays.read(data)), waves(3, np.uint8))
     with pytest.raises(InputError, match="the content image is not a picture"):
-        pictures_in.read(b"nothing", "the content image")
+        decode.read(b"nothing", "the content image")
 
 
 def test_a_damaged_checksum_is_an_error_not_a_picture():

@@ -17,17 +17,18 @@ from style_files import write_style
 from test_cli import isostyle, names
 
 import isostyle as package
-from isostyle import InputError, colour_profiles, images, pictures_in, pictures_out
-from isostyle.picture_options import PictureOptions
-from isostyle.pictures_out import Finished, encode
-from isostyle.sixteen_bits import Deep, Rounded
+from isostyle import InputError
+from isostyle.images import arrays, decode, encode, icc
+from isostyle.images.deep import Deep, Rounded
+from isostyle.images.encode import Finished
+from isostyle.images.options import PictureOptions
 
 QUICK = ["--size", "32x48", "--steps", "2", "--threads", "2", "--quiet"]
 WITH_PROFILE = ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"]
 
 
 def camera_exif():
-    """What a camera writes, with an orientation, a thumbnail's size and another colour space."""
+    """What a camera writes, with an orientation, a thumbnail's size and another color space."""
     exif = turned_exif(6)
     exif[0x010F], exif[0x0132], exif[0x8298] = "maker", "2020:02:03 04:05:06", "me"
     exif[0x8769] = {0x829A: 0.004, 0x8827: 200, 0xA001: 65535, 0xA002: 4000, 0xA003: 3000, 0x927C: b"notes"}
@@ -39,13 +40,13 @@ def finished(alpha=False):
     """A picture of 16 bits, with alpha or without, and with a camera's EXIF."""
     deep = Deep(waves())
     layer = Image.fromarray(waves(1, np.uint8)[..., 0]) if alpha else None
-    kept = pictures_in.decode(saved(Image.new("RGB", (8, 8)), "JPEG", exif=camera_exif()), "x").exif
+    kept = decode.decode(saved(Image.new("RGB", (8, 8)), "JPEG", exif=camera_exif()), "x").exif
     return Finished(deep.eight_bits(), deep, layer, kept)
 
 
 def written(made, kind, **options):
     """Opened again by Pillow."""
-    picture = Image.open(io.BytesIO(encode(made, kind, PictureOptions(**options))))
+    picture = Image.open(io.BytesIO(encode.encode(made, kind, PictureOptions(**options))))
     picture.load()
     return picture
 
@@ -61,7 +62,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     values = waves(4, np.uint8, (60, 80))
     values[..., 3] = np.where(np.mgrid[0:60, 0:80][1] < 40, 0, 255)
-    Image.fromarray(values).save("content.png", exif=camera_exif(), icc_profile=colour_profiles.srgb())
+    Image.fromarray(values).save("content.png", exif=camera_exif(), icc_profile=icc.srgb())
     Image.fromarray(waves(3, np.uint8, (60, 80))).save("style.png")
     write_style(tmp_path / "wave.safetensors")
     return tmp_path
@@ -77,17 +78,17 @@ def run(backend, *arguments):
 @pytest.mark.parametrize("kind", WITH_PROFILE)
 def test_the_profile_of_srgb_goes_with_it(kind):
     needs(kind)
-    assert written(finished(), kind).info["icc_profile"] == colour_profiles.srgb()
+    assert written(finished(), kind).info["icc_profile"] == icc.srgb()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_the_profile_goes_with_16_bits_too(kind):
-    assert written(finished(), kind, bits=16).info["icc_profile"] == colour_profiles.srgb()
+    assert written(finished(), kind, bits=16).info["icc_profile"] == icc.srgb()
 
 
 def test_the_profile_is_srgb_s_to_littlecms():
-    assert colour_profiles.transform(colour_profiles.srgb(), "RGB") is None
-    assert colour_profiles.converter(colour_profiles.srgb()) is None
+    assert icc.transform(icc.srgb(), "RGB") is None
+    assert icc.converter(icc.srgb()) is None
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP", "PPM", "TGA"])
@@ -99,7 +100,7 @@ def test_a_format_without_loss_has_the_pixels(kind):
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
 def test_a_lower_quality_takes_fewer_bytes(kind):
     needs(kind)
-    sizes = [len(encode(finished(), kind, PictureOptions(quality=quality))) for quality in (20, 95)]
+    sizes = [len(encode.encode(finished(), kind, PictureOptions(quality=quality))) for quality in (20, 95)]
     assert sizes[0] < sizes[1]
 
 
@@ -107,10 +108,12 @@ def test_a_lower_quality_takes_fewer_bytes(kind):
 @pytest.mark.parametrize("bits", [8, 16])
 def test_the_same_picture_makes_the_same_bytes(kind, bits):
     needs(kind)
-    if bits == 16 and kind not in pictures_out.WITH_SIXTEEN_BITS:
+    if bits == 16 and kind not in encode.WITH_SIXTEEN_BITS:
         pytest.skip("it has no 16 bits")
     options = PictureOptions(bits=bits)
-    assert bytes(encode(finished(alpha=True), kind, options)) == bytes(encode(finished(alpha=True), kind, options))
+    assert bytes(encode.encode(finished(alpha=True), kind, options)) == bytes(
+        encode.encode(finished(alpha=True), kind, options)
+    )
 
 
 # 16 bits
@@ -120,8 +123,8 @@ def test_the_same_picture_makes_the_same_bytes(kind, bits):
 @pytest.mark.parametrize("size", [(23, 31), (130, 5), (64, 64), (1, 1)])
 def test_16_bits_are_read_back_to_the_bit(kind, size):
     deep = Deep(waves(size=size))
-    data = bytes(encode(Finished(deep.eight_bits(), deep), kind, PictureOptions(bits=16)))
-    np.testing.assert_array_equal(pictures_in.decode(data, "x").pixels.samples, deep.samples)
+    data = bytes(encode.encode(Finished(deep.eight_bits(), deep), kind, PictureOptions(bits=16)))
+    np.testing.assert_array_equal(decode.decode(data, "x").pixels.samples, deep.samples)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
@@ -140,18 +143,18 @@ def test_16_bits_with_alpha_are_rgba(kind):
     np.testing.assert_array_equal(np.asarray(picture)[..., :3], waves() >> 8)
 
 
-@pytest.mark.parametrize("space", ["normalised", "unit"])
+@pytest.mark.parametrize("space", ["normalized", "unit"])
 def test_16_bits_are_rounded_from_floats_and_clipped(space):
     values = np.array([0.5, -0.2, 1.7]).reshape(1, 3, 1, 1)
-    given = (values - np.array(images.RGB_MEAN).reshape(1, 3, 1, 1)) / np.array(images.RGB_STD).reshape(1, 3, 1, 1)
-    found = Rounded(given if space == "normalised" else values, space).rows(0, 1)
+    given = (values - np.array(arrays.RGB_MEAN).reshape(1, 3, 1, 1)) / np.array(arrays.RGB_STD).reshape(1, 3, 1, 1)
+    found = Rounded(given if space == "normalized" else values, space).rows(0, 1)
     assert found.tolist() == [[[32768, 0, 65535]]]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "BMP"])
 def test_16_bits_in_a_format_without_them_are_refused(kind):
     with pytest.raises(InputError, match="16 bits a sample are written to PNG and TIFF, not to"):
-        encode(finished(), kind, PictureOptions(bits=16))
+        encode.encode(finished(), kind, PictureOptions(bits=16))
 
 
 # Alpha
@@ -183,7 +186,7 @@ def test_alpha_can_be_dropped(bits):
 @pytest.mark.parametrize("bits", [8, 16])
 def test_exif_is_kept_without_orientation_and_with_the_new_size(kind, bits):
     needs(kind)
-    if bits == 16 and kind not in pictures_out.WITH_SIXTEEN_BITS:
+    if bits == 16 and kind not in encode.WITH_SIXTEEN_BITS:
         pytest.skip("it has no 16 bits")
     found = written(finished(), kind, bits=bits).getexif()
     assert (found[0x010F], found[0x0132], found[0x8298]) == ("maker", "2020:02:03 04:05:06", "me")
@@ -205,7 +208,7 @@ def test_exif_can_be_stripped(kind):
 
 def test_what_a_tiff_says_of_its_pixels_is_not_taken_for_exif():
     data = saved(Image.new("RGB", (50, 40)), "TIFF", compression="tiff_lzw", description="a text", software="a program")
-    kept = pictures_in.decode(data, "x").exif
+    kept = decode.decode(data, "x").exif
     picture = written(Finished(Image.new("RGB", (9, 8)), exif=kept), "TIFF")
     assert picture.size == (9, 8)
     assert (picture.tag_v2[270], picture.tag_v2[305]) == ("a text", "a program")
@@ -216,7 +219,7 @@ def test_exif_with_more_than_fits_loses_the_makers_notes():
     exif[0x8769] = {0x8827: 200, 0x927C: bytes(65000)}
     exif[0x9C9C] = bytes(2000)
     data = saved(Image.new("RGB", (9, 9)), "PNG", exif=exif)
-    found = written(Finished(Image.new("RGB", (9, 9)), exif=pictures_in.decode(data, "x").exif), "JPEG").getexif()
+    found = written(Finished(Image.new("RGB", (9, 9)), exif=decode.decode(data, "x").exif), "JPEG").getexif()
     assert found.get_ifd(0x8769)[0x8827] == 200
     assert 0x927C not in found.get_ifd(0x8769)
 
@@ -230,7 +233,9 @@ def test_a_thumbnail_is_not_kept():
     )
     data = saved(Image.new("RGB", (40, 30)), "JPEG", exif=body)
     assert thumbnail in data
-    made = bytes(encode(Finished(Image.new("RGB", (9, 8)), exif=pictures_in.decode(data, "x").exif), "JPEG", PictureOptions()))
+    made = bytes(
+        encode.encode(Finished(Image.new("RGB", (9, 8)), exif=decode.decode(data, "x").exif), "JPEG", PictureOptions())
+    )
     assert thumbnail not in made
     with Image.open(io.BytesIO(made)) as picture:
         assert picture.getexif()[0x010F] == "abc"
@@ -248,7 +253,7 @@ def test_a_run_keeps_alpha_exif_and_profile_and_its_manifest_says_how(folder, na
         assert picture.mode == "RGBA"
         # The content is turned: what was transparent on the left is at the top.
         assert (picture.getpixel((24, 2))[3], picture.getpixel((24, 29))[3]) == (0, 255)
-        assert picture.info["icc_profile"] == colour_profiles.srgb()
+        assert picture.info["icc_profile"] == icc.srgb()
         assert picture.getexif()[0x010F] == "maker"
     told = json.loads((folder / "out.json").read_text())["output"]
     assert told == {"path": "out.png", "format": "PNG", "alpha": "keep", "bits": 8, "quality": 95, "strip": False}
@@ -259,18 +264,18 @@ def test_a_run_keeps_alpha_exif_and_profile_and_its_manifest_says_how(folder, na
 def test_a_run_writes_16_bits_of_its_floats(folder, name, suffix):
     obtain(name)
     results = []
-    plain = pictures_out.encode
+    plain = encode.encode
 
     def spy(made, kind, options):
         results.append(made)
         return plain(made, kind, options)
 
-    pictures_out.encode = spy
+    encode.encode = spy
     try:
         assert run(name, "-o", f"out.{suffix}", "--bits", "16", "--alpha", "drop") == 0
     finally:
-        pictures_out.encode = plain
-    found = pictures_in.read(folder / f"out.{suffix}").pixels.samples
+        encode.encode = plain
+    found = decode.read(folder / f"out.{suffix}").pixels.samples
     np.testing.assert_array_equal(found, results[-1].deep.rows(0, 32))
     assert (found % 257 != 0).any()  # more than 8 bits
 
@@ -336,7 +341,7 @@ def test_a_batch_hands_the_options_on_and_knows_them_again(folder, any_backend, 
     common = ["batch", "--content", "content.png", "--style", "style.png", "-o", "out", "--", "--backend", any_backend]
     quick = [option for option in QUICK if option != "--quiet"]
     assert isostyle(*common, *quick, "--bits", "16") == 0
-    assert pictures_in.read(folder / "out" / "content-style.png").pixels.samples.dtype == np.uint16
+    assert decode.read(folder / "out" / "content-style.png").pixels.samples.dtype == np.uint16
     capsys.readouterr()
     assert isostyle(*common, *quick, "--bits", "16") == 0
     assert "was there" in capsys.readouterr().out
@@ -345,7 +350,7 @@ def test_a_batch_hands_the_options_on_and_knows_them_again(folder, any_backend, 
 
 def test_stages_have_the_bits_of_the_result(folder, any_backend):
     assert run(any_backend, "-o", "out.png", "--bits", "16", "--save-every", "1") == 0
-    assert isinstance(pictures_in.read(folder / "out-0001.png").pixels, Deep)
+    assert isinstance(decode.read(folder / "out-0001.png").pixels, Deep)
 
 
 @pytest.mark.parametrize("tile", ["off", "16"])
@@ -384,7 +389,7 @@ def test_a_result_saves_itself(folder, any_backend):
     result.save("out.png", bits=16, strip=True)
     with Image.open("out.png") as picture:
         assert (picture.mode, dict(picture.getexif())) == ("RGBA", {})
-    np.testing.assert_array_equal(np.rint(pictures_in.read(folder / "out.png").alpha), np.asarray(result.alpha))
+    np.testing.assert_array_equal(np.rint(decode.read(folder / "out.png").alpha), np.asarray(result.alpha))
     with pytest.raises(InputError, match="alpha must be keep or drop, not 'maybe'"):
         result.save("x.png", alpha="maybe")
     with pytest.raises(InputError, match="does not end in a picture format"):
@@ -440,13 +445,13 @@ def vanishing(folder, monkeypatch):
     (folder / "gone").mkdir()
     (folder / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder / "tmp"))
-    plain = pictures_out.save
+    plain = encode.save
 
     def save(made, path, options):
         (folder / "gone").rmdir()
         plain(made, path, options)
 
-    monkeypatch.setattr(pictures_out, "save", save)
+    monkeypatch.setattr(encode, "save", save)
 
 
 def test_a_picture_whose_folder_vanished_is_kept_with_its_manifest_alpha_and_bits(folder, any_backend, monkeypatch, capsys):
@@ -457,7 +462,7 @@ def test_a_picture_whose_folder_vanished_is_kept_with_its_manifest_alpha_and_bit
     assert f"cannot write 'gone/out.tif': No such file or directory; the picture is kept in '{kept}'" in said
     with Image.open(kept) as picture:
         assert (picture.mode, picture.getexif()[0x010F]) == ("RGBA", "maker")
-    assert isinstance(pictures_in.read(kept).pixels, Deep)
+    assert isinstance(decode.read(kept).pixels, Deep)
     assert json.loads(kept.with_suffix(".json").read_text())["steps_done"] == 2
 
 
@@ -477,14 +482,14 @@ def test_where_a_picture_is_kept_is_said_although_the_manifest_cannot_be_written
     """The folder goes between the first picture and the second."""
     (folder / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder / "tmp"))
-    plain = pictures_out.save
+    plain = encode.save
 
     def save(made, path, options):
         if path.name == "style.png":
             (folder / "out").rename("elsewhere")
         plain(made, path, options)
 
-    monkeypatch.setattr(pictures_out, "save", save)
+    monkeypatch.setattr(encode, "save", save)
     command = ["apply", "wave.safetensors", "content.png", "style.png", "-o", "out", "--backend", any_backend, "--quiet"]
     assert isostyle(*command) == 1
     (kept,) = (folder / "tmp").glob("style-*.png")
@@ -497,10 +502,10 @@ def test_a_picture_without_any_place_is_said_to_be_lost(monkeypatch, tmp_path):
     def full(*given, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pictures_out.tempfile, "NamedTemporaryFile", full)
+    monkeypatch.setattr(encode.tempfile, "NamedTemporaryFile", full)
     why = OSError(28, "No space left on device")
     with pytest.raises(package.IsostyleError, match="there is no room for the picture anywhere else"):
-        pictures_out.keep_elsewhere(finished(), PictureOptions(), "out.png", "out", why)
+        encode.keep_elsewhere(finished(), PictureOptions(), "out.png", "out", why)
 
 
 def test_a_disk_that_is_really_full_leaves_nothing_half_written(folder, any_backend):
@@ -526,7 +531,7 @@ def test_a_disk_that_is_really_full_leaves_nothing_half_written(folder, any_back
 
 
 def test_a_manifest_that_cannot_be_written_does_not_hide_the_picture(folder, any_backend, monkeypatch, capsys):
-    from isostyle import files
+    from isostyle.system import files
 
     plain = files.write_atomically
 

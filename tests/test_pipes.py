@@ -13,7 +13,7 @@ from PIL import Image
 from style_files import write_style
 from test_cli import isostyle, names
 
-from isostyle import pipes
+from isostyle.cli import pipes
 
 QUICK = ["--size", "32x48", "--steps", "2", "--threads", "2"]
 

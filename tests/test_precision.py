@@ -9,9 +9,12 @@ import pytest
 from conftest import BACKENDS, obtain
 
 import isostyle
-from isostyle import InputError, images, processor, weights
+from isostyle import InputError
+from isostyle.images import arrays
 from isostyle.network import VGG19, Network
 from isostyle.published import find
+from isostyle.system import cpu
+from isostyle.weights import store
 
 RECIPE = find("d2l")
 #: bfloat16 keeps 8 bits: an element of a map is off by 2^-9 for each layer passed. A style term is the difference of two
@@ -28,7 +31,7 @@ WAYS = ("bfloat16", "winograd", "channels-last")
 
 
 def engine(backend, precision):
-    chosen = weights.load("compact")
+    chosen = store.load("compact")
     return backend.prepare(chosen.network, chosen.parameters, device="cpu", dtype="float32", precision=precision)
 
 
@@ -67,7 +70,7 @@ def torch_backend():
 
 
 def force(way, monkeypatch):
-    from isostyle.backends import torch_fast
+    from isostyle.backends.torch import fast as torch_fast
 
     if way == "winograd" and not torch_fast.has_nnpack():
         pytest.skip("this torch, or this processor, has no NNPACK")
@@ -89,7 +92,7 @@ def assert_the_final_total_is_near(backend, tolerance, **options):
     assert fast.manifest["backend"]["precision"] == "fast"
     # The fast picture's losses, by the exact objective.
     made = engine(backend, "exact")
-    arrays = [images.to_array(images.read(picture, "a picture"), "float32", "normalised") for picture in (content, style)]
+    arrays = [arrays.to_array(arrays.read(picture, "a picture"), "float32", "normalized") for picture in (content, style)]
     terms = made.objective(RECIPE, made.targets(RECIPE, *arrays))(made.tensor(fast.image)).terms
     assert float(terms["total"]) == pytest.approx(exact.history[-1]["total"], rel=tolerance)
 
@@ -121,17 +124,17 @@ def test_the_final_total_of_each_of_torchs_ways_is_within_two_percent(way, monke
     ],
 )
 def test_the_processor_and_the_width_choose_torchs_way(flags, widths, way, monkeypatch, torch_backend):
-    from isostyle.backends import torch_fast
+    from isostyle.backends.torch import fast as torch_fast
 
-    monkeypatch.setattr(processor, "flags", lambda: frozenset(flags))
+    monkeypatch.setattr(cpu, "flags", lambda: frozenset(flags))
     monkeypatch.setattr(torch_fast, "has_nnpack", lambda: True)
     assert torch_fast.way(Network("some", (1, 1), widths), "cpu") == way
 
 
 def test_without_nnpack_wide_networks_have_channels_last(monkeypatch, torch_backend):
-    from isostyle.backends import torch_fast
+    from isostyle.backends.torch import fast as torch_fast
 
-    monkeypatch.setattr(processor, "flags", frozenset)
+    monkeypatch.setattr(cpu, "flags", frozenset)
     monkeypatch.setattr(torch_fast, "has_nnpack", lambda: False)
     assert torch_fast.way(VGG19, "cpu") == "channels-last"
 
@@ -139,7 +142,7 @@ def test_without_nnpack_wide_networks_have_channels_last(monkeypatch, torch_back
 def test_nnpack_is_asked_for_as_the_oldest_torch_can_be_asked(monkeypatch, torch_backend):
     import torch
 
-    from isostyle.backends import torch_fast
+    from isostyle.backends.torch import fast as torch_fast
 
     monkeypatch.delattr(torch.backends, "nnpack")
     assert torch_fast.has_nnpack() in (True, False)
@@ -152,7 +155,7 @@ def test_nnpack_is_asked_for_as_the_oldest_torch_can_be_asked(monkeypatch, torch
 def test_a_gpu_has_bfloat16_only_if_it_multiplies_it_by_itself(device, capability, way, monkeypatch, torch_backend):
     import torch
 
-    from isostyle.backends import torch_fast
+    from isostyle.backends.torch import fast as torch_fast
 
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert torch_fast.way(VGG19, device) == way
@@ -164,24 +167,24 @@ def test_where_nothing_is_faster_fast_is_exact(backend, device, monkeypatch):
     if backend.name == "torch":
         import torch
 
-        from isostyle.backends import torch_fast as module
+        from isostyle.backends.torch import fast as torch_fast
 
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))
     else:
         module = sys.modules[type(backend).__module__]
     plain = object()
-    monkeypatch.setattr(module, f"{backend.name.title()}Engine", lambda *arguments: plain)
-    chosen = weights.load("compact")
+    monkeypatch.setattr(torch_fast, f"{backend.name.title()}Engine", lambda *arguments: plain)
+    chosen = store.load("compact")
     found = backend.prepare(chosen.network, chosen.parameters, device=device, dtype="float32", precision="fast")
     assert found is plain
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_kernels_are_laid_out_once_and_not_at_every_step(way, monkeypatch, torch_backend):
-    from isostyle.backends import torch_fast
+    from isostyle.backends.torch import fast as torch_fast
 
     force(way, monkeypatch)
-    chosen = weights.load("compact")
+    chosen = store.load("compact")
     made = torch_fast.FastTorchEngine(chosen.network, chosen.parameters, "cpu", "float32")
     for name, turned in made.turned.items():
         for kernel in (turned, made.parameters[name]):

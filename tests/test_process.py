@@ -8,7 +8,7 @@ import sys
 import pytest
 from conftest import BACKENDS, obtain
 
-from isostyle import processor
+from isostyle.system import cpu
 
 CPUINFO = """\
 processor\t: 0
@@ -74,30 +74,30 @@ import os
 from isostyle import processor
 processor.vendor = lambda: {vendor!r}
 processor.flags = lambda: frozenset({{"avx2"}})
-import isostyle.backends.paddle_backend
+import isostyle.backends.paddle.engine
 print(os.environ.get("MKL_DEBUG_CPU_TYPE"))
 """
 
 
 @pytest.fixture
 def cpuinfo(tmp_path, monkeypatch):
-    processor.vendor.cache_clear()
-    processor.flags.cache_clear()
-    monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
+    cpu.vendor.cache_clear()
+    cpu.flags.cache_clear()
+    monkeypatch.setattr(cpu, "CPUINFO", tmp_path / "cpuinfo")
     yield tmp_path / "cpuinfo"
-    processor.vendor.cache_clear()
-    processor.flags.cache_clear()
+    cpu.vendor.cache_clear()
+    cpu.flags.cache_clear()
 
 
 def test_the_first_processor_speaks_for_all(cpuinfo):
     cpuinfo.write_text(CPUINFO)
-    assert processor.vendor() == "AuthenticAMD"
-    assert processor.flags() == {"fpu", "sse", "avx2"}
+    assert cpu.vendor() == "AuthenticAMD"
+    assert cpu.flags() == {"fpu", "sse", "avx2"}
 
 
 def test_without_the_kernels_file_nothing_is_known_of_the_processor(cpuinfo):
-    assert processor.vendor() == ""
-    assert processor.flags() == frozenset()
+    assert cpu.vendor() == ""
+    assert cpu.flags() == frozenset()
 
 
 def run(code, *arguments):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from conftest import BACKENDS, EPS, obtain, relative_error
 
-from isostyle.conformance import oracle
+from isostyle.conformance.oracle import engine as oracle
 from isostyle.published import RECIPES, TUTORIAL, find
 from isostyle.recipe import LbfgsSettings
-from isostyle.run import run
+from isostyle.transfer.descent import run
 
 #: L-BFGS without a line search takes the same steps as torch's own, in float64, for so many evaluations to within this.
 TWENTY_EVALUATIONS, FORTY_EVALUATIONS = 1e-9, 1e-6
@@ -54,7 +54,7 @@ def test_taps_hold_what_torchvision_s_in_place_relu_leaves_there(
     torch, network, parameters, reference, noisy, recipe, content_indices, style_indices, last
 ):
     maps = in_place_maps(torch, network, parameters, noisy, last)
-    for indices, taps in ((content_indices, find(recipe).content_taps), (style_indices, find(recipe).style_taps)):
+    for indices, taps in ((content_indices, find(recipe).content_layers), (style_indices, find(recipe).style_layers)):
         names = [tap for tap, _ in taps]
         expected = reference.features(noisy, names)
         for index, name in zip(indices, names, strict=True):
@@ -75,12 +75,12 @@ def test_the_tutorial_s_loop_with_torch_s_own_lbfgs_gives_the_same_picture(
 
     objective = engine.objective(recipe, targets)
     parameter = torch.nn.Parameter(torch.tensor(image))
-    optimiser = torch.optim.LBFGS([parameter])
+    optimizer = torch.optim.LBFGS([parameter])
     counted, totals = [0], []
 
     def closure():
         parameter.data.clamp_(0, 1)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         evaluation = objective(parameter)
         parameter.grad = evaluation.gradient
         counted[0] += 1
@@ -88,7 +88,7 @@ def test_the_tutorial_s_loop_with_torch_s_own_lbfgs_gives_the_same_picture(
         return evaluation.terms["total"]
 
     while counted[0] < evaluations:
-        optimiser.step(closure)
+        optimizer.step(closure)
     parameter.data.clamp_(0, 1)
 
     events = list(run(engine, recipe, targets, image))
@@ -100,7 +100,7 @@ def test_the_tutorial_s_loop_with_torch_s_own_lbfgs_gives_the_same_picture(
 def test_the_tutorial_makes_320_evaluations_because_its_loop_looks_between_blocks_only():
     counted = 0
     while counted <= 300:
-        counted += TUTORIAL.optimiser.iterations
+        counted += TUTORIAL.optimizer.iterations
     assert TUTORIAL.updates == counted == 320
 
 
@@ -117,10 +117,10 @@ def test_a_variant_differs_from_its_recipe_in_what_it_is_named_for_and_nothing_e
     assert (
         differing
         == {
-            "d2l-mxnet-tab": {"optimiser"},
-            "d2l-torch-tab": {"content_taps", "style_taps"},
+            "d2l-mxnet-tab": {"optimizer"},
+            "d2l-torch-tab": {"content_layers", "style_layers"},
             "tutorial-square": {"size", "style_size"},
-            "wei-pre": {"content_taps", "style_taps"},
+            "wei-pre": {"content_layers", "style_layers"},
             "lookcc-content": {"without_gradient"},
             "gatys2016-max": {"pooling"},
         }[name]
@@ -128,21 +128,21 @@ def test_a_variant_differs_from_its_recipe_in_what_it_is_named_for_and_nothing_e
 
 
 #: What the sources' code says, typed from it by hand: taps with their weights, Gram divisor, reductions, weights of content,
-#: style and total variation, optimised space, start, optimiser, schedule, steps, sizes, and when it reports.
+#: style and total variation, optimized space, start, optimizer, schedule, steps, sizes, and when it reports.
 FIRST_OF_BLOCKS = "{0}1_1 {0}2_1 {0}3_1 {0}4_1 {0}5_1"
 ADAM = (0.9, 0.999, 1e-8)
 LBFGS = (1.0, 20, 100, 1e-7, 1e-9)
 TYPED = {
     "d2l": ("conv4_4", FIRST_OF_BLOCKS.format("conv"), [1, 1, 1, 1, 1], "chw mean mean", (1, 1e4, 10),
-            "normalised", "content", (0.3, *ADAM), (50, 0.8), 500, ((300, 450), (300, 450)), [10, 20]),
+            "normalized", "content", (0.3, *ADAM), (50, 0.8), 500, ((300, 450), (300, 450)), [10, 20]),
     "tutorial-square": ("conv2_2", "conv1_1 conv1_2 conv2_1 conv2_2 conv3_1", [1, 1, 1, 1, 1], "chw mean mean", (1, 1e6, 0),
                         "unit", "content", LBFGS, None, 320, ((512, 512), (512, 512)), [50, 100]),
     "wei": ("relu4_2", FIRST_OF_BLOCKS.format("relu"), [1, 0.75, 0.2, 0.2, 0.2], "1 mean mean/chw", (1, 1e6, 0),
-            "normalised", "content", (3e-4, *ADAM), None, 5000, ((400, 533), (400, 533)), [100, 200]),
+            "normalized", "content", (3e-4, *ADAM), None, 5000, ((400, 533), (400, 533)), [100, 200]),
     "lookcc": ("relu4_4", "relu1_2 relu2_2 relu3_4 relu4_4 relu5_4", [1, 1, 1, 1, 1], "1 mean mean/chw", (1, 1000, 0),
-               "normalised", "content", (0.05, *ADAM), None, 1000, ((600, 800), (900, 600)), [1, 11]),
+               "normalized", "content", (0.05, *ADAM), None, 1000, ((600, 800), (900, 600)), [1, 11]),
     "gatys2016": ("relu4_2", FIRST_OF_BLOCKS.format("relu"), [0.2] * 5, "1 half-sum quarter-sum", (1, 1e3, 0),
-                  "normalised", "noise", LBFGS, None, 500, ((600, 800), (600, 800)), [50, 100]),
+                  "normalized", "noise", LBFGS, None, 500, ((600, 800), (600, 800)), [50, 100]),
 }  # fmt: skip
 
 
@@ -150,13 +150,13 @@ TYPED = {
 def test_a_recipe_has_the_numbers_that_its_source_has(name):
     """Independent of conformance's published.json, which core itself wrote."""
     recipe = find(name)
-    content, style, weights, formulas, terms, space, start, optimiser, schedule, updates, sizes, reported = TYPED[name]
-    assert recipe.content_taps == ((content, 1.0),)
-    assert recipe.style_taps == tuple(zip(style.split(), weights, strict=True))
+    content, style, weights, formulas, terms, space, start, optimizer, schedule, updates, sizes, reported = TYPED[name]
+    assert recipe.content_layers == ((content, 1.0),)
+    assert recipe.style_layers == tuple(zip(style.split(), weights, strict=True))
     assert f"{recipe.gram_divisor} {recipe.content_reduction} {recipe.style_reduction}" == formulas
     assert (recipe.content_weight, recipe.style_weight, recipe.tv_weight) == terms
     assert (recipe.space, recipe.clamped, recipe.start) == (space, space == "unit", start)
-    assert tuple(value for value in vars(recipe.optimiser).values() if not isinstance(value, str)) == optimiser
+    assert tuple(value for value in vars(recipe.optimizer).values() if not isinstance(value, str)) == optimizer
     assert ((recipe.schedule.every, recipe.schedule.factor) if schedule else None) == schedule
     assert recipe.updates == updates
     own = [recipe.size.fit(*shape) for shape in ((600, 800), (900, 600))]
@@ -177,10 +177,10 @@ def test_a_recipe_says_what_is_ours(name):
 
 
 def test_every_lbfgs_recipe_has_torch_s_defaults(torch):
-    optimiser = torch.optim.LBFGS([torch.nn.Parameter(torch.zeros(1))])
-    (group,) = optimiser.param_groups
+    optimizer = torch.optim.LBFGS([torch.nn.Parameter(torch.zeros(1))])
+    (group,) = optimizer.param_groups
     for recipe in RECIPES.values():
-        if isinstance(settings := recipe.optimiser, LbfgsSettings):
+        if isinstance(settings := recipe.optimizer, LbfgsSettings):
             assert (settings.learning_rate, settings.iterations, settings.history) == (
                 group["lr"],
                 group["max_iter"],

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from isostyle.conformance import published_way
-from isostyle.conformance.published_way import WAYS
+from isostyle.conformance.bench import published_way
+from isostyle.conformance.bench.published_way import WAYS
 from isostyle.published import D2L
 from isostyle.recipe import StepDecay
-from isostyle.run import run
+from isostyle.transfer.descent import run
 
 #: Of the first loss: two texts of one formula differ by rounding, as tests/test_backends.py has it for the total.
 FIRST = 32 * float(np.finfo(np.float32).eps)
@@ -63,7 +63,7 @@ def test_the_published_way_s_picture_is_a_copy_that_starts_as_the_photograph(bac
     np.testing.assert_array_equal(start, pictures[0])
     moved = np.abs(way.image() - start)
     # Adam's first update is the learning rate, whatever the gradient.
-    assert np.median(moved) == pytest.approx(D2L.optimiser.learning_rate, rel=1e-3)
+    assert np.median(moved) == pytest.approx(D2L.optimizer.learning_rate, rel=1e-3)
 
 
 def test_a_matrix_product_of_ones_sums_the_inner_side(backend):

@@ -23,10 +23,10 @@ from isostyle.recipe import (
 
 
 def test_d2l_as_published():
-    assert [tap for tap, _ in D2L.style_taps] == ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
-    assert D2L.content_taps == (("conv4_4", 1.0),)
+    assert [tap for tap, _ in D2L.style_layers] == ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
+    assert D2L.content_layers == (("conv4_4", 1.0),)
     assert (D2L.content_weight, D2L.style_weight, D2L.tv_weight) == (1, 10 * 1e3, 10)
-    assert D2L.optimiser == AdamSettings(0.3, 0.9, 0.999, 1e-8)
+    assert D2L.optimizer == AdamSettings(0.3, 0.9, 0.999, 1e-8)
     assert (D2L.steps, D2L.schedule, D2L.size) == (500, StepDecay(50, 0.8), ExactSize(300, 450))
     assert (D2L.gram_divisor, D2L.start) == ("chw", "content")
 
@@ -44,8 +44,8 @@ def test_the_default_is_d2l_but_for_the_size():
         {"tv_weight": 10.000001},
         {"gram_divisor": "hw"},
         {"start": "noise"},
-        {"style_taps": D2L.style_taps[:-1]},
-        {"optimiser": AdamSettings(0.3, epsilon=1e-7)},
+        {"style_layers": D2L.style_layers[:-1]},
+        {"optimizer": AdamSettings(0.3, epsilon=1e-7)},
         {"schedule": StepDecay(51, 0.8)},
         {"size": LongSide(450)},
     ],
@@ -56,16 +56,16 @@ def test_the_digest_changes_with_every_number(change):
 
 
 def test_the_digest_does_not_tell_whole_numbers_from_equal_ones():
-    whole = dataclasses.replace(D2L, style_weight=10_000, content_taps=(("conv4_4", 1),))
+    whole = dataclasses.replace(D2L, style_weight=10_000, content_layers=(("conv4_4", 1),))
     assert whole.digest == D2L.digest
 
 
 def test_a_recipe_of_before_the_line_search_keeps_its_digest():
     tutorial = find("tutorial")
     assert tutorial.digest == "b6fa43eceee83045604c39f9570b373b0b75eb962905d56f76ba3421601c0aac"
-    searching = dataclasses.replace(tutorial.optimiser, line_search="strong-wolfe")
+    searching = dataclasses.replace(tutorial.optimizer, line_search="strong-wolfe")
     assert dataclasses.replace(tutorial, clamped=False).digest != (
-        dataclasses.replace(tutorial, clamped=False, optimiser=searching).digest
+        dataclasses.replace(tutorial, clamped=False, optimizer=searching).digest
     )
 
 
@@ -86,7 +86,7 @@ def test_the_levels_of_a_recipe_end_with_the_full_size():
 
 def test_a_line_search_of_a_clamped_image_is_refused():
     with pytest.raises(InputError, match="an image that is clamped has no line search"):
-        dataclasses.replace(find("tutorial"), optimiser=LbfgsSettings(line_search="strong-wolfe"))
+        dataclasses.replace(find("tutorial"), optimizer=LbfgsSettings(line_search="strong-wolfe"))
 
 
 def test_the_digest_does_not_change_with_prose():
@@ -139,14 +139,14 @@ def test_a_square_is_scaled_by_its_shorter_side_before_it_is_cut_out():
         ({"content_weight": math.inf}, "content weight must be"),
         ({"content_weight": 0.0, "style_weight": 0.0, "tv_weight": 0.0}, "all three weights are 0"),
         ({"steps": 0}, "number of steps must be a whole number of at least 1, not 0"),
-        ({"optimiser": AdamSettings(0.0)}, "learning rate must be a finite number above 0, not 0"),
-        ({"optimiser": AdamSettings(math.nan)}, "learning rate must be"),
+        ({"optimizer": AdamSettings(0.0)}, "learning rate must be a finite number above 0, not 0"),
+        ({"optimizer": AdamSettings(math.nan)}, "learning rate must be"),
         ({"steps": 2.5}, "number of steps must be a whole number"),
         ({"gram_divisor": "cwh"}, "Gram divisor must be one of chw, hw, 1, not 'cwh'"),
         ({"start": "contnet"}, "start must be one of content, style, noise"),
-        ({"style_taps": ()}, "needs at least one style tap"),
-        ({"style_taps": (("conv1_1", 1.0), ("conv1_1", 2.0))}, "each only once"),
-        ({"content_taps": (("conv4_4", math.nan),)}, "weight of the content tap conv4_4 must be"),
+        ({"style_layers": ()}, "needs at least one style tap"),
+        ({"style_layers": (("conv1_1", 1.0), ("conv1_1", 2.0))}, "each only once"),
+        ({"content_layers": (("conv4_4", math.nan),)}, "weight of the content tap conv4_4 must be"),
         ({"schedule": StepDecay(0, 0.8)}, "number of steps between decays must be"),
         ({"schedule": StepDecay(50, 0.0)}, "factor of the schedule must be"),
         ({"size": ExactSize(0, 450)}, "size must be a whole number of at least 1 pixel, not 0"),
@@ -154,16 +154,16 @@ def test_a_square_is_scaled_by_its_shorter_side_before_it_is_cut_out():
         ({"pooling": "mean"}, "pooling must be one of max, average, not 'mean'"),
         ({"content_reduction": "sum"}, "content reduction must be one of mean, half-sum, not 'sum'"),
         ({"style_reduction": "sum"}, "style reduction must be one of mean, mean/chw, quarter-sum, not 'sum'"),
-        ({"space": "rgb"}, "space must be one of normalised, unit, not 'rgb'"),
+        ({"space": "rgb"}, "space must be one of normalized, unit, not 'rgb'"),
         ({"clamped": True}, "only an image of the space 'unit' can be clamped"),
         ({"without_gradient": ("content", "style", "tv")}, "no term with a weight has a gradient"),
-        ({"optimiser": LbfgsSettings()}, "L-BFGS has no schedule but 'constant'"),
-        ({"optimiser": LbfgsSettings(history=0), "schedule": Constant()}, "history of L-BFGS must be"),
+        ({"optimizer": LbfgsSettings()}, "L-BFGS has no schedule but 'constant'"),
+        ({"optimizer": LbfgsSettings(history=0), "schedule": Constant()}, "history of L-BFGS must be"),
         (
-            {"optimiser": LbfgsSettings(line_search="wolfe"), "schedule": Constant()},
+            {"optimizer": LbfgsSettings(line_search="wolfe"), "schedule": Constant()},
             "line search of L-BFGS must be one of none, st",
         ),
-        ({"optimiser": AdamSettings(0.3, beta2=1.0)}, "beta2 of Adam must be at least 0 and below 1, not 1"),
+        ({"optimizer": AdamSettings(0.3, beta2=1.0)}, "beta2 of Adam must be at least 0 and below 1, not 1"),
         ({"pyramid": (Level(1.0, 5),)}, "share of a level must be at least 0 and below 1, not 1"),
         ({"pyramid": (Level(0.0, 5),)}, "share of a level must be a finite number above 0, not 0"),
         ({"pyramid": (Level(0.5, 0),)}, "number of evaluations of a level must be a whole number of at least 1, not 0"),

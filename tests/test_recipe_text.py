@@ -56,11 +56,11 @@ def test_a_bad_level_is_named(levels, sentence):
 
 
 def test_a_file_chooses_a_line_search_which_is_said_in_words():
-    recipe = toml('base = "gatys2016"\n[optimiser]\nkind = "lbfgs"\nline_search = "strong-wolfe"\nhistory = 20\n')
-    assert recipe.optimiser == LbfgsSettings(history=20, line_search="strong-wolfe")
-    assert rows(recipe)["optimiser"].startswith("L-BFGS with strong-wolfe line search, learning rate 1")
-    with pytest.raises(InputError, match="optimiser.line_search must be one of none, strong-wolfe, not 'wolfe'"):
-        toml('base = "gatys2016"\n[optimiser]\nkind = "lbfgs"\nline_search = "wolfe"\n')
+    recipe = toml('base = "gatys2016"\n[optimizer]\nkind = "lbfgs"\nline_search = "strong-wolfe"\nhistory = 20\n')
+    assert recipe.optimizer == LbfgsSettings(history=20, line_search="strong-wolfe")
+    assert rows(recipe)["optimizer"].startswith("L-BFGS with strong-wolfe line search, learning rate 1")
+    with pytest.raises(InputError, match="optimizer.line_search must be one of none, strong-wolfe, not 'wolfe'"):
+        toml('base = "gatys2016"\n[optimizer]\nkind = "lbfgs"\nline_search = "wolfe"\n')
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
@@ -98,14 +98,14 @@ names = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_
 
 @st.composite
 def recipes(draw):
-    optimiser, schedule = draw(ways)
-    space = draw(st.sampled_from(["normalised", "unit"]))
+    optimizer, schedule = draw(ways)
+    space = draw(st.sampled_from(["normalized", "unit"]))
     return Recipe(
         name=draw(names),
         source=draw(st.text()),
         notes=tuple(draw(st.lists(st.text(), max_size=3))),
-        content_taps=draw(taps),
-        style_taps=draw(taps),
+        content_layers=draw(taps),
+        style_layers=draw(taps),
         pooling=draw(st.sampled_from(["max", "average"])),
         gram_divisor=draw(st.sampled_from(["chw", "hw", "1"])),
         content_reduction=draw(st.sampled_from(["mean", "half-sum"])),
@@ -115,9 +115,9 @@ def recipes(draw):
         tv_weight=draw(weights),
         without_gradient=draw(st.sampled_from([(), ("content",), ("content", "tv")])),
         space=space,
-        clamped=space == "unit" and getattr(optimiser, "line_search", "none") == "none" and draw(st.booleans()),
+        clamped=space == "unit" and getattr(optimizer, "line_search", "none") == "none" and draw(st.booleans()),
         start=draw(st.sampled_from(["content", "style", "noise", "uniform-noise", "content+noise", "image"])),
-        optimiser=optimiser,
+        optimizer=optimizer,
         schedule=schedule,
         steps=draw(counts),
         size=draw(sizes),
@@ -141,8 +141,8 @@ def test_any_recipe_comes_back_from_a_manifest(recipe):
 
 
 def test_a_manifest_s_recipe_with_taps_that_are_no_pairs_is_refused():
-    with pytest.raises(InputError, match="content_taps must be pairs of a name and a number, not 5"):
-        from_dict({**D2L.as_dict(), "content_taps": 5})
+    with pytest.raises(InputError, match="content_layers must be pairs of a name and a number, not 5"):
+        from_dict({**D2L.as_dict(), "content_layers": 5})
 
 
 @settings(deadline=None)
@@ -162,8 +162,8 @@ def test_any_other_file_is_one_sentence(data):
 
 
 def test_a_file_may_say_only_what_differs_from_a_published_recipe():
-    recipe = toml('base = "tutorial"\nsteps = 50\nstart = "noise"\n[style_taps]\nrelu1_1 = 2\n')
-    expected = dataclasses.replace(TUTORIAL, steps=50, start="noise", style_taps=(("relu1_1", 2.0),))
+    recipe = toml('base = "tutorial"\nsteps = 50\nstart = "noise"\n[style_layers]\nrelu1_1 = 2\n')
+    expected = dataclasses.replace(TUTORIAL, steps=50, start="noise", style_layers=(("relu1_1", 2.0),))
     assert recipe.digest == expected.digest
     assert (recipe.name, recipe.source) == ("tutorial-changed", "tutorial, changed")
 
@@ -184,15 +184,15 @@ def test_a_file_that_windows_wrote_with_a_mark_at_its_beginning_is_read():
 
 
 def test_a_file_s_table_takes_the_place_of_the_base_s_whole():
-    recipe = toml('base = "d2l"\n[optimiser]\nkind = "lbfgs"\n[schedule]\nkind = "constant"\n')
-    assert recipe.optimiser == LbfgsSettings()
+    recipe = toml('base = "d2l"\n[optimizer]\nkind = "lbfgs"\n[schedule]\nkind = "constant"\n')
+    assert recipe.optimizer == LbfgsSettings()
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ('base = "d2l"\nstep = 3', "there is no key step; did you mean steps?"),
-        ('base = "d2l"\nxyzzy = 3', "there is no key xyzzy; there are name, source, notes, content_taps"),
+        ('base = "d2l"\nxyzzy = 3', "there is no key xyzzy; there are name, source, notes, content_layers"),
         ('base = "d2l"\nsteps = "x"', "steps must be a whole number, not 'x'"),
         ('base = "d2l"\nsteps = true', "steps must be a whole number, not True"),
         ('base = "d2l"\nsteps = 0', "number of steps must be a whole number of at least 1, not 0"),
@@ -209,7 +209,7 @@ def test_a_file_s_table_takes_the_place_of_the_base_s_whole():
         (f'base = "d2l"\nstyle_weight = 1{"0" * 400}', "style_weight is too large"),
         ('base = "d2l"\nsize = 3', r"size must be a table, \[size\], not 3"),
         ('base = "d2l"\n[size]\npixels = 3', "the key size.kind is missing; it is one of exact, long-side, short-side, square"),
-        ('base = "d2l"\nlearning_rate = 3', r"there is no key learning_rate; it belongs into \[optimiser\]"),
+        ('base = "d2l"\nlearning_rate = 3', r"there is no key learning_rate; it belongs into \[optimizer\]"),
         ('base = "d2l"\nname = ""', "name must be 1 to 100 printable characters"),
         ('base = "d2l"\nname = "\\u001b[31mred"', "name must be 1 to 100 printable characters"),
         ('base = "d2l"\nsteps = 1000000001', "number of steps must be a whole number of at most 1000000000"),
@@ -218,19 +218,19 @@ def test_a_file_s_table_takes_the_place_of_the_base_s_whole():
         (f'base = "d2l"\ncontent_weight = {"9" * 5000}', "'my.toml' is not a TOML file"),
         (f'base = "d2l"\npooling = "{"x" * 9000}"', "one of max, average, not 'x{59}[.]{3}$"),
         ("a." * 9000 + "a = 1", "more than 16 KiB"),
-        ('base = "d2l"\ntv_weight = 0\n[content_taps]\nconv4_4 = 0\n[style_taps]\nconv1_1 = 0', "nothing to optimise"),
+        ('base = "d2l"\ntv_weight = 0\n[content_layers]\nconv4_4 = 0\n[style_layers]\nconv1_1 = 0', "nothing to optimize"),
         ('base = "d2l"\n[size]\nkind = "short-side"', "the key size.pixels is missing"),
         ('base = "d2l"\n[size]\nkind = "as-is"\npixels = 3', "there is no key size.pixels; there are none here"),
         ('base = "d2l"\n[size]\nkind = ["as-is"]', "size.kind must be one of"),
-        ('base = "d2l"\n[content_taps]\nconv4_2 = "a"', "content_taps.conv4_2 must be a number, not 'a'"),
-        ('base = "d2l"\n[content_taps]', "needs at least one content tap"),
+        ('base = "d2l"\n[content_layers]\nconv4_2 = "a"', "content_layers.conv4_2 must be a number, not 'a'"),
+        ('base = "d2l"\n[content_layers]', "needs at least one content tap"),
         (
             'base = "d2l"\n[report]\nfirst = 1\nevery = 2\n[report.values]\nloss = 1',
             "one of content, style, tv, total, not 'loss'",
         ),
-        ('base = "d2l"\n[optimiser]\nkind = "lbfgs"', "L-BFGS has no schedule but 'constant'"),
+        ('base = "d2l"\n[optimizer]\nkind = "lbfgs"', "L-BFGS has no schedule but 'constant'"),
         (
-            'base = "d2l"\n[optimiser]\nkind = "adam"\nlearning_rate = 1\nbeta1 = 1.5',
+            'base = "d2l"\n[optimizer]\nkind = "adam"\nlearning_rate = 1\nbeta1 = 1.5',
             "beta1 of Adam must be at least 0 and below 1",
         ),
         ('base = "d3l"', "there is no recipe 'd3l'; did you mean 'd2l'?"),
@@ -256,16 +256,16 @@ def test_a_file_that_is_not_there_is_an_error_and_a_name_is_a_published_recipe()
 
 
 def test_differences_name_what_differs_and_nothing_else():
-    assert set(differences(D2L, find("d2l-mxnet-tab"))) == {"optimiser"}
+    assert set(differences(D2L, find("d2l-mxnet-tab"))) == {"optimizer"}
     assert set(differences(D2L, find("d2l-torch-tab"))) == {"content taps", "style taps"}
     assert differences(D2L, D2L) == {}
 
 
 NUDGED = {
     "weights": {"tv_weight": 10.000000001},
-    "optimiser": {"optimiser": AdamSettings(0.30000000001)},
+    "optimizer": {"optimizer": AdamSettings(0.30000000001)},
     "schedule": {"schedule": StepDecay(50, 0.80000000001)},
-    "content taps": {"content_taps": (("conv4_4", 1.00000000001),)},
+    "content taps": {"content_layers": (("conv4_4", 1.00000000001),)},
 }
 
 
@@ -283,5 +283,5 @@ LBFGS_NUDGED = [
 
 @pytest.mark.parametrize("change", LBFGS_NUDGED, ids=str)
 def test_a_difference_in_the_last_digit_of_lbfgs_is_shown(change):
-    other = dataclasses.replace(TUTORIAL, optimiser=dataclasses.replace(TUTORIAL.optimiser, **change))
-    assert set(differences(TUTORIAL, other)) == {"optimiser"}
+    other = dataclasses.replace(TUTORIAL, optimizer=dataclasses.replace(TUTORIAL.optimizer, **change))
+    assert set(differences(TUTORIAL, other)) == {"optimizer"}

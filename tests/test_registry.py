@@ -6,7 +6,9 @@ from importlib.metadata import EntryPoint
 import pytest
 from PIL import Image
 
-from isostyle import InputError, cli, registry
+from isostyle import InputError, registry
+from isostyle.cli import interrupts
+from isostyle.cli import main as main_cli
 
 
 class Toy:
@@ -124,7 +126,7 @@ def test_omp_num_threads_is_the_default_where_it_is_a_number(monkeypatch, value,
 def test_a_signal_waits_until_the_framework_is_imported_and_is_not_lost(signalled, monkeypatch, name, number):
     monkeypatch.setattr(Signalled, "signals", (number,))
     before = signal.getsignal(number)
-    with cli.interruptible(terminable=True, alike=True) as interrupt:
+    with interrupts.interruptible(terminable=True, alike=True) as interrupt:
         with pytest.raises(KeyboardInterrupt):
             registry.load(name)
         assert signal.getsignal(number) is interrupt
@@ -136,7 +138,7 @@ def test_a_signal_waits_until_the_framework_is_imported_and_is_not_lost(signalle
 def test_a_second_ctrl_c_does_not_wait(signalled, monkeypatch):
     """Under a handler of its own: a shell's background job ignores SIGINT."""
     monkeypatch.setattr(Signalled, "signals", (signal.SIGINT, signal.SIGINT))
-    with cli.interruptible(), pytest.raises(KeyboardInterrupt):
+    with interrupts.interruptible(), pytest.raises(KeyboardInterrupt):
         registry.load("signalled")
     assert Signalled.imported == 0
 
@@ -144,7 +146,7 @@ def test_a_second_ctrl_c_does_not_wait(signalled, monkeypatch):
 def test_a_second_sigterm_waits_as_the_first(signalled, monkeypatch):
     """`timeout` sends it to the process and to its group, so that it comes twice."""
     monkeypatch.setattr(Signalled, "signals", (signal.SIGTERM, signal.SIGTERM))
-    with cli.interruptible(terminable=True), pytest.raises(SystemExit):
+    with interrupts.interruptible(terminable=True), pytest.raises(SystemExit):
         registry.load("signalled")
     assert Signalled.imported == 1
 
@@ -158,7 +160,7 @@ def test_a_run_ends_in_a_sentence_if_a_signal_comes_while_its_framework_is_impor
         Image.effect_noise((90, 70), 80).convert("RGB").save(name)
     monkeypatch.setattr(Signalled, "signals", (number,))
     with pytest.raises(SystemExit) as caught:
-        cli.main(["run", "photo.png", "painting.png", "--backend", "signalled"])
+        main_cli.main(["run", "photo.png", "painting.png", "--backend", "signalled"])
     assert caught.value.code == code
     word = "interrupted" if code == 130 else "terminated"
     assert capsys.readouterr().err.strip() == f"isostyle: {word} before there was a picture"

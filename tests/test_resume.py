@@ -14,24 +14,27 @@ from PIL import Image
 from test_files import killed_while_it_writes, posix
 
 import isostyle
-from isostyle import InputError, api, files, run_checkpoint
-from isostyle.cli import main
+from isostyle import InputError
+from isostyle.cli.main import main
 from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Level
-from isostyle.run import ExplodingLoss
-from isostyle.weights import tensors_file
+from isostyle.system import files
+from isostyle.system.tensors import tensors_file
+from isostyle.transfer import checkpoint as run_checkpoint
+from isostyle.transfer import stylize
+from isostyle.transfer.descent import ExplodingLoss
 
 #: Small enough for a second, large enough for conv5_1.
 SIZE = (32, 48)
 SEARCHING = LbfgsSettings(history=3, line_search="strong-wolfe")
 RUNS = {
     "adam": {"steps": 5},
-    "lbfgs": {"steps": 23, "optimiser": LbfgsSettings(history=3, iterations=4)},
-    "a line search": {"steps": 12, "optimiser": SEARCHING},
-    "a pyramid of adam": {"steps": 3, "pyramid": [Level(0.8, 2)], "optimiser": AdamSettings(0.3)},
-    "a pyramid": {"steps": 8, "pyramid": [Level(0.7, 5), Level(0.8, 4)], "optimiser": SEARCHING},
+    "lbfgs": {"steps": 23, "optimizer": LbfgsSettings(history=3, iterations=4)},
+    "a line search": {"steps": 12, "optimizer": SEARCHING},
+    "a pyramid of adam": {"steps": 3, "pyramid": [Level(0.8, 2)], "optimizer": AdamSettings(0.3)},
+    "a pyramid": {"steps": 8, "pyramid": [Level(0.7, 5), Level(0.8, 4)], "optimizer": SEARCHING},
     "float64": {"steps": 3, "dtype": "float64"},
     "tiles": {"steps": 2, "tile": 32},
-    "a clamped image": {"steps": 6, "recipe": "tutorial", "optimiser": LbfgsSettings(iterations=3)},
+    "a clamped image": {"steps": 6, "recipe": "tutorial", "optimizer": LbfgsSettings(iterations=3)},
 }
 
 
@@ -177,15 +180,15 @@ def test_an_error_of_the_disk_does_not_end_the_run(any_backend, pictures, tmp_pa
 @pytest.fixture
 def wild(any_backend, monkeypatch):
     """Runs whose totals explode from evaluation 16 on if the learning rate is above 0.1."""
-    climb = api.climb
+    climb = stylize.climb
 
     def told(*arguments):
         for event in climb(*arguments):
             explodes = event.evaluation > 15 and event.learning_rate > 0.1
             yield dataclasses.replace(event, terms={**event.terms, "total": 1e9}) if explodes else event
 
-    monkeypatch.setattr(api, "climb", told)
-    return {"backend": any_backend, "size": SIZE, "steps": 20, "optimiser": AdamSettings(0.3)}
+    monkeypatch.setattr(stylize, "climb", told)
+    return {"backend": any_backend, "size": SIZE, "steps": 20, "optimizer": AdamSettings(0.3)}
 
 
 def test_a_total_that_explodes_ends_the_run_and_keeps_the_last_good_picture(wild, pictures):
@@ -202,15 +205,15 @@ def test_retry_goes_on_from_the_last_good_state_at_half_the_rate(wild, pictures)
     assert [row["learning_rate"] for row in result.history] == [0.3] * 10 + [0.075] * 11
     assert len(result.manifest["diverged"]) == 2
     assert sum("once more from evaluation 10, at the learning rate" in line for line in lines) == 2
-    assert result.manifest["recipe"]["optimiser"]["learning_rate"] == 0.075
+    assert result.manifest["recipe"]["optimizer"]["learning_rate"] == 0.075
 
 
 def test_retry_gives_up_in_the_end(any_backend, pictures, monkeypatch):
     attempts = []
-    monkeypatch.setattr(api, "require_sane", lambda row, totals: attempts.append(1) or explode(row))
+    monkeypatch.setattr(stylize, "require_sane", lambda row, totals: attempts.append(1) or explode(row))
     with pytest.raises(isostyle.Stopped, match="try a smaller learning rate"):
         isostyle.stylize(*pictures, backend=any_backend, size=SIZE, steps=2, on_divergence="retry")
-    assert len(attempts) == 1 + api.RETRIES
+    assert len(attempts) == 1 + stylize.RETRIES
 
 
 def explode(row):
@@ -269,11 +272,11 @@ def without(table, key):
         ({"position": lambda found: dataclasses.replace(found.position, evaluations=-1)}, "its position is none"),
         (
             {"position": lambda found: dataclasses.replace(found.position, state=without(found.position.state, "moment2"))},
-            "its optimiser lacks moment2",
+            "its optimizer lacks moment2",
         ),
         (
-            {"recipe": lambda found: dataclasses.replace(found.recipe, optimiser=LbfgsSettings(), schedule=Constant())},
-            "its optimiser lacks",
+            {"recipe": lambda found: dataclasses.replace(found.recipe, optimizer=LbfgsSettings(), schedule=Constant())},
+            "its optimizer lacks",
         ),
     ],
     ids=[
@@ -284,8 +287,8 @@ def without(table, key):
         "no style image",
         "a level too many",
         "fewer evaluations than none",
-        "half an optimiser",
-        "another optimiser",
+        "half an optimizer",
+        "another optimizer",
     ],
 )
 def test_a_forged_file_is_refused(checkpoint, change, words):
@@ -368,7 +371,7 @@ def test_a_run_that_is_killed_while_its_picture_is_written_goes_on_and_then_the_
     assert run([*command(any_backend, pictures, whole)[3:], *options], capsys)[0] == 0
     assert not checkpoint.exists()
     with monkeypatch.context() as context:
-        context.setattr("isostyle.pictures_out.save", kill)
+        context.setattr("isostyle.images.encode.save", kill)
         with pytest.raises(Killed):
             main([*command(any_backend, pictures, output)[3:], *options])
     assert not output.exists()

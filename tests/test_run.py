@@ -7,17 +7,17 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from isostyle.conformance.oracle import lbfgs_with_line_search
+from isostyle.conformance.oracle.engine import lbfgs_with_line_search
 from isostyle.interface import Evaluation
 from isostyle.published import D2L
 from isostyle.recipe import AdamSettings, Constant, LbfgsSettings
-from isostyle.run import NonFiniteLoss, climb, run
+from isostyle.transfer.descent import NonFiniteLoss, climb, run
 
 START = np.array([3.0, -2.0]).reshape(1, 1, 1, 2)
 
 
 class Parabola:
-    """Minimises the sum of squares; ``spoil`` may change what an evaluation finds."""
+    """Minimizes the sum of squares; ``spoil`` may change what an evaluation finds."""
 
     def __init__(self, spoil=lambda count, evaluation: evaluation):
         self.spoil = spoil
@@ -45,7 +45,7 @@ def events(recipe, engine=None, start=START):
     return list(run(engine or Parabola(), recipe, None, start))
 
 
-LBFGS = dataclasses.replace(D2L, optimiser=LbfgsSettings(), schedule=Constant(), steps=301)
+LBFGS = dataclasses.replace(D2L, optimizer=LbfgsSettings(), schedule=Constant(), steps=301)
 CLAMPED = dataclasses.replace(D2L, space="unit", clamped=True, tv_weight=0.0)
 
 
@@ -196,7 +196,7 @@ def test_adam_without_any_gradient_ends_at_once():
 # L-BFGS with a line search: trials, and a run of exactly so many evaluations
 
 SEARCHING = dataclasses.replace(
-    LBFGS, steps=17, optimiser=LbfgsSettings(line_search="strong-wolfe", learning_rate=6.0, iterations=4)
+    LBFGS, steps=17, optimizer=LbfgsSettings(line_search="strong-wolfe", learning_rate=6.0, iterations=4)
 )
 
 
@@ -278,7 +278,7 @@ FAR = LbfgsSettings(line_search="strong-wolfe", learning_rate=200.0, iterations=
 
 @pytest.mark.parametrize("beyond", [np.inf, np.nan])
 def test_a_search_that_went_too_far_comes_back(beyond):
-    recipe = dataclasses.replace(LBFGS, steps=20, optimiser=FAR)
+    recipe = dataclasses.replace(LBFGS, steps=20, optimizer=FAR)
     found = events(recipe, Cliff(beyond))
     tried = [event for event in found if not np.isfinite(event.terms["total"])]
     assert tried
@@ -288,7 +288,7 @@ def test_a_search_that_went_too_far_comes_back(beyond):
 
 @pytest.mark.parametrize("beyond", [np.inf, np.nan])
 def test_a_search_comes_back_as_the_oracle_s_does(beyond):
-    found = events(dataclasses.replace(LBFGS, steps=12, optimiser=FAR), Cliff(beyond))
+    found = events(dataclasses.replace(LBFGS, steps=12, optimizer=FAR), Cliff(beyond))
     looked = []
     walk = lbfgs_with_line_search(lambda x: looked.append(x) or Cliff(beyond).found(x), START, FAR, 12)
     assert [event.trial for event in found] == walk.trials
@@ -340,13 +340,13 @@ def test_steps_and_evaluations_are_counted_over_all_levels_and_only_the_last_pic
 
 
 def test_adam_begins_anew_at_each_level():
-    found = climbed(dataclasses.replace(D2L, steps=1, optimiser=AdamSettings(0.25), schedule=Constant()))
+    found = climbed(dataclasses.replace(D2L, steps=1, optimizer=AdamSettings(0.25), schedule=Constant()))
     assert [event.image().ravel()[0] for event in found] == pytest.approx([3, 2.75, 2.5])
 
 
 def test_a_line_search_is_told_at_the_next_level_how_curved_the_one_before_was():
     """Of a mean of n squares the inverse Hessian is n / 2, and L-BFGS's first move at the second level leads to the minimum."""
-    recipe = dataclasses.replace(LBFGS, steps=6, optimiser=LbfgsSettings(line_search="strong-wolfe", tolerance_change=0))
+    recipe = dataclasses.replace(LBFGS, steps=6, optimizer=LbfgsSettings(line_search="strong-wolfe", tolerance_change=0))
 
     class Uneven(Paraboloid):
         """Not at the minimum after a few evaluations."""
@@ -376,7 +376,7 @@ def test_an_image_that_is_not_clamped_may_leave_its_range():
     assert events(dataclasses.replace(CLAMPED, clamped=False, steps=1))[0].image().min() == -2
 
 
-def test_the_optimiser_goes_on_from_the_clamped_image():
+def test_the_optimizer_goes_on_from_the_clamped_image():
     """The start, (3, -2), is clamped to (1, 0), where Adam's first step is the learning rate downhill for the first pixel."""
-    recipe = dataclasses.replace(CLAMPED, steps=1, optimiser=AdamSettings(0.25), schedule=Constant())
+    recipe = dataclasses.replace(CLAMPED, steps=1, optimizer=AdamSettings(0.25), schedule=Constant())
     assert events(recipe)[1].image().ravel().tolist() == pytest.approx([0.75, 0])

@@ -14,8 +14,8 @@ from isostyle import losses, tiles
 from isostyle.conformance.cases import EVERY_KIND_OF_TAP, SHALLOW, SHALLOW_HELD, SHALLOW_SUMS
 from isostyle.network import COMPACT, VGG19
 from isostyle.published import D2L, RECIPES
-from isostyle.run import run
 from isostyle.tiles import TiledEngine
+from isostyle.transfer.descent import run
 
 #: Of a gradient in float64, relative L2: the same numbers are added up, in another order.
 GRADIENT_EPS = 64

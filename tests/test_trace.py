@@ -11,7 +11,7 @@ import pytest
 from isostyle.conformance import trace
 from isostyle.conformance.trace import POINTS, RUN, Trace, load
 from isostyle.errors import InputError
-from isostyle.files import sha256
+from isostyle.system.files import sha256
 
 RUN_FACTS = {"backend": "toy", "specification": "0" * 64, "cases": [], "versions": {}, "expected": []}
 

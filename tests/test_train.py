@@ -12,10 +12,14 @@ import pytest
 from conftest import BACKENDS, obtain, run
 from PIL import Image
 
-from isostyle import InputError, published, style_network, train_cli, training, training_state
+from isostyle import InputError, published
+from isostyle.cli import train as train_cli
 from isostyle.optim import Adam
-from isostyle.trainer import NonFiniteTraining, Trainer, TrainingRecipe
-from isostyle.training import TrainingInterrupted, held_out, train
+from isostyle.style_networks import checkpoint as training_state
+from isostyle.style_networks import file as style_network
+from isostyle.style_networks import train as training
+from isostyle.style_networks.train import TrainingInterrupted, held_out, train
+from isostyle.style_networks.trainer import NonFiniteTraining, Trainer, TrainingRecipe
 from isostyle.transform_network import TransformNetwork
 
 TINY = TrainingRecipe(network=TransformNetwork((2, 3, 4), 1), steps=4, batch=2, crop=32, style_size=40)
@@ -44,7 +48,7 @@ def style_file(tmp_path):
 
 def test_the_losses_fall(any_backend, style_file, photographs):
     steps = []
-    recipe = dataclasses.replace(TINY, steps=12, optimiser=dataclasses.replace(TINY.optimiser, learning_rate=1e-2))
+    recipe = dataclasses.replace(TINY, steps=12, optimizer=dataclasses.replace(TINY.optimizer, learning_rate=1e-2))
     made = train(style_file, photographs, recipe=recipe, backend=any_backend, callback=steps.append)
     totals = [step.event.terms["total"] for step in steps]
     assert len(totals) == 12
@@ -181,7 +185,7 @@ def test_a_diverging_training_names_what_broke_and_keeps_the_checkpoint(
 
 
 def test_losses_that_are_not_finite_end_a_training(any_backend, style_file, photographs, tmp_path):
-    wild = dataclasses.replace(TINY, steps=20, optimiser=dataclasses.replace(TINY.optimiser, learning_rate=1e30))
+    wild = dataclasses.replace(TINY, steps=20, optimizer=dataclasses.replace(TINY.optimizer, learning_rate=1e30))
     with pytest.raises(NonFiniteTraining, match=r"became (nan|inf|-inf) at step \d+"):
         train(style_file, photographs, recipe=wild, backend=any_backend)
 
@@ -294,7 +298,7 @@ def test_a_training_can_begin_with_another_network(any_backend, style_file, phot
     train(style_file, photographs, recipe=TINY, backend=any_backend, callback=fresh.append)
     assert seen[0].event.terms != fresh[0].event.terms
     largest = max(np.abs(made.parameters[name] - other.parameters[name]).max() for name in made.parameters)
-    assert 0 < largest <= 1.01 * TINY.steps * TINY.optimiser.learning_rate
+    assert 0 < largest <= 1.01 * TINY.steps * TINY.optimizer.learning_rate
 
 
 def test_a_training_cannot_begin_with_a_network_of_another_size(any_backend, style_file, photographs):

@@ -10,15 +10,16 @@ import pytest
 from conftest import EPS, relative_error
 from style_files import RESIDUAL
 
-from isostyle.conformance import condition, oracle_transform
+from isostyle.conformance import condition
 from isostyle.conformance.cases import shipped_inputs
 from isostyle.conformance.inputs import STYLE, style_parameters
-from isostyle.conformance.oracle import OracleEngine
-from isostyle.conformance.oracle_transform import OracleTransform
+from isostyle.conformance.oracle import transform as oracle_transform
+from isostyle.conformance.oracle.engine import OracleEngine
+from isostyle.conformance.oracle.transform import OracleTransform
 from isostyle.errors import InputError
 from isostyle.published import D2L
 from isostyle.recipe import AdamSettings, Constant, StepDecay
-from isostyle.trainer import NonFiniteTraining, Trainer, TrainingRecipe, first_parameters
+from isostyle.style_networks.trainer import NonFiniteTraining, Trainer, TrainingRecipe, first_parameters
 from isostyle.transform_network import JOHNSON, NARROW, TransformNetwork
 
 #: Sides that leave 1, 2, 3 and 0 over 4, and the least.
@@ -98,9 +99,9 @@ def test_both_transposes_of_a_convolution(stride):
     assert (weight * oracle_transform.convolve_weight_backward(slope, x, 3, stride)).sum() == expected
 
 
-def test_instance_normalisation_by_hand():
+def test_instance_normalization_by_hand():
     """Mean 2, and the variance of the population, 5 / 4: not 5 / 3."""
-    found, root = oracle_transform.standardised(np.array([0.5, 1.5, 2.5, 3.5]).reshape(1, 1, 2, 2))
+    found, root = oracle_transform.standardized(np.array([0.5, 1.5, 2.5, 3.5]).reshape(1, 1, 2, 2))
     assert root.item() == math.sqrt(5 / 4 + 2**-17)
     assert found.ravel().tolist() == pytest.approx(
         [-1.5 / root.item(), -0.5 / root.item(), 0.5 / root.item(), 1.5 / root.item()]
@@ -108,13 +109,13 @@ def test_instance_normalisation_by_hand():
 
 
 @pytest.mark.parametrize("spread", [1.0, 2e-3], ids=["usual", "as small as epsilon's root"])
-def test_the_slope_of_instance_normalisation_agrees_with_central_differences(spread):
+def test_the_slope_of_instance_normalization_agrees_with_central_differences(spread):
     random = np.random.RandomState(3)
     x, slope, direction = (random.standard_normal((1, 2, 3, 4)) for _ in range(3))
     x = x * spread
     h = 1e-6 * spread
-    up, down = ((oracle_transform.standardised(x + sign * h * direction)[0] * slope).sum() for sign in (1, -1))
-    found = oracle_transform.standardised_backward(slope, *oracle_transform.standardised(x))
+    up, down = ((oracle_transform.standardized(x + sign * h * direction)[0] * slope).sum() for sign in (1, -1))
+    found = oracle_transform.standardized_backward(slope, *oracle_transform.standardized(x))
     assert (up - down) / (2 * h) == pytest.approx((found * direction).sum(), rel=1e-7)
 
 
@@ -141,10 +142,10 @@ def test_the_slope_of_a_style_network_s_relu_at_0_is_0(oracle, exact):
     np.testing.assert_array_equal(pull(slope)["down1.shift"], 0)
 
 
-def test_the_oracle_of_style_networks_imports_neither_training_nor_optimisers():
-    code = "import isostyle.conformance.oracle_transform, sys; print(*(name for name in sys.modules if 'isostyle' in name))"
+def test_the_oracle_of_style_networks_imports_neither_training_nor_optimizers():
+    code = "import isostyle.conformance.oracle.transform, sys; print(*(name for name in sys.modules if 'isostyle' in name))"
     names = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"isostyle.trainer", "isostyle.optim", "isostyle.backends"} & set(names)
+    assert not {"isostyle.style_networks.trainer", "isostyle.optim", "isostyle.backends"} & set(names)
 
 
 # How much rounding is magnified
@@ -279,7 +280,7 @@ def test_sizes_follow_the_halvings_up_and_down():
     ]  # fmt: skip
 
 
-def test_parameters_that_the_next_normalisation_takes_away_do_not_exist():
+def test_parameters_that_the_next_normalization_takes_away_do_not_exist():
     names = set(STYLE.parameter_shapes)
     assert {"down1.shift", "block1_1.shift", "block1_2.scale", "out.bias"} <= names
     assert not {"down1.bias", "block1_2.shift", "block2_2.shift", "out.scale", "out.shift"} & names
@@ -320,7 +321,7 @@ def test_three_steps_of_training_are_the_oracle_s(backend, dtype, narrow, style_
         state, event = trainer.step(state, photographs)
         events.append(event)
     walk = oracle_transform.train(
-        OracleEngine(narrow.network, narrow.parameters), OracleTransform(STYLE), D2L, (RECIPE.optimiser, RECIPE.schedule),
+        OracleEngine(narrow.network, narrow.parameters), OracleTransform(STYLE), D2L, (RECIPE.optimizer, RECIPE.schedule),
         start, style_image, [photographs] * 3,
     )  # fmt: skip
     assert [event.step for event in events] == [0, 1, 2]

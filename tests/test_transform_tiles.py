@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from style_files import RESIDUAL, SMALL, random_style
 
 from isostyle.errors import InputError
+from isostyle.style_networks.tiles import Statistics, TiledTransform, needed, tiles
 from isostyle.transform_network import NARROW, Stage
-from isostyle.transform_tiles import Statistics, TiledTransform, needed, tiles
 
-#: Of an output in float64, relative L2: the same numbers, added up in another order; each normalisation divides by what its
+#: Of an output in float64, relative L2: the same numbers, added up in another order; each normalization divides by what its
 #: map spreads, and so keeps relative errors. Seen: torch 16, mxnet 6, paddle 8.
 OUTPUT_EPS = 64
 STAGES = {

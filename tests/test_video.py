@@ -14,8 +14,8 @@ from PIL import Image
 from style_files import write_style
 from test_cli import isostyle, names
 
-from isostyle import video
 from isostyle.errors import InputError, IsostyleError
+from isostyle.style_networks import video
 
 try:
     FFMPEG = video.find_ffmpeg()
@@ -23,8 +23,8 @@ except InputError as error:
     FFMPEG = None
     pytestmark = pytest.mark.skip(reason=str(error))
 
-#: Of 256 values: what 4:2:0 and x264 leave of a colour that fills half of a frame.
-COLOUR = 4
+#: Of 256 values: what 4:2:0 and x264 leave of a color that fills half of a frame.
+COLOR = 4
 
 
 def make(
@@ -106,25 +106,25 @@ def test_odd_sizes_are_kept(tmp_path, size, pixels):
     assert pixels in told
 
 
-def test_frames_come_in_order_and_colours_stay(tmp_path):
-    """Each frame gets a colour of its own; those of the file are the same, but for the coding."""
+def test_frames_come_in_order_and_colors_stay(tmp_path):
+    """Each frame gets a color of its own; those of the file are the same, but for the coding."""
     source = make(tmp_path / "a.mp4")
-    colours = [(20 * i, 255 - 20 * i, 128) for i in range(12)]
-    waiting = iter(colours)
+    colors = [(20 * i, 255 - 20 * i, 128) for i in range(12)]
+    waiting = iter(colors)
     convert(source, tmp_path / "b.mp4", lambda frame: Image.new("RGB", frame.size, next(waiting)))
     found = [np.asarray(frame).reshape(-1, 3).mean(axis=0) for frame in frames_of(tmp_path / "b.mp4")]
-    np.testing.assert_allclose(found, colours, atol=COLOUR)
+    np.testing.assert_allclose(found, colors, atol=COLOR)
 
 
-def test_hd_that_says_nothing_of_its_colours_is_taken_for_bt709(tmp_path):
+def test_hd_that_says_nothing_of_its_colors_is_taken_for_bt709(tmp_path):
     """As players do; with ffmpeg's own BT.601 this green would come out 25 brighter."""
     path, coding = tmp_path / "a.mp4", ["-pix_fmt", "yuv420p", "-c:v", "libx264", "-crf", "1"]
     steps = "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,setparams=colorspace=unknown"
-    colour = ["-f", "lavfi", "-i", "color=c=0x00C828:size=1280x720:rate=5:duration=0.4"]
-    subprocess.run([FFMPEG, "-nostdin", "-v", "error", *colour, "-vf", steps, *coding, str(path)], check=True)
+    color = ["-f", "lavfi", "-i", "color=c=0x00C828:size=1280x720:rate=5:duration=0.4"]
+    subprocess.run([FFMPEG, "-nostdin", "-v", "error", *color, "-vf", steps, *coding, str(path)], check=True)
     assert video.probe(FFMPEG, path).matrix == "bt709"
     found = np.asarray(frames_of(path)[0])[360, 640].astype(int)
-    assert np.abs(found - (0x00, 0xC8, 0x28)).max() <= COLOUR
+    assert np.abs(found - (0x00, 0xC8, 0x28)).max() <= COLOR
 
 
 def test_sound_that_webm_cannot_hold_becomes_opus(tmp_path):
@@ -231,7 +231,7 @@ def test_apply_paints_a_video_with_its_sound(folder, any_backend, capsys):
 
 
 def video_digest(path):
-    from isostyle.files import file_sha256
+    from isostyle.system.files import file_sha256
 
     return file_sha256(path)
 
@@ -245,9 +245,9 @@ def test_apply_paints_each_frame_as_a_picture(folder, any_backend):
         assert isostyle("apply", *arguments, "--quiet") == 0
     painted = np.asarray(Image.open(folder / "painted.png")).astype(float)
     found = np.asarray(frames_of(folder / "b.mp4")[5]).astype(float)
-    # 4:2:0 halves the colours' resolution: compared as means over 8x8 pixels.
+    # 4:2:0 halves the colors' resolution: compared as means over 8x8 pixels.
     difference = (painted - found).reshape(6, 8, 8, 8, 3).mean(axis=(1, 3))
-    assert np.abs(difference).max() <= 3 * COLOUR
+    assert np.abs(difference).max() <= 3 * COLOR
 
 
 def test_a_video_among_pictures_and_a_broken_one(folder, any_backend, capsys):

@@ -7,44 +7,45 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from isostyle import InputError, weights
+from isostyle import InputError
 from isostyle.network import COMPACT
+from isostyle.weights import store
 
 MEBIBYTE = 2**20
 
 
 @pytest.fixture(scope="module")
 def shipped():
-    return resources.files("isostyle").joinpath("data", weights.COMPACT_FILE).read_bytes()
+    return resources.files("isostyle").joinpath("data", store.COMPACT_FILE).read_bytes()
 
 
 def test_the_shipped_network_is_vgg19_at_a_quarter_of_the_widths(shipped):
     assert len(shipped) <= 5 * MEBIBYTE
-    chosen = weights.load("compact")
+    chosen = store.load("compact")
     assert chosen.network == COMPACT
-    assert chosen.digest == weights.COMPACT_SHA256
+    assert chosen.digest == store.COMPACT_SHA256
     assert {array.dtype for array in chosen.parameters.values()} == {np.dtype("float32")}
 
 
 def test_a_damaged_installation_is_told(shipped, monkeypatch):
-    monkeypatch.setattr(weights, "COMPACT_SHA256", "0" * 64)
+    monkeypatch.setattr(store, "COMPACT_SHA256", "0" * 64)
     with pytest.raises(InputError, match="damaged; install isostyle again"):
-        weights.load("compact")
+        store.load("compact")
 
 
 def test_the_shipped_network_loads_from_a_path_too(shipped, tmp_path):
     (tmp_path / "copy.safetensors").write_bytes(shipped)
-    assert weights.load(str(tmp_path / "copy.safetensors")).digest == weights.COMPACT_SHA256
+    assert store.load(str(tmp_path / "copy.safetensors")).digest == store.COMPACT_SHA256
 
 
 @pytest.mark.parametrize("block", range(1, 6))
 def test_the_shipped_network_is_calibrated(block, photograph):
     """docs/model-card.md, Calibration; within a factor of 3, since this photograph was not among those calibrated on."""
-    from isostyle import images
-    from isostyle.conformance.oracle import OracleEngine
+    from isostyle.conformance.oracle.engine import OracleEngine
+    from isostyle.images import arrays
 
-    chosen = weights.load("compact")
-    image = images.to_array(images.resize(photograph, 192, 160), "float64")
+    chosen = store.load("compact")
+    image = arrays.to_array(arrays.resize(photograph, 192, 160), "float64")
     maps = OracleEngine(chosen.network, chosen.parameters).maps(image, [f"relu{block}_1"])
     target = (0.89, 5.7, 9.3, 4.8, 1.7)[block - 1] / 4
     assert target / 3 < np.square(maps[f"relu{block}_1"]).mean() < target * 3
@@ -52,18 +53,18 @@ def test_the_shipped_network_is_calibrated(block, photograph):
 
 def test_an_unknown_network_is_refused():
     with pytest.raises(InputError, match="there is no network 'vgg99'"):
-        weights.load("vgg99")
+        store.load("vgg99")
 
 
 def test_a_missing_file_is_refused():
     with pytest.raises(InputError, match="there is no file 'nowhere.safetensors'"):
-        weights.load("nowhere.safetensors")
+        store.load("nowhere.safetensors")
 
 
 @pytest.mark.parametrize("length", [0, 4, 200, 100_000, -1])
 def test_a_truncated_file_is_refused(shipped, length):
     with pytest.raises(InputError, match="not a network's safetensors file"):
-        weights.parse(shipped[:length], "broken.safetensors")
+        store.parse(shipped[:length], "broken.safetensors")
 
 
 def spoil(parameters, how):
@@ -91,9 +92,9 @@ def spoil(parameters, how):
 )
 def test_a_file_with_another_content_is_refused(how, sentence):
     metadata = {"network": "x", "depths": json.dumps(COMPACT.depths), "widths": json.dumps(COMPACT.widths)}
-    data = save(spoil(weights.load("compact").parameters, how), metadata=metadata)
+    data = save(spoil(store.load("compact").parameters, how), metadata=metadata)
     with pytest.raises(InputError, match=sentence):
-        weights.parse(data, "x.safetensors")
+        store.parse(data, "x.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -102,12 +103,12 @@ def test_a_file_with_another_content_is_refused(how, sentence):
 def test_lying_metadata_are_refused_before_they_are_believed(depths):
     metadata = {"network": "x", "depths": depths, "widths": json.dumps(COMPACT.widths)}
     with pytest.raises(InputError, match="not a network's safetensors file"):
-        weights.parse(save(dict(weights.load("compact").parameters), metadata=metadata), "x.safetensors")
+        store.parse(save(dict(store.load("compact").parameters), metadata=metadata), "x.safetensors")
 
 
 def test_a_safetensors_file_of_something_else_is_refused():
     with pytest.raises(InputError, match="not a network's safetensors file"):
-        weights.parse(save({"a": np.ones(3, np.float32)}), "x.safetensors")
+        store.parse(save({"a": np.ones(3, np.float32)}), "x.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -122,11 +123,13 @@ def test_a_safetensors_file_of_something_else_is_refused():
 )
 def test_a_file_of_another_kind_is_called_what_it_is_in_words(metadata, words):
     with pytest.raises(InputError, match=words):
-        weights.parse(save({"a": np.ones(3, np.float32)}, metadata=metadata), "x.safetensors")
+        store.parse(save({"a": np.ones(3, np.float32)}, metadata=metadata), "x.safetensors")
 
 
 def test_the_kinds_that_are_told_apart_are_those_that_isostyle_writes():
-    from isostyle import run_checkpoint, style_network, training_state
+    from isostyle.style_networks import checkpoint as training_state
+    from isostyle.style_networks import file as style_network
+    from isostyle.transfer import checkpoint as run_checkpoint
 
     schemas = {each.SCHEMA.partition("/")[0] for each in (style_network, training_state, run_checkpoint)}
-    assert set(weights.OTHERS) == schemas
+    assert set(store.OTHERS) == schemas

@@ -18,9 +18,12 @@ from checkpoint_files import numbered, random_parameters
 from file_server import serve
 from test_checkpoints import WRITERS, assert_same, framework
 
-from isostyle import InputError, cache, cli, download, fetch, published_weights, weights
+from isostyle import InputError
+from isostyle.cli import main as main_cli
 from isostyle.network import VGG16, VGG16_DEPTHS, VGG19, VGG19_DEPTHS, Network
-from isostyle.published_weights import Published
+from isostyle.weights import cache, download, fetch, store
+from isostyle.weights import published as published_weights
+from isostyle.weights.published import Published
 
 #: Wide enough that its convolutions are more than a block or two.
 WIDTHS = (8, 16, 32, 48, 48)
@@ -83,7 +86,7 @@ def publish(narrow, parameters, monkeypatch):
 def isostyle(*arguments):
     """The exit code."""
     with pytest.raises(SystemExit) as caught:
-        cli.main([str(argument) for argument in arguments])
+        main_cli.main([str(argument) for argument in arguments])
     return caught.value.code
 
 
@@ -101,14 +104,14 @@ def cached_files():
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("kind", WRITERS)
 def test_an_imported_file_gives_the_same_features_bit_by_bit(kind, name, narrow, parameters, capsys, content):
-    from isostyle.conformance.oracle import OracleEngine
+    from isostyle.conformance.oracle.engine import OracleEngine
 
     own = parameters[name]
     with open("file", "wb") as stream:
         stream.write(WRITERS[kind](NETWORKS[name], own))
     assert isostyle("weights", "import", "file", "--preprocessing", "torchvision") == 0
     assert f"{name}: in the cache, unverified: no published digest fits" in capsys.readouterr().out
-    found = weights.load(name)
+    found = store.load(name)
     assert found.network == NETWORKS[name]
     assert_same(found.parameters, own)
     taps = ["relu1_1", "conv3_2"]
@@ -146,7 +149,7 @@ def test_caffe_s_own_files_are_folded_unasked(publish, parameters, capsys):
         stream.write(data)
     assert isostyle("weights", "import", "renamed") == 0
     assert "preprocessing caffe" in capsys.readouterr().out
-    found = weights.load("vgg19").parameters
+    found = store.load("vgg19").parameters
     assert not np.array_equal(found["conv1_1.weight"], own["conv1_1.weight"])
     assert np.array_equal(found["conv1_2.weight"], own["conv1_2.weight"])
 
@@ -231,7 +234,7 @@ def test_only_the_convolutions_are_fetched(writer, publish, parameters, capsys):
     data = getattr(files, writer)(with_classifier(NETWORKS["vgg19"], own))
     publish.put("torchvision", data)
     assert isostyle("weights", "fetch", "vgg19") == 0
-    assert_same(weights.load("vgg19").parameters, own)
+    assert_same(store.load("vgg19").parameters, own)
     convolutions = sum(array.nbytes for array in own.values())
     assert convolutions < publish.sent < convolutions + 3 * 2**16 < len(data) / 2
     assert "unverified: only parts of the file were fetched" in capsys.readouterr().out
@@ -246,7 +249,7 @@ def test_a_whole_file_is_verified(writer, how, publish, parameters, capsys):
     data = getattr(files, writer)(with_classifier(NETWORKS["vgg19"], parameters["vgg19"]))
     known = publish.put("torchvision", data)
     assert isostyle("weights", "fetch", "vgg19", *([how] if how == "--whole" else [])) == 0
-    assert_same(weights.load("vgg19").parameters, parameters["vgg19"])
+    assert_same(store.load("vgg19").parameters, parameters["vgg19"])
     assert publish.sent == len(data)
     assert f"verified: the source file has the digest of {known.file}" in capsys.readouterr().out
 
@@ -333,7 +336,7 @@ def test_a_wrong_file_never_becomes_a_cached_one(what, before, ranges, publish, 
         assert isostyle("weights", "import", "wrong", "--force") == 2
     assert cached_files() == kept
     if before:
-        assert_same(weights.load("vgg19").parameters, own)
+        assert_same(store.load("vgg19").parameters, own)
 
 
 def test_a_download_that_breaks_off_is_resumed_by_the_next(publish, parameters, capsys):
@@ -345,7 +348,7 @@ def test_a_download_that_breaks_off_is_resumed_by_the_next(publish, parameters, 
     assert cached_files() == []
     sent = publish.sent
     assert isostyle("weights", "fetch", "vgg19", "--source", "torchvision") == 0
-    assert_same(weights.load("vgg19").parameters, parameters["vgg19"])
+    assert_same(store.load("vgg19").parameters, parameters["vgg19"])
     assert sent > 200_000
     assert publish.sent < sum(array.nbytes for array in parameters["vgg19"].values()) + 3 * 2**16
 
@@ -360,7 +363,7 @@ def test_a_file_that_changes_while_it_is_fetched_is_begun_anew(publish, paramete
 
     publish.faults += [{}, {"drop": 100_000}, {"before": change}]
     assert isostyle("weights", "fetch", "vgg19") == 0
-    assert_same(weights.load("vgg19").parameters, parameters["vgg19"])
+    assert_same(store.load("vgg19").parameters, parameters["vgg19"])
 
 
 @pytest.mark.parametrize("how", ["option", "environment"])
@@ -402,7 +405,7 @@ def test_ctrl_c_keeps_what_has_come(publish, parameters, monkeypatch, capsys):
     def press(done, wanted):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("isostyle.weights_cli.progress", lambda *_: contextlib.nullcontext(press))
+    monkeypatch.setattr("isostyle.cli.weights.progress", lambda *_: contextlib.nullcontext(press))
     assert isostyle("weights", "fetch", "vgg19") == 130
     assert "interrupted; what has come is kept" in capsys.readouterr().err
     assert [path.suffixes for path in sorted(cache.folder().iterdir())] == [[".part"], [".part", ".json"]]
@@ -465,12 +468,12 @@ def flip(path):
 def test_a_damaged_cache_is_noticed_and_mended(spoil, sentence, imported, parameters, capsys):
     spoil(imported)
     with pytest.raises(InputError, match=sentence):
-        weights.load("vgg19")
+        store.load("vgg19")
     assert isostyle("weights", "verify") == 1
     assert sentence in capsys.readouterr().err
     assert isostyle("weights", "list") == 0
     assert isostyle("weights", "import", "good.safetensors", "--force") == 0
-    assert_same(weights.load("vgg19").parameters, parameters["vgg19"])
+    assert_same(store.load("vgg19").parameters, parameters["vgg19"])
 
 
 def change_record(**changes):
@@ -486,7 +489,7 @@ def test_imports_at_the_same_time_leave_one_good_pair(narrow, parameters):
         records = [*pool.map(lambda number: fetch.import_file(Path(f"{number % 2}"), force=True), range(40))]
     assert len(cached_files()) == 2
     assert cache.find("vgg19").sha256 in {record.sha256 for record in records}
-    weights.load("vgg19")
+    store.load("vgg19")
 
 
 def test_a_mirror_is_a_folder_or_a_file_of_one_kind(narrow):
@@ -525,7 +528,7 @@ def test_the_cache_is_in_the_user_s_cache_folder_unless_told_otherwise(monkeypat
 def test_run_never_downloads_and_says_how_to_get_the_weights(name, size, whole, monkeypatch):
     monkeypatch.setattr(socket, "socket", None)
     with pytest.raises(InputError) as caught:
-        weights.load(name)
+        store.load(name)
     text = str(caught.value)
     assert (
         f"the weights of {name} are not here: `isostyle weights fetch {name}` downloads {size} ({whole} from a server" in text
@@ -552,7 +555,7 @@ def test_run_names_the_network_in_its_error(monkeypatch, photograph, capsys):
 
 def test_the_help_of_weights_imports_no_numpy_and_no_requests():
     code = (
-        "from isostyle.cli import main\ntry: main(['weights', '--help'])\nexcept SystemExit: pass\n"
+        "from isostyle.cli.main import main\ntry: main(['weights', '--help'])\nexcept SystemExit: pass\n"
         "import sys\nprint(sorted({'numpy', 'requests', 'platformdirs', 'h5py', 'rich'} & {*sys.modules}))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -582,7 +585,7 @@ def test_torchvision_s_own_weights_are_taken_from_torch_hub_s_cache(publish, par
     own = parameters["vgg19"]
     data = files.torch_legacy(numbered(NETWORKS["vgg19"], own))
     known = publish.put("torchvision", data)
-    from isostyle.backends.torchvision_weights import declare_operators
+    from isostyle.backends.torch.torchvision import declare_operators
 
     declare_operators()
     from torchvision.models import VGG19_Weights
@@ -596,7 +599,7 @@ def test_torchvision_s_own_weights_are_taken_from_torch_hub_s_cache(publish, par
     monkeypatch.setattr(VGG19_Weights.IMAGENET1K_V1, "_value_", type(real)(known.url, real.transforms, real.meta))
     (hub / known.file).write_bytes(data)
     assert isostyle(*arguments) == 0
-    assert_same(weights.load("vgg19").parameters, own)
+    assert_same(store.load("vgg19").parameters, own)
     assert cache.find("vgg19").verified == known.file
 
 
@@ -619,8 +622,8 @@ def test_the_real_vgg19_comes_through_at_full_width(full_parameters, monkeypatch
         fetched = published_weights.fetched_bytes(VGG19)
         assert fetched == 80_097_536
         assert fetched < shelf.sent < fetched + 2**17 < len(data)
-    assert weights.load("vgg19").network == VGG19
-    assert_same(weights.load("vgg19").parameters, full_parameters)
+    assert store.load("vgg19").network == VGG19
+    assert_same(store.load("vgg19").parameters, full_parameters)
 
 
 def test_sizes_are_those_of_the_paper():

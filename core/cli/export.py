@@ -1,0 +1,45 @@
+"""`isostyle export`: a style network for programs that know neither isostyle nor a framework."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from isostyle.cli.progress import readable
+from isostyle.errors import InputError
+
+
+@click.command(short_help="Write a style network as an ONNX model.")
+@click.argument("style")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="The model, .onnx [default: ./STYLE.onnx]."
+)
+@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def export(style: str, output: Path | None, force: bool, quiet: bool) -> None:
+    """Write the network STYLE (a name of `isostyle styles`, or a .safetensors file) as an ONNX model.
+
+    \b
+      isostyle export oil -o oil.onnx
+      pip install onnxruntime        and in Python:
+        session = onnxruntime.InferenceSession("oil.onnx")
+        painted = session.run(None, {"image": rgb})[0]
+
+    Input `image`: float32, (1, 3, height, width), RGB in 0..1, of any size; output `painted`: likewise. The normalization that
+    the network was trained with is part of the model. Needs the package onnx (pip install 'isostyle[onnx]'), no framework.
+    """
+    from isostyle.style_networks import file as style_network
+    from isostyle.style_networks.export import OPSET, SUFFIX, onnx_bytes
+    from isostyle.system.files import check_outputs, write_atomically
+
+    found = style_network.find(style)
+    output = output or Path(f"{Path(style).stem}{SUFFIX}")
+    if output.suffix.lower() != SUFFIX:
+        raise InputError(f"{str(output)!r} does not end in {SUFFIX}")
+    check_outputs([output], [Path(style)] if style.endswith(style_network.SUFFIX) else [], force=force)
+    data = onnx_bytes(found)
+    write_atomically(output, data)
+    if not quiet:
+        size = f"{len(data) / 1e3:.0f} kB"
+        click.echo(f"wrote {readable(output)}: {size}, ONNX operators of version {OPSET}; input `image`, RGB in 0..1")

@@ -1,0 +1,173 @@
+"""Where a command puts what it makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isostyle.cli.pipes import PIPE
+from isostyle.errors import (
+    InputError,
+    IsostyleError,
+)
+from isostyle.images.options import PictureOptions
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from isostyle.images.encode import Finished
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where a run puts what it makes, and how."""
+
+    #: PIPE is standard output.
+    picture: Path
+    #: A suffix, as ``.png``.
+    kind: str
+    options: PictureOptions
+    manifest: Path | None
+    history: Path | None
+    plot: Path | None
+    save_every: int | None
+
+    @property
+    def files(self) -> list[Path]:
+        """Those that a run writes, but for its stages."""
+        picture = None if self.picture == PIPE else self.picture
+        return [path for path in (picture, self.manifest, self.history, self.plot) if path is not None]
+
+    @property
+    def name(self) -> str:
+        return "standard output" if self.picture == PIPE else str(self.picture)
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """For a checkpoint: absolute, for a run may be resumed from another folder."""
+        places = {"picture": self.picture, "manifest": self.manifest, "history": self.history, "plot": self.plot}
+        return {
+            **{name: None if path is None else str(path if path == PIPE else path.resolve()) for name, path in places.items()},
+            "save_every": self.save_every,
+            "format": self.kind,
+            "picture_options": self.options.as_dict(),
+        }
+
+
+def outputs_of(
+    picture: Path,
+    kind: str | None,
+    options: PictureOptions,
+    *,
+    manifest: Path | None,
+    history: Path | None = None,
+    plot: Path | None = None,
+    save_every: int | None = None,
+) -> Outputs:
+    """Where a run's outputs go.
+
+    Raises:
+        InputError: the format is none, cannot hold what the options ask for, or is said twice; or standard output cannot take
+            a picture.
+    """
+    from isostyle.cli.pipes import require_stdout
+    from isostyle.images import encode
+
+    if picture != PIPE:
+        if kind is not None and f".{kind.removeprefix('.').lower()}" != picture.suffix.lower():
+            raise InputError("--format is for standard output, -o -; a file's format is its suffix")
+        encode.check(picture, options)
+        return Outputs(picture, picture.suffix, options, manifest or beside(picture), history, plot, save_every)
+    suffix = f".{(kind or encode.USUAL).removeprefix('.').lower()}"
+    try:
+        encode.format_of(suffix)
+    except KeyError:
+        raise InputError(f"--format {kind} is not a picture format that can be written (png, jpg, webp, tiff, ...)") from None
+    encode.check(Path(f"picture{suffix}"), options)
+    if save_every is not None:
+        raise InputError("--save-every puts pictures beside the result, and standard output has no place beside it")
+    require_stdout()
+    return Outputs(picture, suffix, options, manifest, history, plot, None)
+
+
+def beside(picture: Path | None) -> Path | None:
+    """Where the manifest of a picture goes if nothing else is said."""
+    return None if picture is None or picture == PIPE else manifest_path(picture)
+
+
+def manifest_path(output: Path) -> Path:
+    return output.with_suffix(".json")
+
+
+def save(picture: Image, path: Path) -> None:
+    """Write an RGB picture whole or not at all, in the format of the suffix."""
+    from isostyle.images import encode
+
+    encode.save(encode.Finished(picture), path, PictureOptions())
+
+
+def deliver(finished: Finished, outputs: Outputs) -> None:
+    """Write a finished picture to where it is to go; if that cannot take it any more (a full disk, a folder or a reader gone),
+    keep it in a temporary file.
+
+    Raises:
+        KeptElsewhere: it went there; the message says where and why.
+    """
+    from isostyle.cli import pipes
+    from isostyle.images import encode
+
+    try:
+        if outputs.picture == PIPE:
+            pipes.write_stdout(encode.encode(finished, encode.format_of(outputs.kind), outputs.options))
+        else:
+            encode.save(finished, outputs.picture, outputs.options)
+    except (OSError, ValueError) as error:
+        stem = "isostyle" if outputs.picture == PIPE else outputs.picture.stem
+        raise encode.keep_elsewhere(finished, outputs.options, outputs.name, stem, error) from error
+
+
+def write_beside(path: Path | None, data: bytes, outputs: Outputs) -> None:
+    """Write what goes with a picture that is written.
+
+    Raises:
+        IsostyleError: it cannot be written; the message says that there is a picture.
+    """
+    from isostyle.system import files
+
+    if path is None:
+        return
+    try:
+        files.write_atomically(path, data)
+    except OSError as error:
+        raise IsostyleError(
+            f"the picture went to {outputs.name!r}, but {str(path)!r} cannot be written: {files.reason(error)}"
+        ) from error
+
+
+def stage_path(output: Path, step: int) -> Path:
+    """OUT-0050.png for the picture after 50 steps."""
+    return output.with_name(f"{output.stem}-{step:04d}{output.suffix}")
+
+
+def is_stage(path: Path, output: Path, save_every: int, steps: int) -> bool:
+    """Whether ``--save-every`` would write to ``path``."""
+    digits = path.stem.removeprefix(f"{output.stem}-")
+    step = int(digits) if digits.isdecimal() and path.suffix == output.suffix else 0
+    return 0 < step < steps and step % save_every == 0 and stage_path(output, step).resolve() == path.resolve()
+
+
+def existing_stages(output: Path, save_every: int, steps: int) -> list[Path]:
+    """Files that `--save-every` would overwrite."""
+    return [path for path in output.parent.glob(f"*{output.suffix}") if is_stage(path, output, save_every, steps)]
+
+
+def make_folder(folder: Path) -> bool:
+    """Make a folder; True if it was not there before."""
+    if folder.is_dir():
+        return False
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"the folder {str(folder)!r} cannot be made: {error.strerror}") from None
+    return True

@@ -1,0 +1,96 @@
+"""Standard input and output as pictures: what `-` means on the command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from isostyle.errors import (
+    InputError,
+)
+
+if TYPE_CHECKING:
+    pass
+
+from typing import TYPE_CHECKING
+
+from isostyle.system.files import MAX_BYTES, reason
+
+if TYPE_CHECKING:
+    PathType = click.ParamType[Path]
+else:  # which older versions of click do not know
+    PathType = click.ParamType
+
+#: Stands for standard input or output, and never for a file: :class:`FileOrPipe` makes another path of a file's name ``./-``.
+PIPE = Path("-")
+#: Names what has none.
+STDIN = "stdin"
+
+
+class FileOrPipe(PathType):
+    """A file's name as a Path; ``-`` as :data:`PIPE`."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(value)
+        return Path(os.path.abspath(value)) if path == PIPE and value not in ("-", PIPE) else path
+
+
+def stem(path: Path) -> str:
+    """Of the name of what is made of an input."""
+    return STDIN if path == PIPE else path.stem
+
+
+def read_stdin() -> bytes:
+    """All of standard input.
+
+    Raises:
+        InputError: it is a terminal, empty, larger than :data:`isostyle.system.files.MAX_BYTES`, or cannot be read.
+    """
+    try:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise InputError("- reads a picture from standard input, and nothing is piped in")
+        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise InputError(f"standard input cannot be read: {reason(error)}") from None
+    if not data:
+        raise InputError("- reads a picture from standard input, and that is empty")
+    if len(data) > MAX_BYTES:
+        raise InputError(f"standard input is larger than {MAX_BYTES // 2**30} GiB")
+    return data
+
+
+def require_stdout() -> None:
+    """Raises InputError if a picture cannot go to standard output."""
+    if sys.stdout is None:
+        raise InputError("-o - writes the picture to standard output, and that is closed")
+    if sys.stdout.isatty():
+        raise InputError("-o - writes the picture to standard output, and that is a terminal; send it to a file or a pipe")
+
+
+def write_stdout(data: memoryview) -> None:
+    """Raises OSError if it does not take all of it."""
+    sys.stdout.flush()
+    # Past Python's own buffer: what a reader that went away left in there would be tried again, and complained of, at the end.
+    with open(os.dup(sys.stdout.fileno()), "wb", buffering=0) as stream:
+        while data:
+            data = data[stream.write(data) :]
+
+
+def piped(*sources: Any) -> list[Any]:
+    """``sources``, but what is to be read from standard input as its bytes.
+
+    Raises:
+        InputError: that is more than one, or cannot be read.
+    """
+    from isostyle.cli.pipes import read_stdin
+
+    pipes = [isinstance(source, Path) and source == PIPE for source in sources]
+    if sum(pipes) > 1:
+        raise InputError("- is standard input, and that is one picture, not two")
+    return [read_stdin() if pipe else source for source, pipe in zip(sources, pipes, strict=True)]

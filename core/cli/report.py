@@ -1,0 +1,84 @@
+"""What a run leaves behind beside its picture: the history as CSV or JSON, and a plot of the losses."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from isostyle.errors import InputError
+
+HISTORY_SUFFIXES = (".csv", ".json")
+PLOT_SUFFIXES = (".png", ".svg", ".pdf")
+#: Color-blind safe (Okabe and Ito 2008).
+CURVES = {"total": "#000000", "content": "#0072B2", "style": "#D55E00", "tv": "#009E73"}
+#: Space between and around the pictures of a strip, in pixels.
+STRIP_GAP = 8
+
+
+def check_history(path: Path) -> None:
+    """Raises InputError unless the suffix says a format that :func:`history_bytes` writes."""
+    if path.suffix.lower() not in HISTORY_SUFFIXES:
+        raise InputError(f"a history ends in {' or '.join(HISTORY_SUFFIXES)}, not {path.suffix or path.name!r}")
+
+
+def check_plot(path: Path) -> None:
+    """Raises InputError unless matplotlib is installed and the suffix says a format that :func:`plot_bytes` writes."""
+    if path.suffix.lower() not in PLOT_SUFFIXES:
+        raise InputError(f"a plot ends in {', '.join(PLOT_SUFFIXES)}, not {path.suffix or path.name!r}")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise InputError("plots need matplotlib: pip install 'isostyle[plot]'")
+
+
+def history_bytes(history: Sequence[dict[str, float]], suffix: str) -> bytes:
+    """One row (CSV) or object (JSON) per evaluation; numbers in full precision. JSON has null for a loss that is not finite, as
+    a trial's of a line search may be."""
+    if suffix.lower() == ".json":
+        rows = [{name: value if math.isfinite(value) else None for name, value in row.items()} for row in history]
+        return (json.dumps(rows, indent=1) + "\n").encode()
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]) if history else ["step"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue().encode()
+
+
+def plot_bytes(history: Sequence[dict[str, float]], suffix: str, title: str) -> bytes:
+    """The weighted losses against steps, logarithmic, as the bytes of an image file."""
+    # Figure itself, not pyplot: no global state, and no window system is asked for.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for name, color in CURVES.items():
+        # A loss of exactly 0 (the content's, at the start) has no place on a logarithmic axis.
+        # What a line search tried and did not take belongs to no step.
+        rows = [row for row in history if row[name] > 0 and not row.get("trial")]
+        if not rows:
+            continue  # a recipe without this term
+        axes.plot([row["step"] for row in rows], [row[name] for row in rows], color=color, label=name, linewidth=1.6)
+    axes.set(yscale="log", xlabel="step", ylabel="weighted loss", title=title)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, ncols=len(CURVES))
+    file = io.BytesIO()
+    figure.savefig(file, format=suffix.lower().lstrip("."), dpi=150)
+    return file.getvalue()
+
+
+def strip(pictures: Sequence[Image.Image], height: int) -> Image.Image:
+    """Pictures side by side on white, each scaled to ``height`` pixels."""
+    scaled = [p.resize((round(p.width * height / p.height), height), Image.Resampling.LANCZOS) for p in pictures]
+    width = sum(p.width for p in scaled) + STRIP_GAP * (len(scaled) + 1)
+    canvas = Image.new("RGB", (width, height + 2 * STRIP_GAP), "white")
+    left = STRIP_GAP
+    for picture in scaled:
+        canvas.paste(picture, (left, STRIP_GAP))
+        left += picture.width + STRIP_GAP
+    return canvas

@@ -1,0 +1,231 @@
+"""`isostyle weights`: get the weights of the real networks, and say what is there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from isostyle.cli.progress import on_terminal, readable, say
+from isostyle.errors import EXIT_INTERRUPTED, IsostyleError
+
+if TYPE_CHECKING:
+    from isostyle.weights.cache import Record
+
+#: Without a terminal, a line is printed whenever another tenth has come.
+TENTHS = 10
+
+
+# Click's own answer to a bare group is an error, which `main` makes one line of.
+@click.group(short_help="Get the real VGG-19 and VGG-16, once.", invoke_without_command=True)
+@click.pass_context
+def weights(context: click.Context) -> None:
+    """Get the ImageNet weights of VGG-19 and VGG-16, which do not ship with isostyle.
+
+    \b
+      isostyle weights fetch vgg19                  download them once, into the cache
+      isostyle weights import vgg19-dcbb9e9d.pth    or take them from a file
+      isostyle weights list                         what is there, and what was checked
+      isostyle run photo.jpg painting.jpg --network vgg19
+
+    Only `fetch` ever opens a connection. The cache is the folder isostyle/weights in your cache folder; ISOSTYLE_CACHE names
+    another place. The weights are their publishers'; docs/weights.md has the details.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+quiet_option = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+preprocessing_option = click.option(
+    "--preprocessing",
+    metavar="NAME",
+    help="What the network was trained on, torchvision or caffe [default: from format and name].",
+)
+
+
+@weights.command(short_help="Download the weights of a network.")
+@click.argument("name")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="NAME|URL",
+    help="torchvision, timm, caffe, torchvision-package (the installed one's), or an address; again for a second choice "
+    "[default: torchvision, then timm].",
+)
+@click.option(
+    "--mirror", "mirrors", multiple=True, metavar="URL", help="Where the published files also lie, tried first; again for more."
+)
+@preprocessing_option
+@click.option("--whole", is_flag=True, help="Download the classifier too, so that the published digest can be checked.")
+@click.option("--force", is_flag=True, help="Download even if the weights are there.")
+@click.option("--offline", is_flag=True, help="Open no connection; say what to do instead (also: ISOSTYLE_OFFLINE=1).")
+@quiet_option
+def fetch(
+    name: str,
+    sources: tuple[str, ...],
+    mirrors: tuple[str, ...],
+    preprocessing: str | None,
+    whole: bool,
+    force: bool,
+    offline: bool,
+    quiet: bool,
+) -> None:
+    """Download the weights of NAME (vgg19 or vgg16) into the cache.
+
+    \b
+      isostyle weights fetch vgg19
+      isostyle weights fetch vgg19 --whole                 575 MB, verified against the published digest
+      isostyle weights fetch vgg19 --mirror https://host/weights
+      isostyle weights fetch vgg19 --source torchvision-package
+
+    Where the server allows it, only the convolutions are downloaded (80 MB of VGG-19's 575). A download that broke off goes on
+    where it stopped. What is in the cache is replaced only by what was read and found good.
+    """
+    from isostyle.weights import download, fetch
+    from isostyle.weights import published as published_weights
+
+    offline = offline or download.offline()
+    if not (quiet or offline) and name in published_weights.NETWORKS:
+        network = published_weights.NETWORKS[name]
+        size = published_weights.whole_bytes(network) if whole else published_weights.fetched_bytes(network)
+        click.echo(f"{name}: {published_weights.megabytes(size)} to download, unless they are here", err=True)
+    try:
+        with progress(name, quiet) as report:
+            record = fetch.fetch(
+                name,
+                sources=sources,
+                mirrors=mirrors,
+                preprocessing=preprocessing,
+                whole=whole,
+                force=force,
+                offline=offline,
+                progress=report,
+            )
+    except KeyboardInterrupt:
+        click.echo("isostyle: interrupted; what has come is kept for the next `isostyle weights fetch`", err=True)
+        raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
+    if not quiet:
+        tell(record)
+
+
+@weights.command("import", short_help="Take the weights of a network from a file.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--network", metavar="NAME", help="vgg19 or vgg16: refuse any other [default: whichever it is].")
+@preprocessing_option
+@click.option("--force", is_flag=True, help="Replace other weights of the same network.")
+@quiet_option
+def import_(file: Path, network: str | None, preprocessing: str | None, force: bool, quiet: bool) -> None:
+    """Take the weights of VGG-19 or VGG-16 from FILE into the cache; the file is not needed afterwards.
+
+    \b
+      .pth            PyTorch: torchvision's, and Simonyan and Zisserman's own (vgg19-d01eb7cb.pth)
+      .safetensors    timm's on Hugging Face
+      .pdparams       Paddle
+      .params         MXNet, gluon
+      .h5             Keras (pip install 'isostyle[keras]')
+
+    No framework is needed, and nothing in the file is run.
+    """
+    from isostyle.weights.fetch import import_file
+
+    record = import_file(file, network=network, preprocessing=preprocessing, force=force)
+    if not quiet:
+        tell(record)
+
+
+@weights.command(short_help="Check the cached weights once more.")
+@click.argument("name", required=False)
+def verify(name: str | None) -> None:
+    """Compute the digests of the cached weights again (or NAME's only), and compare them with what was recorded.
+
+    Exit code 1 if a file was changed or is gone, 2 if there is nothing to check.
+    """
+    from isostyle.errors import InputError
+    from isostyle.weights import cache
+    from isostyle.weights import published as published_weights
+    from isostyle.weights.store import load_cached, parameters_digest
+
+    if name is not None and name not in published_weights.NETWORKS:
+        raise InputError(f"there is no network {name!r} in the cache; there are {', '.join(published_weights.NETWORKS)}")
+    records = []
+    damaged = []
+    for one in [name] if name else published_weights.NETWORKS:
+        try:
+            if (record := cache.find(one)) is not None:
+                records.append(record)
+                if parameters_digest(load_cached(one).parameters) != record.parameters_sha256:
+                    raise InputError(f"the record of {one} says another digest of its numbers; fetch or import it again")
+                click.echo(f"{one}: as it was written; {record.state()}")
+        except InputError as error:
+            damaged.append(str(error))
+    if damaged:
+        raise IsostyleError("; ".join(damaged))
+    if not records:
+        raise InputError(
+            f"there is nothing to verify: {published_weights.how_to(name or next(iter(published_weights.NETWORKS)))}"
+        )
+
+
+@weights.command("list", short_help="Show which weights are there, and what was checked.")
+def list_() -> None:
+    """Show which weights are there, where they came from, and what was checked."""
+    from isostyle.errors import InputError
+    from isostyle.weights import cache
+    from isostyle.weights import published as published_weights
+
+    click.echo(f"{'compact':<8} ships with isostyle")
+    for name in published_weights.NETWORKS:
+        try:
+            record = cache.find(name)
+        except InputError as error:
+            click.echo(f"{name:<8} {error}")
+            continue
+        if record is None:
+            click.echo(f"{name:<8} not here: {published_weights.how_to(name)}")
+            continue
+        there = "" if record.path().is_file() else " (GONE)"
+        click.echo(f"{name:<8} {record.state()}")
+        for key, value in {
+            "source": readable(record.source),
+            "read as": f"{record.format}, preprocessing {record.preprocessing}",
+            "numbers": f"sha256 {record.parameters_sha256}",
+            "file": f"{record.path()}{there}",
+        }.items():
+            click.echo(f"{'':<8}   {key:<8} {value}")
+
+
+def tell(record: Record) -> None:
+    """The line that `fetch` and `import` end with."""
+    click.echo(
+        f"{record.name}: in the cache, {record.state()}; preprocessing {record.preprocessing}; from {readable(record.source)}"
+    )
+
+
+@contextlib.contextmanager
+def progress(name: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """What is told of the bytes: nothing, a bar with the time left on a terminal, a line every tenth elsewhere."""
+    if quiet:
+        yield None
+    elif not on_terminal():
+        told = 0
+
+        def line(done: int, wanted: int) -> None:
+            nonlocal told
+            tenth = TENTHS * done // wanted
+            if tenth > told:
+                told = tenth
+                say(f"{name}  {done / 1e6:.1f} of {wanted / 1e6:.1f} MB")
+
+        yield line
+    else:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+        columns = (BarColumn(bar_width=20), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(compact=True))
+        with Progress(*columns, console=Console(stderr=True)) as live:
+            task = live.add_task("", total=None)
+            yield lambda done, wanted: live.update(task, completed=done, total=wanted)

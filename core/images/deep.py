@@ -1,0 +1,116 @@
+"""Pictures of 16 bits a sample, which Pillow has no mode for: RGB as an array, in six bytes a pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from isostyle.interface import Array
+from isostyle.network import RGB_MEAN, RGB_STD
+from isostyle.recipe import Space
+
+#: The largest sample.
+MOST = 65535
+#: Rows that are converted at a time: whole pictures in float64 would take as much memory as the rest of a run.
+STRIP = 64
+Samples = NDArray[np.uint16]
+
+
+class Rows(Protocol):
+    """A picture of 16 bits a sample that is asked for some rows at a time, as those who write files do."""
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
+
+    def rows(self, top: int, bottom: int) -> Samples:
+        """RGB samples, (bottom - top, width, 3)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Deep:
+    """An RGB picture of 16 bits a sample, with what :mod:`isostyle.images.arrays` asks of one of Pillow's."""
+
+    #: (H, W, 3).
+    samples: Samples
+
+    @property
+    def width(self) -> int:
+        return int(self.samples.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.samples.shape[0])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, as Pillow has them."""
+        return self.width, self.height
+
+    def rows(self, top: int, bottom: int) -> Samples:
+        return self.samples[top:bottom]
+
+    def crop(self, box: tuple[int, int, int, int]) -> Deep:
+        """The pixels from left and top up to right and bottom; shared, not copied."""
+        left, top, right, bottom = box
+        return Deep(self.samples[top:bottom, left:right])
+
+    def resize(self, height: int, width: int) -> Deep:
+        """Bilinear with antialiasing, as Pillow does it in float32, rounded to 16 bits."""
+        made = np.empty((height, width, 3), np.uint16)
+        for i in range(3):
+            channel = Image.fromarray(self.samples[:, :, i].astype(np.float32))
+            resized = np.asarray(channel.resize((width, height), Image.Resampling.BILINEAR))
+            made[:, :, i] = np.rint(resized.clip(0, MOST))
+        return Deep(made)
+
+    def tobytes(self) -> bytes:
+        return self.samples.tobytes()
+
+    def eight_bits(self) -> Image.Image:
+        """The same, rounded: 257 = 65535 / 255."""
+        picture = Image.new("RGB", self.size)
+        for top in range(0, self.height, STRIP):
+            eight = np.rint(self.samples[top : top + STRIP] / 257).astype(np.uint8)
+            picture.paste(Image.fromarray(eight), (0, top))
+        return picture
+
+
+@dataclass(frozen=True, eq=False)
+class Rounded:
+    """An array of shape (1, 3, H, W), in a recipe's space, as a picture of 16 bits: clipped, and rounded to the nearest."""
+
+    image: Array
+    space: Space = "normalized"
+
+    @property
+    def width(self) -> int:
+        return int(self.image.shape[3])
+
+    @property
+    def height(self) -> int:
+        return int(self.image.shape[2])
+
+    def rows(self, top: int, bottom: int) -> Samples:
+        return rounded(self.image[:, :, top:bottom], self.space)
+
+    def whole(self) -> Deep:
+        samples = np.empty((self.height, self.width, 3), np.uint16)
+        for top in range(0, self.height, STRIP):
+            samples[top : top + STRIP] = self.rows(top, top + STRIP)
+        return Deep(samples)
+
+
+def rounded(image: Array, space: Space = "normalized") -> Samples:
+    """As :class:`Rounded`, at once: (H, W, 3)."""
+    pixels = image[0].transpose(1, 2, 0).astype(np.float64)
+    if space == "normalized":
+        pixels = pixels * np.array(RGB_STD) + np.array(RGB_MEAN)
+    made: Samples = np.rint(pixels.clip(0, 1) * MOST).astype(np.uint16)
+    return made

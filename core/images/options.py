@@ -1,0 +1,56 @@
+"""How pictures are written: the options that several commands share, and functions take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from isostyle.errors import InputError, shown
+
+KEEP, DROP = "keep", "drop"
+BITS = (8, 16)
+QUALITY, BEST_QUALITY = 95, 100
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """How a picture is written."""
+
+    #: ``"keep"`` that of the content, where the format can; or ``"drop"``.
+    alpha: str = KEEP
+    #: Of a sample: 8, or 16 (PNG and TIFF).
+    bits: int = 8
+    #: Of JPEG, WebP and AVIF, 1 to 100.
+    quality: int = QUALITY
+    #: Without the content's EXIF.
+    strip: bool = False
+
+    def __post_init__(self) -> None:
+        if self.alpha not in (KEEP, DROP):
+            raise InputError(f"alpha must be keep or drop, not {shown(self.alpha)}")
+        if type(self.bits) is not int or self.bits not in BITS:
+            raise InputError(f"a picture has 8 or 16 bits a sample, not {shown(self.bits)}")
+        if type(self.quality) is not int or not 1 <= self.quality <= BEST_QUALITY:
+            raise InputError(f"the quality must be 1 to 100, not {shown(self.quality)}")
+        if type(self.strip) is not bool:
+            raise InputError(f"strip must be true or false, not {shown(self.strip)}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+
+def options_of(table: Any) -> PictureOptions:
+    """Those that a manifest or a checkpoint tells of; the usual ones for what it does not.
+
+    Raises:
+        InputError: they are none.
+    """
+    if not isinstance(table, Mapping):
+        return PictureOptions()
+    return PictureOptions(**{name: table[name] for name in NAMES if name in table})
+
+
+#: What :func:`picture_options` adds to a command.
+NAMES = tuple(field.name for field in fields(PictureOptions))

@@ -1,0 +1,152 @@
+"""Style networks as files: an image transformation network, its parameters, and all that says where they come from.
+
+A file is safetensors: the parameters by name, float32 (:mod:`isostyle.transform_network`), and in its metadata the network's
+table, the training recipe, the style image's name, digest and thumbnail, the losses of the training, and the SHA-256 of the
+parameters, so that a damaged file is told from another network. It holds no code and belongs to no framework.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from safetensors import SafetensorError
+
+from isostyle.errors import InputError, shown
+from isostyle.images import arrays
+from isostyle.interface import Parameters
+from isostyle.recipe import LongSide
+from isostyle.system.files import read_input, write_atomically
+from isostyle.system.tensors import read_tensors, tensors_file
+from isostyle.transform_network import TransformNetwork
+from isostyle.weights.store import parameters_digest, whole
+
+#: What the metadata's ``schema`` says; the number changes with the meaning of anything in the file.
+SCHEMA = "isostyle.style-network/1"
+SUFFIX = ".safetensors"
+#: Longer side of a thumbnail, in pixels.
+THUMBNAIL = 96
+
+
+@dataclass(frozen=True)
+class StyleNetwork:
+    """A network that was trained for one style."""
+
+    network: TransformNetwork
+    parameters: Parameters
+    #: The name of the style, for people.
+    name: str
+    #: PNG of the style image, its longer side :data:`THUMBNAIL` pixels.
+    thumbnail: bytes
+    #: What the training was: recipe, style image, loss network, photographs, framework; plain JSON.
+    training: Mapping[str, Any]
+    #: Of the training: step, learning rate and mean terms, each so often.
+    history: Sequence[Mapping[str, Any]]
+
+    def save(self, path: Path | str) -> None:
+        """Write the file that :func:`load` reads.
+
+        Raises:
+            OSError: it cannot be written; a file that was there is as it was.
+        """
+        write_atomically(Path(path), dump(self))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the parameters: :func:`isostyle.weights.store.parameters_digest`."""
+        return parameters_digest(self.parameters)
+
+
+def thumbnail(picture: Image.Image) -> bytes:
+    """A small PNG of a style image."""
+    small = arrays.resize(picture, *LongSide(THUMBNAIL).fit(picture.height, picture.width))
+    stream = io.BytesIO()
+    small.save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def dump(style: StyleNetwork) -> bytes:
+    """A file that :func:`parse` reads: the same bytes for the same content."""
+    metadata = {
+        "schema": SCHEMA,
+        "name": style.name,
+        "network": json.dumps(dataclasses.asdict(style.network)),
+        "parameters_sha256": style.digest,
+        "training": json.dumps(style.training),
+        "history": json.dumps(style.history),
+        "thumbnail": base64.b64encode(style.thumbnail).decode(),
+    }
+    return tensors_file(style.parameters, metadata)
+
+
+def load(path: Path) -> StyleNetwork:
+    """The style network in a file.
+
+    Raises:
+        InputError: there is none, or it is damaged, or of another version.
+    """
+    return parse(read_input(path), str(path))
+
+
+def shipped() -> dict[str, Traversable]:
+    """The style networks that ship with isostyle, by name: whatever files lie in data/styles of the package."""
+    folder = resources.files("isostyle").joinpath("data", "styles")
+    if not folder.is_dir():
+        return {}
+    files = {file.name.removesuffix(SUFFIX): file for file in folder.iterdir() if file.name.endswith(SUFFIX)}
+    return dict(sorted(files.items()))
+
+
+def find(name: str) -> StyleNetwork:
+    """The style network that ships as ``name``, or the one in the file ``name`` if it ends in ``.safetensors``.
+
+    Raises:
+        InputError: as :func:`load`, or the name is unknown.
+    """
+    if name.endswith(SUFFIX):
+        return load(Path(name))
+    files = shipped()
+    if name not in files:
+        there = f"there are {', '.join(files)}, or" if files else "none ship with this installation; name"
+        raise InputError(f"there is no style network {shown(name)}; {there} a {SUFFIX} file of your own")
+    return parse(files[name].read_bytes(), f"{name}{SUFFIX}")
+
+
+def parse(data: bytes, name: str) -> StyleNetwork:
+    """The style network in ``data``, the bytes of a file called ``name``; as :func:`load`."""
+    try:
+        tensors, metadata = read_tensors(data)
+        schema = str(metadata.get("schema", "another program's"))
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"{name!r} is not a style network's safetensors file, or not all of it: {error}") from None
+    if schema != SCHEMA:
+        raise InputError(f"{name!r} is not a style network that this isostyle reads: it is {schema[:60]!r}, not {SCHEMA!r}")
+    try:
+        table = json.loads(metadata["network"])
+        full, half, quarter = (int(width) for width in table["widths"])
+        kernel, skips = int(table["outer_kernel"]), bool(table["skips"])
+        network = TransformNetwork((full, half, quarter), int(table["blocks"]), kernel, skips, bool(table["residual"]))
+        network.check()
+        training, history = json.loads(metadata["training"]), json.loads(metadata["history"])
+        small = base64.b64decode(metadata["thumbnail"], validate=True)
+        digest, style = metadata["parameters_sha256"], metadata["name"]
+        if not (isinstance(training, dict) and isinstance(history, list)):
+            raise ValueError("its training is no table")
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
+        raise InputError(f"{name!r} has metadata that cannot be used: {error}") from None
+    shapes = network.parameter_shapes
+    if others := sorted(set(tensors) - set(shapes)):
+        raise InputError(f"{name!r} holds {others[0][:60]!r}, which is no parameter of its network")
+    found = StyleNetwork(network, whole(tensors, shapes, name), style, small, training, history)
+    if found.digest != digest:
+        raise InputError(f"{name!r} is damaged: its numbers are not those that were saved (SHA-256 {found.digest[:12]}...)")
+    return found

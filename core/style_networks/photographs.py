@@ -1,0 +1,152 @@
+"""A folder of photographs to train on: which of them can be used, and the crops of every step, cut in the background."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from isostyle.cli.apply_plan import is_picture
+from isostyle.errors import InputError
+from isostyle.images import arrays
+from isostyle.interface import Array
+from isostyle.recipe import ShortSide
+from isostyle.system.files import reason
+from isostyle.system.prefetch import ahead
+
+#: A larger photograph is made smaller, until its shorter side is so many times a crop's: else a crop would show a few leaves.
+ZOOM = 4 / 3
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Photographs that are large enough, in the order of their names, and the files that were skipped with the reason."""
+
+    files: tuple[Path, ...]
+    skipped: dict[Path, str]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Where a crop lies: the number of its photograph, how far down and to the right in 0..1, and whether it is mirrored."""
+
+    photograph: int
+    down: float
+    right: float
+    mirrored: bool
+
+
+def scan(folder: Path, crop: int) -> Folder:
+    """The photographs of ``folder`` and the folders in it whose sides have at least ``crop`` pixels, by their headers.
+
+    Files whose names are no picture's (a README, a video), and what is hidden, are not counted; links to folders are not
+    followed.
+
+    Raises:
+        InputError: there is no such folder, or it cannot be read, or none is large enough.
+    """
+    usable, skipped = [], {}
+    for path in pictures_in(folder):
+        try:
+            if not path.is_file():
+                raise InputError("it is no file")  # a pipe would keep us waiting
+            width, height = arrays.size(path)
+        except Exception as error:
+            # Pillow meets broken files with many kinds of exceptions; a folder of thousands always has one.
+            skipped[path] = f"cannot be decoded: {reason(error)}"
+            continue
+        if min(height, width) < crop:
+            skipped[path] = f"{height}x{width} pixels are less than a crop of {crop}"
+        else:
+            usable.append(path)
+    if not usable:
+        text = f"; {len(skipped)} were skipped, the first because {next(iter(skipped.values()))}" if skipped else ""
+        raise InputError(f"{str(folder)!r} holds no photograph that a crop of {crop} pixels fits into{text}")
+    return Folder(tuple(usable), skipped)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """What is called a picture in ``folder`` and the folders in it; nothing is opened.
+
+    Raises:
+        InputError: there is no such folder, or it cannot be read.
+    """
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {str(folder)!r} of photographs")
+    found: list[Path] = []
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"the folder {str(error.filename)!r} cannot be read: {reason(error)}") from None
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [path for name in sorted(names) if is_picture(path := Path(place, name)) and not name.startswith(".")]
+    return found
+
+
+def places(seed: int, photographs: int, first: int, count: int) -> list[Crop]:
+    """The crops numbered ``first``, ``first`` + 1, ... of a training.
+
+    Each photograph comes once in an epoch. The answer depends on its arguments alone, so a training that was interrupted goes
+    on as if it had not been.
+    """
+    found = []
+    for number in range(first, first + count):
+        epoch, place = divmod(number, photographs)
+        order = np.random.RandomState([seed, 1, epoch]).permutation(photographs)
+        down, right, mirrored = np.random.RandomState([seed, 2, number]).uniform(size=3)
+        found.append(Crop(int(order[place]), float(down), float(right), bool(mirrored < 0.5)))
+    return found
+
+
+def cut(picture: Image.Image, crop: Crop, side: int) -> Array:
+    """A crop of a photograph, ``side`` x ``side`` pixels, as a normalized array of shape (1, 3, side, side)."""
+    least = round(side * ZOOM)
+    if min(picture.size) > least:
+        picture = arrays.resize(picture, *ShortSide(least).fit(picture.height, picture.width))
+    top, left = round(crop.down * (picture.height - side)), round(crop.right * (picture.width - side))
+    piece = picture.crop((left, top, left + side, top + side))
+    return arrays.to_array(ImageOps.mirror(piece) if crop.mirrored else piece, "float32")
+
+
+class Cutter:
+    """The crops of each step, cut by a thread while the step before is computed."""
+
+    def __init__(self, files: tuple[Path, ...], side: int, batch: int, seed: int, skip: Callable[[Path, str], None]) -> None:
+        """``skip`` is told of a photograph whose header was good and whose picture is not; the next one takes its place."""
+        self.files, self.side, self.batch, self.seed, self.skip = files, side, batch, seed, skip
+        self.broken: set[Path] = set()
+
+    def steps(self, first: int) -> Iterator[list[Array]]:
+        """The crops of step ``first``, of the next, and so on without end."""
+        for crops in ahead(partial(self.step, step) for step in itertools.count(first)):
+            yield crops.result()
+
+    def step(self, step: int) -> list[Array]:
+        crops = places(self.seed, len(self.files), step * self.batch, self.batch)
+        return [cut(self.photograph(crop.photograph), crop, self.side) for crop in crops]
+
+    def photograph(self, number: int) -> Image.Image:
+        """The photograph of that number, or the next one that can be decoded.
+
+        Raises:
+            InputError: none can.
+        """
+        for i in range(len(self.files)):
+            path = self.files[(number + i) % len(self.files)]
+            try:
+                picture = arrays.read(path)
+                if min(picture.size) < self.side:
+                    raise InputError(f"it has become smaller than a crop of {self.side} pixels")
+                return picture
+            except InputError as error:
+                if path not in self.broken:
+                    self.broken.add(path)
+                    self.skip(path, str(error))
+        raise InputError("none of the photographs can be decoded any more")

@@ -1,0 +1,190 @@
+"""Training an image transformation network for one style: recipe x photographs -> parameters, one event a step.
+
+Johnson, Alahi and Fei-Fei 2016, section 3: the network's output for a photograph is pulled by the losses that a style transfer
+minimizes, with the photograph itself as content image; the slope of those losses with respect to the output is what a style
+transfer moves its picture by, and here it goes on, through the network, to its parameters. So training needs nothing of a
+framework but an objective (:class:`isostyle.interface.Objective`) and a :class:`isostyle.interface.Transform`, and what the
+conformance suite says of the first holds here.
+
+Photographs go through one after the other and their gradients are added up: instance normalization knows no batch, so this is
+the same as a batch, and takes the memory of one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from isostyle.checks import require_count, require_seed
+from isostyle.errors import InputError, IsostyleError
+from isostyle.interface import Array, Engine, Objective, Parameters, Targets, Tensor, Transform
+from isostyle.losses import summed
+from isostyle.optim import Adam, State
+from isostyle.published import ONE_PASS
+from isostyle.recipe import AdamSettings, Constant, Recipe, StepDecay
+from isostyle.transform_network import LEAST_SIDE, NARROW, TransformNetwork
+
+#: Johnson et al. 2016, section 4.1: four crops a step. There Adam has 1e-3, 40000 times; with a twentieth of the steps, twice
+#: as much learns more, if it becomes less in time.
+BATCH, LEARNING_RATE, DECAY = 4, 2e-3, StepDecay(every=400, factor=0.7)
+#: The first weights: normal, He et al. 2015, equation 10; the last stage's much smaller, so that training begins near a gray
+#: picture and not at noise, whose losses are thousands of times as large.
+OUT_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """How a network is trained."""
+
+    #: Whose losses are minimized; what it says of a picture's start, size, optimizer and steps does not count.
+    losses: Recipe = ONE_PASS
+    network: TransformNetwork = NARROW
+    optimizer: AdamSettings = field(default_factory=lambda: AdamSettings(LEARNING_RATE))
+    schedule: StepDecay | Constant = DECAY
+    steps: int = 2000
+    #: Photographs a step.
+    batch: int = BATCH
+    #: Height and width of what is cut out of them, in pixels.
+    crop: int = 192
+    #: The style image's longer side, in pixels.
+    style_size: int = 384
+    #: Of the first weights, and of which photographs and crops come when.
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raises InputError if a value is out of range."""
+        self.optimizer.check()
+        self.schedule.check()
+        require_count(self.steps, "number of steps")
+        require_count(self.batch, "number of photographs a step")
+        require_count(self.crop, "size of a crop", "pixel")
+        require_count(self.style_size, "size of the style image", "pixel")
+        require_seed(self.seed)
+        self.network.check()
+        if self.losses.space != "normalized" or self.losses.without_gradient:
+            raise InputError(
+                f"the losses of {self.losses.name!r} cannot train a network: they need a normalized image that all move"
+            )
+        if self.crop < LEAST_SIDE:
+            raise InputError(f"a crop must have at least {LEAST_SIDE} pixels a side, not {self.crop}")
+
+
+@dataclass(frozen=True)
+class TrainingEvent:
+    """One step: the losses of its photographs before the update, as means."""
+
+    #: Updates before it.
+    step: int
+    learning_rate: float
+    terms: dict[str, float]
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """content, style, tv and total: terms of all taps added up."""
+        return summed(self.terms)
+
+
+class NonFiniteTraining(IsostyleError):
+    """A loss or a parameter became infinite or not a number."""
+
+    def __init__(self, name: str, value: float, step: int) -> None:
+        super().__init__(f"{name} became {value} at step {step} of the training; try a smaller learning rate")
+
+
+def first_parameters(network: TransformNetwork, seed: int) -> dict[str, Array]:
+    """What training starts from, float32. Biases and shifts are 0, scales 1."""
+    random = np.random.RandomState(seed)
+    parameters = {}
+    for name, shape in network.parameter_shapes.items():
+        kind = name.rpartition(".")[2]
+        if kind == "weight":
+            share = OUT_SHARE if name.startswith("out.") else 1.0
+            values = share * math.sqrt(2 / math.prod(shape[1:])) * random.standard_normal(shape)
+        else:
+            values = np.full(shape, 1.0 if kind == "scale" else 0.0)
+        parameters[name] = values.astype(np.float32)
+    return parameters
+
+
+def steps_of(state: Mapping[str, State]) -> int:
+    """How many updates a trainer's state has behind it."""
+    return int(next(iter(state.values()))["step"])
+
+
+class Trainer:
+    """Steps of a training. Its state is a dict of Adam's states by parameter: all that is needed to go on."""
+
+    def __init__(self, recipe: TrainingRecipe, transform: Transform, engine: Engine, style: Array) -> None:
+        """``engine``: the loss network. ``style``: the normalized style image, (1, 3, H, W)."""
+        recipe.check()
+        self.recipe = recipe
+        self.transform = transform
+        self.engine = engine
+        self.adam = Adam(recipe.optimizer, recipe.schedule)
+        # Content targets are each photograph's own; those of the style image stay.
+        self.style = engine.targets(recipe.losses, style, style).style
+
+    def start(self, parameters: Parameters) -> dict[str, State]:
+        """The state before the first step."""
+        return {name: self.adam.start(self.transform.tensor(array)) for name, array in parameters.items()}
+
+    def parameters(self, state: Mapping[str, State]) -> dict[str, Tensor]:
+        return {name: each["image"] for name, each in state.items()}
+
+    def targets(self, photograph: Tensor) -> Targets:
+        """Those of the transformed ``photograph``: its own features, and the style image's Gram matrices."""
+        losses = self.recipe.losses
+        content = self.engine.features(photograph, [tap for tap, _ in losses.content_layers], losses.pooling)
+        return Targets({tap: self.engine.array(feature) for tap, feature in content.items()}, self.style)
+
+    def objective(self, photograph: Tensor) -> Objective:
+        """What pulls the transformed ``photograph``."""
+        return self.engine.objective(self.recipe.losses, self.targets(photograph))
+
+    def losses(self, parameters: Mapping[str, Tensor], photograph: Array) -> dict[str, float]:
+        """The losses of one normalized photograph, (1, 3, H, W), by term."""
+        given = self.engine.tensor(photograph)
+        evaluation = self.objective(given)(self.transform.apply(parameters, given))
+        return {name: float(value) for name, value in evaluation.terms.items()}
+
+    def evaluate(self, parameters: Mapping[str, Tensor], photograph: Array) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """The losses of one normalized photograph, (1, 3, H, W), by term, and the gradient of their total by parameter."""
+        given = self.engine.tensor(photograph)
+        transformed, pull = self.transform.recorded(parameters, given)
+        evaluation = self.objective(given)(transformed)
+        return {name: float(value) for name, value in evaluation.terms.items()}, pull(evaluation.gradient)
+
+    def step(self, state: dict[str, State], photographs: Sequence[Array]) -> tuple[dict[str, State], TrainingEvent]:
+        """One update by the mean of the losses of ``photographs``.
+
+        Raises:
+            NonFiniteTraining: a loss, a gradient or a parameter is no longer finite; ``state`` is as it was.
+        """
+        parameters = self.parameters(state)
+        step, rate = steps_of(state), self.adam.learning_rate(next(iter(state.values())))
+        sums: dict[str, float] = {}
+        gradient: dict[str, Tensor] = {}
+        for photograph in photographs:
+            terms, found = self.evaluate(parameters, photograph)
+            sums = {name: sums.get(name, 0.0) + value / len(photographs) for name, value in terms.items()}
+            gradient = {name: gradient[name] + slope if gradient else slope for name, slope in found.items()}
+        gradient = {name: slope / len(photographs) for name, slope in gradient.items()}
+        # A loss is named before the gradient that it spoils, and its terms before their total.
+        require_finite({**sums, **sizes("the gradient of", gradient)}, step)
+        following = {name: self.adam.update(dict(state[name]), slope) for name, slope in gradient.items()}
+        require_finite(sizes("the parameter", self.parameters(following)), step)
+        return following, TrainingEvent(step, rate, sums)
+
+
+def sizes(what: str, tensors: Mapping[str, Tensor]) -> dict[str, float]:
+    return {f"{what} {name}": float(abs(tensor).sum()) for name, tensor in tensors.items()}
+
+
+def require_finite(values: Mapping[str, float], step: int) -> None:
+    """Raises NonFiniteTraining for the first of ``values`` that is not finite."""
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise NonFiniteTraining(name, value, step)

@@ -1,0 +1,18 @@
+"""Versions of what computes beside the framework, for a manifest."""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+import PIL
+
+
+def versions() -> dict[str, str]:
+    """Of what computes beside the framework, for a manifest."""
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "pillow": PIL.__version__,
+        "platform": platform.platform(),
+    }

@@ -1,0 +1,246 @@
+"""Other programs' files of VGG weights -> parameters of this project's networks.
+
+Each format is first read as an index: which tensors there are, of which shape, and where in the file their numbers stand. Then
+names are matched with the network's table, and only the convolutions are read: the classifier, six sevenths of VGG-19's file,
+is left where it is. Nothing in a file is ever run (see :mod:`isostyle.weights.formats.pickles`), and no framework is needed.
+
+Formats: ``.pth`` of PyTorch, both the zip of 2020 and what came before; safetensors; ``.pdparams`` of Paddle; ``.params`` of
+MXNet; ``.h5`` of Keras (with h5py).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from isostyle.errors import InputError
+from isostyle.interface import Array, Parameters
+from isostyle.network import RGB_MEAN, RGB_STD, VGG16, VGG19, Layer, Network
+from isostyle.weights.formats.index import index_of
+from isostyle.weights.formats.stored import FLOATS, MAX_REGION, Index, Stored, given
+from isostyle.weights.sources import Source, Span
+
+#: What a network wants of its input. torchvision: RGB in 0..1, minus the mean, divided by the deviation, as everywhere in core.
+#: caffe: BGR in 0..255 minus a mean, as Simonyan and Zisserman's own weights do.
+Preprocessing = Literal["torchvision", "caffe"]
+PREPROCESSINGS: tuple[str, ...] = get_args(Preprocessing)
+#: Source: Simonyan and Zisserman's model cards for Caffe (VGG_ILSVRC_16_layers, _19_layers); the order is B, G, R.
+CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+CAFFE_RANGE = 255.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was read: the convolutions only, float32, ready for core's normalized images."""
+
+    network: Network
+    parameters: Parameters
+    #: pytorch-zip, pytorch-legacy, safetensors, paddle, mxnet, keras, or program: not from a file of its own.
+    format: str
+    preprocessing: Preprocessing
+    #: Of the tensors in the file.
+    dtype: str
+
+
+def read(
+    source: Source, networks: Sequence[Network] = (VGG19, VGG16), preprocessing: Preprocessing | None = None
+) -> Checkpoint:
+    """The network in a file, recognized by the shapes of its tensors.
+
+    Args:
+        source: the file.
+        networks: those that it may be.
+        preprocessing: what the network expects of its input; by default caffe for Keras' files, and torchvision for others.
+
+    Raises:
+        InputError: the file is damaged, of another format or of another network; or it would have to run something.
+    """
+    form, index = index_of(source)
+    return from_index(source, form, index, networks, preprocessing)
+
+
+def read_arrays(
+    arrays: Mapping[str, Array], name: str, *, network: Network, preprocessing: Preprocessing | None = None
+) -> Checkpoint:
+    """The same for tensors that another program has read: arrays by name, as in its own files; ``name`` is what errors say.
+
+    Raises:
+        InputError: they are not the weights of ``network``.
+    """
+    index = {own: Stored(array.shape, array.dtype.name, (0, 0), given(array.tobytes)) for own, array in arrays.items()}
+    return from_index(Nothing(name), "program", index, (network,), preprocessing)
+
+
+class Nothing:
+    """The source of arrays that are in memory already."""
+
+    size = 0
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def read(self, start: int, length: int) -> bytes:
+        return b""
+
+    def want(self, spans: Sequence[Span]) -> None:
+        pass
+
+    def local(self) -> Path:
+        raise InputError(f"{self.name} is no file")
+
+
+def from_index(
+    source: Source, form: str, index: Index, candidates: Sequence[Network], preprocessing: Preprocessing | None
+) -> Checkpoint:
+    """Recognize the network, and read its convolutions."""
+    chosen, places = recognize(index, candidates, source.name)
+    parameters = load(source, index, places)
+    wanted = preprocessing or ("caffe" if form == "keras" else "torchvision")
+    if wanted == "caffe":
+        parameters = fold_caffe(chosen, parameters)
+    check_finite(parameters, places, source.name)
+    [*dtypes] = sorted({index[own].dtype for own in places.values()})
+    return Checkpoint(chosen, parameters, form, wanted, "+".join(dtypes))
+
+
+def fold_caffe(network: Network, parameters: Parameters) -> Parameters:
+    """The same network for this project's input: conv1_1 takes over the change of colors, range and mean.
+
+    Caffe's VGGs see c = 255 rgb - mean with the channels turned round (B, G, R); here x = (rgb - RGB_MEAN) / RGB_STD. So, for
+    the color k and Caffe's channel c of the same color,
+
+        W'[:, k] = 255 RGB_STD[k] W[:, c]        b' = b + sum over k of (255 RGB_MEAN[k] - mean[c]) * sum of W[:, c]
+
+    computed in float64 and rounded once to float32. The other layers stay as they are. What cannot be folded is the zero
+    padding: a zero means ImageNet's mean color here and Caffe's mean there, which differ by at most 0.5 of 255, so that maps
+    differ slightly where they see over the edge of the picture.
+    """
+    first = network.convolutions[0].name
+    weight = np.asarray(parameters[f"{first}.weight"], np.float64)[:, ::-1]  # B, G, R -> R, G, B
+    mean = np.array(CAFFE_MEAN_BGR[::-1])
+    shift = CAFFE_RANGE * np.array(RGB_MEAN) - mean
+    bias = parameters[f"{first}.bias"].astype(np.float64) + (weight.sum(axis=(2, 3)) * shift).sum(axis=1)
+    weight = weight * (CAFFE_RANGE * np.array(RGB_STD))[:, None, None]
+    with np.errstate(over="ignore", invalid="ignore"):
+        folded = {f"{first}.weight": np.ascontiguousarray(weight, np.float32), f"{first}.bias": bias.astype(np.float32)}
+    return {**parameters, **folded}
+
+
+# Which tensor is which parameter
+
+#: Names that a convolution has in some format. index: as in ``features[i]``; ordinal: the n-th convolution; name: core's own.
+PLACES = (
+    ("index", re.compile(r"(?:module\.|arg:)?features\.(\d{1,3})\.(weight|bias)")),
+    ("ordinal", re.compile(r"(?:arg:)?(?:vgg\d+_)?conv(\d{1,3})_(weight|bias)")),
+    ("name", re.compile(r"(conv\d+_\d+)\.(weight|bias)")),
+)
+#: The classifier, which is not needed: torchvision and Paddle; timm; gluon, new and old; Keras.
+CLASSIFIER = re.compile(
+    r"(?:module\.|arg:)?(?:classifier\.|pre_logits\.|head\.|output\.|(?:vgg\d+_)?dense\d+_|fc\d|predictions|StructuredToParameterName@@)"
+)
+BATCH_NORM = re.compile(r"running_mean|running_var|num_batches|gamma|beta|batchnorm|\._mean|\._variance|moving_mean|moving_var")
+
+
+def recognize(index: Index, candidates: Sequence[Network], name: str) -> tuple[Network, dict[str, str]]:
+    """The network whose convolutions these are, and which tensor each of its parameters is.
+
+    Raises:
+        InputError: it is none of the candidates; the message names the tensor that is wrong with the nearest one.
+    """
+    if (norm := next((own for own in index if BATCH_NORM.search(own)), None)) is not None:
+        raise InputError(f"{name} is a VGG with batch normalization (it holds {norm!r}), which isostyle has not")
+    problems: list[tuple[int, int, Network, str]] = []
+    for network in candidates:
+        places, problem, right = match(index, network)
+        if problem is None:
+            return network, places
+        problems.append((right, -len(problems), network, problem))
+    right, _, network, problem = max(problems)
+    if not right and not any(place(own) for own in index):
+        some = ", ".join(repr(own) for own in list(index)[:3]) or "none at all"
+        raise InputError(f"{name} holds no convolutions of a VGG; its tensors are {some} ...")
+    names = " or ".join(candidate.name for candidate in candidates)
+    raise InputError(f"{name} is not the weights of {names}: {problem}")
+
+
+def match(index: Index, network: Network) -> tuple[dict[str, str], str | None, int]:
+    """For each parameter of ``network``, the tensor's name; what is wrong, if something is; and how many fit."""
+    expected = network.parameter_shapes
+    found: dict[str, str] = {}
+    problem = None
+    for own, stored in index.items():
+        position = place(own)
+        parameter = parameter_at(network, position) if position else None
+        if parameter is None:
+            # gluon counts its dense layers on from the convolutions: features.37.weight.
+            dense = position and position[0] == "index" and int(position[1]) >= len(network.layers) and len(stored.shape) <= 2
+            if not dense and not (position is None and CLASSIFIER.match(own)):
+                problem = problem or f"it holds {own!r} of shape {stored.shape}, which {network.name} has not"
+        elif parameter in found:
+            problem = problem or f"{found[parameter]!r} and {own!r} would both be {parameter}"
+        elif stored.shape != expected[parameter]:
+            problem = problem or f"{own!r} has the shape {stored.shape}; {network.name} has {expected[parameter]} there"
+        elif stored.dtype not in FLOATS:
+            problem = problem or f"{own!r} is {stored.dtype}; weights are float32 (or float16, bfloat16, float64)"
+        else:
+            found[parameter] = own
+    for parameter in expected:
+        if parameter not in found:
+            layer = network.layer(parameter.partition(".")[0])
+            where = f"features.{layer.index}.{parameter.partition('.')[2]}"
+            problem = problem or f"it lacks {parameter} of {network.name} ({where!r} in torchvision's numbering)"
+    return {parameter: found[parameter] for parameter in expected if parameter in found}, problem, len(found)
+
+
+def place(name: str) -> tuple[str, str, str] | None:
+    """How a tensor's name says where it belongs: (index, ordinal or name; which; weight or bias)."""
+    for kind, pattern in PLACES:
+        if found := pattern.fullmatch(name):
+            return kind, found[1], found[2]
+    return None
+
+
+def parameter_at(network: Network, position: tuple[str, str, str]) -> str | None:
+    """The parameter (``conv1_1.weight``) at a place, by the network's table."""
+    kind, which, part = position
+    layers: Sequence[Layer] = network.layers if kind == "index" else network.convolutions
+    if kind == "name":
+        return next((f"{layer.name}.{part}" for layer in layers if layer.name == which), None)
+    if int(which) >= len(layers) or layers[int(which)].kind != "conv":
+        return None
+    return f"{layers[int(which)].name}.{part}"
+
+
+def load(source: Source, index: Index, places: Mapping[str, str]) -> Parameters:
+    """The parameters as float32; each region of the file is read once."""
+    regions: dict[Span, list[str]] = {}
+    for parameter, own in places.items():
+        regions.setdefault(index[own].region, []).append(parameter)
+    for (start, end), parameters_in in regions.items():
+        if end - start > MAX_REGION:
+            own = places[parameters_in[0]]
+            raise InputError(f"{source.name} has {own!r} in a storage of {end - start} bytes; save the convolutions apart")
+    source.want(list(regions))
+    parameters = {}
+    for start, end in sorted(regions):
+        data = source.read(start, end - start)
+        for parameter in regions[start, end]:
+            own = places[parameter]
+            try:
+                parameters[parameter] = index[own].array(data)
+            except (ValueError, struct.error) as error:
+                raise InputError(f"{source.name} holds {own!r} damaged: {' '.join(str(error).split())}") from None
+    return {parameter: parameters[parameter] for parameter in places}
+
+
+def check_finite(parameters: Parameters, places: Mapping[str, str], name: str) -> None:
+    """Raises InputError for a value that is not finite (in float32)."""
+    for parameter, array in parameters.items():
+        if not np.isfinite(array).all():
+            raise InputError(f"{name} has values in {places[parameter]!r} that are not finite")

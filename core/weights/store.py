@@ -1,0 +1,145 @@
+"""Weights: safetensors files of a network's convolutions: the one that ships with the package, and those in the cache.
+
+A file holds ``conv1_1.weight`` (out, in, 3, 3) and ``conv1_1.bias`` (out,) and so on, float32, and in its metadata the
+network's table (``network``, ``depths``, ``widths``). safetensors holds no code: opening a stranger's file runs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+
+from isostyle.errors import InputError, shown
+from isostyle.interface import Array, Parameters
+from isostyle.network import COMPACT, Network
+from isostyle.system.files import read_input, reason, sha256
+from isostyle.system.tensors import read_tensors, tensors_file
+from isostyle.weights import cache
+from isostyle.weights import published as published_weights
+
+#: The shipped network: docs/model-card.md says what it is. Pinned, so that a damaged installation is told from another network.
+COMPACT_FILE = "compact.safetensors"
+COMPACT_SHA256 = "f9bb59b6077b956a97ded56a5039299bf909ec0544e5422badddab541f7a4725"
+#: Names that ``--network`` takes; anything that ends in .safetensors is a file. The last two are fetched or imported once.
+NETWORKS = (COMPACT.name, *published_weights.NETWORKS)
+#: Other files of ours in the same format, by the beginning of their schema.
+OTHERS = {
+    "isostyle.style-network": "a style network, which `isostyle apply` takes",
+    "isostyle.style_networks.train": "the checkpoint of a training, with which `isostyle train --resume` goes on",
+    "isostyle.run": "the checkpoint of a run, with which `isostyle resume` goes on",
+}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A network, its parameters, and the SHA-256 of the file that they came from."""
+
+    network: Network
+    parameters: Parameters
+    digest: str
+
+    def cut(self, taps: Iterable[str]) -> Parameters:
+        """The parameters that are needed up to the deepest of ``taps``.
+
+        Raises:
+            InputError: the network has no such layer.
+        """
+        needed = {layer.name for layer in self.network.cut(taps)}
+        return {name: array for name, array in self.parameters.items() if name.partition(".")[0] in needed}
+
+
+def load(name: str) -> Weights:
+    """The weights called ``name``, or those in the file ``name`` if it ends in ``.safetensors``.
+
+    Raises:
+        InputError: the name is unknown, or the file is missing, damaged or of another kind of network. Nothing is downloaded.
+    """
+    if name == COMPACT.name:
+        data = resources.files("isostyle").joinpath("data", COMPACT_FILE).read_bytes()
+        if sha256(data) != COMPACT_SHA256:
+            raise InputError(f"the file {COMPACT_FILE} of this installation is damaged; install isostyle again")
+        return parse(data, COMPACT_FILE)
+    if name in published_weights.NETWORKS:
+        return load_cached(name)
+    if not name.endswith(".safetensors"):
+        raise InputError(f"there is no network {shown(name)}; there are {', '.join(NETWORKS)}, or a .safetensors file")
+    return parse(read_input(Path(name)), name)
+
+
+def load_cached(name: str) -> Weights:
+    """The weights of ``name`` that were fetched or imported.
+
+    Raises:
+        InputError: there are none (the message says how to get them), or they are damaged.
+    """
+    record = cache.find(name)
+    if record is None:
+        raise InputError(f"the weights of {name} are not here: {published_weights.how_to(name)}")
+    try:
+        data = cache.read(record)
+    except InputError:
+        # Another process may have put a new file in the place of this one between the two looks.
+        if (again := cache.find(name)) is None or again == record:
+            raise
+        record, data = again, cache.read(again)
+    weights = parse(data, record.file)
+    if weights.network != published_weights.NETWORKS[name]:
+        raise InputError(f"{str(record.path())!r} is not {name}; `isostyle weights fetch {name} --force` makes it anew")
+    return weights
+
+
+def dump(network: Network, parameters: Parameters, metadata: Mapping[str, str]) -> bytes:
+    """A file that :func:`parse` reads."""
+    table = {"network": network.name, "depths": json.dumps(network.depths), "widths": json.dumps(network.widths)}
+    return tensors_file(parameters, {**dict(sorted(metadata.items())), **table})
+
+
+def parameters_digest(parameters: Parameters) -> str:
+    """SHA-256 of the numbers, little-endian float32 in the order of the table; no names, no metadata."""
+    found = hashlib.sha256()
+    for array in parameters.values():
+        found.update(np.ascontiguousarray(array, "<f4").data)
+    return found.hexdigest()
+
+
+def parse(data: bytes, name: str) -> Weights:
+    """The weights in ``data``, the bytes of a safetensors file called ``name``.
+
+    Raises:
+        InputError: they are not a network's, whole and finite.
+    """
+    try:
+        tensors, metadata = read_tensors(data)
+        if kind := OTHERS.get(str(metadata.get("schema")).partition("/")[0]):
+            raise InputError(f"{name!r} is no network of convolutions to compute losses with: it is {kind}")
+        depths, widths = (tuple(int(n) for n in json.loads(metadata[key])) for key in ("depths", "widths"))
+        # Before the table is built: a header may claim any depth.
+        if len(depths) != len(widths) or min(depths + widths) < 1 or 2 * sum(depths) != len(tensors):
+            raise ValueError("its metadata do not fit its tensors")
+        network = Network(metadata["network"], depths, widths)
+        shapes = network.parameter_shapes
+    except (SafetensorError, KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
+        raise InputError(f"{name!r} is not a network's safetensors file: {reason(error)}") from None
+    return Weights(network, whole(tensors, shapes, name), sha256(data))
+
+
+def whole(tensors: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], name: str) -> dict[str, Array]:
+    """Those of ``tensors``, of a file called ``name``, that a network with parameters of these ``shapes`` has, in that order.
+
+    Raises:
+        InputError: one is missing, of another shape or type, or not finite.
+    """
+    for key, shape in shapes.items():
+        tensor = tensors.get(key)
+        if tensor is None or tensor.shape != shape or tensor.dtype != np.float32:
+            raise InputError(f"{name!r} should hold {key} as float32 of shape {shape}")
+        if not np.isfinite(tensor).all():
+            raise InputError(f"{name!r} has values in {key} that are not finite")
+    return {key: tensors[key] for key in shapes}
