@@ -32,7 +32,7 @@ NETWORKS = (COMPACT.name, *published_weights.NETWORKS)
 #: Other files of ours in the same format, by the beginning of their schema.
 OTHERS = {
     "isostyle.style-network": "a style network, which `isostyle apply` takes",
-    "isostyle.style_networks.train": "the checkpoint of a training, with which `isostyle train --resume` goes on",
+    "isostyle.training": "the checkpoint of a training, with which `isostyle train --resume` goes on",
     "isostyle.run": "the checkpoint of a run, with which `isostyle resume` goes on",
 }
 
