@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,32 @@ def obtain(name):
     if ASKED_FOR is None and (reason := registry.why_missing(name)):
         pytest.skip(f"{name} is {reason}")
     return registry.load(name, THREADS)
+
+
+BACKEND_NAMES = frozenset(BACKENDS)
+#: Tests of pictures, optimizers and weights: mxnet's environment, which alone has NumPy 1.23, runs them once more.
+OLD_NUMPY = re.compile("test_(images|decode|encode|icc|exif|arrays|optim|losses|weights|formats|convert|checkpoints|tensors)")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items):
+    """Mark each test by what it asks for: each framework in turn, any one, or none. tox runs each where it says something new."""
+    for item in items:
+        fixtures, asked = item.fixturenames, item.function.__code__.co_names
+        if "backend" in fixtures or "obtain" in asked or not BACKEND_NAMES.isdisjoint(texts(item)):
+            item.add_marker(pytest.mark.each_framework)
+        elif "any_backend" in fixtures or "importorskip" in asked:
+            item.add_marker(pytest.mark.one_framework)
+        else:
+            item.add_marker(pytest.mark.no_framework)
+            if OLD_NUMPY.match(item.path.name):
+                item.add_marker(pytest.mark.old_numpy)
+
+
+def texts(item):
+    """The values of a parametrized test that may be a framework's name."""
+    callspec = getattr(item, "callspec", None)
+    return [value for value in callspec.params.values() if isinstance(value, str)] if callspec else []
 
 
 def pytest_report_header():
