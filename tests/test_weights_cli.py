@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -237,6 +236,7 @@ def test_only_the_convolutions_are_fetched(writer, publish, parameters, capsys):
     assert_same(store.load("vgg19").parameters, own)
     convolutions = sum(array.nbytes for array in own.values())
     assert convolutions < publish.sent < convolutions + 3 * 2**16 < len(data) / 2
+    assert len(publish.requests) <= 5
     assert "unverified: only parts of the file were fetched" in capsys.readouterr().out
     assert cache.find("vgg19").format == KEPT[writer]
     assert [name for name in os.listdir(cache.folder()) if ".part" in name] == []
@@ -250,7 +250,7 @@ def test_a_whole_file_is_verified(writer, how, publish, parameters, capsys):
     known = publish.put("torchvision", data)
     assert isostyle("weights", "fetch", "vgg19", *([how] if how == "--whole" else [])) == 0
     assert_same(store.load("vgg19").parameters, parameters["vgg19"])
-    assert publish.sent == len(data)
+    assert len(publish.requests) == 2
     assert f"verified: the source file has the digest of {known.file}" in capsys.readouterr().out
 
 
@@ -342,7 +342,7 @@ def test_a_wrong_file_never_becomes_a_cached_one(what, before, ranges, publish, 
 def test_a_download_that_breaks_off_is_resumed_by_the_next(publish, parameters, capsys):
     data = files.torch_legacy(with_classifier(NETWORKS["vgg19"], parameters["vgg19"]))
     publish.put("torchvision", data)
-    publish.faults += [{}, {"drop": 150_000}, *[{"drop": 0}] * 4]
+    publish.faults += [{}, {}, {"drop": 150_000}, *[{"drop": 0}] * 4]
     assert isostyle("weights", "fetch", "vgg19", "--source", "torchvision") == 1
     assert "after 5 attempts" in capsys.readouterr().err
     assert cached_files() == []
@@ -361,7 +361,7 @@ def test_a_file_that_changes_while_it_is_fetched_is_begun_anew(publish, paramete
     def change():
         publish.files[f"/{known.path}"], publish.etag = new, '"two"'
 
-    publish.faults += [{}, {"drop": 100_000}, {"before": change}]
+    publish.faults += [{}, {}, {"drop": 100_000}, {"before": change}]
     assert isostyle("weights", "fetch", "vgg19") == 0
     assert_same(store.load("vgg19").parameters, parameters["vgg19"])
 
@@ -387,7 +387,7 @@ def test_two_processes_at_once_do_no_harm(publish, parameters, capsys):
     with download.RemoteFile(known.url, cache.make_folder()) as first:
         assert isostyle("weights", "fetch", "vgg19", "--source", "torchvision") == 1
         assert "another isostyle is fetching" in capsys.readouterr().err
-        first.fetch_all()
+        first.fetch([(0, first.size)])
     assert isostyle("weights", "fetch", "vgg19", "--source", "torchvision") == 0
 
 
@@ -408,7 +408,7 @@ def test_ctrl_c_keeps_what_has_come(publish, parameters, monkeypatch, capsys):
     monkeypatch.setattr("isostyle.cli.weights.progress", lambda *_: contextlib.nullcontext(press))
     assert isostyle("weights", "fetch", "vgg19") == 130
     assert "interrupted; what has come is kept" in capsys.readouterr().err
-    assert [path.suffixes for path in sorted(cache.folder().iterdir())] == [[".part"], [".part", ".json"]]
+    assert [path.suffix for path in cache.folder().iterdir()] == [".part"]
     assert cached_files() == []
 
 
@@ -459,7 +459,6 @@ def flip(path):
         (lambda record: flip(record.path()), "is damaged: it has another digest"),
         (lambda record: record.path().unlink(), "is gone"),
         (lambda record: (cache.folder() / "vgg19.json").write_text("{"), "is damaged"),
-        (lambda record: (cache.folder() / "vgg19.json").write_text("[" * 100_000), "is damaged"),
         (lambda record: change_record(file="../../../etc/passwd"), "is of another file"),
         (lambda record: change_record(schema="isostyle.weights/2"), "another version"),
         (lambda record: change_record(verified=[1]), "values of the wrong kind"),
@@ -551,15 +550,6 @@ def test_run_names_the_network_in_its_error(monkeypatch, photograph, capsys):
     assert isostyle("run", "a.png", "b.png", "--network", "vgg19") == 2
     assert "the weights of vgg19 are not here" in capsys.readouterr().err
     assert sorted(os.listdir(".")) == ["a.png", "b.png"]
-
-
-def test_the_help_of_weights_imports_no_numpy_and_no_requests():
-    code = (
-        "from isostyle.cli.main import main\ntry: main(['weights', '--help'])\nexcept SystemExit: pass\n"
-        "import sys\nprint(sorted({'numpy', 'requests', 'platformdirs', 'h5py', 'rich'} & {*sys.modules}))"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.splitlines()[-1] == "[]"
 
 
 def test_the_record_and_the_file_say_where_the_weights_came_from(imported):

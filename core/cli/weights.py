@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import Progress as Bar
 
+from isostyle.cli.options import QUIET
 from isostyle.cli.progress import on_terminal, readable, say
-from isostyle.errors import EXIT_INTERRUPTED, IsostyleError
-
-if TYPE_CHECKING:
-    from isostyle.weights.cache import Record
+from isostyle.errors import EXIT_INTERRUPTED, InputError, IsostyleError
+from isostyle.weights import cache
+from isostyle.weights import fetch as fetching
+from isostyle.weights import published as published_weights
+from isostyle.weights.download import Progress
+from isostyle.weights.download import offline as offline_by_environment
+from isostyle.weights.store import load_cached, parameters_digest
 
 #: Without a terminal, a line is printed whenever another tenth has come.
 TENTHS = 10
@@ -38,7 +44,6 @@ def weights(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-quiet_option = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 preprocessing_option = click.option(
     "--preprocessing",
     metavar="NAME",
@@ -63,7 +68,7 @@ preprocessing_option = click.option(
 @click.option("--whole", is_flag=True, help="Download the classifier too, so that the published digest can be checked.")
 @click.option("--force", is_flag=True, help="Download even if the weights are there.")
 @click.option("--offline", is_flag=True, help="Open no connection; say what to do instead (also: ISOSTYLE_OFFLINE=1).")
-@quiet_option
+@QUIET
 def fetch(
     name: str,
     sources: tuple[str, ...],
@@ -85,17 +90,14 @@ def fetch(
     Where the server allows it, only the convolutions are downloaded (80 MB of VGG-19's 575). A download that broke off goes on
     where it stopped. What is in the cache is replaced only by what was read and found good.
     """
-    from isostyle.weights import download, fetch
-    from isostyle.weights import published as published_weights
-
-    offline = offline or download.offline()
+    offline = offline or offline_by_environment()
     if not (quiet or offline) and name in published_weights.NETWORKS:
         network = published_weights.NETWORKS[name]
         size = published_weights.whole_bytes(network) if whole else published_weights.fetched_bytes(network)
         click.echo(f"{name}: {published_weights.megabytes(size)} to download, unless they are here", err=True)
     try:
         with progress(name, quiet) as report:
-            record = fetch.fetch(
+            record = fetching.fetch(
                 name,
                 sources=sources,
                 mirrors=mirrors,
@@ -117,7 +119,7 @@ def fetch(
 @click.option("--network", metavar="NAME", help="vgg19 or vgg16: refuse any other [default: whichever it is].")
 @preprocessing_option
 @click.option("--force", is_flag=True, help="Replace other weights of the same network.")
-@quiet_option
+@QUIET
 def import_(file: Path, network: str | None, preprocessing: str | None, force: bool, quiet: bool) -> None:
     """Take the weights of VGG-19 or VGG-16 from FILE into the cache; the file is not needed afterwards.
 
@@ -130,9 +132,7 @@ def import_(file: Path, network: str | None, preprocessing: str | None, force: b
 
     No framework is needed, and nothing in the file is run.
     """
-    from isostyle.weights.fetch import import_file
-
-    record = import_file(file, network=network, preprocessing=preprocessing, force=force)
+    record = fetching.import_file(file, network=network, preprocessing=preprocessing, force=force)
     if not quiet:
         tell(record)
 
@@ -144,11 +144,6 @@ def verify(name: str | None) -> None:
 
     Exit code 1 if a file was changed or is gone, 2 if there is nothing to check.
     """
-    from isostyle.errors import InputError
-    from isostyle.weights import cache
-    from isostyle.weights import published as published_weights
-    from isostyle.weights.store import load_cached, parameters_digest
-
     if name is not None and name not in published_weights.NETWORKS:
         raise InputError(f"there is no network {name!r} in the cache; there are {', '.join(published_weights.NETWORKS)}")
     records = []
@@ -173,10 +168,6 @@ def verify(name: str | None) -> None:
 @weights.command("list", short_help="Show which weights are there, and what was checked.")
 def list_() -> None:
     """Show which weights are there, where they came from, and what was checked."""
-    from isostyle.errors import InputError
-    from isostyle.weights import cache
-    from isostyle.weights import published as published_weights
-
     click.echo(f"{'compact':<8} ships with isostyle")
     for name in published_weights.NETWORKS:
         try:
@@ -198,34 +189,33 @@ def list_() -> None:
             click.echo(f"{'':<8}   {key:<8} {value}")
 
 
-def tell(record: Record) -> None:
+def tell(record: cache.Record) -> None:
     """The line that `fetch` and `import` end with."""
     click.echo(
         f"{record.name}: in the cache, {record.state()}; preprocessing {record.preprocessing}; from {readable(record.source)}"
     )
 
 
+class Lines:
+    """Tells of the bytes where there is no terminal: a line every tenth."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.told = name, 0
+
+    def __call__(self, done: int, wanted: int) -> None:
+        tenth = TENTHS * done // wanted
+        if tenth > self.told:
+            self.told = tenth
+            say(f"{self.name}  {done / 1e6:.1f} of {wanted / 1e6:.1f} MB")
+
+
 @contextlib.contextmanager
-def progress(name: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """What is told of the bytes: nothing, a bar with the time left on a terminal, a line every tenth elsewhere."""
-    if quiet:
-        yield None
-    elif not on_terminal():
-        told = 0
-
-        def line(done: int, wanted: int) -> None:
-            nonlocal told
-            tenth = TENTHS * done // wanted
-            if tenth > told:
-                told = tenth
-                say(f"{name}  {done / 1e6:.1f} of {wanted / 1e6:.1f} MB")
-
-        yield line
-    else:
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
-
-        columns = (BarColumn(bar_width=20), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(compact=True))
-        with Progress(*columns, console=Console(stderr=True)) as live:
-            task = live.add_task("", total=None)
-            yield lambda done, wanted: live.update(task, completed=done, total=wanted)
+def progress(name: str, quiet: bool) -> Iterator[Progress | None]:
+    """What is told of the bytes: nothing, a bar with the time left on a terminal, lines elsewhere."""
+    if quiet or not on_terminal():
+        yield None if quiet else Lines(name)
+        return
+    columns = (BarColumn(bar_width=20), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(compact=True))
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, wanted: bar.update(task, completed=done, total=wanted)

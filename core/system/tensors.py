@@ -30,7 +30,7 @@ def read_tensors(data: bytes) -> tuple[dict[str, Array], dict[str, str]]:
     """The tensors and the metadata of a safetensors file.
 
     Raises:
-        SafetensorError, KeyError, TypeError, ValueError, RecursionError: it is none, or has no metadata.
+        SafetensorError, KeyError, TypeError, ValueError: it is none, or has no metadata.
     """
     tensors = load_tensors(data)
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])

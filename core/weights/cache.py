@@ -8,20 +8,25 @@ or the new one.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from platformdirs import user_cache_path
 
 from isostyle.errors import InputError, IsostyleError
-from isostyle.system.files import lock, read_input, reason, sha256, write_atomically
+from isostyle.system.files import read_input, reason, sha256, write_atomically
 
 VARIABLE = "ISOSTYLE_CACHE"
 SCHEMA = "isostyle.weights/1"
 LOCK = ".lock"
+#: Fields of a record that may be None.
+OPTIONAL = ("source_sha256", "verified")
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,6 @@ def folder() -> Path:
     """Where the weights lie; it need not exist."""
     if given := os.environ.get(VARIABLE):
         return Path(given).expanduser() / "weights"
-    from platformdirs import user_cache_path
-
     return user_cache_path("isostyle", appauthor=False) / "weights"
 
 
@@ -91,21 +94,24 @@ def find(name: str) -> Record | None:
     if not os.path.lexists(path):
         return None
     try:
-        found = json.loads(read_input(path))
-        if found.pop("schema") != SCHEMA:
-            raise ValueError("it is of another version of isostyle")
-        record = Record(**found)
-        optional = ("source_sha256", "verified")
-        if not all(isinstance(v, str) or (v is None and k in optional) for k, v in found.items()):
-            raise ValueError("it has values of the wrong kind")
-        # It stays in the folder, whatever the record says.
-        if record.name != name or not re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{8}}\.safetensors", record.file):
-            raise ValueError("it is of another file")
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        return checked(json.loads(read_input(path)), name)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
-            f"the record {str(path)!r} is damaged ({' '.join(str(error).split())}); `isostyle weights fetch {name} --force` or "
+            f"the record {str(path)!r} is damaged ({reason(error)}); `isostyle weights fetch {name} --force` or "
             "`import --force` makes it anew"
         ) from None
+
+
+def checked(found: dict[str, Any], name: str) -> Record:
+    """The record of ``name`` from its JSON. Raises ValueError, TypeError, KeyError or AttributeError if it is none."""
+    if found.pop("schema") != SCHEMA:
+        raise ValueError("it is of another version of isostyle")
+    record = Record(**found)
+    if not all(isinstance(value, str) or (value is None and key in OPTIONAL) for key, value in found.items()):
+        raise ValueError("it has values of the wrong kind")
+    # It stays in the folder, whatever the record says.
+    if record.name != name or not re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{8}}\.safetensors", record.file):
+        raise ValueError("it is of another file")
     return record
 
 
@@ -132,17 +138,14 @@ def store(record: Record, data: bytes) -> None:
         IsostyleError: they cannot be written; what was there stays.
     """
     place = make_folder()
+    text = json.dumps({"schema": SCHEMA, **dataclasses.asdict(record)}, indent=1) + "\n"
     try:
-        with (place / LOCK).open("ab") as stream:
-            # One at a time: else one process could remove as old what another has just written.
-            lock(stream, wait=True)
-            before: Record | None = None
-            with contextlib.suppress(InputError):
-                before = find(record.name)
-            text = json.dumps({"schema": SCHEMA, **dataclasses.asdict(record)}, indent=1) + "\n"
+        # One at a time: else one process could remove as old what another has just written.
+        with FileLock(place / LOCK):
             write_atomically(place / record.file, data)
             write_atomically(place / f"{record.name}.json", text.encode())
-            if before and before.file != record.file:
-                before.path().unlink(missing_ok=True)
+            for old in place.glob(f"{record.name}-*.safetensors"):
+                if old.name != record.file:
+                    old.unlink(missing_ok=True)
     except OSError as error:
         raise IsostyleError(f"cannot write to the cache folder {str(place)!r}: {reason(error)}") from None

@@ -4,35 +4,36 @@ Each format is first read as an index: which tensors there are, of which shape, 
 names are matched with the network's table, and only the convolutions are read: the classifier, six sevenths of VGG-19's file,
 is left where it is. Nothing in a file is ever run (see :mod:`isostyle.weights.formats.pickles`), and no framework is needed.
 
-Formats: ``.pth`` of PyTorch, both the zip of 2020 and what came before; safetensors; ``.pdparams`` of Paddle; ``.params`` of
-MXNet; ``.h5`` of Keras (with h5py).
+Formats: ``.pth`` of PyTorch, both the zip of 2020 and what came before; safetensors; ``.pdparams`` of Paddle, which is read
+whole; ``.params`` of MXNet; ``.h5`` of Keras (with h5py).
 """
 
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 
-from isostyle.errors import InputError
+from isostyle.errors import InputError, IsostyleError
 from isostyle.interface import Array, Parameters
 from isostyle.network import RGB_MEAN, RGB_STD, VGG16, VGG19, Layer, Network
+from isostyle.system.files import reason
 from isostyle.weights.formats.index import index_of
-from isostyle.weights.formats.stored import FLOATS, MAX_REGION, Index, Stored, given
-from isostyle.weights.sources import Source, Span
+from isostyle.weights.formats.stored import FLOATS, Index, Storage, Stored
+from isostyle.weights.sources import Source
 
-#: What a network wants of its input. torchvision: RGB in 0..1, minus the mean, divided by the deviation, as everywhere in core.
+#: What a network wants of its input. torchvision: RGB in 0..1, minus the mean, divided by the std, as everywhere in core.
 #: caffe: BGR in 0..255 minus a mean, as Simonyan and Zisserman's own weights do.
 Preprocessing = Literal["torchvision", "caffe"]
 PREPROCESSINGS: tuple[str, ...] = get_args(Preprocessing)
 #: Source: Simonyan and Zisserman's model cards for Caffe (VGG_ILSVRC_16_layers, _19_layers); the order is B, G, R.
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 CAFFE_RANGE = 255.0
+#: Bytes: two of VGG-19 in float64. A tensor's storage is read whole, and can be larger than the tensor.
+MAX_STORAGE = 2**28
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,19 @@ def read(
     Raises:
         InputError: the file is damaged, of another format or of another network; or it would have to run something.
     """
-    form, index = index_of(source)
-    return from_index(source, form, index, networks, preprocessing)
+    try:
+        form, index = index_of(source)
+        network, places = recognize(index, networks, source.name)
+        regions = {own: index[own].storage.region for own in places.values()}
+        for own, (start, end) in regions.items():
+            if end - start > MAX_STORAGE:
+                raise InputError(f"{source.name} has {own!r} in a storage of {end - start} bytes; save the convolutions apart")
+        source.fetch([*regions.values()])
+        return checkpoint_of(index, network, places, form, source.name, preprocessing)
+    except IsostyleError:
+        raise
+    except Exception as error:  # a damaged file makes the libraries that read it raise nearly anything
+        raise InputError(f"{source.name} is damaged, or no file of weights: {reason(error)[:200]}") from error
 
 
 def read_arrays(
@@ -73,40 +85,24 @@ def read_arrays(
     Raises:
         InputError: they are not the weights of ``network``.
     """
-    index = {own: Stored(array.shape, array.dtype.name, (0, 0), given(array.tobytes)) for own, array in arrays.items()}
-    return from_index(Nothing(name), "program", index, (network,), preprocessing)
+    index = {own: Stored(array.shape, Storage(array.dtype.name, (0, 0), array.tobytes)) for own, array in arrays.items()}
+    _, places = recognize(index, [network], name)
+    return checkpoint_of(index, network, places, "program", name, preprocessing)
 
 
-class Nothing:
-    """The source of arrays that are in memory already."""
-
-    size = 0
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def read(self, start: int, length: int) -> bytes:
-        return b""
-
-    def want(self, spans: Sequence[Span]) -> None:
-        pass
-
-    def local(self) -> Path:
-        raise InputError(f"{self.name} is no file")
-
-
-def from_index(
-    source: Source, form: str, index: Index, candidates: Sequence[Network], preprocessing: Preprocessing | None
+def checkpoint_of(
+    index: Index, network: Network, places: Mapping[str, str], form: str, name: str, preprocessing: Preprocessing | None
 ) -> Checkpoint:
-    """Recognize the network, and read its convolutions."""
-    chosen, places = recognize(index, candidates, source.name)
-    parameters = load(source, index, places)
+    """Read the convolutions, and make them this project's."""
+    parameters = load(index, places, name)
     wanted = preprocessing or ("caffe" if form == "keras" else "torchvision")
     if wanted == "caffe":
-        parameters = fold_caffe(chosen, parameters)
-    check_finite(parameters, places, source.name)
-    [*dtypes] = sorted({index[own].dtype for own in places.values()})
-    return Checkpoint(chosen, parameters, form, wanted, "+".join(dtypes))
+        parameters = fold_caffe(network, parameters)
+    for parameter, array in parameters.items():
+        if not np.isfinite(array).all():
+            raise InputError(f"{name} has values in {places[parameter]!r} that are not finite")
+    dtypes = sorted({index[own].storage.dtype for own in places.values()})
+    return Checkpoint(network, parameters, form, wanted, "+".join(dtypes))
 
 
 def fold_caffe(network: Network, parameters: Parameters) -> Parameters:
@@ -186,8 +182,8 @@ def match(index: Index, network: Network) -> tuple[dict[str, str], str | None, i
             problem = problem or f"{found[parameter]!r} and {own!r} would both be {parameter}"
         elif stored.shape != expected[parameter]:
             problem = problem or f"{own!r} has the shape {stored.shape}; {network.name} has {expected[parameter]} there"
-        elif stored.dtype not in FLOATS:
-            problem = problem or f"{own!r} is {stored.dtype}; weights are float32 (or float16, bfloat16, float64)"
+        elif stored.storage.dtype not in FLOATS:
+            problem = problem or f"{own!r} is {stored.storage.dtype}; weights are float32 (or float16, bfloat16, float64)"
         else:
             found[parameter] = own
     for parameter in expected:
@@ -217,30 +213,18 @@ def parameter_at(network: Network, position: tuple[str, str, str]) -> str | None
     return f"{layers[int(which)].name}.{part}"
 
 
-def load(source: Source, index: Index, places: Mapping[str, str]) -> Parameters:
-    """The parameters as float32; each region of the file is read once."""
-    regions: dict[Span, list[str]] = {}
+def load(index: Index, places: Mapping[str, str], name: str) -> Parameters:
+    """The parameters as float32; each storage is read once."""
+    shared: dict[Storage, list[str]] = {}
     for parameter, own in places.items():
-        regions.setdefault(index[own].region, []).append(parameter)
-    for (start, end), parameters_in in regions.items():
-        if end - start > MAX_REGION:
-            own = places[parameters_in[0]]
-            raise InputError(f"{source.name} has {own!r} in a storage of {end - start} bytes; save the convolutions apart")
-    source.want(list(regions))
+        shared.setdefault(index[own].storage, []).append(parameter)
     parameters = {}
-    for start, end in sorted(regions):
-        data = source.read(start, end - start)
-        for parameter in regions[start, end]:
+    for storage in sorted(shared, key=lambda storage: storage.region):
+        data = storage.read()
+        for parameter in shared[storage]:
             own = places[parameter]
             try:
                 parameters[parameter] = index[own].array(data)
-            except (ValueError, struct.error) as error:
-                raise InputError(f"{source.name} holds {own!r} damaged: {' '.join(str(error).split())}") from None
+            except ValueError as error:
+                raise InputError(f"{name} holds {own!r} damaged: {reason(error)}") from None
     return {parameter: parameters[parameter] for parameter in places}
-
-
-def check_finite(parameters: Parameters, places: Mapping[str, str], name: str) -> None:
-    """Raises InputError for a value that is not finite (in float32)."""
-    for parameter, array in parameters.items():
-        if not np.isfinite(array).all():
-            raise InputError(f"{name} has values in {places[parameter]!r} that are not finite")

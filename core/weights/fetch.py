@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -13,16 +12,19 @@ from urllib.parse import urlsplit
 
 from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError
+from isostyle.system.files import sha256
 from isostyle.weights import cache, convert, store
 from isostyle.weights import published as published_weights
 from isostyle.weights.convert import PREPROCESSINGS, Checkpoint, Preprocessing
-from isostyle.weights.download import CHANGES, CHUNK, OFFLINE, DownloadFailed, FileChanged, Progress, RemoteFile, digests
+from isostyle.weights.download import OFFLINE, DownloadFailed, FileChanged, Progress, RemoteFile
 from isostyle.weights.published import Published
-from isostyle.weights.sources import LocalFile
+from isostyle.weights.sources import LocalFile, Source
 
 #: Installed programs that have weights: functions of a network's name and of whether they must not download, which return the
 #: path of the checkpoint's file and its tensors by name.
 GROUP = "isostyle.weights"
+#: How often a file may change on the server under our hands.
+CHANGES = 3
 
 
 def fetch(
@@ -108,41 +110,44 @@ def addresses(source: str, name: str, mirrors: Sequence[str]) -> list[str | Entr
 
 
 def from_address(url: str, name: str, wanted: Preprocessing | None, whole: bool, progress: Progress | None) -> cache.Record:
-    """Fetch a file, or its convolutions, read it, and cache what it holds. A part file of a wrong file is thrown away."""
-    known = published_weights.by_name(urlsplit(url).path.rpartition("/")[2])
-    for attempt in range(CHANGES):
-        with RemoteFile(url, cache.make_folder(), progress) as file:
-            try:
-                if whole:
-                    file.fetch_all()
-                checkpoint, found, verified = None, None, None
-                if not file.complete:
-                    checkpoint = read(file, name, wanted, known)
-                if file.complete:
-                    # Also where the server sent the whole file unasked.
-                    found = file.digests()
-                    verified = verify(found, known, repr(url))
-                    checkpoint = checkpoint if verified in (None, known) else None
-                if checkpoint is None:
-                    checkpoint = read(file, name, wanted, verified or known)
-                record = keep(checkpoint, url, found, verified)
-            except FileChanged:
-                if attempt + 1 == CHANGES:
-                    raise
-                continue
-            except InputError as error:
-                file.discard()
-                raise DownloadFailed(str(error)) from None
-            file.discard()
-            return record
-    raise AssertionError("unreachable")
+    """Fetch a file, or its convolutions, and cache what it holds; once more from the beginning if it changes meanwhile."""
+    for _ in range(CHANGES):
+        try:
+            with RemoteFile(url, cache.make_folder(), progress) as file:
+                return from_remote(file, name, wanted, whole)
+        except FileChanged as error:
+            changed = error
+    raise changed
+
+
+def from_remote(file: RemoteFile, name: str, wanted: Preprocessing | None, whole: bool) -> cache.Record:
+    """The same for a file that is open; what was fetched of a wrong one is thrown away."""
+    known = published_weights.by_name(urlsplit(file.url).path.rpartition("/")[2])
+    try:
+        if whole:
+            file.fetch([(0, file.size)])
+        checkpoint, found, verified = None, None, None
+        if not file.complete:
+            checkpoint = read(file, name, wanted, known)
+        if file.complete:
+            # Also where the server sent the whole file unasked.
+            found = file.digests()
+            verified = verify(found, known, file.name)
+            if checkpoint is None or verified not in (None, known):
+                checkpoint = read(file, name, wanted, verified or known)
+        record = keep(checkpoint, file.url, found, verified)
+    except InputError as error:
+        file.discard()
+        raise DownloadFailed(str(error)) from None
+    file.discard()
+    return record
 
 
 def from_program(entry: EntryPoint, name: str, offline: bool) -> cache.Record:
     """What an installed program has under its own name for the network."""
     path, tensors = cast(tuple[Path, Mapping[str, Any]], entry.load()(name, offline))
     with LocalFile(path) as file:
-        found = file_digests(file)
+        found = file.digests()
     known = published_weights.by_name(path.name)
     verified = verify(found, known, file.name)
     checkpoint = convert.read_arrays(
@@ -169,24 +174,19 @@ def import_file(
         raise InputError(f"there is no network {network!r} to import; there are {', '.join(published_weights.NETWORKS)}")
     wanted = check_preprocessing(preprocessing)
     with LocalFile(path) as file:
-        found = file_digests(file)
+        found = file.digests()
         known = published_weights.by_name(path.name)
         verified = verify(found, known, file.name)
         checkpoint = read(file, network, wanted, verified)
     return keep(checkpoint, path.name, found, verified, replace=force)
 
 
-def read(
-    file: LocalFile | RemoteFile, network: str | None, wanted: Preprocessing | None, known: Published | None
-) -> Checkpoint:
+def read(file: Source, network: str | None, wanted: Preprocessing | None, known: Published | None) -> Checkpoint:
     if known and known.preprocessing is None:
-        raise InputError(f"{file.name} is {known.file}, whose preprocessing isostyle has not; take {first_file(known.network)}")
+        instead = published_weights.find("torchvision", known.network).file
+        raise InputError(f"{file.name} is {known.file}, whose preprocessing isostyle has not; take {instead}")
     networks = [published_weights.NETWORKS[network]] if network else [*published_weights.NETWORKS.values()]
     return convert.read(file, networks, wanted or preprocessing_of(known))
-
-
-def first_file(network: str) -> str:
-    return published_weights.find("torchvision", network).file
 
 
 def preprocessing_of(known: Published | None) -> Preprocessing | None:
@@ -197,11 +197,6 @@ def check_preprocessing(given: str | None) -> Preprocessing | None:
     if given is not None and given not in PREPROCESSINGS:
         raise InputError(f"there is no preprocessing {given!r}; there are {', '.join(PREPROCESSINGS)}")
     return cast(Preprocessing | None, given)
-
-
-def file_digests(file: LocalFile) -> dict[str, str]:
-    """SHA-256 and SHA-1 of a file on disk."""
-    return digests(file.read(start, min(CHUNK, file.size - start)) for start in range(0, file.size, CHUNK))
 
 
 def verify(found: Mapping[str, str], known: Published | None, name: str) -> Published | None:
@@ -236,26 +231,19 @@ def keep(
         "verified": verified.file if verified else "",
         "format": checkpoint.format,
         "preprocessing": checkpoint.preprocessing,
-        "source_dtype": checkpoint.dtype,
         "isostyle": __version__,
     }
-    data = store.dump(checkpoint.network, checkpoint.parameters, metadata)
+    data = store.dump(checkpoint.network, checkpoint.parameters, {**metadata, "source_dtype": checkpoint.dtype})
     # Read back before it is cached: what `run` would refuse must not get there.
-    if store.parse(data, source).network != checkpoint.network:
-        raise InputError(f"{source!r} cannot be cached")
-    own = hashlib.sha256(data).hexdigest()
+    store.parse(data, source)
+    own = sha256(data)
     record = cache.Record(
         name=name,
         file=f"{name}-{own[:8]}.safetensors",
         sha256=own,
         parameters_sha256=digest,
-        source=source,
-        source_sha256=metadata["source_sha256"] or None,
-        verified=metadata["verified"] or None,
-        format=checkpoint.format,
-        preprocessing=checkpoint.preprocessing,
-        isostyle=__version__,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **{key: value or None for key, value in metadata.items()},
     )
     cache.store(record, data)
     return record

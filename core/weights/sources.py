@@ -1,156 +1,158 @@
-"""Files read by place: on disk here; behind a server in :mod:`isostyle.weights.download`. Nothing is read that was not asked for."""
+"""Files read by place: on disk here; behind a server in :mod:`isostyle.weights.download`."""
 
 from __future__ import annotations
 
-import os
+import hashlib
+import io
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol
+from typing import Any, Self
 
 from isostyle.errors import InputError
 from isostyle.system.files import reason, require_regular
 
-#: Small reads come from blocks of this size, so that a header of many fields is one read (or one request).
-BLOCK = 2**16
 #: Spans that are nearer to each other than this are read as one: cheaper than a second request.
 MERGE_GAP = 2**16
+CHUNK = 2**18
 
 #: First byte, and the byte after the last.
 Span = tuple[int, int]
 
 
-class Source(Protocol):
-    """A file of known size, any part of which can be read."""
+class Source(ABC):
+    """A file of known size, any part of which can be read; use it as a context."""
 
-    @property
-    def name(self) -> str:
-        """What errors call it."""
-        ...
+    #: What errors call it.
+    name: str
+    size: int
 
-    @property
-    def size(self) -> int: ...
-
+    @abstractmethod
     def read(self, start: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``start``.
 
         Raises:
             InputError: the file has no such bytes.
         """
-        ...
 
-    def want(self, spans: Sequence[Span]) -> None:
-        """Announce what will be read, so that it can be fetched together."""
-        ...
+    @abstractmethod
+    def close(self) -> None: ...
 
-    def local(self) -> Path:
-        """A path under which the whole file lies on disk."""
-        ...
+    def fetch(self, spans: Sequence[Span]) -> None:
+        """Announce what will be read, so that it can come together."""
+        return
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 and SHA-1 of the whole file, the two that published names carry."""
+        found = {name: hashlib.new(name) for name in ("sha256", "sha1")}
+        for start in range(0, self.size, CHUNK):
+            piece = self.read(start, min(CHUNK, self.size - start))
+            for one in found.values():
+                one.update(piece)
+        return {name: one.hexdigest() for name, one in found.items()}
+
+    def require(self, start: int, length: int) -> None:
+        """Raises InputError unless the file has ``length`` bytes from ``start``."""
+        if start < 0 or length < 0 or start + length > self.size:
+            raise InputError(f"{self.name} is cut short, or its header lies: it has {self.size} bytes")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
-class LocalFile:
-    """A file on disk, open for as long as ``with`` lasts.
+class LocalFile(Source):
+    """A file on disk.
 
     Raises:
-        InputError: it is not there, cannot be read, is no regular file or is larger than :data:`isostyle.system.files.MAX_BYTES`.
+        InputError: it is not there, cannot be read, is no regular file or is larger than 1 GiB.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.name = path, repr(str(path))
+        self.name = repr(str(path))
         try:
-            # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+            status = path.stat()
+            require_regular(status, self.name)
+            self.stream = path.open("rb")
         except FileNotFoundError:
             raise InputError(f"there is no file {self.name}") from None
+        except InputError:
+            raise
         except (OSError, ValueError) as error:
             raise InputError(f"{self.name} cannot be read: {reason(error)}") from None
-        status = os.fstat(descriptor)
-        try:
-            require_regular(status, self.name)
-        except InputError:
-            os.close(descriptor)
-            raise
         self.size = status.st_size
-        self.stream = os.fdopen(descriptor, "rb", buffering=0)
 
-    def __enter__(self) -> LocalFile:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def close(self) -> None:
         self.stream.close()
 
     def read(self, start: int, length: int) -> bytes:
-        check_span(self, start, length)
-        data = bytearray()
+        self.require(start, length)
         try:
             self.stream.seek(start)
-            while len(data) < length and (part := self.stream.read(length - len(data))):
-                data += part
+            data = self.stream.read(length)
         except OSError as error:
             raise InputError(f"{self.name} cannot be read: {reason(error)}") from None
         if len(data) != length:
             raise InputError(f"{self.name} became shorter while it was read")
-        return bytes(data)
-
-    def want(self, spans: Sequence[Span]) -> None:
-        pass
-
-    def local(self) -> Path:
-        return self.path
+        return data
 
 
-def check_span(source: Source, start: int, length: int) -> None:
-    """Raises InputError unless ``source`` has ``length`` bytes from ``start``."""
-    if start < 0 or length < 0 or start + length > source.size:
-        raise InputError(f"{source.name} is cut short, or its header lies: it has {source.size} bytes")
+class Stream(io.RawIOBase):
+    """A source as a stream for the parsers of Python's library and for h5py.
 
+    It never takes memory for bytes that the file does not have, whatever a header claims. ``most``: no piece is longer.
+    """
 
-def merged(spans: Iterable[Span], gap: int = MERGE_GAP) -> list[Span]:
-    """The same bytes in order, with spans that overlap or stand no further apart than ``gap`` joined."""
-    joined: list[Span] = []
-    for start, end in sorted(spans):
-        if joined and start <= joined[-1][1] + gap:
-            joined[-1] = joined[-1][0], max(end, joined[-1][1])
-        else:
-            joined.append((start, end))
-    return joined
+    def __init__(self, source: Source, most: int | None = None) -> None:
+        self.source, self.most, self.place = source, most, 0
 
+    def readable(self) -> bool:
+        return True
 
-class Cursor:
-    """Reads a source from ``place`` on, in small pieces; ``end`` is where it has to stop."""
+    def seekable(self) -> bool:
+        return True
 
-    def __init__(self, source: Source, place: int = 0, end: int | None = None) -> None:
-        self.source, self.place = source, place
-        self.end = source.size if end is None else end
-        self.block, self.block_start = b"", 0
+    def tell(self) -> int:
+        return self.place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.place = offset + (0, self.place, self.source.size)[whence]
+        if self.place < 0:
+            raise ValueError("it points to before the file's beginning")
+        return self.place
+
+    def read(self, size: int | None = -1) -> bytes:
+        rest = max(0, self.source.size - self.place)
+        length = rest if size is None or size < 0 else min(size, rest)
+        if self.most is not None and length > self.most:
+            raise InputError(f"{self.source.name} claims a header of {length} bytes")
+        data = self.source.read(self.place, length)
+        self.place += length
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
     def take(self, length: int) -> bytes:
-        """The next ``length`` bytes, of which there are few (a larger piece is skipped, and read by its span)."""
-        if length < 0 or self.place + length > self.end:
-            raise InputError(f"{self.source.name} is cut short, or its header lies: it ends after {self.end} bytes")
-        offset = self.place - self.block_start
-        if offset < 0 or offset + length > len(self.block):
-            self.block = self.source.read(self.place, max(length, min(BLOCK, self.end - self.place)))
-            self.block_start, offset = self.place, 0
-        self.place += length
-        return self.block[offset : offset + length]
+        """Exactly ``length`` bytes; raises InputError if the file ends before."""
+        self.source.require(self.place, length)
+        return self.read(length)
 
     def number(self, size: int, *, signed: bool = False) -> int:
         """The next ``size`` bytes as a little-endian integer."""
         return int.from_bytes(self.take(size), "little", signed=signed)
 
-    def skip(self, length: int) -> Span:
-        """Pass over ``length`` bytes; the span says where they are."""
-        if length < 0 or self.place + length > self.end:
-            raise InputError(f"{self.source.name} is cut short, or its header lies: it ends after {self.end} bytes")
-        self.place += length
-        return self.place - length, self.place
 
-    def line(self, longest: int = 1000) -> bytes:
-        """The bytes up to the next line feed, which is passed over."""
-        found = bytearray()
-        while (byte := self.take(1)) != b"\n":
-            found += byte
-            if len(found) > longest:
-                raise InputError(f"{self.source.name} has a line of more than {longest} bytes in its header")
-        return bytes(found)
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """The same bytes in order, with spans that overlap or stand no further apart than :data:`MERGE_GAP` joined."""
+    joined: list[Span] = []
+    for start, end in sorted(spans):
+        if joined and start <= joined[-1][1] + MERGE_GAP:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((start, end))
+    return joined
