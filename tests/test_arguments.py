@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isostyle import InputError, recipe_text, registry, tiles
+from isostyle.checks import MOST
 from isostyle.cli import apply as apply_cli
 from isostyle.cli import batch as batch_cli
 from isostyle.cli import batch_plan, options
@@ -29,7 +30,6 @@ from isostyle.conformance import commands
 from isostyle.conformance import compare as comparing
 from isostyle.conformance.bench import commands as bench
 from isostyle.published import D2L
-from isostyle.checks import MOST
 from isostyle.style_networks import file as style_network
 from isostyle.system import memory
 from isostyle.transfer import override, stylize
@@ -379,20 +379,6 @@ def test_a_manifest_beside_an_output_is_asked_and_never_trusted(place, data):
     with contextlib.suppress(InputError):  # the pictures are not there
         assert batch_cli.finished(run, batch_cli.parse(run)) is False
     manifest.unlink()
-
-
-RECORD = {"schema": cache.SCHEMA, "name": "vgg19", "file": "vgg19-00000000.safetensors", "sha256": "0"}
-
-
-@steady
-@given(st.data())
-def test_a_record_of_cached_weights_is_whole_or_a_sentence(place, data):
-    cache.folder().mkdir(parents=True, exist_ok=True)
-    tree = data.draw(trees) if data.draw(st.booleans()) else changed(RECORD, data)
-    (cache.folder() / "vgg19.json").write_text(data.draw(st.sampled_from([json.dumps(tree)] * 9 + [DEEP])))
-    found = value_or_sentence(cache.find, "vgg19")
-    (cache.folder() / "vgg19.json").unlink()
-    assert found is None or found.name == "vgg19"
 
 
 # The whole command line

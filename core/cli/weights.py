@@ -19,7 +19,7 @@ from isostyle.weights import fetch as fetching
 from isostyle.weights import published as published_weights
 from isostyle.weights.download import Progress
 from isostyle.weights.download import offline as offline_by_environment
-from isostyle.weights.store import load_cached, parameters_digest
+from isostyle.weights.store import load_cached
 
 #: Without a terminal, a line is printed whenever another tenth has come.
 TENTHS = 10
@@ -146,20 +146,19 @@ def verify(name: str | None) -> None:
     """
     if name is not None and name not in published_weights.NETWORKS:
         raise InputError(f"there is no network {name!r} in the cache; there are {', '.join(published_weights.NETWORKS)}")
-    records = []
+    checked = 0
     damaged = []
     for one in [name] if name else published_weights.NETWORKS:
         try:
             if (record := cache.find(one)) is not None:
-                records.append(record)
-                if parameters_digest(load_cached(one).parameters) != record.parameters_sha256:
-                    raise InputError(f"the record of {one} says another digest of its numbers; fetch or import it again")
+                checked += 1
+                load_cached(one)
                 click.echo(f"{one}: as it was written; {record.state()}")
         except InputError as error:
             damaged.append(str(error))
     if damaged:
         raise IsostyleError("; ".join(damaged))
-    if not records:
+    if not checked:
         raise InputError(
             f"there is nothing to verify: {published_weights.how_to(name or next(iter(published_weights.NETWORKS)))}"
         )
@@ -178,22 +177,20 @@ def list_() -> None:
         if record is None:
             click.echo(f"{name:<8} not here: {published_weights.how_to(name)}")
             continue
-        there = "" if record.path().is_file() else " (GONE)"
         click.echo(f"{name:<8} {record.state()}")
         for key, value in {
             "source": readable(record.source),
             "read as": f"{record.format}, preprocessing {record.preprocessing}",
             "numbers": f"sha256 {record.parameters_sha256}",
-            "file": f"{record.path()}{there}",
+            "file": str(cache.path_of(name)),
         }.items():
             click.echo(f"{'':<8}   {key:<8} {value}")
 
 
 def tell(record: cache.Record) -> None:
     """The line that `fetch` and `import` end with."""
-    click.echo(
-        f"{record.name}: in the cache, {record.state()}; preprocessing {record.preprocessing}; from {readable(record.source)}"
-    )
+    said = f"{record.state()}; preprocessing {record.preprocessing}; from {readable(record.source)}"
+    click.echo(f"{record.network}: in the cache, {said}")
 
 
 class Lines:

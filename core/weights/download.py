@@ -93,6 +93,8 @@ class RemoteFile(Source):
         #: What the part file holds.
         self.spans: list[Span] = []
         self.part: IO[bytes] | None = None
+        #: Bytes that came for it in this process, and what they will be.
+        self.done = self.goal = 0
 
     def __enter__(self) -> Self:
         try:
@@ -144,11 +146,11 @@ class RemoteFile(Source):
         try:
             self.part = path.open("a+b")
             came = self.part.tell()
-            told = Told(self.progress, sum(end - start for start, end in wanted) - came)
+            self.done, self.goal = 0, sum(end - start for start, end in wanted) - came
             for start, end in wanted:
                 skipped = min(came, end - start)
                 came -= skipped
-                self._receive(start + skipped, end, self.part, told)
+                self._receive(start + skipped, end, self.part)
         except OSError as error:
             raise DownloadFailed(f"{str(path)!r} cannot be written: {reason(error)}") from None
         self.spans = wanted
@@ -169,7 +171,7 @@ class RemoteFile(Source):
             if path != kept:
                 path.unlink()
 
-    def _receive(self, start: int, end: int, into: IO[bytes], told: Told | None = None) -> None:
+    def _receive(self, start: int, end: int, into: IO[bytes]) -> None:
         """Add the bytes from ``start`` to ``end`` to a file; an attempt that fails is repeated from where it broke off."""
         failed = 0
         while start < end:
@@ -178,8 +180,9 @@ class RemoteFile(Source):
                 skip = 0 if answer.status_code == requests.codes.partial_content else start
                 for data in body(answer, skip, end - start):
                     came += into.write(data)
-                    if told:
-                        told.more(len(data))
+                    self.done += len(data)
+                    if self.progress and into is self.part:
+                        self.progress(self.done, self.goal)
             start += came
             if start < end:
                 failed = 1 if came else failed + 1
@@ -226,18 +229,6 @@ class RemoteFile(Source):
         self.validator = etag if etag and not etag.startswith("W/") else modified
         if not 0 < self.size <= MAX_BYTES:
             raise DownloadFailed(f"{self.name} has {self.size} bytes, which no network of isostyle's has")
-
-
-class Told:
-    """Counts the bytes of a fetch, and tells of them."""
-
-    def __init__(self, progress: Progress | None, goal: int) -> None:
-        self.progress, self.goal, self.done = progress, goal, 0
-
-    def more(self, count: int) -> None:
-        self.done += count
-        if self.progress:
-            self.progress(self.done, self.goal)
 
 
 def digest(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -12,7 +13,6 @@ from urllib.parse import urlsplit
 
 from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError
-from isostyle.system.files import sha256
 from isostyle.weights import cache, convert, store
 from isostyle.weights import published as published_weights
 from isostyle.weights.convert import PREPROCESSINGS, Checkpoint, Preprocessing
@@ -59,7 +59,7 @@ def fetch(
     wanted = check_preprocessing(preprocessing)
     places = [place for source in sources or published_weights.DEFAULT_SOURCES for place in addresses(source, name, mirrors)]
     if not force and (record := cache.find(name)) is not None:
-        cache.read(record)
+        store.load_cached(name)
         return record
     if offline and not all(isinstance(place, EntryPoint) for place in places):
         files = [published_weights.find(source, name) for source in published_weights.DEFAULT_SOURCES]
@@ -123,18 +123,15 @@ def from_address(url: str, name: str, wanted: Preprocessing | None, whole: bool,
 def from_remote(file: RemoteFile, name: str, wanted: Preprocessing | None, whole: bool) -> cache.Record:
     """The same for a file that is open; what was fetched of a wrong one is thrown away."""
     known = published_weights.by_name(urlsplit(file.url).path.rpartition("/")[2])
+    found, verified = None, None
     try:
         if whole:
             file.fetch([(0, file.size)])
-        checkpoint, found, verified = None, None, None
-        if not file.complete:
-            checkpoint = read(file, name, wanted, known)
+        # Also where the server sends the whole file unasked.
         if file.complete:
-            # Also where the server sent the whole file unasked.
             found = file.digests()
             verified = verify(found, known, file.name)
-            if checkpoint is None or verified not in (None, known):
-                checkpoint = read(file, name, wanted, verified or known)
+        checkpoint = read(file, name, wanted, verified or known)
         record = keep(checkpoint, file.url, found, verified)
     except InputError as error:
         file.discard()
@@ -216,7 +213,7 @@ def verify(found: Mapping[str, str], known: Published | None, name: str) -> Publ
 def keep(
     checkpoint: Checkpoint, source: str, found: Mapping[str, str] | None, verified: Published | None, *, replace: bool = True
 ) -> cache.Record:
-    """Write the cache's own file and its record.
+    """Write the cache's own file.
 
     Raises:
         InputError: the cache has other weights of this network, and not ``replace``.
@@ -225,25 +222,20 @@ def keep(
     digest = store.parameters_digest(checkpoint.parameters)
     if not replace and (before := cache.find(name)) is not None and before.parameters_sha256 != digest:
         raise InputError(f"the cache has other weights of {name}, from {before.source}; use --force to replace them")
-    metadata = {
-        "source": source,
-        "source_sha256": found["sha256"] if found else "",
-        "verified": verified.file if verified else "",
-        "format": checkpoint.format,
-        "preprocessing": checkpoint.preprocessing,
-        "isostyle": __version__,
-    }
-    data = store.dump(checkpoint.network, checkpoint.parameters, {**metadata, "source_dtype": checkpoint.dtype})
+    record = cache.Record(
+        network=name,
+        source=source,
+        source_sha256=found["sha256"] if found else "",
+        verified=verified.file if verified else "",
+        format=checkpoint.format,
+        source_dtype=checkpoint.dtype,
+        preprocessing=checkpoint.preprocessing,
+        parameters_sha256=digest,
+        isostyle=__version__,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+    data = store.dump(checkpoint.network, checkpoint.parameters, asdict(record))
     # Read back before it is cached: what `run` would refuse must not get there.
     store.parse(data, source)
-    own = sha256(data)
-    record = cache.Record(
-        name=name,
-        file=f"{name}-{own[:8]}.safetensors",
-        sha256=own,
-        parameters_sha256=digest,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        **{key: value or None for key, value in metadata.items()},
-    )
-    cache.store(record, data)
+    cache.write(name, data)
     return record

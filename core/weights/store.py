@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+
 from isostyle.errors import InputError, shown
 from isostyle.interface import Array, Parameters
 from isostyle.network import COMPACT, Network
@@ -80,9 +81,15 @@ def load_cached(name: str) -> Weights:
     record = cache.find(name)
     if record is None:
         raise InputError(f"the weights of {name} are not here: {published_weights.how_to(name)}")
-    weights = parse(cache.read(record), record.file)
+    path = cache.path_of(name)
+    try:
+        weights = parse(read_input(path), path.name)
+    except InputError as error:
+        raise cache.damaged(name, str(error)) from None
     if weights.network != published_weights.NETWORKS[name]:
-        raise InputError(f"{str(record.path())!r} is not {name}; `isostyle weights fetch {name} --force` makes it anew")
+        raise cache.damaged(name, f"it is not {name}")
+    if parameters_digest(weights.parameters) != record.parameters_sha256:
+        raise cache.damaged(name, "its numbers have another digest than when they were written")
     return weights
 
 

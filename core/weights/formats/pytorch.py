@@ -101,7 +101,7 @@ def described(outside: list[Any]) -> dict[str, tuple[str, int]]:
 
     From persistent ids: ("storage", type, key, device, number of elements), and a sixth in files of before 2020.
     """
-    found = {}
+    found: dict[str, tuple[str, int]] = {}
     for kind, storage, key, _, count, *view in outside:
         if kind != "storage" or not isinstance(key, str) or view not in ([], [None]):
             raise ValueError("a storage is described in an unknown way")
