@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 
@@ -23,12 +22,9 @@ from isostyle.network import RGB_MEAN, RGB_STD, VGG16, VGG19, Layer, Network
 from isostyle.system.files import reason
 from isostyle.weights.formats.index import index_of
 from isostyle.weights.formats.stored import FLOATS, Index, Storage, Stored
+from isostyle.weights.published import Preprocessing
 from isostyle.weights.sources import Source
 
-#: What a network wants of its input. torchvision: RGB in 0..1, minus the mean, divided by the std, as everywhere in core.
-#: caffe: BGR in 0..255 minus a mean, as Simonyan and Zisserman's own weights do.
-Preprocessing = Literal["torchvision", "caffe"]
-PREPROCESSINGS: tuple[str, ...] = get_args(Preprocessing)
 #: Source: Simonyan and Zisserman's model cards for Caffe (VGG_ILSVRC_16_layers, _19_layers); the order is B, G, R.
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 CAFFE_RANGE = 255.0
@@ -130,12 +126,10 @@ def fold_caffe(network: Network, parameters: Parameters) -> Parameters:
 
 # Which tensor is which parameter
 
-#: Names that a convolution has in some format. index: as in ``features[i]``; ordinal: the n-th convolution; name: core's own.
-PLACES = (
-    ("index", re.compile(r"(?:module\.|arg:)?features\.(\d{1,3})\.(weight|bias)")),
-    ("ordinal", re.compile(r"(?:arg:)?(?:vgg\d+_)?conv(\d{1,3})_(weight|bias)")),
-    ("name", re.compile(r"(conv\d+_\d+)\.(weight|bias)")),
-)
+#: features.0.weight, by the place among all layers: torchvision, timm, Paddle and gluon.
+BY_INDEX = re.compile(r"(?:module\.|arg:)?features\.(\d{1,3})\.(weight|bias)")
+#: vgg0_conv0_weight, by the place among the convolutions: gluon of old. core's own names are the third kind.
+BY_ORDINAL = re.compile(r"(?:arg:)?(?:vgg\d+_)?conv(\d{1,3})_(weight|bias)")
 #: The classifier, which is not needed: torchvision and Paddle; timm; gluon, new and old; Keras.
 CLASSIFIER = re.compile(
     r"(?:module\.|arg:)?(?:classifier\.|pre_logits\.|head\.|output\.|(?:vgg\d+_)?dense\d+_|fc\d|predictions|StructuredToParameterName@@)"
@@ -151,66 +145,58 @@ def recognize(index: Index, candidates: Sequence[Network], name: str) -> tuple[N
     """
     if (norm := next((own for own in index if BATCH_NORM.search(own)), None)) is not None:
         raise InputError(f"{name} is a VGG with batch normalization (it holds {norm!r}), which isostyle has not")
-    problems: list[tuple[int, int, Network, str]] = []
-    for network in candidates:
-        places, problem, right = match(index, network)
-        if problem is None:
-            return network, places
-        problems.append((right, -len(problems), network, problem))
-    right, _, network, problem = max(problems)
-    if not right and not any(place(own) for own in index):
+    matches = [(network, *match(index, network)) for network in candidates]
+    network, places, problem = max(matches, key=lambda each: (not each[2], len(each[1])))  # the first of equals
+    if not problem:
+        return network, places
+    if not any(parameter_of(own, network) for own in index):
         some = ", ".join(repr(own) for own in list(index)[:3]) or "none at all"
         raise InputError(f"{name} holds no convolutions of a VGG; its tensors are {some} ...")
     names = " or ".join(candidate.name for candidate in candidates)
     raise InputError(f"{name} is not the weights of {names}: {problem}")
 
 
-def match(index: Index, network: Network) -> tuple[dict[str, str], str | None, int]:
-    """For each parameter of ``network``, the tensor's name; what is wrong, if something is; and how many fit."""
+def match(index: Index, network: Network) -> tuple[dict[str, str], str]:
+    """The tensor's name for each parameter of ``network`` that fits, and the first thing that is wrong; empty if nothing is."""
     expected = network.parameter_shapes
     found: dict[str, str] = {}
-    problem = None
+    problems = []
     for own, stored in index.items():
-        position = place(own)
-        parameter = parameter_at(network, position) if position else None
+        parameter = parameter_of(own, network)
         if parameter is None:
-            # gluon counts its dense layers on from the convolutions: features.37.weight.
-            dense = position and position[0] == "index" and int(position[1]) >= len(network.layers) and len(stored.shape) <= 2
-            if not dense and not (position is None and CLASSIFIER.match(own)):
-                problem = problem or f"it holds {own!r} of shape {stored.shape}, which {network.name} has not"
+            if not CLASSIFIER.match(own) and not is_dense(own, stored, network):
+                problems.append(f"it holds {own!r} of shape {stored.shape}, which {network.name} has not")
         elif parameter in found:
-            problem = problem or f"{found[parameter]!r} and {own!r} would both be {parameter}"
+            problems.append(f"{found[parameter]!r} and {own!r} would both be {parameter}")
         elif stored.shape != expected[parameter]:
-            problem = problem or f"{own!r} has the shape {stored.shape}; {network.name} has {expected[parameter]} there"
+            problems.append(f"{own!r} has the shape {stored.shape}; {network.name} has {expected[parameter]} there")
         elif stored.storage.dtype not in FLOATS:
-            problem = problem or f"{own!r} is {stored.storage.dtype}; weights are float32 (or float16, bfloat16, float64)"
+            problems.append(f"{own!r} is {stored.storage.dtype}; weights are float32 (or float16, bfloat16, float64)")
         else:
             found[parameter] = own
     for parameter in expected:
         if parameter not in found:
-            layer = network.layer(parameter.partition(".")[0])
-            where = f"features.{layer.index}.{parameter.partition('.')[2]}"
-            problem = problem or f"it lacks {parameter} of {network.name} ({where!r} in torchvision's numbering)"
-    return {parameter: found[parameter] for parameter in expected if parameter in found}, problem, len(found)
+            layer, _, kind = parameter.partition(".")
+            where = f"features.{network.layer(layer).index}.{kind}"
+            problems.append(f"it lacks {parameter} of {network.name} ({where!r} in torchvision's numbering)")
+    return {parameter: found[parameter] for parameter in expected if parameter in found}, "".join(problems[:1])
 
 
-def place(name: str) -> tuple[str, str, str] | None:
-    """How a tensor's name says where it belongs: (index, ordinal or name; which; weight or bias)."""
-    for kind, pattern in PLACES:
-        if found := pattern.fullmatch(name):
-            return kind, found[1], found[2]
-    return None
+def parameter_of(own: str, network: Network) -> str | None:
+    """The parameter (``conv1_1.weight``) that a tensor's name stands for, by the network's table."""
+    tables: tuple[tuple[re.Pattern[str], Sequence[Layer]], ...]
+    tables = (BY_INDEX, network.layers), (BY_ORDINAL, network.convolutions)
+    for pattern, layers in tables:
+        found = pattern.fullmatch(own)
+        if found and int(found[1]) < len(layers) and layers[int(found[1])].kind == "conv":
+            return f"{layers[int(found[1])].name}.{found[2]}"
+    return own if own in network.parameter_shapes else None
 
 
-def parameter_at(network: Network, position: tuple[str, str, str]) -> str | None:
-    """The parameter (``conv1_1.weight``) at a place, by the network's table."""
-    kind, which, part = position
-    layers: Sequence[Layer] = network.layers if kind == "index" else network.convolutions
-    if kind == "name":
-        return next((f"{layer.name}.{part}" for layer in layers if layer.name == which), None)
-    if int(which) >= len(layers) or layers[int(which)].kind != "conv":
-        return None
-    return f"{layers[int(which)].name}.{part}"
+def is_dense(own: str, stored: Stored, network: Network) -> bool:
+    """Whether it is one of gluon's dense layers, which are counted on from the convolutions: features.37.weight."""
+    found = BY_INDEX.fullmatch(own)
+    return found is not None and int(found[1]) >= len(network.layers) and len(stored.shape) <= 2
 
 
 def load(index: Index, places: Mapping[str, str], name: str) -> Parameters:

@@ -23,7 +23,7 @@ from urllib3.util import Retry
 from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError
 from isostyle.system.files import MAX_BYTES, reason
-from isostyle.weights.sources import CHUNK, Source, Span, merged
+from isostyle.weights.sources import Source, Span, merged
 
 OFFLINE = "ISOSTYLE_OFFLINE"
 #: Seconds until a server has to answer, and between two pieces of its answer.
@@ -36,6 +36,8 @@ REDIRECTS = 10
 TRANSIENT_CODES = (408, 425, 429, 500, 502, 503, 504)
 #: A small read brings so much, so that a header of many fields is one request.
 BLOCK = 2**16
+#: Of an answer, before it is written.
+CHUNK = 2**18
 
 #: Told of bytes fetched so far, and how many it will be.
 Progress = Callable[[int, int], None]

@@ -15,9 +15,9 @@ from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError
 from isostyle.weights import cache, convert, store
 from isostyle.weights import published as published_weights
-from isostyle.weights.convert import PREPROCESSINGS, Checkpoint, Preprocessing
+from isostyle.weights.convert import Checkpoint
 from isostyle.weights.download import OFFLINE, DownloadFailed, FileChanged, Progress, RemoteFile
-from isostyle.weights.published import Published
+from isostyle.weights.published import PREPROCESSINGS, Preprocessing, Published
 from isostyle.weights.sources import LocalFile, Source
 
 #: Installed programs that have weights: functions of a network's name and of whether they must not download, which return the
@@ -132,6 +132,9 @@ def from_remote(file: RemoteFile, name: str, wanted: Preprocessing | None, whole
             found = file.digests()
             verified = verify(found, known, file.name)
         checkpoint = read(file, name, wanted, verified or known)
+        if file.complete and found is None:  # of a format that is read whole
+            found = file.digests()
+            verified = verify(found, known, file.name)
         record = keep(checkpoint, file.url, found, verified)
     except InputError as error:
         file.discard()
@@ -147,9 +150,9 @@ def from_program(entry: EntryPoint, name: str, offline: bool) -> cache.Record:
         found = file.digests()
     known = published_weights.by_name(path.name)
     verified = verify(found, known, file.name)
-    checkpoint = convert.read_arrays(
-        tensors, f"the {name} of {entry.name}", network=published_weights.NETWORKS[name], preprocessing=preprocessing_of(known)
-    )
+    preprocessing = known.preprocessing if known else None
+    network = published_weights.NETWORKS[name]
+    checkpoint = convert.read_arrays(tensors, f"the {name} of {entry.name}", network=network, preprocessing=preprocessing)
     return keep(checkpoint, f"{entry.name}: {path.name}", found, verified)
 
 
@@ -183,11 +186,7 @@ def read(file: Source, network: str | None, wanted: Preprocessing | None, known:
         instead = published_weights.find("torchvision", known.network).file
         raise InputError(f"{file.name} is {known.file}, whose preprocessing isostyle has not; take {instead}")
     networks = [published_weights.NETWORKS[network]] if network else [*published_weights.NETWORKS.values()]
-    return convert.read(file, networks, wanted or preprocessing_of(known))
-
-
-def preprocessing_of(known: Published | None) -> Preprocessing | None:
-    return cast(Preprocessing, known.preprocessing) if known else None
+    return convert.read(file, networks, wanted or (known.preprocessing if known else None))
 
 
 def check_preprocessing(given: str | None) -> Preprocessing | None:

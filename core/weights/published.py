@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Literal, get_args
 
 from isostyle.network import VGG16, VGG19, Network
 
+#: What a network wants of its input. torchvision: RGB in 0..1, minus the mean, divided by the std, as everywhere in core.
+#: caffe: BGR in 0..255 minus a mean, as Simonyan and Zisserman's own weights do.
+Preprocessing = Literal["torchvision", "caffe"]
+PREPROCESSINGS: tuple[str, ...] = get_args(Preprocessing)
 #: The networks whose weights are not shipped.
 NETWORKS = {network.name: network for network in (VGG19, VGG16)}
 #: The classifier's layers, inputs and outputs; never read, but part of the files (Simonyan and Zisserman 2014, table 1).
@@ -26,8 +31,8 @@ class Published:
     network: str
     base: str
     path: str
-    #: torchvision or caffe, see :data:`isostyle.weights.convert.Preprocessing`; None: one that isostyle has not.
-    preprocessing: str | None
+    #: None: one that isostyle has not.
+    preprocessing: Preprocessing | None
     #: The digest that the name carries, and its first digits; None if the name has none.
     digest: tuple[str, str] | None
 

@@ -14,7 +14,6 @@ from isostyle.system.files import reason, require_regular
 
 #: Spans that are nearer to each other than this are read as one: cheaper than a second request.
 MERGE_GAP = 2**16
-CHUNK = 2**18
 
 #: First byte, and the byte after the last.
 Span = tuple[int, int]
@@ -44,12 +43,7 @@ class Source(ABC):
 
     def digests(self) -> dict[str, str]:
         """SHA-256 and SHA-1 of the whole file, the two that published names carry."""
-        found = {name: hashlib.new(name) for name in ("sha256", "sha1")}
-        for start in range(0, self.size, CHUNK):
-            piece = self.read(start, min(CHUNK, self.size - start))
-            for one in found.values():
-                one.update(piece)
-        return {name: one.hexdigest() for name, one in found.items()}
+        return {name: hashlib.file_digest(Stream(self), name).hexdigest() for name in ("sha256", "sha1")}
 
     def require(self, start: int, length: int) -> None:
         """Raises InputError unless the file has ``length`` bytes from ``start``."""
