@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -69,16 +70,7 @@ preprocessing_option = click.option(
 @click.option("--force", is_flag=True, help="Download even if the weights are there.")
 @click.option("--offline", is_flag=True, help="Open no connection; say what to do instead (also: ISOSTYLE_OFFLINE=1).")
 @QUIET
-def fetch(
-    name: str,
-    sources: tuple[str, ...],
-    mirrors: tuple[str, ...],
-    preprocessing: str | None,
-    whole: bool,
-    force: bool,
-    offline: bool,
-    quiet: bool,
-) -> None:
+def fetch(name: str, whole: bool, offline: bool, quiet: bool, **choices: Any) -> None:
     """Download the weights of NAME (vgg19 or vgg16) into the cache.
 
     \b
@@ -97,16 +89,7 @@ def fetch(
         click.echo(f"{name}: {published_weights.megabytes(size)} to download, unless they are here", err=True)
     try:
         with progress(name, quiet) as report:
-            record = fetching.fetch(
-                name,
-                sources=sources,
-                mirrors=mirrors,
-                preprocessing=preprocessing,
-                whole=whole,
-                force=force,
-                offline=offline,
-                progress=report,
-            )
+            record = fetching.fetch(name, whole=whole, offline=offline, progress=report, **choices)
     except KeyboardInterrupt:
         click.echo("isostyle: interrupted; what has come is kept for the next `isostyle weights fetch`", err=True)
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
@@ -120,7 +103,7 @@ def fetch(
 @preprocessing_option
 @click.option("--force", is_flag=True, help="Replace other weights of the same network.")
 @QUIET
-def import_(file: Path, network: str | None, preprocessing: str | None, force: bool, quiet: bool) -> None:
+def import_(file: Path, quiet: bool, **choices: Any) -> None:
     """Take the weights of VGG-19 or VGG-16 from FILE into the cache; the file is not needed afterwards.
 
     \b
@@ -132,7 +115,7 @@ def import_(file: Path, network: str | None, preprocessing: str | None, force: b
 
     No framework is needed, and nothing in the file is run.
     """
-    record = fetching.import_file(file, network=network, preprocessing=preprocessing, force=force)
+    record = fetching.import_file(file, **choices)
     if not quiet:
         tell(record)
 
