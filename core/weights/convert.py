@@ -67,7 +67,7 @@ def read(
                 raise InputError(f"{source.name} has {own!r} in a storage of {end - start} bytes; save the convolutions apart")
         source.fetch([*regions.values()])
         return checkpoint_of(index, network, places, form, source.name, preprocessing)
-    except IsostyleError:
+    except (IsostyleError, MemoryError):
         raise
     except Exception as error:  # a damaged file makes the libraries that read it raise nearly anything
         raise InputError(f"{source.name} is damaged, or no file of weights: {reason(error)[:200]}") from error

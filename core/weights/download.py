@@ -86,8 +86,9 @@ class RemoteFile(Source):
         self.lock = FileLock(folder / f"{self.stem}.lock", timeout=0)
         self.session = session_for(url)
         self.size = 0
-        #: Size, ETag and Last-Modified; and what a later request says of them: None if nothing tells this version from others.
+        #: Size, ETag and Last-Modified of the file on the server.
         self.version: tuple[int, str | None, str | None] | None = None
+        #: What If-Range says; None if nothing tells this version from others.
         self.validator: str | None = None
         self.ranges = False
         #: Small reads, by their first bytes.

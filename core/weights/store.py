@@ -123,6 +123,8 @@ def parse(data: bytes, name: str) -> Weights:
             raise ValueError("its metadata do not fit its tensors")
         network = Network(metadata["network"], depths, widths)
         shapes = network.parameter_shapes
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged or hostile file makes its readers raise nearly anything
         raise InputError(f"{name!r} is not a network's safetensors file: {reason(error)}") from None
     return Weights(network, whole(tensors, shapes, name), sha256(data))

@@ -19,8 +19,8 @@ from isostyle.weights.sources import Stream
 
 #: The pickle of a VGG has some 2000. Tuples nest no deeper, so that hashing one does not exhaust the stack.
 MAX_OPCODES = 20_000
-#: What makes a value that the memo may give a second time. Not a tuple: a tuple that has one tuple twice, which has one tuple
-#: twice, and so on, takes for ever to hash.
+#: What makes a value that the memo may give a second time. Tuples do not: if each holds the one before twice, then hashing the
+#: 300th takes for ever.
 TEXTS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINSTRING", "BINSTRING"}
 BYTES = {"SHORT_BINBYTES", "BINBYTES", "BINBYTES8"}
 SHARED = TEXTS | BYTES | {"GLOBAL", "STACK_GLOBAL", "REDUCE", "BINPERSID", "EMPTY_LIST", "LIST", "EMPTY_DICT", "DICT"}
