@@ -129,12 +129,10 @@ def from_remote(file: RemoteFile, name: str, wanted: Preprocessing | None, whole
             file.fetch([(0, file.size)])
         # Also where the server sends the whole file unasked.
         if file.complete:
-            found = file.digests()
-            verified = verify(found, known, file.name)
+            found, verified = verify(file, known)
         checkpoint = read(file, name, wanted, verified or known)
         if file.complete and found is None:  # of a format that is read whole
-            found = file.digests()
-            verified = verify(found, known, file.name)
+            found, verified = verify(file, known)
         record = keep(checkpoint, file.url, found, verified)
     except InputError as error:
         file.discard()
@@ -146,10 +144,9 @@ def from_remote(file: RemoteFile, name: str, wanted: Preprocessing | None, whole
 def from_program(entry: EntryPoint, name: str, offline: bool) -> cache.Record:
     """What an installed program has under its own name for the network."""
     path, tensors = cast(tuple[Path, Mapping[str, Any]], entry.load()(name, offline))
-    with LocalFile(path) as file:
-        found = file.digests()
     known = published_weights.by_name(path.name)
-    verified = verify(found, known, file.name)
+    with LocalFile(path) as file:
+        found, verified = verify(file, known)
     preprocessing = known.preprocessing if known else None
     network = published_weights.NETWORKS[name]
     checkpoint = convert.read_arrays(tensors, f"the {name} of {entry.name}", network=network, preprocessing=preprocessing)
@@ -174,9 +171,7 @@ def import_file(
         raise InputError(f"there is no network {network!r} to import; there are {', '.join(published_weights.NETWORKS)}")
     wanted = check_preprocessing(preprocessing)
     with LocalFile(path) as file:
-        found = file.digests()
-        known = published_weights.by_name(path.name)
-        verified = verify(found, known, file.name)
+        found, verified = verify(file, published_weights.by_name(path.name))
         checkpoint = read(file, network, wanted, verified)
     return keep(checkpoint, path.name, found, verified, replace=force)
 
@@ -195,18 +190,18 @@ def check_preprocessing(given: str | None) -> Preprocessing | None:
     return cast(Preprocessing | None, given)
 
 
-def verify(found: Mapping[str, str], known: Published | None, name: str) -> Published | None:
-    """The published file with these digests, whatever it is called.
+def verify(file: Source, known: Published | None) -> tuple[dict[str, str], Published | None]:
+    """The digests of a file, and the published file that has the same, whatever it is called here.
 
     Raises:
-        InputError: the file has a published name, and another digest than that name says.
+        InputError: the file has a published name, ``known``, and another digest than that name says.
     """
+    found = file.digests()
     if known and known.digest and not found[known.digest[0]].startswith(known.digest[1]):
         kind, begin = known.digest
-        raise InputError(
-            f"{name} is damaged, or not {known.file}: its {kind.upper()} begins with {found[kind][:8]}, not with {begin}"
-        )
-    return published_weights.by_digest(dict(found))
+        wrong = f"its {kind.upper()} begins with {found[kind][:8]}, not with {begin}"
+        raise InputError(f"{file.name} is damaged, or not {known.file}: {wrong}")
+    return found, published_weights.by_digest(found)
 
 
 def keep(
