@@ -17,7 +17,6 @@ from types import FrameType
 
 from isostyle.errors import FrameworkFailure, InputError, shown
 from isostyle.interface import Backend, Dtype, Transform
-from isostyle.system import allocation
 from isostyle.transform_network import TransformNetwork
 
 GROUP = "isostyle.backends"
@@ -107,7 +106,6 @@ def load(name: str, threads: int | None = None) -> Backend:
     entry = _entry(name)
     if reason := why_missing(name):
         raise BackendMissing(f"backend {name!r} is {reason}")
-    allocation.take_buffers()
     # Before the import: afterwards Paddle has fallen back to one thread, and MXNet has taken half the cores, for good.
     os.environ["OMP_NUM_THREADS"] = str(threads)
     with _signals_wait():

@@ -26,7 +26,7 @@ from PIL import Image
 from tables import markdown, publish
 
 from isostyle import recipe_text, registry
-from isostyle.images import arrays
+from isostyle.images import arrays, decode
 from isostyle.interface import Array
 from isostyle.recipe import LongSide, Recipe
 from isostyle.style_networks import file as style_network
@@ -65,7 +65,7 @@ class Contest:
         parameters = loss_network.cut(losses.taps)
         engine = self.framework.prepare(loss_network.network, parameters, device="cpu", dtype="float32", precision="exact")
         self.transform = self.framework.transform(network.network, device="cpu", dtype="float32")
-        picture = arrays.read(Path(style))
+        picture = decode.read_rgb(Path(style))
         size = LongSide(trained["style_size"]).fit(picture.height, picture.width)
         self.trainer = Trainer(self.recipe, self.transform, engine, arrays.to_array(arrays.resize(picture, *size), "float32"))
         self.tensors = {key: self.transform.tensor(array) for key, array in network.parameters.items()}
@@ -108,7 +108,7 @@ def quality(
     files = scan(photographs, contest.recipe.crop).files
     rows, columns = [], []
     for i in sorted(held_out(len(files), contest.recipe.seed)):
-        photograph = cut(arrays.read(files[i]), CENTER, contest.recipe.crop)
+        photograph = cut(decode.read_rgb(files[i]), CENTER, contest.recipe.crop)
         total, painted = contest.painted(photograph)
         totals = {}
         for event in contest.optimized(photograph):
@@ -147,7 +147,7 @@ def speed(
     """Seconds of one pass, and of the slow method to the same total."""
     if len(networks) != len(styles):
         raise click.UsageError(f"{len(networks)} networks need as many --style, not {len(styles)}")
-    photograph = arrays.resize(arrays.read(picture), SIZE[1], SIZE[0])
+    photograph = arrays.resize(decode.read_rgb(picture), SIZE[1], SIZE[0])
     rows = []
     for name, style in zip(networks, styles, strict=True):
         network = style_network.find(name)

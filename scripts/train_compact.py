@@ -31,7 +31,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from isostyle import InputError
-from isostyle.images.arrays import read
+from isostyle.images.decode import read_rgb
 from isostyle.network import COMPACT, RGB_MEAN, RGB_STD, Network
 
 #: (steps, side of the crops after resizing in pixels), one row after another.
@@ -92,7 +92,7 @@ def load_photographs(folder: Path) -> list[Image.Image]:
     photographs = []
     for path in sorted(folder.iterdir()):
         try:
-            picture = read(path)
+            picture = read_rgb(path)
         except InputError as error:
             click.echo(f"left out: {error}", err=True)
             continue

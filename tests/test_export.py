@@ -7,7 +7,7 @@ import pytest
 from style_files import RESIDUAL, SMALL, random_style, write_style
 from test_cli import isostyle
 
-from isostyle.images import arrays
+from isostyle.images import arrays, decode
 from isostyle.network import RGB_MEAN, RGB_STD
 from isostyle.style_networks import export
 from isostyle.transform_network import NARROW
@@ -41,7 +41,7 @@ def test_onnxruntime_computes_what_the_backend_computes(backend, network, size):
     (found,) = session_of(style).run(None, {"image": rgb})
     transform = backend.transform(network, device="cpu", dtype="float32")
     parameters = {name: transform.tensor(array) for name, array in style.parameters.items()}
-    given = arrays.to_array(arrays.read(pixels), "float32")
+    given = arrays.to_array(decode.read_rgb(pixels), "float32")
     made = transform.array(transform.apply(parameters, transform.tensor(given)))
     expected = unnormalized(made)
     assert found.shape == rgb.shape

@@ -3,14 +3,13 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from isostyle.system import files
-from isostyle.system.files import check_outputs, remove_left_behind, write_atomically
-
-posix = pytest.mark.skipif(os.name == "nt", reason="on Windows all stays")
+from isostyle.system.files import check_outputs, write_atomically
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -51,56 +50,41 @@ def test_a_symbolic_link_stays_one(tmp_path):
     assert (tmp_path / "target").read_bytes() == b"new"
 
 
-def killed_while_it_writes(place):
-    """A process that is killed before it can move what it wrote into place; the file that it leaves."""
-    before = set(place.parent.iterdir())
+def unfinished(folder, hours):
+    """A file as a killed process leaves it, which was written to so many hours ago."""
+    file = folder / f"{files.UNFINISHED}{'0123456789abcdef' * 2}"
+    file.touch()
+    then = time.time() - 3600 * hours
+    os.utime(file, (then, then))
+    return file
+
+
+def test_an_exception_removes_the_unfinished_file(tmp_path):
+    with pytest.raises(KeyboardInterrupt), files.fresh_file(tmp_path / "out"):
+        raise KeyboardInterrupt
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_a_killed_process_left_does_not_hinder_the_next_one(tmp_path):
     program = "import os, pathlib, sys\nfrom isostyle.system.files import fresh_file\n"
     program += "with fresh_file(pathlib.Path(sys.argv[1])):\n    os.kill(os.getpid(), 9)"
-    assert subprocess.run([sys.executable, "-c", program, str(place)], check=False).returncode == -9
-    (left,) = set(place.parent.iterdir()) - before
-    return left
-
-
-@posix
-def test_what_a_killed_process_left_goes_when_the_file_is_asked_for_again(tmp_path):
-    left, other = killed_while_it_writes(tmp_path / "out"), killed_while_it_writes(tmp_path / "other")
-    check_outputs([tmp_path / "out"], [], force=False)
-    assert not left.exists()
-    assert other.exists()
-
-
-@posix
-def test_what_a_killed_process_left_goes_when_the_file_is_written_again(tmp_path):
-    killed_while_it_writes(tmp_path / "out")
+    assert subprocess.run([sys.executable, "-c", program, str(tmp_path / "out")], check=False).returncode == -9
+    (left,) = os.listdir(tmp_path)
+    assert left.startswith(files.UNFINISHED)
     write_atomically(tmp_path / "out", b"new")
-    assert os.listdir(tmp_path) == ["out"]
+    assert (tmp_path / "out").read_bytes() == b"new"
 
 
-@posix
-def test_what_another_process_still_writes_stays(tmp_path):
-    program = "import pathlib, sys\nfrom isostyle.system.files import fresh_file\n"
-    program += "with fresh_file(pathlib.Path(sys.argv[1])) as file:\n    print(file, flush=True)\n    sys.stdin.read()"
-    command = [sys.executable, "-c", program, str(tmp_path / "out")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        file = Path(process.stdout.readline().rstrip())
-        remove_left_behind([tmp_path / "out"])
-        assert file.exists()
-        process.stdin.close()
+@pytest.mark.parametrize(("hours", "stays"), [(23, True), (25, False)])
+def test_an_unfinished_file_goes_after_a_day(tmp_path, hours, stays):
+    left = unfinished(tmp_path, hours)
+    check_outputs([tmp_path / "out"], [], force=False)
+    assert left.exists() == stays
 
 
-@posix
-def test_what_another_machine_left_stays_as_nobody_here_knows_its_processes(tmp_path, monkeypatch):
-    left = killed_while_it_writes(tmp_path / "out")
-    monkeypatch.setattr(files, "machine", lambda: "0123456789ab")
-    remove_left_behind([tmp_path / "out"])
-    assert left.exists()
-
-
-def test_a_file_of_another_name_stays(tmp_path):
-    """Whatever it begins with."""
-    mine = tmp_path / ".isostyle-notes"
-    mine.touch()
-    remove_left_behind([tmp_path / "out"])
+def test_a_file_of_another_name_stays_however_old_it_is(tmp_path):
+    mine = unfinished(tmp_path, 1000).rename(tmp_path / ".isostyle-notes")
+    check_outputs([tmp_path / "out"], [], force=False)
     assert mine.exists()
 
 

@@ -1,4 +1,4 @@
-"""Pictures in and out: every kind of file that people have, and what is refused."""
+"""What people hand in as a picture, what is refused, and the numbers that engines get."""
 
 import io
 import os
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from isostyle import InputError
-from isostyle.images import arrays
+from isostyle.images import arrays, decode
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 128, 0), (255, 255, 255)
 
@@ -20,7 +20,7 @@ def saved(tmp_path, picture, name="picture.png", **options):
 
 
 def pixel(path):
-    return arrays.read(path).getpixel((0, 0))
+    return decode.read_rgb(path).getpixel((0, 0))
 
 
 # What is read
@@ -43,7 +43,7 @@ def test_a_transparent_palette_entry_is_laid_on_white(tmp_path):
     picture = Image.new("P", (20, 20), 0)
     picture.putpalette([0, 0, 0, *RED])
     picture.putpixel((5, 5), 1)
-    picture = arrays.read(saved(tmp_path, picture, transparency=0))
+    picture = decode.read_rgb(saved(tmp_path, picture, transparency=0))
     assert (picture.getpixel((0, 0)), picture.getpixel((5, 5))) == (WHITE, RED)
 
 
@@ -51,7 +51,7 @@ def test_transparent_pixels_are_laid_on_white(tmp_path):
     picture = Image.new("RGBA", (20, 20), (*RED, 255))
     picture.putpixel((0, 0), (0, 0, 0, 0))
     picture.putpixel((1, 0), (0, 0, 0, 128))
-    picture = arrays.read(saved(tmp_path, picture))
+    picture = decode.read_rgb(saved(tmp_path, picture))
     assert [picture.getpixel((x, 0)) for x in range(3)] == [WHITE, (127, 127, 127), RED]
 
 
@@ -77,7 +77,7 @@ def test_sixteen_bit_gray_is_scaled_and_not_clipped(tmp_path, name, deep, eight)
 def test_a_transparent_sixteen_bit_gray_is_laid_on_white(tmp_path):
     values = np.full((20, 20), 30000, np.uint16)
     values[0, 0] = 1234
-    picture = arrays.read(saved(tmp_path, Image.fromarray(values), "deep.png", transparency=1234))
+    picture = decode.read_rgb(saved(tmp_path, Image.fromarray(values), "deep.png", transparency=1234))
     assert (picture.getpixel((0, 0)), picture.getpixel((5, 5))) == (WHITE, (117, 117, 117))
 
 
@@ -85,7 +85,7 @@ def test_exif_orientation_of_a_sixteen_bit_picture_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     path = saved(tmp_path, Image.fromarray(np.zeros((20, 30), np.uint16)), "turned.png", exif=exif)
-    assert arrays.read(path).size == (20, 30)
+    assert decode.read_rgb(path).size == (20, 30)
 
 
 def test_sixteen_bit_rgb_keeps_its_colors(tmp_path):
@@ -114,7 +114,7 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
         stored = stored.transpose(Image.Transpose(transposition))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = arrays.read(saved(tmp_path, stored, "turned.jpg", exif=exif, quality=100, subsampling=0))
+    picture = decode.read_rgb(saved(tmp_path, stored, "turned.jpg", exif=exif, quality=100, subsampling=0))
     assert picture.size == (40, 24)
     assert np.abs(np.asarray(picture).astype(int) - np.asarray(upright)).mean() < 3
 
@@ -143,7 +143,7 @@ def test_a_picture_whose_name_has_spaces_and_umlauts(tmp_path):
     ids=lambda array: f"{array.dtype}{array.shape}",
 )
 def test_arrays_are_read(array):
-    picture = arrays.read(array)
+    picture = decode.read_rgb(array)
     assert (picture.mode, picture.size, picture.getpixel((3, 3))) == ("RGB", (20, 20), WHITE)
 
 
@@ -194,7 +194,7 @@ def bad_files(tmp_path):
 )
 def test_bad_files_are_answered_with_one_sentence(bad_files, name, sentence):
     with pytest.raises(InputError, match=sentence) as caught:
-        arrays.read(bad_files / name)
+        decode.read_rgb(bad_files / name)
     assert "\n" not in str(caught.value)
 
 
@@ -203,7 +203,7 @@ def test_a_pil_image_of_a_truncated_file_is_refused(bad_files):
         Image.open(bad_files / "truncated.jpg") as picture,
         pytest.raises(InputError, match="the style image cannot be decoded"),
     ):
-        arrays.read(picture, "the style image")
+        decode.read_rgb(picture, "the style image")
 
 
 @pytest.mark.parametrize(
@@ -213,13 +213,13 @@ def test_a_pil_image_of_a_truncated_file_is_refused(bad_files):
         (np.zeros((0, 20, 3), np.uint8), "must have shape"),
         (np.zeros(20, np.uint8), "must have shape"),
         (np.zeros((20, 20, 3), np.int64), "uint8, uint16 or floats in 0..1, not int64"),
-        (np.full((20, 20, 3), 255.0), "must be in 0..1, not 255..255"),
+        (np.full((20, 20, 3), 255.0), "the content image has samples of 255..255; floats must be in 0..1"),
         (np.full((20, 20, 3), np.nan), "NaN or infinite"),
     ],
 )
 def test_bad_arrays_are_refused(array, sentence):
     with pytest.raises(InputError, match=sentence):
-        arrays.read(array, "the content image")
+        decode.read_rgb(array, "the content image")
 
 
 # Numbers

@@ -31,7 +31,7 @@ PROGRAM = """
 import resource, sys
 from PIL import Image
 from isostyle import registry
-from isostyle.cli import main
+from isostyle.cli.main import main
 backend, spare, *arguments = sys.argv[1:]
 registry.load(backend, 1)
 Image.init()
@@ -44,31 +44,6 @@ main(arguments)
 SIZE = (2000, 3000)
 #: Bytes that the program may take more than a framework does.
 SPARE = (40 * 10**6, 200 * 10**6)
-#: From here on the process may take no more than half of a buffer of OpenBLAS.
-LIMIT = """
-import resource
-with open("/proc/self/statm") as file:
-    most = int(file.read().split()[0]) * resource.getpagesize() + 16 * 10**6
-resource.setrlimit(resource.RLIMIT_AS, (most, most))
-"""
-AFTER_A_FRAMEWORK = f"""
-import sys
-import numpy
-from isostyle import registry, weights
-compact = weights.load("compact")
-engine = registry.load(sys.argv[1], 1).prepare(compact.network, compact.parameters, device="cpu", dtype="float64")
-small, feature = numpy.eye(3), engine.tensor(numpy.ones((1, 3, 2, 2)))
-{LIMIT}
-print((small @ small).sum(), engine.array(engine.gram(feature, "1")).sum())
-"""
-AFTER_A_PICTURE = f"""
-import numpy
-from isostyle import pictures_in
-pictures_in.read(numpy.zeros((2, 2, 3), "uint8"))
-small = numpy.eye(3)
-{LIMIT}
-print((small @ small).sum())
-"""
 needs_limits = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc and limits of address space")
 
 
@@ -98,28 +73,6 @@ def require_one_sentence(said, name, size, advice):
     else:
         assert line.startswith("isostyle: out of memory")
         assert line.endswith(f"; {errors.LESS_MEMORY}")
-
-
-def printed(program, *arguments):
-    """The words that a program prints."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", program, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
-
-
-@needs_limits
-@pytest.mark.parametrize("name", BACKENDS)
-def test_matrix_products_have_their_buffer_once_a_framework_is_loaded(name):
-    """Without it NumPy's never ends or ends the process, and MXNet's calls a null pointer (allocation.take_buffers)."""
-    obtain(name)
-    assert printed(AFTER_A_FRAMEWORK, name) == ["3.0", "36.0"]
-
-
-@needs_limits
-def test_matrix_products_have_their_buffer_once_a_picture_is_asked_for():
-    assert printed(AFTER_A_PICTURE) == ["3.0"]
 
 
 @needs_limits

@@ -10,7 +10,7 @@ from conftest import BACKENDS, obtain
 
 import isostyle
 from isostyle import InputError
-from isostyle.images import arrays
+from isostyle.images import arrays, decode
 from isostyle.network import VGG19, Network
 from isostyle.published import find
 from isostyle.system import cpu
@@ -92,7 +92,7 @@ def assert_the_final_total_is_near(backend, tolerance, **options):
     assert fast.manifest["backend"]["precision"] == "fast"
     # The fast picture's losses, by the exact objective.
     made = engine(backend, "exact")
-    arrays = [arrays.to_array(arrays.read(picture, "a picture"), "float32", "normalized") for picture in (content, style)]
+    arrays = [arrays.to_array(decode.read_rgb(picture, "a picture"), "float32", "normalized") for picture in (content, style)]
     terms = made.objective(RECIPE, made.targets(RECIPE, *arrays))(made.tensor(fast.image)).terms
     assert float(terms["total"]) == pytest.approx(exact.history[-1]["total"], rel=tolerance)
 

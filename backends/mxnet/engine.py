@@ -21,11 +21,12 @@ from mxnet import autograd, np, npx
 from isostyle.interface import Array, Dtype, Engine, Evaluation, Parameters, Precision, Pull, Targets, Transform
 from isostyle.network import KERNEL, PADDING, POOL, RGB_MEAN, RGB_STD, Network
 from isostyle.recipe import ContentReduction, GramDivisor, Pooling, Recipe, StyleReduction, Taps, Term
-from isostyle.system.allocation import THREADED
 from isostyle.tiles import WHOLE, TiledEngine
 from isostyle.transform_network import TransformNetwork
 
 Tensor: TypeAlias = np.ndarray
+#: Rows and columns of a matrix for whose product OpenBLAS uses threads: it does so from 64**3 multiplications on.
+THREADED = 128
 npx.set_np()
 
 
@@ -190,7 +191,7 @@ class MxnetBackend:
 
     def __init__(self, threads: int) -> None:
         """MXNet has no call for it: it took OMP_NUM_THREADS, which ``isostyle.registry`` sets, when it was imported."""
-        # Its engine starts at the first array, and its BLAS takes a buffer at the first product (allocation.take_buffers).
+        # Its engine starts at the first array, and its BLAS takes a buffer at the first product.
         # Where either is refused memory the process is aborted, so both happen now, before there are feature maps.
         matrix = np.ones((THREADED, THREADED))
         np.dot(matrix, matrix).wait_to_read()

@@ -24,7 +24,7 @@ from isostyle.conformance.cases import shipped_inputs
 from isostyle.conformance.trace import printable
 from isostyle.demo import inputs as demo
 from isostyle.errors import InputError
-from isostyle.images import arrays
+from isostyle.images import decode
 from isostyle.published import D2L
 from isostyle.system import cpu
 from isostyle.system.files import sha256
@@ -91,7 +91,7 @@ def pictures(folder: Path, content: Path | None, style: Path | None) -> tuple[st
         demo.photograph().save(content)
         demo.painting().save(style)
     for path in (content, style):
-        arrays.read(path)
+        decode.read_rgb(path)
     return str(content), str(style)
 
 
@@ -113,8 +113,8 @@ def networks(folder: Path, names: str, sizes: Sequence[Size]) -> tuple[dict[str,
         for height, width in sizes:
             if min(height, width) < least:
                 raise InputError(f"the size {height}x{width} is too small: the network {name!r} needs at least {least}x{least}")
-            if height * width > arrays.MAX_PIXELS:
-                limit = arrays.MAX_PIXELS / 1e6
+            if height * width > decode.MAX_PIXELS:
+                limit = decode.MAX_PIXELS / 1e6
                 raise InputError(f"the size {height}x{width} is more than {limit:.0f} megapixels; choose a smaller one")
     return found, places
 

@@ -23,7 +23,7 @@ import numpy as np
 import isostyle
 from isostyle import registry
 from isostyle.conformance.bench import published_way
-from isostyle.images import arrays
+from isostyle.images import arrays, decode
 from isostyle.interface import Array
 from isostyle.network import Network
 from isostyle.published import D2L
@@ -126,7 +126,8 @@ def prepared(job: Job) -> tuple[Network, Any, Array, Array]:
     """The network, its parameters, and both pictures, normalized, (1, 3, H, W): what a published run is given."""
     chosen = store.load(job.network)
     content, style = (
-        arrays.to_array(arrays.resize(arrays.read(path), job.height, job.width), "float32") for path in (job.content, job.style)
+        arrays.to_array(arrays.resize(decode.read_rgb(path), job.height, job.width), "float32")
+        for path in (job.content, job.style)
     )
     return chosen.network, chosen.parameters, content, style
 

@@ -19,6 +19,7 @@ from isostyle.cli.pipes import PIPE, FileOrPipe, stem
 from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import EXIT_INTERRUPTED, InputError, IsostyleError, shown
 from isostyle.images.options import PictureOptions
+from isostyle.images.suffixes import is_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -302,7 +303,7 @@ def plan(
     if several or (output is not None and (output.is_dir() or not output.suffix)):
         if output is None:
             raise InputError("several pictures need a folder to go to: -o FOLDER")
-        if several and not output.is_dir() and (apply_plan.is_picture(output) or video.is_video(output)):
+        if several and not output.is_dir() and (is_picture(output) or video.is_video(output)):
             raise InputError(f"{str(output)!r} looks like a file, and several pictures need a folder")
         if output.exists() and not output.is_dir():
             raise InputError(f"{str(output)!r} is a file; name a folder")
@@ -411,7 +412,7 @@ class Work:
 
     def picture(self, job: Job, picture: PictureIn, described: dict[str, Any]) -> dict[str, Any]:
         from isostyle.cli.outputs import deliver
-        from isostyle.images.encode import format_of
+        from isostyle.images.suffixes import format_of
 
         for line in picture.lines:
             self.told.line(line)

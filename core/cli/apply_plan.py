@@ -11,6 +11,7 @@ from pathlib import Path
 
 from isostyle.cli.pipes import PIPE, stem
 from isostyle.errors import InputError
+from isostyle.images.suffixes import is_picture
 from isostyle.style_networks import video
 from isostyle.system.files import reason
 
@@ -97,21 +98,6 @@ def plan(sources: Sequence[Path], folder: Path, suffix: str | None) -> list[Job]
             )
         jobs.append(Job(source, output))
     return jobs
-
-
-@cache
-def picture_suffixes() -> frozenset[str]:
-    """Of the formats that isostyle reads, where Pillow has them."""
-    from PIL import Image
-
-    from isostyle.images.arrays import FORMATS
-
-    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS)
-
-
-def is_picture(path: Path) -> bool:
-    """By its name."""
-    return path.suffix.lower() in picture_suffixes()
 
 
 @cache

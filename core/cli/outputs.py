@@ -72,7 +72,7 @@ def outputs_of(
             a picture.
     """
     from isostyle.cli.pipes import require_stdout
-    from isostyle.images import encode
+    from isostyle.images import encode, suffixes
 
     if picture != PIPE:
         if kind is not None and f".{kind.removeprefix('.').lower()}" != picture.suffix.lower():
@@ -81,7 +81,7 @@ def outputs_of(
         return Outputs(picture, picture.suffix, options, manifest or beside(picture), history, plot, save_every)
     suffix = f".{(kind or encode.USUAL).removeprefix('.').lower()}"
     try:
-        encode.format_of(suffix)
+        suffixes.format_of(suffix)
     except KeyError:
         raise InputError(f"--format {kind} is not a picture format that can be written (png, jpg, webp, tiff, ...)") from None
     encode.check(Path(f"picture{suffix}"), options)
@@ -115,11 +115,11 @@ def deliver(finished: Finished, outputs: Outputs) -> None:
         KeptElsewhere: it went there; the message says where and why.
     """
     from isostyle.cli import pipes
-    from isostyle.images import encode
+    from isostyle.images import encode, suffixes
 
     try:
         if outputs.picture == PIPE:
-            pipes.write_stdout(encode.encode(finished, encode.format_of(outputs.kind), outputs.options))
+            pipes.write_stdout(encode.encode(finished, suffixes.format_of(outputs.kind), outputs.options))
         else:
             encode.save(finished, outputs.picture, outputs.options)
     except (OSError, ValueError) as error:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def produce(make: Callable[..., Result], settings: Recipe, outputs: Outputs, checkpoint: Path | None, *, quiet: bool) -> Result:
     """Let ``make`` run, which takes a callback and a log; show how it goes, and write what it makes."""
     from isostyle.cli.report import history_bytes, plot_bytes
-    from isostyle.images import arrays, encode
+    from isostyle.images import arrays, encode, suffixes
     from isostyle.images.deep import Rounded
     from isostyle.system.files import reason
     from isostyle.transfer import stylize
@@ -55,7 +55,7 @@ def produce(make: Callable[..., Result], settings: Recipe, outputs: Outputs, che
         # Here there is a picture; it is written whatever keys are pressed.
         result.manifest["output"] = {
             **({} if output == PIPE else {"path": str(output)}),
-            "format": encode.format_of(outputs.kind),
+            "format": suffixes.format_of(outputs.kind),
             **outputs.options.as_dict(),
         }
         told = (json.dumps(result.manifest, indent=1) + "\n").encode()

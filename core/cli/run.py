@@ -20,7 +20,7 @@ from isostyle.errors import (
 from isostyle.images.options import PictureOptions
 
 if TYPE_CHECKING:
-    from isostyle.images.arrays import ImageLike
+    from isostyle.images.decode import ImageLike
     from isostyle.recipe import Recipe
     from isostyle.transfer.stylize import Result
 

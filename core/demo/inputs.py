@@ -8,7 +8,7 @@ from PIL import Image
 
 from isostyle.demo.painting import paint
 from isostyle.errors import InputError
-from isostyle.images import arrays
+from isostyle.images import decode
 
 #: Rear Admiral Grace Hopper, photographed by James S. Davis for the United States Navy, 1984: public domain.
 PORTRAIT = "grace_hopper.jpg"
@@ -24,7 +24,7 @@ def photograph() -> Image.Image:
         raise InputError("the demo's photograph and plot need matplotlib: pip install 'isostyle[plot]'")
     from matplotlib.cbook import get_sample_data
 
-    return arrays.read(str(get_sample_data(PORTRAIT, asfileobj=False)))
+    return decode.read_rgb(str(get_sample_data(PORTRAIT, asfileobj=False)))
 
 
 def painting() -> Image.Image:

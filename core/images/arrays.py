@@ -1,49 +1,22 @@
-"""Pictures: files, PIL images and arrays in; normalized NCHW arrays for the engines; PIL images out.
+"""Pictures as normalized NCHW arrays for the engines, and arrays as pictures.
 
-Everything that could differ between frameworks happens here, once, in Pillow and NumPy: decoding, resizing, normalization,
-noise. Every backend starts from the same bits. (The frameworks' own resizers do not agree: MXNet's and torch's defaults do not
-antialias, and are 27 to 30 dB away from Pillow's on a photograph.)
+Everything that could differ between frameworks happens here, once, in Pillow and NumPy: resizing, normalization, noise. Every
+backend starts from the same bits. (The frameworks' own resizers do not agree: the defaults of MXNet and torch do not antialias,
+and are 27 to 30 dB away from Pillow's on a photograph.)
 """
 
 from __future__ import annotations
 
-import warnings
-from pathlib import Path
 from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from isostyle.images import decode
-from isostyle.images.decode import FORMATS, MAX_PIXELS, ImageLike, Pixels
-from isostyle.images.deep import MOST, STRIP, Deep
+from isostyle.images.deep import MOST, STRIP, Deep, Pixels, in_unit_range, strips
 from isostyle.interface import Array, Dtype
 from isostyle.network import RGB_MEAN, RGB_STD
 from isostyle.recipe import Space
-
-__all__ = ["FORMATS", "MAX_PIXELS", "ImageLike", "Pixels"]  # which stand in pictures_in, and are asked for here, too
-
-
-def read(source: ImageLike, what: str = "image") -> Image.Image:
-    """The picture as 8-bit RGB: as :func:`isostyle.images.decode.read`, 16 bits rounded to 8.
-
-    Raises:
-        InputError: likewise.
-    """
-    return decode.read(source, what).eight_bits
-
-
-def size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture file by its header, as it lies, whatever its EXIF orientation.
-
-    Raises:
-        OSError, or whatever else Pillow meets a broken file with.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(path, formats=decode.formats()) as picture:
-            return picture.size
 
 
 @overload
@@ -65,19 +38,21 @@ def resize_array(image: Array, height: int, width: int) -> Array:
 
 
 def to_array(picture: Pixels, dtype: Dtype, space: Space = "normalized") -> Array:
-    """An RGB picture as a C-contiguous array of shape (1, 3, H, W): x / 255 (of 16 bits x / 65535), and
-    (x / 255 - mean) / deviation if normalized."""
+    """An RGB picture as a C-contiguous array of shape (1, 3, H, W).
+
+    A sample x of 8 bits becomes x / 255, one of 16 bits x / 65535; if normalized, (that - mean) / std.
+    """
     array = np.empty((1, 3, picture.height, picture.width), dtype)
-    # Eight bits have 256 values, each computed once.
-    values = scaled(np.arange(256.0)[:, None] / 255, space).astype(dtype)
-    for top in range(0, picture.height, STRIP):
-        if isinstance(picture, Deep):
+    if isinstance(picture, Deep):
+        for top in range(0, picture.height, STRIP):
             pixels = scaled(picture.rows(top, top + STRIP).astype(np.float64) / MOST, space)
             array[0, :, top : top + STRIP] = pixels.transpose(2, 0, 1)
-        else:
-            strip = np.asarray(picture.crop((0, top, picture.width, min(top + STRIP, picture.height))))
-            for channel in range(3):
-                array[0, channel, top : top + STRIP] = values[:, channel][strip[..., channel]]
+        return array
+    # Eight bits have 256 values, each computed once.
+    values = scaled(np.arange(256.0)[:, None] / 255, space).astype(dtype)
+    for top, strip in strips(picture):
+        for channel in range(3):
+            array[0, channel, top : top + STRIP] = values[:, channel][np.asarray(strip)[..., channel]]
     return array
 
 
@@ -90,10 +65,8 @@ def to_picture(image: Array, space: Space = "normalized") -> Image.Image:
     """An array of shape (1, 3, H, W) as an 8-bit RGB picture: clipped to 0..1, rounded to the nearest."""
     picture = Image.new("RGB", (image.shape[3], image.shape[2]))
     for top in range(0, picture.height, STRIP):
-        pixels = image[0, :, top : top + STRIP].transpose(1, 2, 0).astype(np.float64)
-        if space == "normalized":
-            pixels = pixels * np.array(RGB_STD) + np.array(RGB_MEAN)
-        picture.paste(Image.fromarray(np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)), (0, top))
+        pixels = np.rint(in_unit_range(image[:, :, top : top + STRIP], space) * 255)
+        picture.paste(Image.fromarray(pixels.astype(np.uint8)), (0, top))
     return picture
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,15 @@ from isostyle.recipe import Space
 
 #: The largest sample.
 MOST = 65535
+#: A sample of 8 bits, times this, is one of 16: 65535 / 255.
+EIGHT_TO_SIXTEEN = 257
 #: Rows that are converted at a time: whole pictures in float64 would take as much memory as the rest of a run.
 STRIP = 64
 Samples = NDArray[np.uint16]
 
 
 class Rows(Protocol):
-    """A picture of 16 bits a sample that is asked for some rows at a time, as those who write files do."""
+    """A picture of 16 bits a sample that hands out some rows at a time, for the writers of files."""
 
     @property
     def width(self) -> int: ...
@@ -74,12 +77,16 @@ class Deep:
         return self.samples.tobytes()
 
     def eight_bits(self) -> Image.Image:
-        """The same, rounded: 257 = 65535 / 255."""
+        """The same picture, rounded to 8 bits."""
         picture = Image.new("RGB", self.size)
         for top in range(0, self.height, STRIP):
-            eight = np.rint(self.samples[top : top + STRIP] / 257).astype(np.uint8)
+            eight = np.rint(self.samples[top : top + STRIP] / EIGHT_TO_SIXTEEN).astype(np.uint8)
             picture.paste(Image.fromarray(eight), (0, top))
         return picture
+
+
+#: RGB, of 8 or 16 bits a sample.
+Pixels: TypeAlias = Image.Image | Deep
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,9 +115,21 @@ class Rounded:
 
 
 def rounded(image: Array, space: Space = "normalized") -> Samples:
-    """As :class:`Rounded`, at once: (H, W, 3)."""
+    """An array of shape (1, 3, H, W) as samples of 16 bits, (H, W, 3)."""
+    made: Samples = np.rint(in_unit_range(image, space) * MOST).astype(np.uint16)
+    return made
+
+
+def in_unit_range(image: Array, space: Space) -> NDArray[np.float64]:
+    """An array of shape (1, 3, H, W), in a recipe's space, as colors in 0..1, (H, W, 3). What lies beyond is clipped."""
     pixels = image[0].transpose(1, 2, 0).astype(np.float64)
     if space == "normalized":
         pixels = pixels * np.array(RGB_STD) + np.array(RGB_MEAN)
-    made: Samples = np.rint(pixels.clip(0, 1) * MOST).astype(np.uint16)
-    return made
+    clipped: NDArray[np.float64] = pixels.clip(0, 1)
+    return clipped
+
+
+def strips(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """A picture of Pillow's from top to bottom: the first row of each strip, and the strip."""
+    for top in range(0, picture.height, STRIP):
+        yield top, picture.crop((0, top, picture.width, min(top + STRIP, picture.height)))

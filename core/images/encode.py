@@ -1,6 +1,6 @@
-"""Pictures out: files in the format that a suffix names, in sRGB and saying so. docs/pictures.md is the contract.
+"""Pictures as files, in the format that a suffix names, with the profile of sRGB. docs/pictures.md is the contract.
 
-Nothing that is written depends on the date, or on where it goes: the same picture and options make the same bytes.
+The same picture and options make the same bytes, whatever the date and the place.
 """
 
 from __future__ import annotations
@@ -21,29 +21,28 @@ from PIL.Image import Image
 
 from isostyle.errors import InputError, IsostyleError
 from isostyle.images import exif
-from isostyle.images.decode import FORMATS
-from isostyle.images.deep import STRIP, Rows
+from isostyle.images.deep import EIGHT_TO_SIXTEEN, STRIP, Rows, Samples
 from isostyle.images.icc import srgb
 from isostyle.images.options import KEEP, PictureOptions
+from isostyle.images.suffixes import WITH_SIXTEEN_BITS, format_of
 from isostyle.system import files
 from isostyle.system.files import reason
 
-#: Formats of Pillow's that can hold these things.
+#: Pillow's formats that can hold these things, or ask for them.
 WITH_PROFILE = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "AVIF")
 WITH_EXIF = WITH_PROFILE
 WITH_ALPHA = ("PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "TGA")
-WITH_SIXTEEN_BITS = ("PNG", "TIFF")
-#: Of those that ask for it.
 WITH_QUALITY = ("JPEG", "MPO", "WEBP", "AVIF")
-#: What Pillow makes smaller when it is written.
-SHRINKING = ("ICO",)
+#: The format for standard output, and for a picture that is kept elsewhere.
 USUAL = "PNG"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: PNG's color types, without and with alpha; its filter Sub, which says what differs from the pixel before.
 PNG_COLORS = {3: 2, 4: 6}
 PNG_SUB = 1
-#: TIFF's Deflate, and the predictor that says what differs from the pixel before (TIFF 6.0, section 14).
-TIFF_DEFLATE, TIFF_DIFFERENCES = 8, 2
+#: Values of TIFF's tags (TIFF 6.0): Deflate; the predictor that says what differs from the pixel before; colors; alpha apart.
+TIFF_DEFLATE, TIFF_DIFFERENCES, TIFF_RGB, TIFF_TOGETHER, TIFF_ALPHA = 8, 2, 2, 1, 2
+#: Types of tags that Pillow does not know: LONG and UNDEFINED.
+TIFF_TYPES = {TiffImagePlugin.STRIPOFFSETS: 4, TiffImagePlugin.STRIPBYTECOUNTS: 4, TiffImagePlugin.ICCPROFILE: 7}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,21 +59,8 @@ class Finished:
     exif: bytes | None = None
 
 
-def format_of(suffix: str) -> str:
-    """Pillow's name for the format of a suffix, with or without its dot.
-
-    Raises:
-        KeyError: there is none that can be read and written.
-    """
-    kind = PIL.Image.registered_extensions()[f".{suffix.lower().removeprefix('.')}"]
-    if kind not in FORMATS or kind not in PIL.Image.SAVE or kind in SHRINKING:
-        raise KeyError(suffix)
-    return kind
-
-
 def check(path: Path, options: PictureOptions | None = None) -> None:
-    """Raises InputError unless the suffix says a format that an RGB picture can be written in, with these options: tried on a
-    small one."""
+    """Raises InputError unless the suffix names a format in which an RGB picture can be written, with these options."""
     name = str(path)
     kind = tried(path.suffix.lower())
     if kind is None:
@@ -85,7 +71,7 @@ def check(path: Path, options: PictureOptions | None = None) -> None:
 
 @cache
 def tried(suffix: str) -> str | None:
-    """The format of a suffix, if a small picture can be written in it."""
+    """The format of a suffix if a small picture can be written in it: this Pillow may lack the encoder."""
     try:
         kind = format_of(suffix)
         encode(Finished(PIL.Image.new("RGB", (16, 16))), kind, PictureOptions())
@@ -99,7 +85,7 @@ def encode(finished: Finished, kind: str, options: PictureOptions) -> memoryview
 
     Raises:
         OSError, ValueError: Pillow cannot write it.
-        InputError: 16 bits are wanted, and were not kept, or the format has none.
+        InputError: 16 bits are wanted, but the picture or the format does not have them.
     """
     stream = io.BytesIO()
     alpha = finished.alpha if options.alpha == KEEP and kind in WITH_ALPHA else None
@@ -151,32 +137,26 @@ class KeptElsewhere(IsostyleError):
 
 
 def keep_elsewhere(finished: Finished, options: PictureOptions, name: str, stem: str, why: Exception) -> KeptElsewhere:
-    """Write a picture to a temporary file, for where it should go it cannot: what to raise.
+    """Write a picture that cannot go to ``name`` to a temporary file instead; the error to raise.
 
     Raises:
-        IsostyleError: there is no place for it at all.
+        IsostyleError: there is no room for it anywhere.
     """
-    try:
-        data = encode(finished, USUAL, options)
-    except (OSError, ValueError):
-        data = encode(finished, USUAL, PictureOptions(options.alpha, options.bits, options.quality, strip=True))
-    for folder in dict.fromkeys((Path(tempfile.gettempdir()), Path.home(), Path.cwd())):
+    data = encode(finished, USUAL, options)
+    for folder in (tempfile.gettempdir(), Path.home()):
+        place: Path | None = None
         try:
             with tempfile.NamedTemporaryFile(dir=folder, prefix=f"{stem}-", suffix=".png", delete=False) as file:
                 place = Path(file.name)
-                try:
-                    file.write(data)
-                    file.flush()
-                except OSError:
-                    place.unlink(missing_ok=True)
-                    raise
+                file.write(data)
             return KeptElsewhere(name, why, place)
         except OSError:
-            continue
+            if place is not None:
+                place.unlink(missing_ok=True)
     raise IsostyleError(f"cannot write {name!r}: {reason(why)}; and there is no room for the picture anywhere else") from why
 
 
-# 16 bits, which Pillow writes for gray only
+# 16 bits: Pillow writes them for gray only
 
 
 def write_png(stream: IO[bytes], picture: Rows, alpha: Image | None, about: PIL.Image.Exif | None) -> None:
@@ -214,32 +194,38 @@ def write_tiff(stream: IO[bytes], picture: Rows, alpha: Image | None, about: PIL
         changes[:, 1:] -= samples[:, :-1]
         strips.append(zlib.compress(changes.tobytes()))
     tags = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
-    if about is not None:
-        for tag, value in about.items():
-            tags[tag] = value
-    tags[TiffImagePlugin.IMAGEWIDTH], tags[TiffImagePlugin.IMAGELENGTH] = picture.width, picture.height
-    tags[TiffImagePlugin.BITSPERSAMPLE], tags[TiffImagePlugin.SAMPLESPERPIXEL] = (16,) * channels, channels
-    tags[TiffImagePlugin.COMPRESSION], tags[TiffImagePlugin.PREDICTOR] = TIFF_DEFLATE, TIFF_DIFFERENCES
-    tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION], tags[TiffImagePlugin.PLANAR_CONFIGURATION] = 2, 1
-    if alpha is not None:
-        tags[TiffImagePlugin.EXTRASAMPLES] = 2
-    tags.tagtype[TiffImagePlugin.ICCPROFILE] = 7
-    tags[TiffImagePlugin.ICCPROFILE] = srgb()
-    tags[TiffImagePlugin.ROWSPERSTRIP] = STRIP
     # Behind the directory, whose length Pillow adds.
-    places = np.cumsum([0, *map(len, strips[:-1])]).tolist()
-    tags.tagtype[TiffImagePlugin.STRIPOFFSETS] = tags.tagtype[TiffImagePlugin.STRIPBYTECOUNTS] = 4
-    tags[TiffImagePlugin.STRIPOFFSETS], tags[TiffImagePlugin.STRIPBYTECOUNTS] = tuple(places), tuple(map(len, strips))
+    places = tuple(np.cumsum([0, *map(len, strips[:-1])]).tolist())
+    tags.tagtype.update(TIFF_TYPES)
+    tags.update(dict(about or {}))
+    tags.update(
+        {
+            TiffImagePlugin.IMAGEWIDTH: picture.width,
+            TiffImagePlugin.IMAGELENGTH: picture.height,
+            TiffImagePlugin.BITSPERSAMPLE: (16,) * channels,
+            TiffImagePlugin.SAMPLESPERPIXEL: channels,
+            TiffImagePlugin.COMPRESSION: TIFF_DEFLATE,
+            TiffImagePlugin.PREDICTOR: TIFF_DIFFERENCES,
+            TiffImagePlugin.PHOTOMETRIC_INTERPRETATION: TIFF_RGB,
+            TiffImagePlugin.PLANAR_CONFIGURATION: TIFF_TOGETHER,
+            TiffImagePlugin.ICCPROFILE: srgb(),
+            TiffImagePlugin.ROWSPERSTRIP: STRIP,
+            TiffImagePlugin.STRIPOFFSETS: places,
+            TiffImagePlugin.STRIPBYTECOUNTS: tuple(map(len, strips)),
+        }
+    )
+    if alpha is not None:
+        tags[TiffImagePlugin.EXTRASAMPLES] = TIFF_ALPHA
     tags.save(stream)
     for strip in strips:
         stream.write(strip)
 
 
-def strip_of(picture: Rows, alpha: Image | None, top: int) -> Any:
-    """Samples of some rows, with alpha's: (STRIP or fewer, W, 3 or 4)."""
+def strip_of(picture: Rows, alpha: Image | None, top: int) -> Samples:
+    """Samples of some rows, with alpha's if there is one: (STRIP or fewer, W, 3 or 4)."""
     bottom = min(top + STRIP, picture.height)
     samples = picture.rows(top, bottom)
     if alpha is None:
         return samples
-    layer = np.asarray(alpha.crop((0, top, alpha.width, bottom))).astype(np.uint16) * 257
+    layer = np.asarray(alpha.crop((0, top, alpha.width, bottom))).astype(np.uint16) * EIGHT_TO_SIXTEEN
     return np.concatenate([samples, layer[..., None]], axis=-1)

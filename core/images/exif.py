@@ -1,4 +1,4 @@
-"""EXIF: what of a content image's own goes into the picture that is made of it."""
+"""EXIF: how a picture is turned, and which of a content image's tags go into the picture that is made of it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import contextlib
 import warnings
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
+ORIENTATION = 0x0112
 #: Tags that describe a photograph, and not how its file holds the pixels (of which a TIFF's first directory is full). Without
 #: Orientation, which is applied: ImageDescription, Make, Model, X- and YResolution, ResolutionUnit, Software, DateTime, Artist,
 #: HostComputer, Rating, RatingPercent, Copyright, and Windows' title, comment, author, keywords and subject.
@@ -21,10 +22,16 @@ SRGB = 1
 MOST_BYTES = 65533
 
 
+def upright(picture: Image.Image) -> Image.Image:
+    """The picture, turned as its EXIF says; the picture itself if that says nothing."""
+    picture.load()  # a PNG may have its EXIF behind its pixels
+    return picture if picture.getexif().get(ORIENTATION, 1) == 1 else ImageOps.exif_transpose(picture)
+
+
 def kept(picture: Image.Image) -> bytes | None:
     """The EXIF of an opened picture, without orientation, thumbnail and what tells of its pixels; None if there is none.
 
-    What is broken is left out: a directory, or all.
+    A broken directory is left out; broken EXIF is None.
     """
     try:
         with warnings.catch_warnings():
@@ -36,7 +43,7 @@ def kept(picture: Image.Image) -> bytes | None:
 
 
 def gathered(found: Image.Exif) -> bytes | None:
-    """Of what :func:`kept` is to keep, as much as can be written. May raise anything."""
+    """As much of what :func:`kept` is to keep as can be written. May raise anything."""
     made = Image.Exif()
     for tag in DESCRIBING:
         with contextlib.suppress(Exception):
@@ -58,10 +65,10 @@ def gathered(found: Image.Exif) -> bytes | None:
 
 
 def add(made: Image.Exif, tag: int, value: Any) -> bool:
-    """Put a tag or a directory in, if it can be written, and there is room."""
+    """Add a tag or a directory if it can be written and there is room; whether it was added."""
     made[tag] = value
     with contextlib.suppress(Exception):
-        # Room for what is added when it is written.
+        # The rest is for what is added when it is written.
         if len(made.tobytes()) <= MOST_BYTES - 100:
             return True
     del made[tag]
@@ -69,7 +76,7 @@ def add(made: Image.Exif, tag: int, value: Any) -> bool:
 
 
 def with_size(exif: bytes, width: int, height: int) -> Image.Exif:
-    """EXIF that :func:`kept` has found, for an sRGB picture of that size."""
+    """What :func:`kept` returned, for an sRGB picture of that size."""
     before, made = Image.Exif(), Image.Exif()
     before.load(exif)
     for tag in before:

@@ -1,25 +1,23 @@
-"""Colors: what a file's ICC profile says of them, as sRGB; and the profile that isostyle writes.
+"""ICC profiles: colors of a file are converted to sRGB by its profile.
 
-LittleCMS (Pillow's ImageCms) converts 8 bits. It has no 16 bits in Pillow; for those, profiles that are curves and a matrix, or
-a curve of gray, as photographs with 16 bits have, are computed here.
+LittleCMS (Pillow's ImageCms) converts 8 bits. Pillow gives it no 16 bits. This module converts those for profiles that are
+curves and a matrix, or a curve of gray, as photographs with 16 bits have.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import resources
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
+from PIL.ImageCms import ImageCmsTransform
 
-from isostyle.images.deep import MOST, STRIP, Samples
-
-if TYPE_CHECKING:
-    from PIL.ImageCms import ImageCmsTransform
+from isostyle.images.deep import EIGHT_TO_SIXTEEN, MOST, STRIP, Samples, strips
 
 #: Pillow's modes by the four letters that an ICC profile has for what it describes (ICC.1:2022, table 19).
 MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK", b"Lab ": "LAB"}
@@ -29,9 +27,11 @@ SAME = 1
 GRID_SIDE = 17
 #: A larger profile is none: press profiles have some 2 MB.
 MAX_BYTES = 2**24
-#: Curves of more entries are not believed.
-MAX_ENTRIES = 2**16
+#: So is one of more tags.
+MAX_TAGS = 200
 Matrix = NDArray[np.float64]
+#: All samples of 16 bits, in 0..1.
+INPUTS = np.arange(MOST + 1) / MOST
 
 
 class Unusable(Exception):
@@ -39,7 +39,7 @@ class Unusable(Exception):
 
 
 class HasTables(Unusable):
-    """A profile that only LittleCMS can compute, which is for 8 bits."""
+    """A profile that only LittleCMS can use, in 8 bits."""
 
 
 @lru_cache(1)
@@ -49,10 +49,10 @@ def srgb() -> bytes:
 
 
 def space_of(profile: bytes) -> bytes:
-    """What colors a profile describes, in four letters.
+    """The four letters for the colors that a profile describes.
 
     Raises:
-        Unusable: it is none.
+        Unusable: it is no profile.
     """
     if not 128 < len(profile) <= MAX_BYTES or profile[36:40] != b"acsp":
         raise Unusable("it is broken")
@@ -60,10 +60,10 @@ def space_of(profile: bytes) -> bytes:
 
 
 def mode_of(profile: bytes) -> str:
-    """The mode in which Pillow has the colors that a profile describes.
+    """Pillow's mode for the colors that a profile describes.
 
     Raises:
-        Unusable: it has none, or this is no profile.
+        Unusable: Pillow has none, or this is no profile.
     """
     space = space_of(profile)
     if space not in MODES:
@@ -78,16 +78,13 @@ def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     Raises:
         Unusable: the profile is broken, or is not for such colors, or Pillow was built without LittleCMS.
     """
-    if profile is None and picture.mode != "LAB":
-        return picture if picture.mode == "RGB" else picture.convert("RGB")
     if profile is not None and mode_of(profile) != picture.mode:
         raise Unusable(f"it is for {WORDS[space_of(profile)]} colors")
-    found = transform(profile, picture.mode)
+    found = None if profile is None and picture.mode != "LAB" else transform(profile, picture.mode)
     if found is None:
         return picture if picture.mode == "RGB" else picture.convert("RGB")
     made = picture if picture.mode == "RGB" else Image.new("RGB", picture.size)
-    for top in range(0, picture.height, STRIP):
-        strip = picture.crop((0, top, picture.width, min(top + STRIP, picture.height)))
+    for top, strip in strips(picture):
         made.paste(applied(found, strip), (0, top))
     return made
 
@@ -99,18 +96,14 @@ def transform(profile: bytes | None, mode: str) -> ImageCmsTransform | None:
     Raises:
         Unusable: LittleCMS cannot do it.
     """
-    import io
-
     try:
-        from PIL import ImageCms
-
         given = ImageCms.createProfile("LAB") if profile is None else ImageCms.ImageCmsProfile(io.BytesIO(profile))
         wanted = ImageCms.ImageCmsProfile(io.BytesIO(srgb()))
         found = ImageCms.buildTransform(given, wanted, mode, "RGB", ImageCms.Intent.PERCEPTUAL)
     except ImportError:
         raise Unusable("this Pillow was built without LittleCMS") from None
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
-        raise Unusable(f"LittleCMS cannot use it ({' '.join(str(error).split())[:80]})") from None
+        raise refused(error) from None
     if mode in ("RGB", "L"):
         colors = grid() if mode == "RGB" else Image.fromarray(np.arange(256, dtype=np.uint8)[None])
         moved = np.asarray(applied(found, colors)).astype(int) - np.asarray(colors.convert("RGB"))
@@ -120,19 +113,22 @@ def transform(profile: bytes | None, mode: str) -> ImageCmsTransform | None:
 
 
 def applied(found: ImageCmsTransform, picture: Image.Image) -> Image.Image:
-    from PIL import ImageCms
-
+    """A picture, converted. Raises Unusable."""
     try:
         made = ImageCms.applyTransform(picture, found)
     except (ImageCms.PyCMSError, ValueError) as error:
-        raise Unusable(f"LittleCMS cannot use it ({' '.join(str(error).split())[:80]})") from None
+        raise refused(error) from None
     assert made is not None  # it is only where it is done in place
     return made
 
 
+def refused(error: Exception) -> Unusable:
+    return Unusable(f"LittleCMS cannot use it ({' '.join(str(error).split())[:80]})")
+
+
 @lru_cache(1)
 def grid() -> Image.Image:
-    """Colors from all of RGB."""
+    """Colors from all over RGB, as a picture."""
     steps = np.rint(np.linspace(0, 255, GRID_SIDE)).astype(np.uint8)
     return Image.fromarray(np.stack(np.meshgrid(steps, steps, steps), -1).reshape(GRID_SIDE, -1, 3))
 
@@ -141,7 +137,7 @@ def grid() -> Image.Image:
 
 
 def to_srgb_deep(samples: Samples, profile: bytes, *, gray: bool) -> None:
-    """Convert RGB samples, (H, W, 3), in place; ``gray``: all three are one, which a profile for gray may describe.
+    """Convert RGB samples, (H, W, 3), to sRGB in place. ``gray``: all three are one, which a profile for gray may describe.
 
     Raises:
         HasTables: the profile is not curves and a matrix.
@@ -158,7 +154,7 @@ def to_srgb_deep(samples: Samples, profile: bytes, *, gray: bool) -> None:
 
 @lru_cache(4)
 def converter(profile: bytes) -> Callable[[Samples], Samples] | None:
-    """What turns samples, (H, W, 3), into sRGB's; None if they are. Raises Unusable."""
+    """A function that converts samples, (H, W, 3), to sRGB; None if they are sRGB's already. Raises Unusable."""
     try:
         tables, matrix = curves_and_matrix(profile)
         wanted = curves_and_matrix(srgb())[1]
@@ -171,10 +167,10 @@ def converter(profile: bytes) -> Callable[[Samples], Samples] | None:
         made: Samples = np.rint(encoded(linear if product is None else linear @ product.T) * MOST).astype(np.uint16)
         return made
 
-    probe: Samples = np.multiply(np.asarray(grid()), 257, dtype=np.uint16)
+    probe: Samples = np.multiply(np.asarray(grid()), EIGHT_TO_SIXTEEN, dtype=np.uint16)
     if product is None:  # gray
         probe = np.repeat(probe[..., :1], 3, axis=-1)
-    if abs(convert(probe).astype(int) - probe).max() <= SAME * 257:
+    if abs(convert(probe).astype(int) - probe).max() <= SAME * EIGHT_TO_SIXTEEN:
         return None
     return convert
 
@@ -193,13 +189,7 @@ def curves_and_matrix(profile: bytes) -> tuple[list[Matrix], Matrix | None]:
         HasTables: it has those instead.
         struct.error, ValueError, IndexError: it is broken.
     """
-    (count,) = struct.unpack_from(">I", profile, 128)
-    if count > 200:
-        raise ValueError
-    tags: dict[bytes, bytes] = {}
-    for i in range(count):
-        name, offset, size = struct.unpack_from(">4sII", profile, 132 + 12 * i)
-        tags[name] = profile[offset : offset + size]
+    tags = tags_of(profile)
     if space_of(profile) == b"GRAY":
         if b"kTRC" not in tags:
             raise HasTables("it has no curve")
@@ -215,25 +205,43 @@ def curves_and_matrix(profile: bytes) -> tuple[list[Matrix], Matrix | None]:
     return [curve(tags[name]) for name in names[:3]], matrix
 
 
+def tags_of(profile: bytes) -> dict[bytes, bytes]:
+    """The data of each tag. Raises struct.error, ValueError."""
+    (count,) = struct.unpack_from(">I", profile, 128)
+    if count > MAX_TAGS:
+        raise ValueError
+    tags: dict[bytes, bytes] = {}
+    for i in range(count):
+        name, offset, size = struct.unpack_from(">4sII", profile, 132 + 12 * i)
+        tags[name] = profile[offset : offset + size]
+    return tags
+
+
 def curve(tag: bytes) -> Matrix:
     """The linear light of each of 65536 samples, by a curve's tag (ICC.1:2022, 10.6 and 10.18)."""
-    x = np.arange(MOST + 1) / MOST
     if tag[:4] == b"curv":
-        (count,) = struct.unpack_from(">I", tag, 8)
-        if count == 0:
-            return x
-        if count == 1:
-            return np.asarray(x ** (struct.unpack_from(">H", tag, 12)[0] / 256))
-        if count > MAX_ENTRIES:
-            raise ValueError
-        points = np.array(struct.unpack_from(f">{count}H", tag, 12)) / MOST
-        return np.asarray(np.interp(x, np.linspace(0, 1, count), points))
-    if tag[:4] != b"para":
-        raise ValueError
+        return sampled_curve(tag)
+    if tag[:4] == b"para":
+        return parametric_curve(tag)
+    raise ValueError
+
+
+def sampled_curve(tag: bytes) -> Matrix:
+    """Raises struct.error, ValueError."""
+    (count,) = struct.unpack_from(">I", tag, 8)
+    if count == 0:
+        return INPUTS
+    if count == 1:
+        return np.asarray(INPUTS ** (struct.unpack_from(">H", tag, 12)[0] / 256))
+    points = np.frombuffer(tag, ">u2", count, 12) / MOST
+    return np.asarray(np.interp(INPUTS, np.linspace(0, 1, count), points))
+
+
+def parametric_curve(tag: bytes) -> Matrix:
+    """Y = (a X + b)^g + e from X = d on, c X + f before it; the shorter kinds lack some. Raises struct.error, ValueError."""
     (kind,) = struct.unpack_from(">H", tag, 8)
     count = (1, 3, 4, 5, 7)[kind]
     given = [value / 65536 for value in struct.unpack_from(f">{count}i", tag, 12)]
-    # Y = (a X + b)^g + e from d on, c X + f before it; the shorter kinds lack some.
     g, a, b, c, d, e, f = given[0], 1.0, 0.0, 0.0, 0.0, 0.0, 0.0
     if kind >= 1:
         a, b = given[1:3]
@@ -245,7 +253,7 @@ def curve(tag: bytes) -> Matrix:
     if kind == 4:
         e, f = given[5:7]
     with np.errstate(all="ignore"):
-        values = np.where(x >= d, np.maximum(a * x + b, 0) ** g + e, c * x + f)
+        values = np.where(d <= INPUTS, np.maximum(a * INPUTS + b, 0) ** g + e, c * INPUTS + f)
     if not np.isfinite(values).all():
         raise ValueError
     return np.asarray(values.clip(0, 1))

@@ -1,4 +1,4 @@
-"""How pictures are written: the options that several commands share, and functions take."""
+"""How a picture is written: what commands and functions can be told."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ QUALITY, BEST_QUALITY = 95, 100
 class PictureOptions:
     """How a picture is written."""
 
-    #: ``"keep"`` that of the content, where the format can; or ``"drop"``.
+    #: ``"keep"`` the content's transparency where the format can hold it, or ``"drop"`` it.
     alpha: str = KEEP
-    #: Of a sample: 8, or 16 (PNG and TIFF).
+    #: Bits of a sample: 8, or 16 (PNG and TIFF).
     bits: int = 8
-    #: Of JPEG, WebP and AVIF, 1 to 100.
+    #: Quality of JPEG, WebP and AVIF, 1 to 100.
     quality: int = QUALITY
-    #: Without the content's EXIF.
+    #: Whether the content's EXIF is left out.
     strip: bool = False
 
     def __post_init__(self) -> None:
@@ -42,15 +42,15 @@ class PictureOptions:
 
 
 def options_of(table: Any) -> PictureOptions:
-    """Those that a manifest or a checkpoint tells of; the usual ones for what it does not.
+    """The options in a manifest or a checkpoint. What is missing there has its default.
 
     Raises:
-        InputError: they are none.
+        InputError: a value is out of range.
     """
     if not isinstance(table, Mapping):
         return PictureOptions()
     return PictureOptions(**{name: table[name] for name in NAMES if name in table})
 
 
-#: What :func:`picture_options` adds to a command.
+#: The names of all options.
 NAMES = tuple(field.name for field in fields(PictureOptions))

@@ -26,9 +26,8 @@ from isostyle._version import __version__
 from isostyle.checks import require_count
 from isostyle.errors import InputError, IsostyleError, shown
 from isostyle.images import arrays, decode, encode
-from isostyle.images.arrays import ImageLike, Pixels
-from isostyle.images.decode import PictureIn, describe, read_picture
-from isostyle.images.deep import Deep, Rounded, rounded
+from isostyle.images.decode import ImageLike, PictureIn, describe, read_picture
+from isostyle.images.deep import Deep, Pixels, Rounded, rounded
 from isostyle.images.encode import Finished
 from isostyle.images.options import BITS, QUALITY, PictureOptions
 from isostyle.interface import Array, Dtype

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from isostyle.cli.apply_plan import is_picture
 from isostyle.errors import InputError
-from isostyle.images import arrays
+from isostyle.images import arrays, decode
+from isostyle.images.suffixes import is_picture
 from isostyle.interface import Array
 from isostyle.recipe import ShortSide
 from isostyle.system.files import reason
@@ -56,7 +56,7 @@ def scan(folder: Path, crop: int) -> Folder:
         try:
             if not path.is_file():
                 raise InputError("it is no file")  # a pipe would keep us waiting
-            width, height = arrays.size(path)
+            width, height = decode.size(path)
         except Exception as error:
             # Pillow meets broken files with many kinds of exceptions; a folder of thousands always has one.
             skipped[path] = f"cannot be decoded: {reason(error)}"
@@ -141,7 +141,7 @@ class Cutter:
         for i in range(len(self.files)):
             path = self.files[(number + i) % len(self.files)]
             try:
-                picture = arrays.read(path)
+                picture = decode.read_rgb(path)
                 if min(picture.size) < self.side:
                     raise InputError(f"it has become smaller than a crop of {self.side} pixels")
                 return picture

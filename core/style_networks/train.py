@@ -19,8 +19,7 @@ from isostyle._version import __version__
 from isostyle.checks import require_count
 from isostyle.errors import FrameworkFailure, InputError, IsostyleError, shown
 from isostyle.images import arrays
-from isostyle.images.arrays import ImageLike
-from isostyle.images.decode import read_picture
+from isostyle.images.decode import ImageLike, read_picture, read_rgb
 from isostyle.interface import Array, Precision
 from isostyle.optim import State
 from isostyle.recipe import LongSide
@@ -31,7 +30,7 @@ from isostyle.style_networks.checkpoint import Checkpoint
 from isostyle.style_networks.file import StyleNetwork, thumbnail
 from isostyle.style_networks.photographs import Crop, Cutter, cut, scan
 from isostyle.style_networks.trainer import Trainer, TrainingEvent, TrainingRecipe, first_parameters, require_finite, steps_of
-from isostyle.system.files import reason, remove_left_behind, sha256, write_atomically
+from isostyle.system.files import reason, sha256, write_atomically
 from isostyle.system.versions import versions
 from isostyle.weights import store
 
@@ -190,7 +189,7 @@ def train(
     looked_at = []
     for i in sorted(held):
         try:
-            looked_at.append(cut(arrays.read(folder.files[i]), CENTER, recipe.crop))
+            looked_at.append(cut(read_rgb(folder.files[i]), CENTER, recipe.crop))
         except InputError as error:
             skip(folder.files[i], str(error))
 
@@ -210,9 +209,6 @@ def train(
         if computes not in backends[-1:]:
             backends.append(computes)
             tell("another framework, version, device, number of threads or precision than before: not to the same bits")
-
-    if checkpoint is not None:
-        remove_left_behind([Path(checkpoint)])
 
     def save() -> None:
         if checkpoint is None:

@@ -22,8 +22,8 @@ from typing import IO
 from PIL import Image
 
 from isostyle.errors import InputError, IsostyleError
-from isostyle.images.arrays import MAX_PIXELS
-from isostyle.system.files import fresh_file, remove_left_behind, require_regular
+from isostyle.images.decode import MAX_PIXELS
+from isostyle.system.files import fresh_file, require_regular
 from isostyle.system.prefetch import ahead
 
 #: Constant quality: of x264, and of VP9 about the same. Both are above what the eye sees in motion.
@@ -188,7 +188,6 @@ def convert(
         IsostyleError: ffmpeg cannot read on, or cannot write.
     """
     place = Path(os.path.realpath(output))
-    remove_left_behind([place])
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(fresh_file(place))
         reader = stack.enter_context(Process(decoder(ffmpeg, video), stdout=subprocess.PIPE))

@@ -1,4 +1,4 @@
-"""When a program takes memory and when it gives it back: no number changes.
+"""How the C library's allocator treats freed memory: no number changes.
 
 Keeping freed memory makes a step up to twice as fast. glibc gives a large block back to the system as soon as it is freed, and
 asks for another one the next moment: each step of a style transfer then spends a good part of its time in page faults (a page
@@ -10,31 +10,26 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 from collections.abc import Iterator
 
-#: mallopt's parameters and what they are set to (glibc's malloc.h): no block is mapped by itself, ...
-M_MMAP_MAX, NO_MAPPING = -4, 0
-#: ... or, as it begins with, up to so many are, ...
-MAPPINGS = 65536
-#: ... of at least so many bytes (the most that is allowed: half of what a thread's heap has at first), ...
+# mallopt's parameters (glibc's malloc.h), and what they are set to.
+#: How many blocks may be mapped by themselves: none; or glibc's own number.
+M_MMAP_MAX, NO_MAPPING, MAPPINGS = -4, 0, 65536
+#: From how many bytes on a block is mapped: the most that is allowed, half of what a thread's heap has at first.
 M_MMAP_THRESHOLD, LARGE = -3, 32 * 2**20
-#: ... the heap's free end is never given back (2**31 - 1 would be a threshold of 2 GiB), ...
+#: From how many bytes on the free end of the heap is given back: never (2**31 - 1 would be 2 GiB).
 M_TRIM_THRESHOLD, NEVER = -1, -1
-#: ... and grows by 64 MiB at a time.
+#: By how many bytes the heap grows.
 M_TOP_PAD, STRIDE = -2, 64 * 2**20
 
-#: Rows and columns of a matrix for whose product OpenBLAS uses threads: it does so from 64**3 multiplications on.
-THREADED = 128
-
-#: Whether :func:`keep_freed_memory` was told; and whether large blocks are kept at this moment.
+#: Whether :func:`keep_freed_memory` was called; and whether large blocks are kept at this moment.
 keeps = kept_now = False
 
 
 def keep_freed_memory() -> bool:
     """Tell the C library to keep freed memory for the process. For programs: a library should leave this to its caller.
 
-    Returns whether it could be told; only glibc can (not musl, macOS, Windows), and elsewhere nothing changes.
+    Returns whether it does. Only glibc can; on musl, macOS and Windows nothing changes.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -52,7 +47,7 @@ def large_blocks(*, kept: bool) -> Iterator[None]:
     """While this lasts, large blocks are ``kept`` when they are freed, or given back at once.
 
     A run in tiles holds copies of a large picture, and makes and frees the smaller blocks of its tiles all the time: in one
-    heap each kind leaves holes that the other does not fit into. Nothing changes unless :func:`keep_freed_memory` was told.
+    heap each kind leaves holes that the other does not fit into. Nothing changes unless :func:`keep_freed_memory` was called.
     """
     before = kept_now
     _keep_large_blocks(kept)
@@ -70,21 +65,6 @@ def _keep_large_blocks(kept: bool) -> None:
 
 
 def give_back_freed_memory() -> None:
-    """Give back now what was freed and kept, as far as glibc can: whole pages. Elsewhere nothing happens."""
+    """Give back now what was freed and kept: whole pages, and by glibc only."""
     with contextlib.suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
-
-
-@functools.cache
-def take_buffers() -> None:
-    """NumPy's matrix products get their buffer (34 MB of address space on x86-64) now, while there is memory.
-
-    OpenBLAS takes it at the first product. Where it is refused then, it does not say so: NumPy 1.23's asks again for ever
-    (OpenBLAS issue 5289), NumPy 2's ends the process, and the older one in MXNet 1.9.1 calls a null pointer (issue 3441).
-    Two products at the same time take one each; the second is not held ready.
-    """
-    # Imported here: `isostyle --help` needs no NumPy.
-    import numpy
-
-    matrix = numpy.ones((THREADED, THREADED))
-    matrix @ matrix

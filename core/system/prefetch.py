@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def ahead(tasks: Iterable[Callable[[], T]]) -> Generator[Future[T], None, None]:
-    """What ``tasks`` return or raise, in order; while the caller looks at one, a thread works on the next."""
+    """What ``tasks`` return or raise, in order. While the caller works with one result, a thread computes the next."""
     with ThreadPoolExecutor(1) as pool:
         waiting: Future[T] | None = None
         for task in tasks:

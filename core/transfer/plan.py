@@ -9,7 +9,8 @@ import numpy as np
 
 from isostyle.errors import InputError
 from isostyle.images import arrays
-from isostyle.images.arrays import Pixels
+from isostyle.images.decode import MAX_PIXELS
+from isostyle.images.deep import Pixels
 from isostyle.interface import Array, Dtype
 from isostyle.network import RGB_STD, Network
 from isostyle.recipe import (
@@ -54,10 +55,8 @@ def plan(
             whole = (rule(picture.height, picture.width, gpu=gpu) for rule in (settings.size.scaled, settings.size.fit))
             plans[role] = Plan(*((max(1, round(height * share)), max(1, round(width * share))) for height, width in whole))
         (tall, wide), final = plans[role].scaled, plans[role].final
-        if tall * wide > arrays.MAX_PIXELS:
-            raise InputError(
-                f"the size {tall}x{wide} is more than {arrays.MAX_PIXELS / 1e6:.0f} megapixels; choose a smaller one"
-            )
+        if tall * wide > MAX_PIXELS:
+            raise InputError(f"the size {tall}x{wide} is more than {MAX_PIXELS / 1e6:.0f} megapixels; choose a smaller one")
         for what, (height, width) in (("is", (picture.height, picture.width)), ("would be resized to", final)):
             if min(height, width) < least:
                 shape = f"{height}x{width} pixels (height x width)"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from isostyle.errors import InputError, shown
-from isostyle.images.arrays import ImageLike
+from isostyle.images.decode import ImageLike
 from isostyle.recipe import Recipe
 from isostyle.recipe_text import from_dict
 from isostyle.system.files import read_input, reason

@@ -20,9 +20,8 @@ from isostyle._version import __version__
 from isostyle.checks import require_count, require_seed
 from isostyle.errors import FrameworkFailure, InputError, IsostyleError
 from isostyle.images import arrays, decode, encode
-from isostyle.images.arrays import ImageLike, Pixels
-from isostyle.images.decode import describe, read_picture
-from isostyle.images.deep import Rounded
+from isostyle.images.decode import ImageLike, describe, read_picture
+from isostyle.images.deep import Pixels, Rounded
 from isostyle.images.encode import Finished
 from isostyle.images.options import QUALITY, PictureOptions
 from isostyle.interface import Array, Dtype, Engine, Precision
@@ -40,7 +39,7 @@ from isostyle.recipe import (
 )
 from isostyle.registry import choose_device, failure
 from isostyle.system import allocation, memory
-from isostyle.system.files import reason, remove_left_behind, require_folder, sha256, write_atomically
+from isostyle.system.files import reason, require_folder, sha256, write_atomically
 from isostyle.system.versions import versions
 from isostyle.tiles import TiledEngine
 from isostyle.transfer import checkpoint as run_checkpoint
@@ -350,8 +349,6 @@ def carry_out(
     """Do what :func:`stylize` was asked for, from the beginning or from where it stood ``before``."""
     if job.on_divergence not in ("stop", "retry"):
         raise InputError(f"on_divergence must be stop or retry, not {job.on_divergence!r}")
-    if saving:
-        remove_left_behind([saving.path])
     for left in range(RETRIES, -1, -1):
         try:
             return attempt(job, before, saving, callback, log)

@@ -1,4 +1,4 @@
-"""Pictures in: every row of docs/pictures.md's first table, with a file of that kind and the values that it holds."""
+"""Decoding: every row of docs/pictures.md's first table, with a file of that kind and the values that it holds."""
 
 import hashlib
 import struct
@@ -21,15 +21,15 @@ WHITE = (255, 255, 255)
 #: Reads a picture, and says by how many bytes the most memory that the process ever had grew, and the digest of its pixels.
 PEAK = """
 import sys
-from isostyle import images, pictures_in
+from isostyle.images import decode
 
 def peak():
     lines = open("/proc/self/status").read().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 before = peak()
-picture = pictures_in.read(sys.argv[1]).pixels
-digest = images.pixels_sha256(picture)
+picture = decode.read(sys.argv[1]).pixels
+digest = decode.pixels_sha256(picture)
 print(peak() - before, digest)
 """
 
@@ -90,7 +90,7 @@ def test_a_format_with_loss_is_read_within_what_it_loses(kind):
 
 def test_a_file_is_known_by_what_it_holds_and_not_by_its_name(tmp_path):
     (tmp_path / "really.jpg").write_bytes(saved(Image.fromarray(waves(3, np.uint8)), "PNG"))
-    np.testing.assert_array_equal(np.asarray(arrays.read(tmp_path / "really.jpg")), waves(3, np.uint8))
+    np.testing.assert_array_equal(np.asarray(decode.read_rgb(tmp_path / "really.jpg")), waves(3, np.uint8))
 
 
 # 16 bits
@@ -302,7 +302,7 @@ def test_a_large_picture_is_read_without_a_copy(tmp_path, kind):
     told = [sys.executable, "-c", PEAK, str(tmp_path / "large")]
     grown, digest = subprocess.run(told, capture_output=True, text=True, check=True).stdout.split()
     assert 0.9 * side**2 * 4 < int(grown) < 1.2 * side**2 * 4 + 16 * megabyte
-    assert digest == decode.pixels_sha256(arrays.read(tmp_path / "large"))
+    assert digest == decode.pixels_sha256(decode.read_rgb(tmp_path / "large"))
 
 
 def test_the_digest_of_pixels_is_that_of_all_their_bytes():
@@ -467,7 +467,7 @@ def test_a_lying_head_of_a_float_tiff_takes_no_memory():
 
 def test_bytes_of_a_file_are_a_picture():
     data = saved(Image.fromarray(waves(3, np.uint8)), "PNG")
-    np.testing.assert_array_equal(np.asarray(arrays.read(data)), waves(3, np.uint8))
+    np.testing.assert_array_equal(np.asarray(decode.read_rgb(data)), waves(3, np.uint8))
     with pytest.raises(InputError, match="the content image is not a picture"):
         decode.read(b"nothing", "the content image")
 

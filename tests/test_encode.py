@@ -1,4 +1,4 @@
-"""Pictures out: every row of docs/pictures.md's second table, read back: pixels, bits, profile, EXIF, alpha."""
+"""Encoding: every row of docs/pictures.md's second table, read back: pixels, bits, profile, EXIF, alpha."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from test_cli import isostyle, names
 
 import isostyle as package
 from isostyle import InputError
-from isostyle.images import arrays, decode, encode, icc
+from isostyle.images import arrays, decode, encode, icc, suffixes
 from isostyle.images.deep import Deep, Rounded
 from isostyle.images.encode import Finished
 from isostyle.images.options import PictureOptions
@@ -108,7 +108,7 @@ def test_a_lower_quality_takes_fewer_bytes(kind):
 @pytest.mark.parametrize("bits", [8, 16])
 def test_the_same_picture_makes_the_same_bytes(kind, bits):
     needs(kind)
-    if bits == 16 and kind not in encode.WITH_SIXTEEN_BITS:
+    if bits == 16 and kind not in suffixes.WITH_SIXTEEN_BITS:
         pytest.skip("it has no 16 bits")
     options = PictureOptions(bits=bits)
     assert bytes(encode.encode(finished(alpha=True), kind, options)) == bytes(
@@ -186,7 +186,7 @@ def test_alpha_can_be_dropped(bits):
 @pytest.mark.parametrize("bits", [8, 16])
 def test_exif_is_kept_without_orientation_and_with_the_new_size(kind, bits):
     needs(kind)
-    if bits == 16 and kind not in encode.WITH_SIXTEEN_BITS:
+    if bits == 16 and kind not in suffixes.WITH_SIXTEEN_BITS:
         pytest.skip("it has no 16 bits")
     found = written(finished(), kind, bits=bits).getexif()
     assert (found[0x010F], found[0x0132], found[0x8298]) == ("maker", "2020:02:03 04:05:06", "me")
@@ -314,14 +314,15 @@ def test_a_resumed_run_writes_what_the_whole_one_does(folder, any_backend):
     content = "content.png"
     assert run(any_backend, "-o", "whole.tif", *options) == 0
     code = (
-        "from isostyle import api, cli\n"
-        "plain = api.climb\n"
+        "from isostyle.cli.main import main\n"
+        "from isostyle.transfer import stylize\n"
+        "plain = stylize.climb\n"
         "def climb(*given):\n"
         "    for event in plain(*given):\n"
         "        yield event\n"
         "        if event.evaluation == 2: raise KeyboardInterrupt\n"
-        "api.climb = climb\n"
-        f"cli.main(['run', '{content}', 'style.png', '-o', 'out.tif', '--checkpoint', 'c', '--checkpoint-every', '1',"
+        "stylize.climb = climb\n"
+        f"main(['run', '{content}', 'style.png', '-o', 'out.tif', '--checkpoint', 'c', '--checkpoint-every', '1',"
         f" '--backend', '{any_backend}', *{QUICK + options!r}])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -512,14 +513,15 @@ def test_a_disk_that_is_really_full_leaves_nothing_half_written(folder, any_back
     """A limit on the size of files is met by the system itself."""
     code = (
         "import resource\n"
-        "from isostyle import pictures_out, cli\n"
-        "plain = pictures_out.save\n"
+        "from isostyle.cli import main\n"
+        "from isostyle.images import encode\n"
+        "plain = encode.save\n"
         "def save(*given):\n"
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
         "    try: plain(*given)\n"
         "    finally: resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)\n"
-        "pictures_out.save = save\n"
-        f"cli.main(['run', 'content.png', 'style.png', '-o', 'out.png', '--backend', '{any_backend}', *{QUICK!r}])"
+        "encode.save = save\n"
+        f"main.main(['run', 'content.png', 'style.png', '-o', 'out.png', '--backend', '{any_backend}', *{QUICK!r}])"
     )
     (folder / "tmp").mkdir()
     environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
@@ -555,17 +557,18 @@ def test_large_pictures_of_16_bits_are_read_and_written_in_strips():
     seen. A whole picture of floats would be 12 more."""
     code = """
 import numpy as np, io
-from isostyle import memory, pictures_in, pictures_out
-from isostyle.sixteen_bits import Deep
-from isostyle.picture_options import PictureOptions
+from isostyle.images import decode, encode
+from isostyle.images.deep import Deep
+from isostyle.images.options import PictureOptions
+from isostyle.system import memory
 samples = np.zeros((4000, 6000, 3), np.uint16)
 samples[::7] = 40000
 deep = Deep(samples)
 before = memory.peak()
 picture = deep.eight_bits()
-data = bytes(pictures_out.encode(pictures_out.Finished(picture, deep), "PNG", PictureOptions(bits=16)))
+data = bytes(encode.encode(encode.Finished(picture, deep), "PNG", PictureOptions(bits=16)))
 del picture
-found = pictures_in.decode(data, "x").pixels
+found = decode.decode(data, "x").pixels
 assert all((found.samples[i] == samples[i]).all() for i in range(0, 4000, 100))
 print((memory.peak() - before) / samples[..., 0].size)
 """
