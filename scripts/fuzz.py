@@ -35,7 +35,19 @@ from typing import Any
 import click
 import numpy as np
 from PIL import Image, ImageCms
-from tables import markdown, publish
+from tables import publish
+
+import isostyle
+from isostyle.cli.main import main as command_line
+from isostyle.conformance import trace
+from isostyle.conformance.bench.report import markdown
+from isostyle.conformance.inputs import NARROW, narrow_parameters, weights_file
+from isostyle.published import find
+from isostyle.recipe_text import to_toml
+from isostyle.style_networks import file as style_network
+from isostyle.style_networks.file import StyleNetwork
+from isostyle.style_networks.trainer import first_parameters
+from isostyle.transform_network import TransformNetwork
 
 #: What the issue allows.
 SECONDS, BYTES = 10.0, 10**9
@@ -332,12 +344,12 @@ def traces_made_to_harm() -> Iterator[tuple[str, bytes]]:
         "names": [("../../float32|a|b.npy", npy(about.format("'<f4'", "()"), bytes(4)))],
     }
     archives = [packed(members) for members in points.values()]
-    for trace in ("trace", "oracle"):
+    for place in ("trace", "oracle"):
         for data in archives:
-            yield f"{trace}/points.npz", data
-        yield f"{trace}/points.npz", b""
+            yield f"{place}/points.npz", data
+        yield f"{place}/points.npz", b""
         for text in ("[" * 10**6, '{"a":' * 10**5, "9" * 10**5, '{"schema": NaN}', "[" + "0," * 10**7 + "0]", r'"\ud800"'):
-            yield f"{trace}/run.json", text.encode()
+            yield f"{place}/run.json", text.encode()
     for text in ("a=" + "[" * 10**5, "a=" + "{a=" * 10**4, "[deviation]", "deviation = 3", "deviation = [[]]"):
         yield "torch.toml", text.encode()
     pattern = "*a" * 200 + "b"
@@ -347,8 +359,6 @@ def traces_made_to_harm() -> Iterator[tuple[str, bytes]]:
 
 def seal(folder: Path, name: str) -> None:
     """Make the digests of a trace fit its changed files, as far as that can be done: as somebody would who knows the format."""
-    from isostyle.conformance import trace
-
     run, points = (folder / name).with_name(trace.RUN), (folder / name).with_name(trace.POINTS)
     if name not in (f"{run.parent.name}/{trace.RUN}", f"{run.parent.name}/{trace.POINTS}"):
         return
@@ -383,24 +393,53 @@ class Kind:
 
 def kinds(folder: Path, backend: str) -> list[Kind]:
     """All kinds; good files of those that isostyle writes are made by it, in ``folder``."""
-    from isostyle.conformance.inputs import NARROW, narrow_parameters, weights_file
-    from isostyle.published import find
-    from isostyle.recipe_text import to_toml
-    from isostyle.style_networks import file as style_network
-    from isostyle.style_networks.file import StyleNetwork
-    from isostyle.style_networks.trainer import first_parameters
-    from isostyle.transform_network import TransformNetwork
-
     small = ["--backend", backend, "--size", "32", "--threads", "1", "-o", "out.png", "--quiet"]
     for name, phase in (("photo", 0.0), ("painting", 1.5)):
         waves(phase).save(folder / f"{name}.png")
+    table = b'recipe = "painterly"\nsteps = 2\ncontents = ["photo.png"]\nstyles = ["painting.png"]\n'
+    table += b'[[run]]\ncontent = "photo.png"\nstyle = "painting.png"\noutput = "x.png"\n'
+    run = ["run", "--steps", "1", *small, "--"]
+    return [
+        Kind("pictures", list(pictures()), lambda name: [*run, name, "painting.png"], list(made_to_harm())),
+        Kind(
+            "weights",
+            [("w.safetensors", weights_file(NARROW, narrow_parameters(np.random.RandomState(0))))],
+            lambda name: ["run", "--network", name, *run[1:], "photo.png", "painting.png"],
+        ),
+        Kind(
+            "recipes",
+            [(f"{name}.toml", to_toml(find(name)).encode()) for name in ("d2l", "tutorial", "gatys2016")],
+            lambda name: ["recipes", name],
+        ),
+        Kind(
+            "tables of a batch",
+            [("t.toml", table), ("t.csv", b"content,style,steps\nphoto.png,painting.png,2\n")],
+            lambda name: ["batch", name, "-o", "out", "--", "--seed", "never"],
+        ),
+        *kinds_of_runs(folder, backend, small),
+        *kinds_of_style_networks(folder, backend),
+        *kinds_of_traces(folder, backend),
+    ]
+
+
+def kinds_of_runs(folder: Path, backend: str, small: list[str]) -> list[Kind]:
     call(["run", "photo.png", "painting.png", "--steps", "2", "--history", "out.csv", *small], folder)
     manifest = (folder / "out.json").read_bytes()
+    for name in ("out.png", "out.json", "out.csv"):
+        (folder / name).unlink()
     checkpoint = stopped(folder, backend)
+    return [
+        Kind("manifests", [("m.json", manifest)], lambda name: ["rerun", name, "-o", "out.png", "--quiet"]),
+        Kind("checkpoints of runs", [("c.checkpoint", checkpoint)], lambda name: ["resume", name, "-o", "out.png", "--quiet"]),
+    ]
+
+
+def kinds_of_style_networks(folder: Path, backend: str) -> list[Kind]:
     tiny = TransformNetwork((2, 3, 4), 1)
     network = style_network.dump(
         StyleNetwork(tiny, first_parameters(tiny, 0), "tiny", saved(waves(), "PNG"), {"recipe": {}}, [])
     )
+    (folder / "net.safetensors").write_bytes(network)
     (folder / "photos").mkdir()
     for i in range(12):
         waves(i / 3).save(folder / "photos" / f"{i}.png")
@@ -408,69 +447,48 @@ def kinds(folder: Path, backend: str) -> list[Kind]:
     train += ["--style-size", "40", "--batch", "1", "--threads", "1", "--steps", "1", "-o", "t.safetensors", "--quiet"]
     call(train, folder)
     training = (folder / "t.safetensors.checkpoint").read_bytes()
-    for name in ("t.safetensors", "t.safetensors.checkpoint", "out.png", "out.json", "out.csv"):
-        (folder / name).unlink(missing_ok=True)
-    trace, harmful = recorded(folder, backend), list(traces_made_to_harm())
-    declared = '[[deviation]]\nexpect = "skip"\ncase = "native-*"\npoints = ["*"]\ndtype = "*"\nreason = "so it is"\n'
-    trace |= {"torch.toml": declared.encode()}
-    compare = ["conform", "compare", "trace", "other", "--reference", "oracle", "--deviations", f"{backend}=torch.toml"]
-    compare += ["--json", "out.json", "--junit", "out.xml", "--html", "out.html", "--quiet"]
-    run = ["run", "--steps", "1", *small, "--"]
-    table = b'recipe = "painterly"\nsteps = 2\ncontents = ["photo.png"]\nstyles = ["painting.png"]\n'
-    table += b'[[run]]\ncontent = "photo.png"\nstyle = "painting.png"\noutput = "x.png"\n'
+    for name in ("t.safetensors", "t.safetensors.checkpoint"):
+        (folder / name).unlink()
+    apply = ["--backend", backend, "-o", "out.png", "--quiet"]
     return [
-        Kind("pictures", list(pictures()), lambda name: [*run, name, "painting.png"], list(made_to_harm())),
         Kind(
             "pictures through a style network",
             list(pictures()),
-            lambda name: ["apply", "net.safetensors", name, "--backend", backend, "-o", "out.png", "--bits", "16", "--quiet"],
+            lambda name: ["apply", "net.safetensors", name, "--bits", "16", *apply],
             list(made_to_harm()),
         ),
-        Kind(
-            "weights",
-            [("w.safetensors", weights_file(NARROW, narrow_parameters(np.random.RandomState(0))))],
-            lambda name: ["run", "--network", name, *run[1:], "photo.png", "painting.png"],
-        ),
-        Kind(
-            "style networks",
-            [("n.safetensors", network)],
-            lambda name: ["apply", name, "photo.png", "--backend", backend, "-o", "out.png", "--quiet"],
-        ),
-        Kind(
-            "recipes",
-            [(f"{name}.toml", to_toml(find(name)).encode()) for name in ("d2l", "tutorial", "gatys2016")],
-            lambda name: ["recipes", name],
-        ),
-        Kind("manifests", [("m.json", manifest)], lambda name: ["rerun", name, "-o", "out.png", "--quiet"]),
-        Kind("checkpoints of runs", [("c.checkpoint", checkpoint)], lambda name: ["resume", name, "-o", "out.png", "--quiet"]),
+        Kind("style networks", [("n.safetensors", network)], lambda name: ["apply", name, "photo.png", *apply]),
         Kind("checkpoints of trainings", [("t.safetensors.checkpoint", training)], lambda name: [*train, "--resume"]),
-        Kind(
-            "tables of a batch",
-            [("t.toml", table), ("t.csv", b"content,style,steps\nphoto.png,painting.png,2\n")],
-            lambda name: ["batch", name, "-o", "out", "--", "--seed", "never"],
-        ),
+    ]
+
+
+def kinds_of_traces(folder: Path, backend: str) -> list[Kind]:
+    files, harmful = recorded(folder, backend), list(traces_made_to_harm())
+    declared = '[[deviation]]\nexpect = "skip"\ncase = "native-*"\npoints = ["*"]\ndtype = "*"\nreason = "so it is"\n'
+    files |= {"torch.toml": declared.encode()}
+    compare = ["conform", "compare", "trace", "other", "--reference", "oracle", "--deviations", f"{backend}=torch.toml"]
+    compare += ["--json", "out.json", "--junit", "out.xml", "--html", "out.html", "--quiet"]
+    return [
         Kind(
             "traces",
-            [(name, data) for name, data in trace.items() if name.startswith(("trace/", "oracle/"))],
+            [(name, data) for name, data in files.items() if name.startswith(("trace/", "oracle/"))],
             lambda name: compare,
             [(name, data) for name, data in harmful if "/" in name],
-            trace,
+            files,
             seal,
         ),
         Kind(
             "deviations declared for traces",
-            [("torch.toml", trace["torch.toml"])],
+            [("torch.toml", files["torch.toml"])],
             lambda name: compare,
             [(name, data) for name, data in harmful if "/" not in name],
-            trace,
+            files,
         ),
     ]
 
 
 def recorded(folder: Path, backend: str) -> dict[str, bytes]:
     """Files of the traces of the oracle, of a backend, and of another one that computes the same."""
-    from isostyle.conformance import trace
-
     cases = [f"--case={case}" for case in TRACED]
     for name, place in (("oracle", "oracle"), (backend, "trace")):
         call(["conform", "record", name, "-o", place, *cases, "--threads", "1", "--quiet"], folder)
@@ -495,7 +513,6 @@ def call(arguments: list[str], folder: Path) -> None:
 
 def stopped(folder: Path, backend: str) -> bytes:
     """The checkpoint of a run of Adam that was stopped."""
-    import isostyle
 
     def stop(event: Any) -> None:
         if event.evaluation == 2:
@@ -525,26 +542,24 @@ def stopped(folder: Path, backend: str) -> bytes:
 
 def work() -> None:
     """A worker: carries out commands that come as lines of JSON, in its own process, and tells what became of each."""
-    from isostyle.cli.main import main as isostyle
-
     answers = sys.stdout
     for line in sys.stdin:
         arguments = json.loads(line)
         before = resident(peak=False)
         Path("/proc/self/clear_refs").write_text("5")
         out, err = io.StringIO(), io.StringIO()
-        began, code, trace = time.monotonic(), None, ""
+        began, code, raised = time.monotonic(), None, ""
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                isostyle(arguments)
+                command_line(arguments)
         except SystemExit as ended:
             code = ended.code
         except BaseException:
-            trace = traceback.format_exc()
+            raised = traceback.format_exc()
         answer = {
             "code": code,
             "err": err.getvalue(),
-            "trace": trace,
+            "trace": raised,
             "seconds": time.monotonic() - began,
             "bytes": resident(peak=True) - before,
         }
@@ -665,7 +680,6 @@ def main(inputs: int, seed: int | None, backend: str, only: str, keep: Path | No
     rows, bad = [], 0
     try:
         found = kinds(folder, backend)
-        (folder / "net.safetensors").write_bytes(next(kind for kind in found if kind.name == "style networks").files[0][1])
         crew = Worker(folder, backend)
         found = [kind for kind in found if only in kind.name]
         for kind in found:

@@ -21,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 from isostyle.errors import InputError, shown
 from isostyle.images import deep_files, exif, icc
 from isostyle.images.deep import STRIP, Deep, Pixels, strips
-from isostyle.images.deep_files import BACKGROUND, FloatLayout, Found
+from isostyle.images.deep_files import BACKGROUND, Found, Tags
 from isostyle.images.suffixes import readable_formats
 from isostyle.system.files import read_input, reason, sha256
 
@@ -60,14 +60,7 @@ def read(source: ImageLike, what: str = "image") -> PictureIn:
         InputError: there is no such file, or it holds no whole picture, or an array has another shape, type or range. The
             message begins with ``what`` or the file's name.
     """
-    if isinstance(source, np.ndarray):
-        return from_array(source, what)
-    if isinstance(source, Image.Image):
-        with in_one_sentence(what):
-            return opened(source, None, what)
-    if isinstance(source, bytes):
-        return decode(source, what)
-    return decode(read_input(Path(source)), repr(str(source)))
+    return read_picture(source, what)[0]
 
 
 def read_rgb(source: ImageLike, what: str = "image") -> Image.Image:
@@ -78,13 +71,15 @@ def read_rgb(source: ImageLike, what: str = "image") -> Image.Image:
 def read_picture(source: ImageLike, what: str) -> tuple[PictureIn, str | None]:
     """A picture, and the SHA-256 of its file if it has one; the file is read once, so the two belong together."""
     if isinstance(source, str | os.PathLike):
-        data = read_input(Path(source))
-        return decode(data, repr(str(source))), sha256(data)
+        source, what = read_input(Path(source)), repr(str(source))
     if isinstance(source, bytes):
         return decode(source, what), sha256(source)
-    if not isinstance(source, Image.Image | np.ndarray):
+    if isinstance(source, np.ndarray):
+        return from_array(source, what), None
+    if not isinstance(source, Image.Image):
         raise InputError(f"{what} must be a path, the bytes of a file, a PIL image or an array, not {shown(source)}")
-    return read(source, what), None
+    with in_one_sentence(what):
+        return opened(source, None, what), None
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -124,9 +119,9 @@ def pixels_sha256(picture: Pixels) -> str:
 def decode(data: bytes, name: str) -> PictureIn:
     """The picture in ``data``, the bytes of a file called ``name``. Errors are those of :func:`read`."""
     with in_one_sentence(name):
-        picture, layout = deep_files.open_picture(data)
+        picture, floats = deep_files.open_picture(data)
         with picture:
-            return opened(picture, data, name, layout)
+            return opened(picture, data, name, floats)
 
 
 @contextlib.contextmanager
@@ -152,9 +147,9 @@ def too_large(what: str) -> InputError:
     return InputError(f"{what} has more than {MAX_PIXELS / 1e6:.0f} megapixels; make it smaller")
 
 
-def opened(picture: Image.Image, data: bytes | None, what: str, layout: FloatLayout | None = None) -> PictureIn:
-    """A picture that Pillow has opened: from the file ``data``, which is to be read by ``layout`` if there is one, or a
-    caller's. May raise whatever Pillow does."""
+def opened(picture: Image.Image, data: bytes | None, what: str, floats: Tags | None = None) -> PictureIn:
+    """A picture that Pillow has opened, from the file ``data`` or a caller's. ``floats``: as
+    :func:`isostyle.images.deep_files.open_picture` found them. May raise whatever Pillow does."""
     if picture.width * picture.height > MAX_PIXELS:
         raise too_large(what)
     lines = []
@@ -165,7 +160,7 @@ def opened(picture: Image.Image, data: bytes | None, what: str, layout: FloatLay
     kept = exif.kept(picture)
     profile = picture.info.get("icc_profile")
     profile = profile if isinstance(profile, bytes) and profile else None
-    deep = deep_files.samples_of(picture, data, raw, layout, what)
+    deep = deep_files.samples_of(picture, data, raw, floats, what)
     try:
         pixels, alpha = in_srgb(deep or picture, profile, callers=data is None)
     except icc.Unusable as error:
@@ -177,11 +172,7 @@ def opened(picture: Image.Image, data: bytes | None, what: str, layout: FloatLay
 
 
 def in_srgb(found: Found | Image.Image, profile: bytes | None, *, callers: bool) -> tuple[Pixels, Image.Image | None]:
-    """Pixels in sRGB, on white, and alpha if there is any. A picture that is the caller's is not changed.
-
-    Raises:
-        Unusable: the profile cannot be used.
-    """
+    """Pixels in sRGB, on white, and alpha if there is any. A caller's picture is not changed. Raises Unusable."""
     if isinstance(found, Found):
         return deep_files.to_srgb(found, profile)
     picture = exif.upright(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,19 +21,6 @@ EIGHT_TO_SIXTEEN = 257
 #: Rows that are converted at a time: whole pictures in float64 would take as much memory as the rest of a run.
 STRIP = 64
 Samples = NDArray[np.uint16]
-
-
-class Rows(Protocol):
-    """A picture of 16 bits a sample that hands out some rows at a time, for the writers of files."""
-
-    @property
-    def width(self) -> int: ...
-
-    @property
-    def height(self) -> int: ...
-
-    def rows(self, top: int, bottom: int) -> Samples:
-        """RGB samples, (bottom - top, width, 3)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +99,10 @@ class Rounded:
         for top in range(0, self.height, STRIP):
             samples[top : top + STRIP] = self.rows(top, top + STRIP)
         return Deep(samples)
+
+
+#: A picture of 16 bits a sample that hands out some rows at a time, for the writers of files.
+Rows: TypeAlias = Deep | Rounded
 
 
 def rounded(image: Array, space: Space = "normalized") -> Samples:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from isostyle.errors import InputError
 from isostyle.images import icc
@@ -37,31 +37,18 @@ GRAY_AND_ALPHA = "LA;16B"
 #: How Pillow calls floats of 32 bits in a file's order of bytes, and in the machine's.
 FLOAT_RAW, NATIVE_FLOAT_RAW = ("F;32F", "F;32BF"), "F;32NF"
 
-# Tags (TIFF 6.0), in the order in which they stand in a file, and their values.
-WIDTH, HEIGHT, BITS, PHOTOMETRIC, SAMPLES, PLANAR = 256, 257, 258, 262, 277, 284
-PREDICTOR, TILE_WIDTH, EXTRA, FORMAT = 317, 322, 338, 339
+# Values of a TIFF's tags (TIFF 6.0).
 WHITE_IS_ZERO, GRAY, RGB = 0, 1, 2
 TOGETHER, APART = 1, 2
 FLOATS, FLOAT_BITS = 3, 32
 NO_PREDICTOR, DIFFERENCES, FLOAT_PREDICTOR = 1, 2, 3
 #: Alpha, premultiplied or not, among the kinds of extra samples.
 ALPHAS = (1, 2)
-#: What TargetPrinter is to Pillow and to libtiff: nothing. It takes the place of EXTRA.
+#: The type of a value of 32 bits.
+LONG = 4
+#: What TargetPrinter is to Pillow and to libtiff: nothing. It takes the place of EXTRASAMPLES.
 UNUSED = 337
-#: The types SHORT and LONG: their letters for :mod:`struct`, and their bytes.
-SHORT, LONG = 3, 4
-TYPES = {SHORT: ("H", 2), LONG: ("I", 4)}
-MOST_ENTRIES = 1000
-#: By the tag Orientation: whether rows and columns change places; then the step through rows, and through columns.
-TURNS = {
-    2: (False, 1, -1),
-    3: (False, -1, -1),
-    4: (False, -1, 1),
-    5: (True, 1, 1),
-    6: (True, 1, -1),
-    7: (True, -1, -1),
-    8: (True, -1, 1),
-}
+Tags: TypeAlias = TiffImagePlugin.ImageFileDirectory_v2
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,59 +63,31 @@ class Found:
     gray: bool = False
 
 
-@dataclass(frozen=True)
-class FloatLayout:
-    """How the rows of a TIFF with float colors, read as gray, become pixels."""
-
-    width: int
-    height: int
-    #: Of a pixel: 3, or 4.
-    samples: int
-    has_alpha: bool
-    predictor: int
-    orientation: int
-
-    def pixels(self, wide: NDArray[np.float32]) -> NDArray[Any]:
-        """(H, W * samples) as upright floats of shape (H, W, samples)."""
-        values = np.ascontiguousarray(wide, np.float32)
-        if self.predictor == DIFFERENCES:
-            whole = values.view(np.uint32).reshape(self.height, self.width, self.samples)
-            values = whole.cumsum(axis=1, dtype=np.uint32).view(np.float32)
-        elif self.predictor == FLOAT_PREDICTOR:
-            # Adobe's technical note 3: the bytes of a row, differences over a pixel; first all upper ones.
-            parts = values.view(np.uint8).reshape(self.height, -1, self.samples).cumsum(axis=1, dtype=np.uint8)
-            planes = parts.reshape(self.height, 4, self.width * self.samples)
-            values = np.ascontiguousarray(planes.transpose(0, 2, 1)).view(">f4").astype(np.float32)
-        values = values.reshape(self.height, self.width, self.samples)
-        swapped, down, across = TURNS.get(self.orientation, (False, 1, 1))
-        return (values.swapaxes(0, 1) if swapped else values)[::down, ::across]
-
-
 # Files
 
 
-def open_picture(data: bytes) -> tuple[ImageFile.ImageFile, FloatLayout | None]:
-    """A picture that Pillow knows; or a TIFF with float colors, read as gray, and its layout.
+def open_picture(data: bytes) -> tuple[ImageFile.ImageFile, Tags | None]:
+    """A picture that Pillow knows; or a TIFF with float colors, opened as gray, and its own tags.
 
-    Raises:
-        PIL.UnidentifiedImageError: it is neither.
-        struct.error, ValueError, or whatever else Pillow meets a broken file with.
+    May raise UnidentifiedImageError, or whatever else Pillow meets a broken file with.
     """
     try:
         return Image.open(io.BytesIO(data), formats=readable_formats()), None
     except UnidentifiedImageError:
-        found = as_gray(data)
-        if found is None:
+        if not data.startswith((b"II*\0", b"MM\0*")):
             raise
-        return Image.open(io.BytesIO(found[0]), formats=["TIFF"]), found[1]
+        places = places_of_tags(data)
+        tags = Tags(data[:8])
+        stream = io.BytesIO(data)
+        stream.seek(tags.next)
+        tags.load(stream)
+        if not has_float_colors(tags):
+            raise
+        return Image.open(io.BytesIO(as_gray(data, tags, places)), formats=["TIFF"]), tags
 
 
 def prepare(picture: Image.Image, what: str) -> None:
-    """Correct what Pillow takes for something else, before it decodes a TIFF.
-
-    Raises:
-        InputError: that is not possible.
-    """
+    """Correct what Pillow takes for something else, before it decodes a TIFF. Raises InputError if that is not possible."""
     tiles = getattr(picture, "tile", None)
     if picture.format != "TIFF" or not tiles or not isinstance(picture, ImageFile.ImageFile):
         return
@@ -136,7 +95,11 @@ def prepare(picture: Image.Image, what: str) -> None:
     if coder == "libtiff" and isinstance(given, tuple) and given[0] in FLOAT_RAW:
         # libtiff hands over the machine's order of bytes, and Pillow expects the file's.
         picture.tile = [tile._replace(args=(NATIVE_FLOAT_RAW, *given[1:])) for tile in picture.tile]
-    elif coder == "raw" and tag_of(picture, PLANAR) == APART and 16 in (tag_of(picture, BITS) or ()):
+    elif (
+        coder == "raw"
+        and tag_of(picture, TiffImagePlugin.PLANAR_CONFIGURATION) == APART
+        and 16 in (tag_of(picture, TiffImagePlugin.BITSPERSAMPLE) or ())
+    ):
         raise InputError(
             f"{what} has 16 bits in planes (PlanarConfiguration 2) and no compression; save it with one of the two"
         )
@@ -158,77 +121,106 @@ def raw_mode(picture: Image.Image) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
-def as_gray(data: bytes) -> tuple[bytes, FloatLayout] | None:
-    """A TIFF with other words in its head, and its layout; None if it is no TIFF with colors as floats of 32 bits.
-
-    Raises:
-        struct.error, ValueError: it is broken, or is one of a kind that cannot be read; the message is a clause.
-    """
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
-    if order is None:
-        return None
-    places, values = directory(data, order)
-
-    def one(tag: int, otherwise: int) -> int:
-        return (values.get(tag) or (otherwise,))[0]
-
-    samples, extra, predictor = one(SAMPLES, 1), values.get(EXTRA, ()), one(PREDICTOR, NO_PREDICTOR)
-    of_floats = set(values.get(FORMAT, ())) == {FLOATS} and set(values.get(BITS, ())) == {FLOAT_BITS}
-    if one(PHOTOMETRIC, GRAY) != RGB or not of_floats or samples not in (3, 4) or not {WIDTH, HEIGHT} <= values.keys():
-        return None
-    if one(PLANAR, TOGETHER) != TOGETHER:
+def has_float_colors(tags: Tags) -> bool:
+    """Whether these are of RGB or RGBA as floats of 32 bits. Raises ValueError with a clause if they cannot be read."""
+    formats, bits = (
+        np.unique(tags.get(TiffImagePlugin.SAMPLEFORMAT, 0)).tolist(),
+        np.unique(tags.get(TiffImagePlugin.BITSPERSAMPLE, 0)).tolist(),
+    )
+    if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) != RGB or tags.get(TiffImagePlugin.SAMPLESPERPIXEL) not in (3, 4):
+        return False
+    if (
+        formats != [FLOATS]
+        or bits != [FLOAT_BITS]
+        or not {TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH} <= set(tags)
+    ):
+        return False
+    if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION, TOGETHER) != TOGETHER:
         raise ValueError("its colors stand apart from each other (PlanarConfiguration 2), which is not read for floats")
-    if predictor == FLOAT_PREDICTOR and order == ">":
-        raise ValueError("it is big-endian with a floating-point predictor, which is not read")
-    if predictor != NO_PREDICTOR and TILE_WIDTH in values:
+    if tags.get(TiffImagePlugin.PREDICTOR, NO_PREDICTOR) != NO_PREDICTOR and TiffImagePlugin.TILEWIDTH in tags:
         raise ValueError("it has tiles and a predictor, which is not read for floats")
-    has_alpha = samples == 4 and bool(extra) and extra[0] in ALPHAS
-    layout = FloatLayout(one(WIDTH, 0), one(HEIGHT, 0), samples, has_alpha, predictor, one(ORIENTATION, 1))
-    wider = {WIDTH: layout.width * samples, TILE_WIDTH: one(TILE_WIDTH, 0) * samples}
-    gray = {BITS: FLOAT_BITS, PHOTOMETRIC: GRAY, SAMPLES: 1, FORMAT: FLOATS, ORIENTATION: 1, PREDICTOR: NO_PREDICTOR, EXTRA: 0}
-    changed = bytearray(data)
-    for tag, value in {**wider, **gray}.items():
-        if tag in places:
-            name = UNUSED if tag == EXTRA else tag
-            struct.pack_into(f"{order}HHII", changed, places[tag], name, LONG, 1, value)
-    return bytes(changed), layout
+    return True
 
 
-def directory(data: bytes, order: str) -> tuple[dict[int, int], dict[int, tuple[int, ...]]]:
-    """Of a TIFF's first directory, where the entry of each tag stands, and the values of those with a few SHORT or LONG."""
+def places_of_tags(data: bytes) -> dict[int, int]:
+    """Where the entry of each tag stands in a TIFF. Raises struct.error if the file ends before."""
+    order = order_of(data)
     (start,) = struct.unpack_from(f"{order}I", data, 4)
     (count,) = struct.unpack_from(f"{order}H", data, start)
-    places: dict[int, int] = {}
-    values: dict[int, tuple[int, ...]] = {}
-    for place in range(start + 2, start + 2 + 12 * min(count, MOST_ENTRIES), 12):
-        tag, kind, length, offset = struct.unpack_from(f"{order}HHII", data, place)
-        places[tag] = place
-        if kind in TYPES and length <= 8:
-            letter, size = TYPES[kind]
-            where = place + 8 if length * size <= 4 else offset
-            values[tag] = struct.unpack_from(f"{order}{length}{letter}", data, where)
-    return places, values
+    entries = range(start + 2, start + 2 + 12 * count, 12)
+    return {struct.unpack_from(f"{order}HHII", data, place)[0]: place for place in entries}
+
+
+def order_of(data: bytes) -> str:
+    """The order of bytes in a TIFF."""
+    return "<" if data[:2] == b"II" else ">"
+
+
+def as_gray(data: bytes, tags: Tags, places: dict[int, int]) -> bytes:
+    """A TIFF with float colors whose head says that it is gray, and as many times as wide as it has colors."""
+    samples = tags[TiffImagePlugin.SAMPLESPERPIXEL]
+    gray = {
+        TiffImagePlugin.IMAGEWIDTH: tags[TiffImagePlugin.IMAGEWIDTH] * samples,
+        TiffImagePlugin.TILEWIDTH: tags.get(TiffImagePlugin.TILEWIDTH, 0) * samples,
+        TiffImagePlugin.BITSPERSAMPLE: FLOAT_BITS,
+        TiffImagePlugin.PHOTOMETRIC_INTERPRETATION: GRAY,
+        TiffImagePlugin.SAMPLESPERPIXEL: 1,
+        TiffImagePlugin.SAMPLEFORMAT: FLOATS,
+        TiffImagePlugin.PREDICTOR: NO_PREDICTOR,
+        TiffImagePlugin.EXTRASAMPLES: 0,
+        ORIENTATION: 1,
+    }
+    changed = bytearray(data)
+    for tag in gray.keys() & places.keys():
+        name = UNUSED if tag == TiffImagePlugin.EXTRASAMPLES else tag
+        struct.pack_into(f"{order_of(data)}HHII", changed, places[tag], name, LONG, 1, gray[tag])
+    return bytes(changed)
+
+
+def float_pixels(wide: NDArray[np.float32], tags: Tags) -> NDArray[Any]:
+    """The rows of a TIFF with float colors, read as gray, as upright floats of shape (H, W, 3 or 4)."""
+    values = np.ascontiguousarray(wide, np.float32)
+    shape = tags[TiffImagePlugin.IMAGELENGTH], tags[TiffImagePlugin.IMAGEWIDTH], tags[TiffImagePlugin.SAMPLESPERPIXEL]
+    predictor = tags.get(TiffImagePlugin.PREDICTOR, NO_PREDICTOR)
+    if predictor == DIFFERENCES:
+        values = values.view(np.uint32).reshape(shape).cumsum(axis=1, dtype=np.uint32).view(np.float32)
+    elif predictor == FLOAT_PREDICTOR:
+        if (tags.prefix == b"II") != np.little_endian:
+            # libtiff has put the bytes in the machine's order, but these are no numbers yet.
+            values = values.byteswap()
+        # Adobe's technical note 3: the bytes of a row, differences over a pixel; first all upper ones.
+        parts = values.view(np.uint8).reshape(shape[0], -1, shape[2]).cumsum(axis=1, dtype=np.uint8)
+        planes = parts.reshape(shape[0], 4, -1)
+        values = np.ascontiguousarray(planes.transpose(0, 2, 1)).view(">f4").astype(np.float32)
+    values = values.reshape(shape)
+    return turned(values, tags.get(ORIENTATION, 1))
+
+
+def turned(values: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Upright, by the tag Orientation."""
+    values = values.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else values
+    values = values[::-1] if orientation in (3, 4, 7, 8) else values
+    return values[:, ::-1] if orientation in (2, 3, 6, 7) else values
 
 
 # Samples
 
 
-def samples_of(
-    picture: Image.Image, data: bytes | None, raw: str | None, layout: FloatLayout | None, what: str
-) -> Found | None:
+def samples_of(picture: Image.Image, data: bytes | None, raw: str | None, floats: Tags | None, what: str) -> Found | None:
     """The samples of a picture, upright; None if it has 8 bits or fewer.
 
     Args:
-        data: the file, if the picture is one's.
+        data: the file, unless the picture is a caller's.
         raw: as :func:`raw_mode` found it.
-        layout: as :func:`open_picture` found it.
+        floats: as :func:`open_picture` found them.
 
     Raises:
         InputError: its samples have 32 bits, or are floats that are none of a picture.
     """
-    if layout is not None:
-        values = layout.pixels(np.asarray(picture))
-        alpha = to_samples(values[..., 3], what) if layout.has_alpha else None
+    if floats is not None:
+        values = float_pixels(np.asarray(picture), floats)
+        has_alpha = values.shape[2] == 4 and floats.get(TiffImagePlugin.EXTRASAMPLES, (0,))[0] in ALPHAS
+        alpha = to_samples(values[..., 3], what) if has_alpha else None
         return Found(to_samples(values[..., :3], what), alpha)
     if picture.mode in SIXTEEN_BIT_MODES or (picture.mode == "I" and picture.format in SIXTEEN_BIT_IN_I):
         gray = np.asarray(upright(picture))
@@ -245,7 +237,11 @@ def samples_of(
     if raw == GRAY_AND_ALPHA:
         both = np.ascontiguousarray(decoded_as(data, "RGBA")).view(">u2").astype(np.uint16)
         return Found(spread(both[..., 0]), both[..., 1], gray=True)
-    if raw[:-1] not in SIXTEEN_BIT_RAW or raw[-1] not in OTHER_ORDER or tag_of(picture, PLANAR) == APART:
+    if (
+        raw[:-1] not in SIXTEEN_BIT_RAW
+        or raw[-1] not in OTHER_ORDER
+        or tag_of(picture, TiffImagePlugin.PLANAR_CONFIGURATION) == APART
+    ):
         return None
     return twice_decoded(picture, data, raw)
 
@@ -284,7 +280,7 @@ def put(picture: Image.Image, samples: Samples, place: int) -> None:
 
 def positive(gray: Samples, picture: Image.Image) -> Samples:
     """Gray in which 0 is black, whatever it is in a TIFF."""
-    return np.bitwise_not(gray) if tag_of(picture, PHOTOMETRIC) == WHITE_IS_ZERO else gray
+    return np.bitwise_not(gray) if tag_of(picture, TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO else gray
 
 
 def spread(gray: Samples) -> Samples:
@@ -305,11 +301,8 @@ def to_samples(values: NDArray[Any], what: str) -> Samples:
 
 
 def to_srgb(found: Found, profile: bytes | None) -> tuple[Deep, Image.Image | None]:
-    """The picture in sRGB, on white, and its alpha in 8 bits if there is any. The samples are converted in place.
-
-    Raises:
-        Unusable: the profile cannot be used; nothing is converted.
-    """
+    """The picture in sRGB, on white, and its alpha in 8 bits if there is any. The samples are converted in place, or
+    nothing is, and it raises Unusable."""
     samples, alpha = found.rgb, found.alpha
     if profile is not None:
         try:

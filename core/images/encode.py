@@ -194,28 +194,20 @@ def write_tiff(stream: IO[bytes], picture: Rows, alpha: Image | None, about: PIL
         changes[:, 1:] -= samples[:, :-1]
         strips.append(zlib.compress(changes.tobytes()))
     tags = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
-    # Behind the directory, whose length Pillow adds.
-    places = tuple(np.cumsum([0, *map(len, strips[:-1])]).tolist())
     tags.tagtype.update(TIFF_TYPES)
     tags.update(dict(about or {}))
-    tags.update(
-        {
-            TiffImagePlugin.IMAGEWIDTH: picture.width,
-            TiffImagePlugin.IMAGELENGTH: picture.height,
-            TiffImagePlugin.BITSPERSAMPLE: (16,) * channels,
-            TiffImagePlugin.SAMPLESPERPIXEL: channels,
-            TiffImagePlugin.COMPRESSION: TIFF_DEFLATE,
-            TiffImagePlugin.PREDICTOR: TIFF_DIFFERENCES,
-            TiffImagePlugin.PHOTOMETRIC_INTERPRETATION: TIFF_RGB,
-            TiffImagePlugin.PLANAR_CONFIGURATION: TIFF_TOGETHER,
-            TiffImagePlugin.ICCPROFILE: srgb(),
-            TiffImagePlugin.ROWSPERSTRIP: STRIP,
-            TiffImagePlugin.STRIPOFFSETS: places,
-            TiffImagePlugin.STRIPBYTECOUNTS: tuple(map(len, strips)),
-        }
-    )
+    tags[TiffImagePlugin.IMAGEWIDTH], tags[TiffImagePlugin.IMAGELENGTH] = picture.width, picture.height
+    tags[TiffImagePlugin.BITSPERSAMPLE], tags[TiffImagePlugin.SAMPLESPERPIXEL] = (16,) * channels, channels
+    tags[TiffImagePlugin.COMPRESSION], tags[TiffImagePlugin.PREDICTOR] = TIFF_DEFLATE, TIFF_DIFFERENCES
+    tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] = TIFF_RGB
+    tags[TiffImagePlugin.PLANAR_CONFIGURATION] = TIFF_TOGETHER
     if alpha is not None:
         tags[TiffImagePlugin.EXTRASAMPLES] = TIFF_ALPHA
+    tags[TiffImagePlugin.ICCPROFILE] = srgb()
+    tags[TiffImagePlugin.ROWSPERSTRIP] = STRIP
+    # Offsets behind the directory, whose length Pillow adds.
+    tags[TiffImagePlugin.STRIPOFFSETS] = tuple(np.cumsum([0, *map(len, strips[:-1])]).tolist())
+    tags[TiffImagePlugin.STRIPBYTECOUNTS] = tuple(map(len, strips))
     tags.save(stream)
     for strip in strips:
         stream.write(strip)

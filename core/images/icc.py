@@ -49,22 +49,14 @@ def srgb() -> bytes:
 
 
 def space_of(profile: bytes) -> bytes:
-    """The four letters for the colors that a profile describes.
-
-    Raises:
-        Unusable: it is no profile.
-    """
+    """The four letters for the colors that a profile describes. Raises Unusable if it is no profile."""
     if not 128 < len(profile) <= MAX_BYTES or profile[36:40] != b"acsp":
         raise Unusable("it is broken")
     return profile[16:20]
 
 
 def mode_of(profile: bytes) -> str:
-    """Pillow's mode for the colors that a profile describes.
-
-    Raises:
-        Unusable: Pillow has none, or this is no profile.
-    """
+    """Pillow's mode for the colors that a profile describes. Raises Unusable if there is none."""
     space = space_of(profile)
     if space not in MODES:
         raise Unusable(f"it is for {space.decode('latin-1').strip()!r} colors")
@@ -91,11 +83,7 @@ def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
 
 @lru_cache(8)
 def transform(profile: bytes | None, mode: str) -> ImageCmsTransform | None:
-    """From a profile to sRGB; None if that changes nothing. Without a profile, from CIE L*a*b*.
-
-    Raises:
-        Unusable: LittleCMS cannot do it.
-    """
+    """From a profile to sRGB; None if that changes nothing. Without a profile, from CIE L*a*b*. Raises Unusable."""
     try:
         given = ImageCms.createProfile("LAB") if profile is None else ImageCms.ImageCmsProfile(io.BytesIO(profile))
         wanted = ImageCms.ImageCmsProfile(io.BytesIO(srgb()))

@@ -6,29 +6,14 @@ from pathlib import Path
 
 from PIL import Image
 
-#: Formats that are read, where Pillow has them. EPS is not among them: Pillow would start a program for it (Ghostscript).
-FORMATS = (
-    "JPEG",
-    "MPO",
-    "PNG",
-    "TIFF",
-    "WEBP",
-    "AVIF",
-    "GIF",
-    "BMP",
-    "PPM",
-    "JPEG2000",
-    "TGA",
-    "ICO",
-    "PCX",
-    "SGI",
-    "DDS",
-    "PSD",
-)
+#: Formats that are read and written, where Pillow has them.
+WRITTEN = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "AVIF", "GIF", "BMP", "PPM", "JPEG2000", "TGA", "PCX", "SGI", "DDS")
+#: Formats that are only read. Pillow writes no PSD, and would make the picture smaller for ICO.
+ONLY_READ = ("ICO", "PSD")
+#: EPS is not among them: Pillow would start a program for it (Ghostscript).
+FORMATS = WRITTEN + ONLY_READ
 #: Formats that are written with 16 bits a sample.
 WITH_SIXTEEN_BITS = ("PNG", "TIFF")
-#: Formats that Pillow would make the picture smaller for.
-SHRINKING = ("ICO",)
 
 
 def readable_formats() -> list[str]:
@@ -43,12 +28,8 @@ def is_picture(path: Path) -> bool:
 
 
 def format_of(suffix: str) -> str:
-    """Pillow's name for the format of a suffix, with or without its dot.
-
-    Raises:
-        KeyError: no format of that suffix can be both read and written.
-    """
+    """Pillow's name for the format of a suffix, with or without its dot. Raises KeyError if it cannot be written."""
     kind = Image.registered_extensions()[f".{suffix.lower().removeprefix('.')}"]
-    if kind not in FORMATS or kind not in Image.SAVE or kind in SHRINKING:
+    if kind not in WRITTEN or kind not in Image.SAVE:
         raise KeyError(suffix)
     return kind

@@ -66,16 +66,14 @@ def check_outputs(
     Raises:
         InputError: an output is an input, exists already (and not ``force``), stands twice, or its folder cannot be written.
     """
-    kept = [path for path in inputs if path.exists()]
     # Sets, for there may be thousands. Two names may lead to one file: by symbolic links, or as hard links.
-    places = {path.resolve() for path in kept}
-    identities = {identity(path) for path in kept}
+    kept = {identity(path) for path in inputs if path.exists()}
     seen: set[Path] = set()
     for output in outputs:
         name = repr(str(output))
         try:
             place = output.resolve()
-            if place in places or (output.exists() and identity(output) in identities):
+            if output.exists() and identity(output) in kept:
                 raise InputError(f"{name} is an input; it is never overwritten")
             if place in seen:
                 raise InputError(f"two outputs would go to {name}; name them apart")
