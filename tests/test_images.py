@@ -81,28 +81,6 @@ def test_a_transparent_sixteen_bit_gray_is_laid_on_white(tmp_path):
     assert (picture.getpixel((0, 0)), picture.getpixel((5, 5))) == (WHITE, (117, 117, 117))
 
 
-def test_exif_orientation_of_a_sixteen_bit_picture_is_applied(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = saved(tmp_path, Image.fromarray(np.zeros((20, 30), np.uint16)), "turned.png", exif=exif)
-    assert decode.read_rgb(path).size == (20, 30)
-
-
-def test_sixteen_bit_rgb_keeps_its_colors(tmp_path):
-    """Pillow writes none, so this PNG is put together by hand."""
-    import struct
-    import zlib
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    row = b"\0" + struct.pack(">HHH", 65535, 32896, 0) * 20
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20, 20, 16, 2, 0, 0, 0))
-    data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(row * 20)) + chunk(b"IEND", b"")
-    (tmp_path / "deep.png").write_bytes(data)
-    assert pixel(tmp_path / "deep.png") == (255, 128, 0)
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(tmp_path, orientation):
     """A red corner: where it stands upright is what every viewer shows."""
