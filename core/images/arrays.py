@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from isostyle.images.deep import MOST, STRIP, Deep, Pixels, in_unit_range, strips
+from isostyle.images.deep import MOST, STRIP, Deep, Pixels, strips
 from isostyle.interface import Array, Dtype
 from isostyle.network import RGB_MEAN, RGB_STD
 from isostyle.recipe import Space
@@ -50,9 +50,10 @@ def to_array(picture: Pixels, dtype: Dtype, space: Space = "normalized") -> Arra
         return array
     # Eight bits have 256 values, each computed once.
     values = scaled(np.arange(256.0)[:, None] / 255, space).astype(dtype)
-    for top, strip in strips(picture):
+    for top, rows in strips(picture):
+        strip = np.asarray(rows)
         for channel in range(3):
-            array[0, channel, top : top + STRIP] = values[:, channel][np.asarray(strip)[..., channel]]
+            array[0, channel, top : top + STRIP] = values[:, channel][strip[..., channel]]
     return array
 
 
@@ -65,8 +66,10 @@ def to_picture(image: Array, space: Space = "normalized") -> Image.Image:
     """An array of shape (1, 3, H, W) as an 8-bit RGB picture: clipped to 0..1, rounded to the nearest."""
     picture = Image.new("RGB", (image.shape[3], image.shape[2]))
     for top in range(0, picture.height, STRIP):
-        pixels = np.rint(in_unit_range(image[:, :, top : top + STRIP], space) * 255)
-        picture.paste(Image.fromarray(pixels.astype(np.uint8)), (0, top))
+        pixels = image[0, :, top : top + STRIP].transpose(1, 2, 0).astype(np.float64)
+        if space == "normalized":
+            pixels = pixels * np.array(RGB_STD) + np.array(RGB_MEAN)
+        picture.paste(Image.fromarray(np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)), (0, top))
     return picture
 
 

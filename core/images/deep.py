@@ -107,17 +107,11 @@ Rows: TypeAlias = Deep | Rounded
 
 def rounded(image: Array, space: Space = "normalized") -> Samples:
     """An array of shape (1, 3, H, W) as samples of 16 bits, (H, W, 3)."""
-    made: Samples = np.rint(in_unit_range(image, space) * MOST).astype(np.uint16)
-    return made
-
-
-def in_unit_range(image: Array, space: Space) -> NDArray[np.float64]:
-    """An array of shape (1, 3, H, W), in a recipe's space, as colors in 0..1, (H, W, 3). What lies beyond is clipped."""
     pixels = image[0].transpose(1, 2, 0).astype(np.float64)
     if space == "normalized":
         pixels = pixels * np.array(RGB_STD) + np.array(RGB_MEAN)
-    clipped: NDArray[np.float64] = pixels.clip(0, 1)
-    return clipped
+    made: Samples = np.rint(pixels.clip(0, 1) * MOST).astype(np.uint16)
+    return made
 
 
 def strips(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
