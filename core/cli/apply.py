@@ -19,7 +19,6 @@ from isostyle.cli.pipes import PIPE, FileOrPipe, stem
 from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import EXIT_INTERRUPTED, InputError, IsostyleError, shown
 from isostyle.images.options import PictureOptions
-from isostyle.images.suffixes import is_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -293,6 +292,7 @@ def plan(
         InputError: OUT is a file and should be a folder, or has a suffix that cannot be written.
     """
     from isostyle.cli import apply_plan
+    from isostyle.images.suffixes import is_picture
     from isostyle.style_networks import video
 
     source = sources[0]
