@@ -11,13 +11,11 @@ import numpy as np
 import pytest
 from conftest import BACKENDS, THREADS, draw, obtain, run
 from PIL import Image
-from test_files import killed_while_it_writes, posix
 
 import isostyle
 from isostyle import InputError
 from isostyle.cli.main import main
 from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Level
-from isostyle.system import files
 from isostyle.system.tensors import tensors_file
 from isostyle.transfer import checkpoint as run_checkpoint
 from isostyle.transfer import stylize
@@ -354,7 +352,6 @@ def test_a_run_that_is_killed_and_resumed_is_bit_identical(name, pictures, tmp_p
         pytest.skip("it was finished before it could be killed")
     assert subprocess.run([sys.executable, "-m", "isostyle", "resume", str(checkpoint)], check=False).returncode == 0
     assert output.read_bytes() == whole.read_bytes()
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(files.UNFINISHED)]
 
 
 def test_a_run_that_is_killed_while_its_picture_is_written_goes_on_and_then_the_checkpoint_is_gone(
@@ -378,13 +375,6 @@ def test_a_run_that_is_killed_while_its_picture_is_written_goes_on_and_then_the_
     assert run(["resume", checkpoint, "--quiet"], capsys)[0] == 0
     assert output.read_bytes() == whole.read_bytes()
     assert not checkpoint.exists()
-
-
-@posix
-def test_what_a_run_left_that_was_killed_while_it_wrote_a_checkpoint_goes_when_it_is_resumed(any_backend, checkpoint):
-    half = killed_while_it_writes(checkpoint)
-    isostyle.resume(checkpoint)
-    assert not half.exists()
 
 
 def test_from_python_the_checkpoint_stays_until_the_picture_is_saved_by_whoever_called(any_backend, pictures, tmp_path):
