@@ -25,8 +25,8 @@ from isostyle.images.suffixes import readable_formats
 BACKGROUND = (255, 255, 255)
 #: Of Pillow's modes, those that hold 16 bits a sample; Pillow would clip and not scale them.
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
-#: Formats whose 16 bits Pillow has in mode I, that of 32 bits (PPM; PNG before Pillow 11).
-SIXTEEN_BIT_IN_I = ("PNG", "PPM")
+#: The format whose 16 bits Pillow has in mode I, that of 32 bits.
+SIXTEEN_BIT_IN_I = "PPM"
 #: How Pillow calls samples of 16 bits that it rounds to 8, but for their order of bytes: B, L or N, the machine's.
 SIXTEEN_BIT_RAW = ("RGB;16", "RGBA;16", "RGBX;16")
 OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if np.little_endian else "L"}
@@ -37,7 +37,9 @@ GRAY_AND_ALPHA = "LA;16B"
 #: How Pillow calls floats of 32 bits in a file's order of bytes, and in the machine's.
 FLOAT_RAW, NATIVE_FLOAT_RAW = ("F;32F", "F;32BF"), "F;32NF"
 
-# Values of a TIFF's tags (TIFF 6.0).
+# Tags (TIFF 6.0), in the order in which they stand in a file, and their values.
+WIDTH, HEIGHT, BITS, PHOTOMETRIC, SAMPLES, PLANAR = 256, 257, 258, 262, 277, 284
+PREDICTOR, TILE_WIDTH, EXTRA, FORMAT = 317, 322, 338, 339
 WHITE_IS_ZERO, GRAY, RGB = 0, 1, 2
 TOGETHER, APART = 1, 2
 FLOATS, FLOAT_BITS = 3, 32
@@ -46,7 +48,7 @@ NO_PREDICTOR, DIFFERENCES, FLOAT_PREDICTOR = 1, 2, 3
 ALPHAS = (1, 2)
 #: The type of a value of 32 bits.
 LONG = 4
-#: What TargetPrinter is to Pillow and to libtiff: nothing. It takes the place of EXTRASAMPLES.
+#: What TargetPrinter is to Pillow and to libtiff: nothing. It takes the place of EXTRA.
 UNUSED = 337
 Tags: TypeAlias = TiffImagePlugin.ImageFileDirectory_v2
 
@@ -95,11 +97,7 @@ def prepare(picture: Image.Image, what: str) -> None:
     if coder == "libtiff" and isinstance(given, tuple) and given[0] in FLOAT_RAW:
         # libtiff hands over the machine's order of bytes, and Pillow expects the file's.
         picture.tile = [tile._replace(args=(NATIVE_FLOAT_RAW, *given[1:])) for tile in picture.tile]
-    elif (
-        coder == "raw"
-        and tag_of(picture, TiffImagePlugin.PLANAR_CONFIGURATION) == APART
-        and 16 in (tag_of(picture, TiffImagePlugin.BITSPERSAMPLE) or ())
-    ):
+    elif coder == "raw" and tag_of(picture, PLANAR) == APART and 16 in (tag_of(picture, BITS) or ()):
         raise InputError(
             f"{what} has 16 bits in planes (PlanarConfiguration 2) and no compression; save it with one of the two"
         )
@@ -121,23 +119,19 @@ def raw_mode(picture: Image.Image) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
+# TIFFs with float colors
+
+
 def has_float_colors(tags: Tags) -> bool:
-    """Whether these are of RGB or RGBA as floats of 32 bits. Raises ValueError with a clause if they cannot be read."""
-    formats, bits = (
-        np.unique(tags.get(TiffImagePlugin.SAMPLEFORMAT, 0)).tolist(),
-        np.unique(tags.get(TiffImagePlugin.BITSPERSAMPLE, 0)).tolist(),
-    )
-    if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) != RGB or tags.get(TiffImagePlugin.SAMPLESPERPIXEL) not in (3, 4):
+    """Whether a TIFF has RGB or RGBA as floats of 32 bits. Raises ValueError with a clause if they cannot be read."""
+    if tags.get(PHOTOMETRIC) != RGB or tags.get(SAMPLES) not in (3, 4) or not {WIDTH, HEIGHT} <= set(tags):
         return False
-    if (
-        formats != [FLOATS]
-        or bits != [FLOAT_BITS]
-        or not {TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH} <= set(tags)
-    ):
+    formats, bits = set(np.unique(tags.get(FORMAT, 0))), set(np.unique(tags.get(BITS, 0)))
+    if formats != {FLOATS} or bits != {FLOAT_BITS}:
         return False
-    if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION, TOGETHER) != TOGETHER:
+    if tags.get(PLANAR, TOGETHER) != TOGETHER:
         raise ValueError("its colors stand apart from each other (PlanarConfiguration 2), which is not read for floats")
-    if tags.get(TiffImagePlugin.PREDICTOR, NO_PREDICTOR) != NO_PREDICTOR and TiffImagePlugin.TILEWIDTH in tags:
+    if tags.get(PREDICTOR, NO_PREDICTOR) != NO_PREDICTOR and TILE_WIDTH in tags:
         raise ValueError("it has tiles and a predictor, which is not read for floats")
     return True
 
@@ -158,21 +152,21 @@ def order_of(data: bytes) -> str:
 
 def as_gray(data: bytes, tags: Tags, places: dict[int, int]) -> bytes:
     """A TIFF with float colors whose head says that it is gray, and as many times as wide as it has colors."""
-    samples = tags[TiffImagePlugin.SAMPLESPERPIXEL]
+    samples = tags[SAMPLES]
     gray = {
-        TiffImagePlugin.IMAGEWIDTH: tags[TiffImagePlugin.IMAGEWIDTH] * samples,
-        TiffImagePlugin.TILEWIDTH: tags.get(TiffImagePlugin.TILEWIDTH, 0) * samples,
-        TiffImagePlugin.BITSPERSAMPLE: FLOAT_BITS,
-        TiffImagePlugin.PHOTOMETRIC_INTERPRETATION: GRAY,
-        TiffImagePlugin.SAMPLESPERPIXEL: 1,
-        TiffImagePlugin.SAMPLEFORMAT: FLOATS,
-        TiffImagePlugin.PREDICTOR: NO_PREDICTOR,
-        TiffImagePlugin.EXTRASAMPLES: 0,
+        WIDTH: tags[WIDTH] * samples,
+        TILE_WIDTH: tags.get(TILE_WIDTH, 0) * samples,
+        BITS: FLOAT_BITS,
+        PHOTOMETRIC: GRAY,
+        SAMPLES: 1,
+        FORMAT: FLOATS,
+        PREDICTOR: NO_PREDICTOR,
+        EXTRA: 0,
         ORIENTATION: 1,
     }
     changed = bytearray(data)
     for tag in gray.keys() & places.keys():
-        name = UNUSED if tag == TiffImagePlugin.EXTRASAMPLES else tag
+        name = UNUSED if tag == EXTRA else tag
         struct.pack_into(f"{order_of(data)}HHII", changed, places[tag], name, LONG, 1, gray[tag])
     return bytes(changed)
 
@@ -180,8 +174,8 @@ def as_gray(data: bytes, tags: Tags, places: dict[int, int]) -> bytes:
 def float_pixels(wide: NDArray[np.float32], tags: Tags) -> NDArray[Any]:
     """The rows of a TIFF with float colors, read as gray, as upright floats of shape (H, W, 3 or 4)."""
     values = np.ascontiguousarray(wide, np.float32)
-    shape = tags[TiffImagePlugin.IMAGELENGTH], tags[TiffImagePlugin.IMAGEWIDTH], tags[TiffImagePlugin.SAMPLESPERPIXEL]
-    predictor = tags.get(TiffImagePlugin.PREDICTOR, NO_PREDICTOR)
+    shape = tags[HEIGHT], tags[WIDTH], tags[SAMPLES]
+    predictor = tags.get(PREDICTOR, NO_PREDICTOR)
     if predictor == DIFFERENCES:
         values = values.view(np.uint32).reshape(shape).cumsum(axis=1, dtype=np.uint32).view(np.float32)
     elif predictor == FLOAT_PREDICTOR:
@@ -219,10 +213,10 @@ def samples_of(picture: Image.Image, data: bytes | None, raw: str | None, floats
     """
     if floats is not None:
         values = float_pixels(np.asarray(picture), floats)
-        has_alpha = values.shape[2] == 4 and floats.get(TiffImagePlugin.EXTRASAMPLES, (0,))[0] in ALPHAS
+        has_alpha = values.shape[2] == 4 and floats.get(EXTRA, (0,))[0] in ALPHAS
         alpha = to_samples(values[..., 3], what) if has_alpha else None
         return Found(to_samples(values[..., :3], what), alpha)
-    if picture.mode in SIXTEEN_BIT_MODES or (picture.mode == "I" and picture.format in SIXTEEN_BIT_IN_I):
+    if picture.mode in SIXTEEN_BIT_MODES or (picture.mode == "I" and picture.format == SIXTEEN_BIT_IN_I):
         gray = np.asarray(upright(picture))
         gray = gray if gray.dtype == np.uint16 else gray.clip(0, MOST).astype(np.uint16)
         clear = picture.info.get("transparency")
@@ -237,11 +231,7 @@ def samples_of(picture: Image.Image, data: bytes | None, raw: str | None, floats
     if raw == GRAY_AND_ALPHA:
         both = np.ascontiguousarray(decoded_as(data, "RGBA")).view(">u2").astype(np.uint16)
         return Found(spread(both[..., 0]), both[..., 1], gray=True)
-    if (
-        raw[:-1] not in SIXTEEN_BIT_RAW
-        or raw[-1] not in OTHER_ORDER
-        or tag_of(picture, TiffImagePlugin.PLANAR_CONFIGURATION) == APART
-    ):
+    if raw[:-1] not in SIXTEEN_BIT_RAW or raw[-1] not in OTHER_ORDER or tag_of(picture, PLANAR) == APART:
         return None
     return twice_decoded(picture, data, raw)
 
@@ -280,7 +270,7 @@ def put(picture: Image.Image, samples: Samples, place: int) -> None:
 
 def positive(gray: Samples, picture: Image.Image) -> Samples:
     """Gray in which 0 is black, whatever it is in a TIFF."""
-    return np.bitwise_not(gray) if tag_of(picture, TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO else gray
+    return np.bitwise_not(gray) if tag_of(picture, PHOTOMETRIC) == WHITE_IS_ZERO else gray
 
 
 def spread(gray: Samples) -> Samples:
