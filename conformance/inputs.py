@@ -139,7 +139,7 @@ def arrays(random: RandomState, photo: Image.Image, paint: Image.Image) -> dict[
     board = np.indices(SMALL).sum(axis=0) % 2
     scene("flat", content, style, np.full(shape, 0.25))
     scene("checkerboard", content, style, np.broadcast_to(np.where(board, 2.0, -1.5), shape))
-    black, white = (0 - oracle.MEAN) / oracle.DEVIATION, (1 - oracle.MEAN) / oracle.DEVIATION
+    black, white = (0 - oracle.MEAN) / oracle.STD, (1 - oracle.MEAN) / oracle.STD
     brighter = content > np.median(content)
     scene("saturated", content, style, np.where(brighter, white[None, :, None, None], black[None, :, None, None]))
     # Whole numbers, for the exact network: ties in every pooling window, neighbors that are equal, and both at odd sizes.
