@@ -1,7 +1,7 @@
 """How the input files in data/ were made: ``python -m isostyle.conformance.inputs FOLDER [--seed N]``.
 
 Nobody runs this to compare anything: inputs travel as files, never as seeds, so that every interpreter and every year sees the
-same bits. tests/test_teeth.py runs it with other seeds, to look for false alarms.
+same bits. tests/test_mutants.py runs it with other seeds, to look for false alarms.
 
 A folder of inputs holds ``pictures`` (photo.png, painting.png), ``narrow.safetensors`` and ``exact.safetensors`` (networks with
 few channels), ``arrays.npz`` (images, maps and gradients, float32) and ``published.json`` (every number of every recipe).

@@ -1,8 +1,8 @@
-"""Can the proof fail? The tables in docs/teeth.md: planted defects and where they are caught, and false alarms.
+"""Can the proof fail? The tables of docs/mutation-testing.md: mutants by the kind that catches them, and false alarms.
 
-    python scripts/teeth.py [--write docs/teeth.md]
+    python scripts/mutation.py [--write docs/mutation-testing.md]
 
-The defects are those of tests/defects.py. The smallest of each kind goes to conformance/data/defects.json, from which `isostyle
+The mutants are those of tests/mutants.py. The smallest of each kind goes to conformance/data/mutants.json, from which `isostyle
 conform` prints how far above its tolerance a mistake lies.
 """
 
@@ -20,47 +20,120 @@ from tables import markdown, publish
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from defects import DEFECTS, FRAMEWORKS, Defect  # noqa: E402
-from teeth import Outcome, Workshop  # noqa: E402
-from test_teeth import SEEDS, SMALL  # noqa: E402
+from mutants import FRAMEWORKS, MUTANTS, Mutant, applications  # noqa: E402
+from mutation import Outcome, Workshop  # noqa: E402
+from test_mutants import NIGHTLY_SEEDS, SMALL  # noqa: E402
 
 from isostyle.conformance import compare  # noqa: E402
 
-MARGINS = ROOT / "conformance" / "data" / "defects.json"
+MARGINS = ROOT / "conformance" / "data" / "mutants.json"
+#: By the name of a mutant and a backend.
+Outcomes = dict[tuple[str, str], Outcome]
 
 
 @click.command()
 @click.option("--write", type=click.Path(exists=True, path_type=Path), help="Put the tables between the marks in this file.")
-@click.option("--seeds", default=SEEDS, show_default=True, help="Seeds to look for false alarms with.")
-@click.option("--only", default="", help="Only defects whose name has this in it; for trying.")
-def main(write: Path | None, seeds: int, only: str) -> None:
-    """Plant every defect in every backend, and print the tables."""
+@click.option("--seeds", default=NIGHTLY_SEEDS, show_default=True, help="Seeds that are searched for false alarms.")
+@click.option("--only", default="", help="Only mutants whose name contains this; for trying.")
+@click.option("--each", is_flag=True, help="Also print every mutant, with what became of it.")
+def main(write: Path | None, seeds: int, only: str, each: bool) -> None:
+    """Run every mutant in every backend, and print the tables."""
     with tempfile.TemporaryDirectory() as folder:
         workshop = Workshop(Path(folder))
         try:
-            outcomes = plant_all(workshop, [defect for defect in DEFECTS if only in defect.name])
-            publish(defect_table(outcomes), "defects", write)
-            publish(margin_table(outcomes, write is not None and not only), "margins", write)
+            outcomes = run_all(workshop, only)
+            if each:
+                click.echo(mutant_table(outcomes))
+            publish(f"{summary(outcomes)}\n\n{kind_table(outcomes)}", "mutants", write)
+            if write and not only:
+                write_margins(outcomes)
             publish(alarm_table(workshop, Path(folder), seeds), "alarms", write)
         finally:
             workshop.close()
 
 
-def plant_all(workshop: Workshop, defects: list[Defect]) -> dict[tuple[str, str], Outcome]:
+def run_all(workshop: Workshop, only: str) -> Outcomes:
     outcomes = {}
-    for defect in defects:
-        for backend in FRAMEWORKS[:1] if defect.in_core else FRAMEWORKS:
-            if defect.edit(backend):
-                outcomes[defect.name, backend] = workshop.try_out(defect, backend)
-                click.echo(f"{defect.name} in {backend}", err=True)
+    for mutant, backend in applications(FRAMEWORKS):
+        if only in mutant.name:
+            outcomes[mutant.name, backend] = workshop.run(mutant, backend)
+            click.echo(f"{mutant.name} in {backend}", err=True)
     return outcomes
+
+
+def caught(outcome: Outcome, kind: str | None = None) -> bool:
+    """Whether all patterns caught the mutant, or all that are cases of ``kind``."""
+    return all(verdict is not None for pattern, verdict in outcome.caught.items() if kind is None or kind_of(pattern) == kind)
+
+
+def kind_of(pattern: str) -> str:
+    return pattern.partition(":")[0].partition("/")[0]
+
+
+def summary(outcomes: Outcomes) -> str:
+    some = {name: outcome for (name, _), outcome in reversed(outcomes.items())}
+    survivors = sum(not caught(outcome) for outcome in outcomes.values())
+    small = sum(outcome.small(SMALL) for outcome in some.values())
+    return (
+        f"{len(some)} mutants, run {len(outcomes)} times: {len(outcomes) - survivors} caught, {survivors} survived. "
+        f"{small} of them change the total by less than {SMALL:.1%}, at the start and after ten steps alike."
+    )
+
+
+def kind_table(outcomes: Outcomes) -> str:
+    """By kind of case: in how many runs of mutants that name it, it caught them; and the smallest one that it caught."""
+    rows = []
+    for kind in dict.fromkeys(kind_of(pattern) for mutant in MUTANTS for pattern in mutant.caught_by):
+        cells = []
+        for backend in FRAMEWORKS:
+            mine = [outcomes.get((mutant.name, backend)) for mutant in MUTANTS if names_kind(mutant, kind)]
+            found = [caught(outcome, kind) for outcome in mine if outcome]
+            cells.append(f"{sum(found)} of {len(found)}" if found else "")
+        sizes = smallest(outcomes).get(kind, {})
+        least = min(sizes.items(), key=lambda item: item[1], default=None)
+        size, which = (f"{least[1][0]:.2g} ({least[0]})", least[1][1]) if least else ("", "")
+        rows.append([f"`{kind}`", *cells, size, which])
+    return markdown(["kind", *FRAMEWORKS, "smallest, in tolerances", "which"], rows)
+
+
+def names_kind(mutant: Mutant, kind: str) -> bool:
+    return any(kind_of(pattern) == kind for pattern in mutant.caught_by)
+
+
+def smallest(outcomes: Outcomes) -> dict[str, dict[str, tuple[float, str]]]:
+    """By kind and dtype: the smallest mutant among those that the kind has to catch and catches, and its name."""
+    least: dict[str, dict[str, tuple[float, str]]] = {}
+    for (name, backend), outcome in outcomes.items():
+        for (kind, dtype), ratio in outcome.errors.items():
+            mine = least.setdefault(kind, {})
+            mine[dtype] = min(mine.get(dtype, (math.inf, "")), (ratio, f"{name}, {backend}"))
+    return least
+
+
+def write_margins(outcomes: Outcomes) -> None:
+    numbers = {
+        kind: {dtype: float(f"{ratio:.3g}") for dtype, (ratio, _) in mine.items()} for kind, mine in smallest(outcomes).items()
+    }
+    MARGINS.write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
+
+
+def mutant_table(outcomes: Outcomes) -> str:
+    """Every mutant: the least error, in tolerances, that caught it in each backend, and how much it changes the total."""
+    rows = []
+    for mutant in MUTANTS:
+        mine = {backend: outcomes.get((mutant.name, backend)) for backend in FRAMEWORKS}
+        some = next((outcome for outcome in mine.values() if outcome), None)
+        if some is not None:
+            patterns = ", ".join(f"`{pattern}`" for pattern in mutant.caught_by)
+            rows.append([mutant.name, patterns, *(size(mine[backend]) for backend in FRAMEWORKS), change(some)])
+    return markdown(["mutant", "caught by", *FRAMEWORKS, "change of the total: first / after ten steps"], rows)
 
 
 def size(outcome: Outcome | None) -> str:
     """The least of what its patterns caught, in tolerances: ``3e+05``, ``error`` if it cannot be measured, ``SURVIVED``."""
     if outcome is None:
         return ""
-    if any(verdict is None for verdict in outcome.caught.values()):
+    if not caught(outcome):
         return "**SURVIVED**"
     ratios = [verdict.ratio for verdict in outcome.caught.values() if verdict and not math.isnan(verdict.ratio)]
     return f"{min(ratios):.1e}" if ratios else "error"
@@ -71,48 +144,10 @@ def change(outcome: Outcome) -> str:
     return " / ".join("-" if math.isnan(value) else f"{value:.1e}" if value else "0" for value in outcome.change)
 
 
-def defect_table(outcomes: dict[tuple[str, str], Outcome]) -> str:
-    rows, small = [], 0
-    for defect in DEFECTS:
-        mine = {backend: outcomes.get((defect.name, backend)) for backend in FRAMEWORKS}
-        some = next((outcome for outcome in mine.values() if outcome), None)
-        if some is None:
-            continue
-        small += some.small(SMALL)
-        in_core = [file for file in defect.edits if file.startswith("core/")]
-        where = in_core[0] if in_core else "backends"
-        caught = ", ".join(f"`{pattern}`" for pattern in defect.caught_by)
-        rows.append([defect.name, where, caught, *(size(mine[backend]) for backend in FRAMEWORKS), change(some)])
-    survived = sum(size(outcome) == "**SURVIVED**" for outcome in outcomes.values())
-    header = ["defect", "planted in", "caught by", *FRAMEWORKS, "change of the total: first / after ten steps"]
-    summary = (
-        f"{len(rows)} defects, planted {len(outcomes)} times: {len(outcomes) - survived} caught, {survived} survived "
-        f"({1 - survived / len(outcomes):.0%}). {small} of them change the total by less than {SMALL:.1%}, at the start "
-        "and after ten steps alike."
-    )
-    return f"{summary}\n\n{markdown(header, rows)}"
-
-
-def margin_table(outcomes: dict[tuple[str, str], Outcome], write: bool) -> str:
-    """The smallest defect of each kind and dtype, among those that it is expected to catch, and catches."""
-    least: dict[str, dict[str, tuple[float, str]]] = {}
-    for (name, backend), outcome in outcomes.items():
-        for (kind, dtype), ratio in outcome.errors.items():
-            mine = least.setdefault(kind, {})
-            mine[dtype] = min(mine.get(dtype, (math.inf, "")), (ratio, f"{name}, {backend}"))
-    if write:
-        numbers = {kind: {dtype: float(f"{ratio:.3g}") for dtype, (ratio, _) in mine.items()} for kind, mine in least.items()}
-        MARGINS.write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
-    rows = [
-        [kind, dtype, f"{ratio:.2g}", name] for kind, mine in least.items() for dtype, (ratio, name) in sorted(mine.items())
-    ]
-    return markdown(["kind", "dtype", "smallest planted defect, in tolerances", "which"], rows)
-
-
 def alarm_table(workshop: Workshop, folder: Path, seeds: int) -> str:
     found: dict[str, list[compare.Verdict]] = {backend: [] for backend in FRAMEWORKS}
     for seed in range(seeds):
-        for backend, verdicts in workshop.look_at_seed(seed, FRAMEWORKS, folder).items():
+        for backend, verdicts in workshop.judge_seed(seed, FRAMEWORKS, folder).items():
             found[backend] += verdicts
         click.echo(f"seed {seed + 1} of {seeds}", err=True)
     rows = []
