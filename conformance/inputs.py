@@ -165,7 +165,7 @@ def numbers(recipe: Recipe) -> dict[str, float | str]:
     for name, value in recipe.as_dict().items():
         if name in ("name", "source", "notes"):
             continue
-        if name.endswith("_taps"):
+        if name.endswith("_layers"):
             found.update({f"{name}/{tap}": weight for tap, weight in value})
         elif name == "pyramid":
             found.update({f"{name}/{level['share']}": level["steps"] for level in value})

@@ -661,7 +661,7 @@ def gradient_notes(
         lost[kind] = 0.0
         for tap, weight in taps:
             if weight > 0:  # of weight 0 it adds nothing, and alone it would be no recipe
-                only: dict[str, Any] = {f"{kind}_taps": ((tap, weight),)}
+                only: dict[str, Any] = {f"{kind}_layers": ((tap, weight),)}
                 lost[kind] += norm(gradient(dataclasses.replace(whole, **only))) * cancellation[f"{kind}/{tap}"]
         off[kind] = math.fsum(norm(gradient(whole, {name: [i]}) - slope) for name, i in close if kind != "tv")
         found[f"{kind}~cancellation"] = lost[kind] / (norm(slope) or 1.0)
