@@ -206,7 +206,7 @@ in_backends(
 in_backends("absolute value for ReLU", "features/photo:relu1_1", **activates("x = x.abs()", "x = np.abs(x)", "x = x.abs()"))
 in_backends(
     "leaky ReLU", "features/photo:relu1_1", "gradient/{recipe}/photo:total",
-    **activates("x = F.leaky_relu(x)", 'x = npx.leaky_relu(x, act_type="leaky", slope=0.01)', "x = F.leaky_relu(x)"),
+    **activates("x = F.leaky_relu(x)", "x = np.maximum(x, 0.01 * x)", "x = F.leaky_relu(x)"),
 )
 in_backends(
     "activations in half precision", "features/photo:relu1_1", "terms/{recipe}/photo:style/*",
@@ -572,7 +572,7 @@ in_transforms(
 in_transforms("the frameworks' own epsilon in instance normalization", "transform/21x18:image",
               **{backend: (text, text.replace("EPSILON", "1e-5")) for backend, text in NORM.items()})
 in_transforms(
-    "no gradient through a channel's standard deviation", "pull/21x18:*.weight",
+    "no gradient through a channel's std", "pull/21x18:*.weight",
     torch=(NORM["torch"], TORCH_NORM.replace("ROOT", "torch.sqrt(x.var((2, 3), False, keepdim=True) + EPSILON).detach()")),
     mxnet=(NORM["mxnet"], "np.sqrt(variance + EPSILON).detach()"),
     paddle=(NORM["paddle"],
@@ -783,16 +783,16 @@ in_core("a search in progress is finished after the last evaluation", DESCENT, "
 
 # Core: pictures
 
-in_core("mean and standard deviation exchanged", ARRAYS, "- np.array(RGB_MEAN)) / np.array(RGB_STD)",
+in_core("mean and std exchanged", ARRAYS, "- np.array(RGB_MEAN)) / np.array(RGB_STD)",
         "- np.array(RGB_STD)) / np.array(RGB_MEAN)", "normalize:photo")
 in_core(
-    "mean and standard deviation on the wrong scale", ARRAYS, "np.arange(256.0)[:, None] / 255", "np.arange(256.0)[:, None]",
+    "mean and std on the wrong scale", ARRAYS, "np.arange(256.0)[:, None] / 255", "np.arange(256.0)[:, None]",
     "normalize:photo"
 )
 in_core("256 for 255", ARRAYS, "np.arange(256.0)[:, None] / 255", "np.arange(256.0)[:, None] / 256", "normalize:photo")
 in_core("mean in the order B, G, R", "network", "RGB_MEAN = (0.485, 0.456, 0.406)", "RGB_MEAN = (0.406, 0.456, 0.485)",
         "normalize:photo", "denormalize:outside")
-in_core("a digit of the standard deviation", "network", "RGB_STD = (0.229, 0.224, 0.225)", "RGB_STD = (0.229, 0.224, 0.226)",
+in_core("a digit of the std", "network", "RGB_STD = (0.229, 0.224, 0.225)", "RGB_STD = (0.229, 0.224, 0.226)",
         "normalize:photo")
 in_core("picture height and width transposed", ARRAYS, "[strip[..., channel]]",
         "[strip[..., channel].T.reshape(strip.shape[:2])]", "normalize:photo")

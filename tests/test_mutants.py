@@ -1,6 +1,6 @@
 """The proof can fail: every mutant is caught where it should be, and the original sources raise no alarm.
 
-`tox run` runs the mutants and ten seeds, `tox run -e nightly` a hundred seeds. `python scripts/mutation.py --write
+`tox run -e conformance` runs the mutants and ten seeds, `tox run -e nightly` a hundred seeds. `python scripts/mutation.py --write
 docs/mutation-testing.md` makes the tables of both.
 """
 
@@ -15,8 +15,28 @@ from mutants import FRAMEWORKS, MUTANTS, applications
 from mutation import Workshop, patterns
 
 ROOT = Path(__file__).parents[1]
-#: So many mutants there must be at the least, and so many of them must change the total by less than SMALL.
-AT_LEAST, SMALL_AT_LEAST, SMALL = 231, 12, 1e-3
+#: So many mutants there must be at the least.
+AT_LEAST = 231
+#: Mutants that change the total by less than this, at the start and after ten steps: comparing totals would not find them.
+SMALL = 1e-3
+HARDLY_CHANGE_THE_TOTAL = {
+    "the image passes through float32",
+    "float32 where float64 is asked for",
+    "an array shares its tensor's memory",
+    "activations in half precision",
+    "activations cut off at 100",
+    "an engine is kept for its network's name, whatever its weights",
+    "half a gradient where a deep ReLU's input is 0",
+    "Gram matrix in float32",
+    "total variation lacks the last row",
+    "total variation as one mean over both axes",
+    "total variation smoothed at its kinks",
+    "Paddle's own mean()",
+    "gradient halved",
+    "content targets kept in half precision",
+    "beta2 in float32",
+    "beta1 in float32",
+}
 #: Seeds that are searched for false alarms: at every change, and every night.
 SEEDS, NIGHTLY_SEEDS = 10, 100
 #: Points that each seed has at the least.
@@ -37,6 +57,7 @@ def workshop(tmp_path_factory):
 
 def test_every_mutant_has_a_name_of_its_own_and_there_are_enough():
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= AT_LEAST
+    assert {mutant.name for mutant in MUTANTS} > HARDLY_CHANGE_THE_TOTAL
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -66,9 +87,6 @@ def test_a_mutant_that_no_longer_applies_is_an_error(tmp_path):
 
 # What the comparison says
 
-#: By mutant, as the tests go on; a later test looks at them.
-OUTCOMES = {}
-
 
 @pytest.mark.mutation
 @needs_backends
@@ -79,17 +97,7 @@ def test_a_mutant_is_caught_by_the_cases_that_it_names(workshop, mutant, backend
     obtain(backend)
     outcome = workshop.run(mutant, backend)
     assert [pattern for pattern, verdict in outcome.caught.items() if verdict is None] == []
-    OUTCOMES.setdefault(mutant.name, outcome)
-
-
-@pytest.mark.mutation
-@needs_backends
-def test_many_mutants_hardly_change_the_total():
-    """So that comparing totals alone would not find them."""
-    if len(OUTCOMES) < len(MUTANTS) / 2:
-        pytest.skip("needs the outcomes of the tests above, and they did not run")
-    small = [name for name, outcome in OUTCOMES.items() if outcome.small(SMALL)]
-    assert len(small) >= SMALL_AT_LEAST, small
+    assert outcome.small(SMALL) or mutant.name not in HARDLY_CHANGE_THE_TOTAL
 
 
 @pytest.mark.mutation

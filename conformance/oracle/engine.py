@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-#: ImageNet's mean and standard deviation of R, G and B (torchvision), said here once more on purpose.
+#: ImageNet's mean and std of R, G and B (torchvision), said here once more on purpose.
 MEAN = np.array([0.485, 0.456, 0.406])
 STD = np.array([0.229, 0.224, 0.225])
 
