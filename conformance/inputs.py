@@ -1,7 +1,7 @@
 """How the input files in data/ were made: ``python -m isostyle.conformance.inputs FOLDER [--seed N]``.
 
 Nobody runs this to compare anything: inputs travel as files, never as seeds, so that every interpreter and every year sees the
-same bits. tests/test_teeth.py runs it with other seeds, to look for false alarms.
+same bits. tests/test_mutants.py runs it with other seeds, to look for false alarms.
 
 A folder of inputs holds ``pictures`` (photo.png, painting.png), ``narrow.safetensors`` and ``exact.safetensors`` (networks with
 few channels), ``arrays.npz`` (images, maps and gradients, float32) and ``published.json`` (every number of every recipe).
@@ -139,7 +139,7 @@ def arrays(random: RandomState, photo: Image.Image, paint: Image.Image) -> dict[
     board = np.indices(SMALL).sum(axis=0) % 2
     scene("flat", content, style, np.full(shape, 0.25))
     scene("checkerboard", content, style, np.broadcast_to(np.where(board, 2.0, -1.5), shape))
-    black, white = (0 - oracle.MEAN) / oracle.DEVIATION, (1 - oracle.MEAN) / oracle.DEVIATION
+    black, white = (0 - oracle.MEAN) / oracle.STD, (1 - oracle.MEAN) / oracle.STD
     brighter = content > np.median(content)
     scene("saturated", content, style, np.where(brighter, white[None, :, None, None], black[None, :, None, None]))
     # Whole numbers, for the exact network: ties in every pooling window, neighbors that are equal, and both at odd sizes.
@@ -165,7 +165,7 @@ def numbers(recipe: Recipe) -> dict[str, float | str]:
     for name, value in recipe.as_dict().items():
         if name in ("name", "source", "notes"):
             continue
-        if name.endswith("_taps"):
+        if name.endswith("_layers"):
             found.update({f"{name}/{tap}": weight for tap, weight in value})
         elif name == "pyramid":
             found.update({f"{name}/{level['share']}": level["steps"] for level in value})

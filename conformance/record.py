@@ -305,9 +305,9 @@ class OracleSubject(Subject):
         transform, parameters = self.transform(case, dtype)
         recipe, style, picture = recipe_of(case), self.inputs.arrays[STYLE_IMAGE], self.inputs.cut(case.variant or "")[0]
         styles = engine.targets(recipe, style, style).style
-        image, pull = transform.recorded(parameters, transform.tensor(picture))
+        image, vjp = transform.vjp(parameters, transform.tensor(picture))
         found = engine.evaluate(recipe, oracle_transform.targets_of(engine, recipe, styles, picture), image)
-        return found.terms, pull(found.gradient)
+        return found.terms, vjp(found.gradient)
 
     def train(self, case: Case, dtype: str) -> Points:
         engine: Any = engine_of(self, case, dtype)
@@ -504,7 +504,7 @@ def probe_transform(subject: Subject, case: Case, dtype: str) -> Points:
     if case.tile is not None:
         return {"image": subject.transform_in_tiles(case, transform, parameters, picture)}
     image = transform.tensor(picture)
-    found = {"image": transform.apply(parameters, image), "recorded": transform.recorded(parameters, image)[0]}
+    found = {"image": transform.apply(parameters, image), "recorded": transform.vjp(parameters, image)[0]}
     return {name: transform.array(tensor) for name, tensor in found.items()}
 
 
@@ -512,8 +512,8 @@ def probe_pull(subject: Subject, case: Case, dtype: str) -> Points:
     """A slope of the transformed image, taken back to every parameter."""
     transform, parameters = subject.transform(case, dtype)
     image, slope = subject.inputs.cut(case.variant or "")
-    _, pull = transform.recorded(parameters, transform.tensor(image))
-    found = {name: transform.array(tensor) for name, tensor in pull(transform.tensor(slope)).items()}
+    _, vjp = transform.vjp(parameters, transform.tensor(image))
+    found = {name: transform.array(tensor) for name, tensor in vjp(transform.tensor(slope)).items()}
     if case.variant in FULL_WIDTH:
         # Its kernels take room; those at both ends show what the slope is on its way.
         found = {name: x for name, x in found.items() if name in ("down1.weight", "out.weight") or x.ndim == 1}
@@ -598,7 +598,7 @@ def notes(subject: Subject, case: Case) -> Points:
         recipe = recipe_of(case)
         content, style, image = subject.scene(case)
         targets = engine.targets(recipe, content, style)
-        maps = engine.seen(recipe, image, recipe.content_layers + recipe.style_layers)
+        maps = engine.features_for(recipe, image, recipe.content_layers + recipe.style_layers)
         found["~alike"] = case.scene in FEW_COLORS
         cancellation = {}
         for kind, taps in (("content", recipe.content_layers), ("style", recipe.style_layers)):
@@ -661,7 +661,7 @@ def gradient_notes(
         lost[kind] = 0.0
         for tap, weight in taps:
             if weight > 0:  # of weight 0 it adds nothing, and alone it would be no recipe
-                only: dict[str, Any] = {f"{kind}_taps": ((tap, weight),)}
+                only: dict[str, Any] = {f"{kind}_layers": ((tap, weight),)}
                 lost[kind] += norm(gradient(dataclasses.replace(whole, **only))) * cancellation[f"{kind}/{tap}"]
         off[kind] = math.fsum(norm(gradient(whole, {name: [i]}) - slope) for name, i in close if kind != "tv")
         found[f"{kind}~cancellation"] = lost[kind] / (norm(slope) or 1.0)

@@ -2,8 +2,8 @@
 
 A tolerance is measured in machine epsilons (eps: 1.2e-7 in float32, 2.2e-16 in float64) and grows with the size of the problem
 as the rounding errors do. The figures behind the reasons were measured with torch 2.13, mxnet 1.9.1 and paddle 3.3 on CPUs with
-AVX2 and AVX-512. A tolerance is honest if a correct backend stays well below it and the smallest planted defect lies above it:
-`isostyle conform` prints how far below, docs/teeth.md how far above.
+AVX2 and AVX-512. A tolerance is honest if a correct backend stays well below it and the smallest mutant lies above it:
+`isostyle conform` prints how far below, docs/mutation-testing.md how far above.
 """
 
 from __future__ import annotations

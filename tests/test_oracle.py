@@ -103,7 +103,7 @@ def test_a_turned_pooling_window_sends_its_slope_to_the_second_largest():
 
 def in_space(recipe, image):
     """A normalized image in the recipe's space."""
-    return image if recipe.space == "normalized" else image * oracle.DEVIATION[:, None, None] + oracle.MEAN[:, None, None]
+    return image if recipe.space == "normalized" else image * oracle.STD[:, None, None] + oracle.MEAN[:, None, None]
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
@@ -144,7 +144,7 @@ def test_an_image_in_0_to_1_has_the_terms_of_the_normalized_one(reference, conte
     given = [in_space(unit, image) for image in (content, style, noisy)]
     found = reference.evaluate(unit, reference.targets(unit, *given[:2]), given[2])
     assert dict(found.terms) == pytest.approx(dict(expected.terms), rel=1e-12)
-    np.testing.assert_allclose(found.gradient, expected.gradient / oracle.DEVIATION[:, None, None], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.gradient, expected.gradient / oracle.STD[:, None, None], rtol=1e-9, atol=1e-12)
 
 
 def test_a_term_without_gradient_is_counted_and_moves_nothing(reference, content, style, noisy):
@@ -296,7 +296,7 @@ def test_normalized_black_and_white_by_hand():
 
 
 def test_denormalizing_clips_and_rounds_to_the_nearest():
-    values = (np.array([-1.0, 0.4 / 255, 0.6 / 255, 254.6 / 255, 2.0])[:, None] - oracle.MEAN) / oracle.DEVIATION
+    values = (np.array([-1.0, 0.4 / 255, 0.6 / 255, 254.6 / 255, 2.0])[:, None] - oracle.MEAN) / oracle.STD
     np.testing.assert_array_equal(oracle.denormalize(values.T.reshape(1, 3, 1, 5))[0, :, 0], [0, 0, 1, 255, 255])
 
 

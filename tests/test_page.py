@@ -176,13 +176,13 @@ def test_that_something_fails_is_said_in_words():
 def test_the_matrix_has_the_worst_of_each_backend_and_where_it_was():
     found = comparison(verdicts=[verdict("torch", ratio=0.125), verdict("paddle", ratio=0.5, point="totals"), verdict("torch")])
     markup = made(found)
-    assert re.search(rf"run float32 0\.12 0\.5 \S+ {RUN}:totals", text_of(markup))  # between them: the smallest planted defect
+    assert re.search(rf"run float32 0\.12 0\.5 \S+ {RUN}:totals", text_of(markup))  # between them: the smallest mutant
     assert f'title="PASS {RUN}:totals float32: why"' in markup
 
 
 @needs_its_libraries
-def test_the_planted_defect_stands_beside_what_is_correct(monkeypatch):
-    monkeypatch.setattr(report, "defects", lambda: {"run": {"float32": 321.0}})
+def test_the_smallest_mutant_stands_beside_what_is_correct(monkeypatch):
+    monkeypatch.setattr(report, "mutants", lambda: {"run": {"float32": 321.0}})
     assert "run float32 0.1 0.1 3.2e+02" in text_of(made(comparison()))
 
 
