@@ -18,7 +18,8 @@ from typing import Literal
 
 import numpy as np
 
-from isostyle.conformance.tolerances import EPS, Tolerance, tolerance
+from isostyle.conformance.kinds import KINDS
+from isostyle.conformance.tolerances import EPS, Tolerance
 from isostyle.conformance.trace import Trace
 from isostyle.errors import InputError
 from isostyle.interface import Array
@@ -28,14 +29,12 @@ from isostyle.system.files import read_input, reason
 ORACLE = "oracle"
 #: PASS: within tolerance. FAIL: not. XFAIL: not, as declared, with a reason. XPASS: declared not to be, and yet within.
 #: SKIP: declared as not to be compared, with a reason. MISSING: not in the trace.
-Kind = Literal["PASS", "FAIL", "XFAIL", "XPASS", "SKIP", "MISSING"]
-KINDS: tuple[Kind, ...] = ("PASS", "FAIL", "XFAIL", "XPASS", "SKIP", "MISSING")
+Word = Literal["PASS", "FAIL", "XFAIL", "XPASS", "SKIP", "MISSING"]
+WORDS: tuple[Word, ...] = ("PASS", "FAIL", "XFAIL", "XPASS", "SKIP", "MISSING")
 #: Any of these makes the exit code 1.
-BAD: tuple[Kind, ...] = ("FAIL", "XPASS", "MISSING")
-#: Kinds of cases for what a backend need not have: :meth:`isostyle.interface.Backend.transform`.
-OPTIONAL = ("stages", "transform", "pull", "training-gradient", "training")
-#: Kinds of cases whose numbers have the case's dtype; elsewhere they are Python's own.
-PYTHON_FLOATS = ("totals", "rates", "losses")
+BAD: tuple[Word, ...] = ("FAIL", "XPASS", "MISSING")
+#: Points that hold Python's own numbers, whatever the case's dtype.
+PYTHON_FLOATS, PYTHON_INTEGERS = ("totals", "rates", "losses"), ("steps", "trials")
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Verdict:
     kind: str
     case: str
     point: str
-    verdict: Kind
+    verdict: Word
     #: The error over its tolerance: below 1 is within. NaN where nothing could be measured.
     ratio: float
     #: What was measured, and against what; or why there is no number.
@@ -108,8 +107,8 @@ class Comparison:
     def passed(self) -> bool:
         return not self.problems and not any(verdict.verdict in BAD for verdict in self.verdicts)
 
-    def count(self, kind: Kind) -> int:
-        return sum(verdict.verdict == kind for verdict in self.verdicts)
+    def count(self, word: Word) -> int:
+        return sum(verdict.verdict == word for verdict in self.verdicts)
 
 
 def deviations(backend: str, file: Path | None = None) -> tuple[Deviation, ...]:
@@ -247,7 +246,7 @@ def judge(reference: Trace, trace: Trace, patterns: Sequence[str] = ()) -> Itera
             continue
         # A backend cannot excuse itself; only a framework's own zoo (torchvision is another package) and what no backend must
         # have may be absent.
-        if ((own and kind == "zoo") or kind in OPTIONAL) and (excuse := trace.said(dtype, case, "skip")) is not None:
+        if ((own and kind == "zoo") or KINDS[kind].optional) and (excuse := trace.said(dtype, case, "skip")) is not None:
             yield Verdict(trace.name, dtype, kind, case, "", "SKIP", math.nan, excuse)
             continue
         if (error := trace.said(dtype, case, "error")) is not None:
@@ -265,20 +264,20 @@ def judge(reference: Trace, trace: Trace, patterns: Sequence[str] = ()) -> Itera
                 yield Verdict(trace.name, dtype, kind, case, point, "FAIL", math.nan, "the oracle does not have this point")
             else:
                 of_point = {**notes.get("", {}), **notes.get(point, {}), "terms": math.fsum(bounds.values())}
-                chosen = tolerance(kind, point, dtype, of_point)
+                chosen = KINDS[kind].tolerance(point, dtype, of_point)
                 ratio, bound, why = measure(found[point], expected[point], chosen, of_point, dtype, kind, point)
                 bounds[point] = bound * (float(expected[point]) if point == "tv" and kind == "terms" else 1)
-                verdict: Kind = "PASS" if ratio < 1 else "FAIL"
+                verdict: Word = "PASS" if ratio < 1 else "FAIL"
                 yield Verdict(trace.name, dtype, kind, case, point, verdict, ratio, why, chosen.name)
 
 
 def dtype_of(kind: str, dtype: str, point: str) -> str:
     """What a point's array should hold, by NumPy's name; ``str`` for text."""
-    if kind in ("denormalize", "round-trip", "resize"):
-        return "uint8"
-    if kind == "recipe" or point == "layers":
+    if point == "layers":
         return "str"
-    return "float64" if point in PYTHON_FLOATS else "int64" if point in ("steps", "trials") else dtype
+    if point in PYTHON_FLOATS:
+        return "float64"
+    return "int64" if point in PYTHON_INTEGERS else KINDS[kind].holds or dtype
 
 
 def measure(
@@ -322,7 +321,7 @@ def with_deviation(verdict: Verdict, cover: Deviation | None) -> Verdict:
     """The verdict in the light of a declared deviation."""
     if cover is None or (verdict.verdict in ("SKIP", "MISSING") and cover.expect == "fail"):
         return verdict
-    changed: dict[Kind, Kind] = {"PASS": "XPASS", "FAIL": "XFAIL"}
+    changed: dict[Word, Word] = {"PASS": "XPASS", "FAIL": "XFAIL"}
     if cover.expect == "skip":
         return dataclasses.replace(verdict, verdict="SKIP", ratio=math.nan, reason=cover.reason, link=cover.link)
     return dataclasses.replace(verdict, verdict=changed[verdict.verdict], reason=cover.reason, link=cover.link)
@@ -364,7 +363,7 @@ def distances(reference: Trace, traces: Sequence[Trace], patterns: Sequence[str]
                 mine, theirs = one.points.get((dtype, case), {}), other.points.get((dtype, case), {})
                 for point in () if own else expected.keys() & mine.keys() & theirs.keys():
                     arrays = expected[point], mine[point], theirs[point]
-                    chosen = tolerance(kind, point, dtype, {**notes.get("", {}), **notes.get(point, {})})
+                    chosen = KINDS[kind].tolerance(point, dtype, {**notes.get("", {}), **notes.get(point, {})})
                     # A total is no further apart than its terms; text, and what has another shape, is judged elsewhere.
                     if chosen.name == "total" or any(x.dtype.kind == "U" or x.shape != arrays[0].shape for x in arrays):
                         continue

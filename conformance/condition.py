@@ -1,12 +1,12 @@
 """How much a style network's numbers hang on the last digits of what goes in: the oracle's notes for their tolerances.
 
-Instance normalization divides by a channel's deviation, so where a channel hardly varies, as in a flat or a tiny picture,
+Instance normalization divides by a channel's standard deviation. Where a channel hardly varies, as in a flat or a tiny picture,
 rounding grows by a factor that depends on the picture: 10 is usual, and 8000 was seen in one of 5x5 pixels. A bound that covers
-that everywhere would see nothing. So the factor is measured: the oracle computes once more with every number that goes in
-changed by some 2^-30 of itself, and what comes out is off by c times as much (its *condition*: Higham 2002, section 1.6). A
+that everywhere would see nothing, so the oracle measures the factor. It computes once more with every number that goes in
+changed by some 2^-30 of itself; what comes out is off by c times as much (its *condition*: Higham 2002, section 1.6). A
 computation that rounds at each operation is off by a few c eps.
 
-The same says how close a decision (of a ReLU, of a pooling, of an absolute value) is: whether rounding, so magnified, can turn
+The same tells how close a decision (of a ReLU, of a pooling, of an absolute value) is: whether rounding, so magnified, can turn
 it. The oracle then turns each close one, and notes what that changes.
 """
 
@@ -22,12 +22,14 @@ from numpy.random import RandomState
 
 from isostyle.conformance.oracle.engine import Floats, OracleEngine, corners, layers
 from isostyle.conformance.oracle.transform import Maps, OracleTransform, targets_of
-from isostyle.conformance.tolerances import EPS, NEAR
+from isostyle.conformance.tolerances import EPS
 from isostyle.interface import Array, Parameters
 from isostyle.recipe import Recipe
 
 #: By what share numbers are changed, and how often, each time by others: more show a single bad channel more surely.
 SHARE, TIMES = 2.0**-30, 4
+#: Rounding can turn a decision that is closer than this many eps times its condition.
+NEAR = 32
 
 Rough = Callable[[Array], Floats]
 #: Decisions that go the other way: flat indices by name.

@@ -12,8 +12,8 @@ from importlib import resources
 from typing import Any
 from xml.etree import ElementTree
 
-from isostyle.conformance import tolerances
-from isostyle.conformance.compare import BAD, KINDS, Comparison, Verdict
+from isostyle.conformance.compare import BAD, WORDS, Comparison, Verdict
+from isostyle.conformance.kinds import all_tolerances
 
 SCHEMA = "isostyle-conformance-1"
 #: Verdicts that are printed one by one: of each kind of case the worst few, for one mistake can fail a thousand points.
@@ -99,7 +99,7 @@ def table(comparison: Comparison) -> str:
     lines += ["", *details(comparison)]
     for name in names:
         mine = [verdict for verdict in comparison.verdicts if verdict.backend == name]
-        counts = [f"{sum(verdict.verdict == kind for verdict in mine)} {kind}" for kind in KINDS]
+        counts = [f"{sum(verdict.verdict == kind for verdict in mine)} {kind}" for kind in WORDS]
         lines.append(f"{name}: " + ", ".join(count for count in counts if not count.startswith("0 ")))
     if comparison.apart:
         apart = (f"{one} and {other} {distance:.2g}" for (one, other), distance in comparison.apart.items())
@@ -122,8 +122,9 @@ def details(comparison: Comparison) -> Iterator[str]:
             yield f"{word:<7} {backend} {kind}: {len(verdicts) - SHOWN_AT_MOST} more; --json has them all"
     # What they were held to, each once.
     for name in sorted({v.tolerance for group in groups.values() for v in group if v.verdict in BAD and v.tolerance}):
-        for dtype, found in tolerances.named(name):
-            yield f"tolerance {name!r}{' in ' * bool(dtype)}{dtype}: {found.reason}"
+        for tolerance in all_tolerances():
+            if tolerance.name == name:
+                yield f"tolerance {name!r}{' in ' * bool(tolerance.dtype)}{tolerance.dtype}: {tolerance.reason}"
     if groups:
         yield ""
 
@@ -162,7 +163,7 @@ def as_json(comparison: Comparison) -> bytes:
         "conforms": comparison.passed,
         "problems": list(comparison.problems),
         "remarks": list(comparison.remarks),
-        "counts": {kind: comparison.count(kind) for kind in KINDS},
+        "counts": {kind: comparison.count(kind) for kind in WORDS},
         "oracle": run_facts(comparison.reference.run),
         "traces": [run_facts(trace.run) for trace in comparison.traces],
         "apart": [{"backends": list(pair), "tolerances": number(distance)} for pair, distance in comparison.apart.items()],

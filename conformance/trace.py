@@ -24,7 +24,7 @@ from isostyle.errors import InputError
 from isostyle.interface import Array
 from isostyle.system.files import read_input, reason, sha256, write_atomically
 
-SCHEMA = "isostyle-trace-1"
+SCHEMA = "isostyle-trace-2"
 POINTS, RUN = "points.npz", "run.json"
 #: Of all arrays together, uncompressed, and of run.json: ten times what a trace has. A file that claims more is refused unread.
 MAX_BYTES, MAX_RUN_BYTES = 2**29, 2**24

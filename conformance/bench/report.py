@@ -18,7 +18,7 @@ from isostyle.recipe import Recipe
 
 SCHEMA = "isostyle.bench/1"
 MEBIBYTE = 2**20
-#: Of :data:`~isostyle.conformance.bench.published_way.LEFT` by RIGHT: a multiplication and an addition for each term of each sum.
+#: Of the matrices LEFT by RIGHT: a multiplication and an addition for each term of each sum.
 PRODUCT_OPERATIONS = 2 * LEFT[0] * LEFT[1] * RIGHT[1]
 #: Which way is divided by which, under what heading: a ratio above 1 says how much faster the second is.
 RATIOS = (

@@ -20,7 +20,7 @@ import isostyle
 from isostyle.conformance.bench.published_way import WAYS
 from isostyle.conformance.bench.report import SCHEMA, operations, rows
 from isostyle.conformance.bench.worker import OURS, WAY_NAMES, Job, WayName
-from isostyle.conformance.cases import shipped_inputs
+from isostyle.conformance.inputs import shipped_inputs
 from isostyle.conformance.trace import printable
 from isostyle.demo import inputs as demo
 from isostyle.errors import InputError

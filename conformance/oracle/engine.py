@@ -1,41 +1,27 @@
 """The oracle: neural style transfer in float64 NumPy, with every gradient derived by hand. What it says is right.
 
-It stands behind the same protocol as the backends (:mod:`isostyle.interface`) and is recorded as they are. It executes the
-formulas of :mod:`isostyle.losses` and states everything else a second time, from the sources: the order of the layers,
-convolution, ReLU and pooling with their gradients, Adam, the decay of its learning rate, L-BFGS, its line search, the levels of
-a pyramid, normalization and resizing. So a mistake in core is not on both sides. It imports no framework, no backend and not
-:mod:`isostyle.optim`.
+The oracle implements the same protocol as the backends (:mod:`isostyle.interface`) and is recorded as they are. It executes the
+formulas of :mod:`isostyle.losses` and states everything else a second time, from the sources, so that a mistake in core is not
+on both sides. This module has the network: the order of the layers, convolution, ReLU and pooling with their gradients.
+:mod:`.optimizers` and :mod:`.pictures` have the rest of a run, :mod:`.transform` has style networks. None of them imports a
+framework, a backend or :mod:`isostyle.optim`.
 
-tests/test_oracle.py checks it by values worked out by hand, by central differences, and by values recorded from PyTorch.
+tests/test_oracle.py checks them by values worked out by hand, by central differences, and by values recorded from PyTorch.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isostyle import losses
-from isostyle.interface import Array, Dtype, Evaluation, Objective, Parameters, Precision, Pull, Targets
+from isostyle.conformance.oracle.pictures import MEAN, STD, Floats
+from isostyle.interface import Array, Evaluation, Objective, Parameters, Pull, Targets
 from isostyle.network import Network
-from isostyle.recipe import AdamSettings, Constant, GramDivisor, LbfgsSettings, Pooling, Recipe, StepDecay, Taps
-from isostyle.transform_network import TransformNetwork
-
-if TYPE_CHECKING:
-    from isostyle.conformance.oracle.transform import OracleTransform
-
-Floats = NDArray[np.float64]
-
-#: ImageNet's mean and deviation of R, G and B (torchvision), said here once more on purpose.
-MEAN = np.array([0.485, 0.456, 0.406])
-DEVIATION = np.array([0.229, 0.224, 0.225])
-
-
-# The network
+from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps
 
 
 def layers(network: Network) -> Iterator[tuple[str, str]]:
@@ -118,7 +104,7 @@ def corners(x: Floats) -> Floats:
 def enter(image: Floats, recipe: Recipe) -> Floats:
     """What the network is given: an image in 0..1 is normalized."""
     if recipe.space == "unit":
-        image = (image - MEAN[None, :, None, None]) / DEVIATION[None, :, None, None]
+        image = (image - MEAN[None, :, None, None]) / STD[None, :, None, None]
     return image
 
 
@@ -240,7 +226,7 @@ class OracleEngine:
                 slope = pool_backward(slope, maps[before], turned.get(name, ()))
             slope = slope + slopes[before]
         if recipe.space == "unit":
-            slope = slope / DEVIATION[None, :, None, None]
+            slope = slope / STD[None, :, None, None]
         return slope + slopes["optimized"]
 
     def decisions(self, maps: Mapping[str, Floats], pooling: Pooling = "max") -> Iterator[tuple[str, Floats]]:
@@ -268,336 +254,3 @@ class OracleEngine:
         return min(
             (float(distance.min(initial=math.inf)) for _, distance in self.decisions(self.maps(image, taps))), default=math.inf
         )
-
-
-class Oracle:
-    """The oracle as a backend; see :class:`isostyle.interface.Backend`. Whatever ``dtype`` asks for, it computes in float64."""
-
-    name = "oracle"
-
-    def __init__(self, threads: int = 1) -> None:
-        """NumPy's matrix products take the threads that the environment gives them."""
-
-    def version(self) -> str:
-        return f"NumPy {np.__version__}"
-
-    def devices(self) -> list[str]:
-        return ["cpu"]
-
-    def prepare(
-        self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"
-    ) -> OracleEngine:
-        return OracleEngine(network, parameters)
-
-    def transform(self, network: TransformNetwork, *, device: str, dtype: Dtype) -> OracleTransform:
-        # Imported here: it builds on this module.
-        from isostyle.conformance.oracle.transform import OracleTransform
-
-        return OracleTransform(network)
-
-
-# Optimizers. Each yields the image after every update; `evaluate` gives the value and the gradient at an image.
-
-
-def learning_rate(settings: AdamSettings | LbfgsSettings, schedule: StepDecay | Constant, update: int) -> float:
-    """Of update number ``update``, counted from 1: multiplied by the factor after every ``schedule.every`` finished updates."""
-    rate = settings.learning_rate
-    if isinstance(schedule, StepDecay):
-        for finished in range(1, update):
-            if finished % schedule.every == 0:
-                rate *= schedule.factor
-    return rate
-
-
-def adam(
-    evaluate: Callable[[Floats], tuple[float, Floats]],
-    image: Floats,
-    settings: AdamSettings,
-    schedule: StepDecay | Constant,
-    clamped: bool = False,
-) -> Iterator[Floats]:
-    """Kingma and Ba 2015, algorithm 1, line by line. ``clamped``: to 0..1, at the start and after every update."""
-    x = kept(image.astype(np.float64), clamped)
-    m, v = np.zeros_like(x), np.zeros_like(x)
-    t = 0
-    while True:
-        t += 1
-        _, g = evaluate(x)
-        m = settings.beta1 * m + (1 - settings.beta1) * g
-        v = settings.beta2 * v + (1 - settings.beta2) * g**2
-        m_hat = m / (1 - settings.beta1**t)
-        v_hat = v / (1 - settings.beta2**t)
-        x = kept(x - learning_rate(settings, schedule, t) * m_hat / (np.sqrt(v_hat) + settings.epsilon), clamped)
-        yield x
-
-
-def lbfgs(
-    evaluate: Callable[[Floats], tuple[float, Floats]],
-    image: Floats,
-    rate: float = 1.0,
-    history: int = 100,
-    clamped: bool = False,
-) -> Iterator[Floats]:
-    """Limited-memory BFGS without line search, one evaluation an update: Nocedal and Wright 2006, algorithms 7.4 and 7.5, with
-    the step lengths of torch.optim.LBFGS: the first is at most 1 / sum |g|, every other one is ``rate``.
-
-    ``clamped``: to 0..1, at the start and after every update; s is the move as it was made, before that.
-    """
-    x = kept(image.astype(np.float64), clamped)
-    pairs: list[tuple[Floats, Floats]] = []  # s: how the image moved, y: how the gradient changed
-    moved = before = np.zeros_like(x)
-    scale = 1.0
-    first = True
-    while True:
-        _, g = evaluate(x)
-        if not first:
-            s, y = moved, g - before
-            if (s * y).sum() > 1e-10:
-                pairs = [*pairs, (s, y)][-history:]
-                scale = (s * y).sum() / (y * y).sum()
-        moved = -inverse_hessian_times(g, pairs, scale) * (min(1.0, 1 / np.abs(g).sum()) * rate if first else rate)
-        before, first = g, False
-        x = kept(x + moved, clamped)
-        yield x
-
-
-def inverse_hessian_times(g: Floats, pairs: Sequence[tuple[Floats, Floats]], scale: float) -> Floats:
-    """Nocedal and Wright 2006, algorithm 7.4, the two loops."""
-    q = g.copy()
-    alphas = []
-    for s, y in reversed(pairs):
-        alphas.append((s * q).sum() / (s * y).sum())
-        q = q - alphas[-1] * y
-    r = scale * q
-    for (s, y), alpha in zip(pairs, reversed(alphas), strict=True):
-        r = r + s * (alpha - (y * r).sum() / (s * y).sum())
-    return r
-
-
-class Point(NamedTuple):
-    """A place on the line x + alpha p: the value phi(alpha) there, its slope phi'(alpha), and the gradient."""
-
-    alpha: float
-    value: float
-    slope: float
-    gradient: Floats
-
-
-class Spent(Exception):
-    """No evaluation is left."""
-
-
-class Walk(NamedTuple):
-    """A run with a line search: the image that it comes to, and for each evaluation the updates that made its image and whether
-    it was only tried; and the multiple of the identity that its inverse Hessian began from, if it found one."""
-
-    image: Floats
-    steps: list[int]
-    trials: list[bool]
-    scale: float | None
-
-
-class Stage(NamedTuple):
-    """A level of a pyramid: the value and the gradient at an image, how often it is asked for them, and the image's size."""
-
-    evaluate: Callable[[Floats], tuple[float, Floats]]
-    evaluations: int
-    height: int
-    width: int
-
-
-def climb(stages: Sequence[Stage], image: Floats, settings: LbfgsSettings) -> Walk:
-    """A line search at each of ``stages``, coarse to fine; each begins with the image of the one before, enlarged, and without
-    pairs. All losses are means over pixels: n times as many pixels divide what one of them adds to the Hessian by n, and so
-    multiply the inverse by n."""
-    steps, trials, scale = [0], [False], None
-    for number, (evaluate, evaluations, height, width) in enumerate(stages):
-        if number > 0:
-            before = image.shape[2] * image.shape[3]
-            image = enlarge(image, height, width)
-            scale = None if scale is None else scale * (height * width) / before
-        walk = lbfgs_with_line_search(evaluate, image, settings, evaluations, scale)
-        # The last image is not looked at here: the next level looks at it, enlarged.
-        steps = [*steps[:-1], *(steps[-1] + step for step in walk.steps)]
-        trials = [*trials[:-1], *walk.trials]
-        image, scale = walk.image, scale if walk.scale is None else walk.scale
-    return Walk(image, steps, trials, scale)
-
-
-def lbfgs_with_line_search(
-    evaluate: Callable[[Floats], tuple[float, Floats]],
-    image: Floats,
-    settings: LbfgsSettings,
-    evaluations: int,
-    known: float | None = None,
-) -> Walk:
-    """Nocedal and Wright 2006, algorithm 7.5 with the line search of algorithms 3.5 and 3.6, for so many evaluations, in the
-    blocks of torch.optim.LBFGS: each evaluates its first image again, has at most ``iterations`` updates, and begins none once
-    it has made 5/4 as many evaluations; a search has those that are left. ``known``: the scale of the inverse
-    Hessian, if there is one from before; then the first length is that of all others."""
-    x = image.astype(np.float64)
-    pairs: list[tuple[Floats, Floats]] = []
-    scale = 1.0 if known is None else known
-    updates, looks = 0, 0
-    steps: list[int] = []
-    trials: list[bool] = []
-
-    def look(at: Floats, *, trial: bool) -> tuple[float, Floats]:
-        nonlocal looks
-        if len(steps) == evaluations:
-            raise Spent
-        looks += 1
-        steps.append(updates)
-        trials.append(trial)
-        return evaluate(at)
-
-    def block() -> None:
-        nonlocal x, pairs, scale, updates, looks
-        looks = 0
-        value, g = look(x, trial=False)
-        for _ in range(settings.iterations):
-            p = -inverse_hessian_times(g, pairs, scale)
-            origin = Point(0.0, value, float((g * p).sum()), g)
-
-            def phi(alpha: float, x: Floats = x, p: Floats = p) -> Point:
-                found, gradient = look(x + alpha * p, trial=True)
-                slope = float((gradient * p).sum())
-                if not math.isfinite(found + slope):
-                    found, slope = math.inf, math.nan  # too far
-                return Point(alpha, found, slope, gradient)
-
-            first = settings.learning_rate * (min(1.0, 1 / np.abs(g).sum()) if updates == 0 and known is None else 1.0)
-            tries = settings.iterations * 5 // 4 - looks
-            narrowest = settings.tolerance_change / np.abs(p).max()
-            best, last = strong_wolfe(phi, origin, first, tries, narrowest)
-            updates += 1
-            if best is last:
-                steps[-1], trials[-1] = updates, False
-            s, y = best.alpha * p, best.gradient - g
-            if (s * y).sum() > 1e-10:
-                pairs = [*pairs, (s, y)][-settings.history :]
-                scale = (s * y).sum() / (y * y).sum()
-            x, value, g = x + s, best.value, best.gradient
-            if looks >= settings.iterations * 5 // 4 or np.abs(g).max() <= settings.tolerance_gradient:
-                return
-            if np.abs(s).max() <= settings.tolerance_change or abs(value - origin.value) < settings.tolerance_change:
-                return
-
-    try:
-        while True:
-            block()
-    except Spent:
-        return Walk(x, [*steps, updates], [*trials, False], scale if pairs else None)
-
-
-def strong_wolfe(
-    phi: Callable[[float], Point], origin: Point, alpha: float, tries: int, narrowest: float
-) -> tuple[Point, Point]:
-    """A length that meets the strong Wolfe conditions with c1 = 1e-4 and c2 = 0.9, or the best that was found, and what was
-    looked at last. Algorithm 3.5 of Nocedal and Wright 2006; torch's are the lengths that it tries (the cubic's minimum, 1 % of
-    the last gain further at the least, ten times as far at the most), the number of them, and that the second is not compared
-    with the first."""
-    before, here = origin, phi(alpha)
-    for i in range(tries):
-        if here.value > origin.value + 1e-4 * here.alpha * origin.slope or (i > 1 and here.value >= before.value):
-            return zoom(phi, origin, [before, here], tries - i, narrowest)
-        if abs(here.slope) <= -0.9 * origin.slope:
-            return here, here
-        if here.slope >= 0:
-            return zoom(phi, origin, [before, here], tries - i, narrowest)
-        further = here.alpha + 0.01 * (here.alpha - before.alpha), 10 * here.alpha
-        before, here = here, phi(least_of_cubic(before, here, *further))
-    return min(origin, here, key=lambda point: point.value), here
-
-
-def zoom(phi: Callable[[float], Point], origin: Point, ends: list[Point], tries: int, narrowest: float) -> tuple[Point, Point]:
-    """Algorithm 3.6: a bracket becomes narrower. torch's are its rule for cubics whose minimum stays near an end, and when it
-    gives up."""
-    last, near = ends[1], False
-    for _ in range(tries):
-        low = 0 if ends[0].value <= ends[1].value else 1
-        left, right = sorted(end.alpha for end in ends)
-        if right - left < narrowest:
-            break
-        alpha, tenth = least_of_cubic(ends[0], ends[1], left, right), (right - left) / 10
-        if alpha - left < tenth or right - alpha < tenth:
-            if near or not left < alpha < right:
-                alpha = left + tenth if alpha - left <= right - alpha else right - tenth
-                near = False
-            else:
-                near = True
-        else:
-            near = False
-        last = phi(alpha)
-        if last.value > origin.value + 1e-4 * alpha * origin.slope or last.value >= ends[low].value:
-            ends[1 - low] = last
-            continue
-        if abs(last.slope) <= -0.9 * origin.slope:
-            return last, last
-        if last.slope * (ends[1 - low].alpha - ends[low].alpha) >= 0:
-            ends[1 - low] = ends[low]
-        ends[low] = last
-    return min(ends, key=lambda end: end.value), last
-
-
-def least_of_cubic(one: Point, other: Point, left: float, right: float) -> float:
-    """Nocedal and Wright 2006, equation 3.59, within ``left`` and ``right``; their middle where the cubic has no minimum, or is
-    none."""
-    across = other.alpha - one.alpha
-    d1 = one.slope + other.slope - 3 * (one.value - other.value) / (one.alpha - other.alpha)
-    square = d1**2 - one.slope * other.slope
-    if not square >= 0:
-        return (left + right) / 2
-    d2 = math.copysign(math.sqrt(square), across)
-    alpha = other.alpha - across * (other.slope + d2 - d1) / (other.slope - one.slope + 2 * d2)
-    return min(max(alpha, left), right)
-
-
-def kept(x: Floats, clamped: bool) -> Floats:
-    return np.minimum(np.maximum(x, 0), 1) if clamped else x
-
-
-# Pictures
-
-
-def normalize(pixels: NDArray[np.uint8]) -> Floats:
-    """(H, W, 3) in 0..255 -> (1, 3, H, W): (x / 255 - mean) / deviation, channel by channel."""
-    return np.stack([(pixels[:, :, c] / 255 - MEAN[c]) / DEVIATION[c] for c in range(3)])[None]
-
-
-def denormalize(image: Floats) -> NDArray[np.uint8]:
-    """(1, 3, H, W) -> (H, W, 3) in 0..255: clipped, and rounded to the nearest."""
-    planes = [np.clip(image[0, c] * DEVIATION[c] + MEAN[c], 0, 1) for c in range(3)]
-    pixels: NDArray[np.uint8] = np.rint(np.stack(planes, axis=-1) * 255).astype(np.uint8)
-    return pixels
-
-
-def resize(pixels: NDArray[np.uint8], height: int, width: int) -> Floats:
-    """Bilinear with antialiasing: a triangle as wide as the reduction, first along rows, then along columns; not rounded.
-
-    A pixel's value stands at its center, half a pixel from its edge.
-    """
-    down, across = (triangle(before, after) for before, after in zip(pixels.shape[:2], (height, width), strict=True))
-    resized: Floats = np.einsum("ij,jkc,lk->ilc", down, pixels.astype(np.float64), across, optimize=True)
-    return resized
-
-
-def enlarge(image: Floats, height: int, width: int) -> Floats:
-    """(1, 3, H, W) at another size, as :func:`resize`; what goes in, and what comes out of each axis, is rounded to float32."""
-    down, across = triangle(image.shape[2], height), triangle(image.shape[3], width)
-    rows = np.einsum("ncij,lj->ncil", rounded(image), across)
-    return rounded(np.einsum("ki,ncil->nckl", down, rounded(rows)))
-
-
-def rounded(x: Floats) -> Floats:
-    return x.astype(np.float32).astype(np.float64)
-
-
-def triangle(before: int, after: int) -> Floats:
-    """The weights (after, before) of one axis; each row has sum 1."""
-    ratio = before / after
-    centers = (np.arange(after) + 0.5) * ratio
-    distance = np.abs(np.arange(before) + 0.5 - centers[:, None]) / max(ratio, 1.0)
-    weights = np.clip(1 - distance, 0, None)
-    normalized: Floats = weights / weights.sum(axis=1, keepdims=True)
-    return normalized
