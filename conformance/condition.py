@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import RandomState
 
-from isostyle.conformance.oracle.engine import Floats, OracleEngine, corners, layers
+from isostyle.conformance.oracle.engine import OracleEngine, corners, layers
+from isostyle.conformance.oracle.pictures import Floats
 from isostyle.conformance.oracle.transform import Maps, OracleTransform, targets_of
 from isostyle.conformance.tolerances import EPS
 from isostyle.interface import Array, Parameters

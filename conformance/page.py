@@ -59,7 +59,7 @@ class Line:
 
     dtype: str
     cells: tuple[Cell, ...]
-    defect: str
+    mutant: str
     place: str
 
 
@@ -169,7 +169,7 @@ def matrix(comparison: Comparison) -> Iterator[tuple[str, list[Line]]]:
                 Line(
                     row.dtype,
                     tuple(cell(row.worst.get(name)) for name in names),
-                    "" if row.defect is None else f"{row.defect:.2g}",
+                    "" if row.mutant is None else f"{row.mutant:.2g}",
                     row.place.removesuffix(f" {row.dtype}"),
                 )
             )

@@ -30,8 +30,8 @@ class Row:
     kind: str
     dtype: str
     worst: Mapping[str, Verdict]
-    #: The smallest planted defect of this kind, over its tolerance; None if none was planted.
-    defect: float | None
+    #: The smallest mutant that this kind catches, over its tolerance; None if there is none.
+    mutant: float | None
 
     @property
     def place(self) -> str:
@@ -41,9 +41,9 @@ class Row:
 
 
 @cache
-def defects() -> Mapping[str, Mapping[str, float]]:
-    """The smallest planted defect by kind and dtype, over its tolerance: measured by scripts/teeth.py, which see."""
-    file = resources.files("isostyle.conformance").joinpath("data", "defects.json")
+def mutants() -> Mapping[str, Mapping[str, float]]:
+    """The smallest mutant by kind and dtype, over its tolerance; scripts/mutation.py measures it."""
+    file = resources.files("isostyle.conformance").joinpath("data", "mutants.json")
     found: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return found
 
@@ -61,7 +61,7 @@ def matrix(comparison: Comparison) -> list[Row]:
         cells = rows.setdefault((verdict.kind, verdict.dtype), {})
         if verdict.backend not in cells or severity(verdict) > severity(cells[verdict.backend]):
             cells[verdict.backend] = verdict
-    return [Row(kind, dtype, worst, defects().get(kind, {}).get(dtype)) for (kind, dtype), worst in rows.items()]
+    return [Row(kind, dtype, worst, mutants().get(kind, {}).get(dtype)) for (kind, dtype), worst in rows.items()]
 
 
 def cell(verdict: Verdict | None) -> str:
@@ -75,13 +75,13 @@ def cell(verdict: Verdict | None) -> str:
 def table(comparison: Comparison) -> str:
     """The matrix, what is not as it should be, and the verdict, as plain text."""
     names = [trace.name for trace in comparison.traces]
-    header = ["kind", "dtype", *names, "defect", "worst at"]
+    header = ["kind", "dtype", *names, "mutant", "worst at"]
     body = [
         [
             row.kind,
             row.dtype,
             *(cell(row.worst.get(name)) for name in names),
-            "" if row.defect is None else f"{row.defect:.2g}",
+            "" if row.mutant is None else f"{row.mutant:.2g}",
             row.place,
         ]
         for row in matrix(comparison)
@@ -91,7 +91,7 @@ def table(comparison: Comparison) -> str:
     lines += [f"{trace.name:<7} {describe(trace.run)}" for trace in comparison.traces]
     lines += [
         "",
-        "The worst error over its tolerance; below 1 passes. defect: the smallest planted mistake that it catches.",
+        "The worst error over its tolerance; below 1 passes. mutant: the smallest deliberate mistake that it catches.",
         "",
     ]
     for line in [header, *body]:

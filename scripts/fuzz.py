@@ -383,7 +383,8 @@ class Kind:
 
 def kinds(folder: Path, backend: str) -> list[Kind]:
     """All kinds; good files of those that isostyle writes are made by it, in ``folder``."""
-    from isostyle.conformance.inputs import NARROW, narrow_parameters, weights_file
+    from isostyle.conformance.inputs import NARROW
+    from isostyle.conformance.make_inputs import narrow_parameters, weights_file
     from isostyle.published import find
     from isostyle.recipe_text import to_toml
     from isostyle.style_networks import file as style_network

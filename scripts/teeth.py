@@ -2,7 +2,7 @@
 
     python scripts/teeth.py [--write docs/teeth.md]
 
-The defects are those of tests/defects.py. The smallest of each kind goes to conformance/data/defects.json, from which `isostyle
+The defects are those of tests/defects.py. The smallest of each kind goes to conformance/data/mutants.json, from which `isostyle
 conform` prints how far above its tolerance a mistake lies.
 """
 
@@ -26,7 +26,7 @@ from test_teeth import SEEDS, SMALL  # noqa: E402
 
 from isostyle.conformance import compare  # noqa: E402
 
-MARGINS = ROOT / "conformance" / "data" / "defects.json"
+MARGINS = ROOT / "conformance" / "data" / "mutants.json"
 
 
 @click.command()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import BACKENDS, EPS, obtain, relative_error
 
-from isostyle.conformance.oracle import engine as oracle
+from isostyle.conformance.oracle import pictures as oracle
 from isostyle.published import RECIPES, TUTORIAL, find
 from isostyle.recipe import LbfgsSettings
 from isostyle.transfer.descent import run
@@ -69,7 +69,7 @@ def test_the_tutorial_s_loop_with_torch_s_own_lbfgs_gives_the_same_picture(
     """torch.optim.LBFGS as it comes, a closure that clamps its parameter in place and counts, and a clamp at the end."""
     engine = obtain("torch").prepare(network, parameters, device="cpu", dtype="float64")
     recipe = dataclasses.replace(TUTORIAL, steps=evaluations)
-    unit = [(x * oracle.DEVIATION[:, None, None] + oracle.MEAN[:, None, None]) for x in (content, style)]
+    unit = [(x * oracle.STD[:, None, None] + oracle.MEAN[:, None, None]) for x in (content, style)]
     targets = engine.targets(recipe, *unit)
     image = unit[0] if start == "content" else np.random.RandomState(6).standard_normal(content.shape)
 

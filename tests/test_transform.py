@@ -11,8 +11,8 @@ from conftest import EPS, relative_error
 from style_files import RESIDUAL
 
 from isostyle.conformance import condition
-from isostyle.conformance.cases import shipped_inputs
-from isostyle.conformance.inputs import STYLE, style_parameters
+from isostyle.conformance.inputs import STYLE, shipped_inputs
+from isostyle.conformance.make_inputs import style_parameters
 from isostyle.conformance.oracle import transform as oracle_transform
 from isostyle.conformance.oracle.engine import OracleEngine
 from isostyle.conformance.oracle.transform import OracleTransform

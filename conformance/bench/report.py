@@ -42,6 +42,11 @@ class Table:
     remarks: Sequence[str] = ()
 
 
+def failed(report: Report) -> bool:
+    """Whether a process failed."""
+    return bool(report["problems"]) or any("problem" in found for found in report["losses"])
+
+
 def operations(network: Network, recipe: Recipe, height: int, width: int) -> int:
     """Floating-point operations that one evaluation of ``recipe`` and its gradient need, for a picture of that size, in pixels.
 

@@ -36,6 +36,7 @@ from isostyle.weights import store
 WayName = Literal["published", "published-n", "exact", "fast"]
 WAY_NAMES: tuple[WayName, ...] = ("published", "published-n", "exact", "fast")
 OURS: tuple[WayName, ...] = ("exact", "fast")
+PUBLISHED: tuple[WayName, ...] = ("published", "published-n")
 #: Steps after the first that are not counted: memory is still being taken, and caches filled.
 WARM_UP = 2
 #: Steps are counted until there are as many as were asked for, or until they have taken this long, and then at least three.

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from isostyle.conformance.oracle.engine import Floats, OracleEngine, relu, relu_backward
+from isostyle.conformance.oracle.engine import OracleEngine, relu, relu_backward
 from isostyle.conformance.oracle.optimizers import adam
+from isostyle.conformance.oracle.pictures import Floats
 from isostyle.interface import Array, Parameters, PullParameters, Targets
 from isostyle.recipe import AdamSettings, Constant, Recipe, StepDecay
 from isostyle.transform_network import Stage, TransformNetwork
