@@ -1,5 +1,7 @@
-"""How each framework says it: torch_backend, mxnet_backend and paddle_backend, in one order and with the same names.
+"""One folder for each framework: ``torch``, ``mxnet`` and ``paddle``. Read their files side by side.
 
-Read them window beside window. What they share is the specification (:mod:`isostyle.losses`, :mod:`isostyle.network`), not
-code: shared code would be shared error, and their agreement would prove nothing.
+In each, ``losses`` and ``engine`` are style transfer, ``transform`` is the style networks, and ``__init__`` has the Backend and
+all that a framework needs of its environment. The three have the same names in the same order. They share the specification
+(:mod:`isostyle.losses`, :mod:`isostyle.network`) and no code: with shared code would come shared errors, which no comparison
+shows.
 """

@@ -275,13 +275,13 @@ def in_tiles() -> Iterator[Case]:
 
 
 def of_style_networks() -> Iterator[Case]:
-    """Each stage's convolution alone, pictures, slopes taken back to the parameters, and training."""
+    """Each stage's convolution alone, pictures, cotangents taken back to the parameters, and training."""
     yield Case("stages")
     for variant, tile in CUT_TILES.items():
         yield Case("transform", variant=variant, tile=tile)
     for variant in CUTS:
         yield Case("transform", variant=variant)
-        yield Case("pull", variant=variant)
+        yield Case("vjp", variant=variant)
     for variant in BATCH:
         yield Case("training-gradient", network="narrow", recipe=D2L, variant=variant)
     yield Case("training", network="narrow", recipe=D2L)

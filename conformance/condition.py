@@ -1,6 +1,6 @@
 """How much a style network's numbers hang on the last digits of what goes in: the oracle's notes for their tolerances.
 
-Instance normalization divides by a channel's standard deviation. Where a channel hardly varies, as in a flat or a tiny picture,
+Instance normalization divides by a channel's std. Where a channel hardly varies, as in a flat or a tiny picture,
 rounding grows by a factor that depends on the picture: 10 is usual, and 8000 was seen in one of 5x5 pixels. A bound that covers
 that everywhere would see nothing, so the oracle measures the factor. It computes once more with every number that goes in
 changed by some 2^-30 of itself; what comes out is off by c times as much (its *condition*: Higham 2002, section 1.6). A
@@ -97,12 +97,12 @@ def transformed(transform: OracleTransform, parameters: Parameters, picture: Arr
     return look
 
 
-def pulled(transform: OracleTransform, parameters: Parameters, picture: Array, slope: Array) -> Callable[[Rough], Look]:
-    """Of a slope that goes back to the parameters."""
+def taken_back(transform: OracleTransform, parameters: Parameters, picture: Array, cotangent: Array) -> Callable[[Rough], Look]:
+    """Of a cotangent of the transformed image, taken back to the parameters."""
 
     def look(rough: Rough) -> Look:
         mine = {name: rough(array) for name, array in parameters.items()}
-        maps, given = transform.maps(mine, rough(picture)), rough(slope)
+        maps, given = transform.maps(mine, rough(picture)), rough(cotangent)
         return Look(
             transform.backward(mine, maps, given),
             transform.decisions(maps),
@@ -125,12 +125,12 @@ def trained(
         maps = transform.maps(mine, rough(picture))
         image = maps["image"]
         seen = engine.maps(image, recipe.taps, recipe.pooling)
-        terms, slopes = engine.terms(recipe, targets, seen, image)
+        terms, gradients = engine.terms(recipe, targets, seen, image)
 
         def gradient(turned: Turned) -> dict[str, Floats]:
-            variation = slopes["optimized"] + turned_variation(image, recipe.tv_weight, turned)
-            slope = engine.backward(recipe, seen, {**slopes, "optimized": variation}, turned)
-            return transform.backward(mine, maps, slope, turned)
+            variation = gradients["optimized"] + turned_variation(image, recipe.tv_weight, turned)
+            of_image = engine.backward(recipe, seen, {**gradients, "optimized": variation}, turned)
+            return transform.backward(mine, maps, of_image, turned)
 
         values = {name: np.asarray(value) for name, value in terms.items()}
         decided = {**transform.decisions(maps), **decisions_of_network(engine, recipe, seen), **differences(image)}
@@ -158,13 +158,13 @@ def differences(image: Floats) -> Maps:
 
 
 def turned_variation(image: Floats, weight: float, turned: Turned) -> Floats:
-    """What total variation's slope changes by if it takes some differences for those of the other sign."""
+    """What total variation's gradient changes by if it takes some differences for those of the other sign."""
     change = np.zeros_like(image)
     for axis in (2, 3):
         steps = np.diff(image, axis=axis)
         flipped = np.zeros_like(steps)
         flipped.flat[list(turned.get(f"tv/{axis}", ()))] = 1
         # The mean of both axes' means: each has half of the weight.
-        slope = -2 * flipped * np.sign(steps) * weight * 0.5 / steps.size
-        change -= np.diff(slope, axis=axis, prepend=0, append=0)
+        change_of_steps = -2 * flipped * np.sign(steps) * weight * 0.5 / steps.size
+        change -= np.diff(change_of_steps, axis=axis, prepend=0, append=0)
     return change

@@ -123,10 +123,10 @@ class Inputs:
         return store.parse(self.bytes(f"{name}.safetensors"), f"{name}.safetensors")
 
     def cut(self, variant: str) -> tuple[Array, Array]:
-        """The middle of a photograph, normalized, and a slope of its size: both (1, 3, H, W)."""
+        """The middle of a photograph, normalized, and a cotangent of its size: both (1, 3, H, W)."""
         height, width = CUTS[variant]
         found = []
-        for name in ("odd/content", "slope"):
+        for name in ("odd/content", "cotangent"):
             whole = self.arrays[name]
             down, right = (whole.shape[2] - height) // 2, (whole.shape[3] - width) // 2
             found.append(whole[:, :, down : down + height, right : right + width])

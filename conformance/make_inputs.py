@@ -30,7 +30,7 @@ from isostyle.published import RECIPES
 #: Of the files that ship: of the seeds 0 to 99 it keeps every ReLU and pooling decision of the five scenes that have gradients
 #: furthest from flipping (410 eps of float32 at the least), so that float32 decides as float64 does on any processor.
 SEED = 31
-#: Standard deviation of the noise on a start image: `content+noise`, as isostyle's own start of that name has it.
+#: The std of the noise on a start image: `content+noise`, as isostyle's own start of that name has it.
 NOISE = 0.3
 #: Sizes, height x width. 45 and 51 are odd after 0, 1, 2 and 3 halvings; 16 leaves one pixel at conv5_1.
 PHOTO, PICTURE, ODD, MINIMAL, SMALL, UPRIGHT, TIED = (48, 64), (72, 96), (45, 51), (16, 16), (32, 48), (48, 32), (12, 16)
@@ -141,10 +141,10 @@ def arrays(random: RandomState, photo: Image.Image, painted: Image.Image) -> dic
     found["wide map"] = normal((1, 16, 60, 75), 2.0) + 0.5
     found["gradients"] = normal((30, 1, 3, 4, 5))
     found["outside"] = normal((1, 3, 9, 7), 1.5)  # some of it beyond black and white
-    # A style network, what its stages are given, and slopes of its output.
+    # A style network, what its stages are given, and cotangents of its output.
     found.update({f"style-network/{name}": array for name, array in style_parameters(random).items()})
     found["stage"] = normal((1, max(STYLE.widths), 15, 14))
-    found["slope"] = normal((1, 3, *ODD))
+    found["cotangent"] = normal((1, 3, *ODD))
     return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in found.items()}
 
 

@@ -31,7 +31,7 @@ def adam(backend: str, engine: Engine, settings: AdamSettings, gradients: Sequen
         image.stop_gradient = False
         own = paddle.optimizer.Adam(settings.learning_rate, **options, parameters=[image])
         for gradient in gradients:
-            # The slope of this sum is the gradient that was given.
+            # The gradient of this sum is the one that was given.
             (image * engine.tensor(gradient)).sum().backward()
             own.step()
             own.clear_grad()

@@ -134,7 +134,7 @@ class Subject:
         """The losses of one transformed photograph, and their gradient by parameter."""
         transform, parameters = self.transform(case, dtype)
         terms, gradient = self.trainer(case, dtype).evaluate(parameters, self.inputs.cut(case.variant or "")[0])
-        return terms, {name: transform.array(slope) for name, slope in gradient.items()}
+        return terms, {name: transform.array(x) for name, x in gradient.items()}
 
     def train(self, case: Case, dtype: str) -> Points:
         """A short training: every step's number, rate, total and losses, and the parameters after it."""
@@ -230,9 +230,9 @@ class OracleSubject(Subject):
         transform, parameters = self.transform(case, dtype)
         recipe, style, picture = recipe_of(case), self.inputs.arrays[STYLE_IMAGE], self.inputs.cut(case.variant or "")[0]
         styles = engine.targets(recipe, style, style).style
-        image, pull = transform.recorded(parameters, transform.tensor(picture))
+        image, vjp = transform.vjp(parameters, transform.tensor(picture))
         found = engine.evaluate(recipe, oracle_transform.targets_of(engine, recipe, styles, picture), image)
-        return found.terms, pull(found.gradient)
+        return found.terms, vjp(found.gradient)
 
     def train(self, case: Case, dtype: str) -> Points:
         engine: Any = engine_of(self, case, dtype)

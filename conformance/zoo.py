@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from isostyle.backends.torch.torchvision import declare_operators
+from isostyle.backends.torchvision import declare_operators
 from isostyle.errors import InputError
 from isostyle.interface import Array, Engine, Parameters
 from isostyle.network import Network

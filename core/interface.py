@@ -18,9 +18,9 @@ from isostyle.network import Network
 from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps
 from isostyle.transform_network import Stage, TransformNetwork
 
-#: A framework's own tensor. Core uses on it only ``+ - * / **`` with tensors and Python numbers, ``-x``, ``abs()``, ``.sum()``,
-#: ``.max()``, ``.clip(0, 1)``, ``float()``, and on maps and matrices ``@``, ``.shape`` and ``.reshape(shape)``, which NumPy,
-#: torch, MXNet and Paddle all have, with one meaning. No protocol says that for all four.
+#: A framework's own tensor. Core uses only ``+ - * / **`` with tensors and Python numbers, ``-x``, ``abs()``, ``.sum()``,
+#: ``.max()``, ``.clip(0, 1)`` and ``float()``; on maps and matrices also ``@``, ``.shape`` and ``.reshape(shape)``. NumPy,
+#: torch, MXNet and Paddle all have these, with the same meaning, but no one protocol describes all four.
 Tensor = Any
 Array = NDArray[Any]
 Dtype = Literal["float32", "float64"]
@@ -33,7 +33,7 @@ Parameters = Mapping[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Targets:
-    """What an image is pulled toward: feature maps (1, C, H, W) and Gram matrices (C, C) by tap, as NumPy arrays."""
+    """What an image is compared with: feature maps (1, C, H, W) and Gram matrices (C, C) by tap, as NumPy arrays."""
 
     content: Mapping[str, Array]
     style: Mapping[str, Array]
@@ -51,11 +51,12 @@ class Evaluation:
 Objective = Callable[[Tensor], Evaluation]
 """Evaluates an image of shape (1, 3, H, W) in the recipe's space: the normalized one, or 0..1, normalized inside."""
 
-PullParameters = Callable[[Tensor], dict[str, Tensor]]
-"""Takes a slope, of the shape of a transformed image, back to the parameters: slope^T dimage/dparameter, by name."""
+Vjp = Callable[[Mapping[str, Tensor]], Tensor]
+"""The vector-Jacobian product of feature maps F: from cotangents v, by tap and of the shape of its map, to the sum over taps of
+v^T dF/dimage, shape (1, 3, H, W)."""
 
-Pull = Callable[[Mapping[str, Tensor]], Tensor]
-"""Takes slopes, by tap and of the shape of its map, back to the image: the sum over taps of slope^T dF/dimage, (1, 3, H, W)."""
+VjpParameters = Callable[[Tensor], dict[str, Tensor]]
+"""The vector-Jacobian product of a transformed image: from a cotangent v of its shape to v^T dimage/dparameter, by name."""
 
 
 class Engine(Protocol):
@@ -72,8 +73,8 @@ class Engine(Protocol):
     def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
         """Feature maps (1, C, H, W) of a normalized image by tap; layers beyond the deepest tap are not computed.
 
-        At a kink, the slope of a ReLU at 0 is 0, and the first of equal values in a max-pooling window, row by row, has all of
-        it.
+        At a kink: the derivative of ReLU at 0 is 0. Of equal values in a max-pooling window, the first, row by row, gets the
+        whole gradient.
         """
 
     def gram(self, feature: Tensor, divisor: GramDivisor) -> Tensor:
@@ -82,11 +83,11 @@ class Engine(Protocol):
     def targets(self, recipe: Recipe, content: Array, style: Array) -> Targets:
         """The targets of images of shape (1, 3, H, W) in the recipe's space, computed once and without gradients."""
 
-    def recorded(self, recipe: Recipe, image: Tensor, taps: Taps) -> tuple[dict[str, Tensor], Pull]:
-        """The feature maps of an image of the recipe's space at ``taps`` (weights are ignored), and the way back from them.
+    def vjp(self, recipe: Recipe, image: Tensor, taps: Taps) -> tuple[dict[str, Tensor], Vjp]:
+        """The feature maps at ``taps`` of an image of the recipe's space, and their vector-Jacobian product.
 
-        A whole style transfer can be built on this alone (:mod:`isostyle.tiles`). The maps have no graph; the way back may be
-        gone once, and what it needs lives as long as it does.
+        The weights in ``taps`` are ignored. The maps have no graph. The product may be asked for once, of some of the taps or
+        all; what it needs lives as long as it does. :mod:`isostyle.tiles` builds a whole style transfer on this alone.
         """
 
     def objective(self, recipe: Recipe, targets: Targets) -> Objective:
@@ -96,7 +97,7 @@ class Engine(Protocol):
 class Transform(Protocol):
     """An image transformation network on a device, in one dtype (:mod:`isostyle.transform_network`).
 
-    Parameters are an argument, not a possession: training makes new ones at each step.
+    Parameters are an argument of each call, since training makes new ones at each step.
     """
 
     device: str
@@ -110,8 +111,8 @@ class Transform(Protocol):
     def apply(self, parameters: Mapping[str, Tensor], image: Tensor) -> Tensor:
         """The transformed image: normalized, of the shape of ``image``, (1, 3, H, W), without a graph."""
 
-    def recorded(self, parameters: Mapping[str, Tensor], image: Tensor) -> tuple[Tensor, PullParameters]:
-        """The same, and the way back from it to the parameters, which may be gone once."""
+    def vjp(self, parameters: Mapping[str, Tensor], image: Tensor) -> tuple[Tensor, VjpParameters]:
+        """The same, and its vector-Jacobian product with respect to the parameters, which may be asked for once."""
 
     def convolve(self, parameters: Mapping[str, Tensor], stage: Stage, window: Tensor) -> Tensor:
         """Only the convolution of a stage: (1, in, h, w) to (1, out, ...), nothing padded, without a graph."""
@@ -128,15 +129,15 @@ class Backend(Protocol):
         """The framework's version, with its build where that says something."""
 
     def devices(self) -> list[str]:
-        """What ``--device`` can be on this machine: ``cpu``, ``cuda``, ..., the best first."""
+        """The devices of this machine, as ``--device`` takes them: ``cuda``, ``cpu``, ..., the best first."""
 
     def prepare(
         self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"
     ) -> Engine:
-        """Put ``network`` on ``device``, one of :meth:`devices`. What is not faster in another way is ``exact`` in either."""
+        """Put ``network`` on ``device``, one of :meth:`devices`. ``fast`` may be the same as ``exact``."""
 
     def transform(self, network: TransformNetwork, *, device: str, dtype: Dtype) -> Transform:
         """Make ``network`` ready on ``device``, one of :meth:`devices`.
 
-        A backend need not have this method; without it, it has no style networks, and conforms in all else.
+        This method is optional: a backend without it has no style networks, and conforms in all else.
         """

@@ -1,12 +1,12 @@
 """Pictures larger than memory: the objective and its gradient by tiles, equal to the whole picture's up to rounding.
 
-Content losses and Gram matrices are sums over pixels. A first pass adds up X X^T of every style tap, window by window; then the
-slope dL/dX of every tap is known, and a second pass takes it back through each window and adds up the image's gradient. What
-is in memory at a time depends on the window, and not on the picture.
+Content losses and Gram matrices are sums over pixels. A first pass adds up X X^T of every style tap, window by window. Then the
+gradient dL/dX of every tap is known: a second pass takes it back through each window and adds up the image's gradient. The
+memory that this takes depends on the window, not on the picture.
 
-A window is looked at in a crop with a halo, as wide as the receptive field of the deepest tap. A convolution pads the crop with
-zeros, where the picture goes on; that spoils values in the halo, at which nothing looks: all slopes there are 0. Where a crop
-ends because the picture does, the zeros are the picture's own.
+A window is computed in a crop with a halo, as wide as the receptive field of the deepest tap. A convolution pads the crop with
+zeros where the picture goes on. That spoils values in the halo only, and these are not used: all gradients there are 0. Where a
+crop ends because the picture does, the zeros are the picture's own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from isostyle.checks import MOST, require_count
 from isostyle.errors import InputError, shown
-from isostyle.interface import Array, Engine, Evaluation, Pull, Targets, Tensor
+from isostyle.interface import Array, Engine, Evaluation, Targets, Tensor, Vjp
 from isostyle.losses import content_scale, divisor_of, style_scale
 from isostyle.network import KERNEL, POOL, Network
 from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps
@@ -154,8 +154,8 @@ class TiledEngine:
     def gram(self, feature: Tensor, divisor: GramDivisor) -> Tensor:
         return self.engine.gram(feature, divisor)
 
-    def recorded(self, recipe: Recipe, image: Tensor, taps: Taps) -> tuple[dict[str, Tensor], Pull]:
-        return self.engine.recorded(recipe, image, taps)
+    def vjp(self, recipe: Recipe, image: Tensor, taps: Taps) -> tuple[dict[str, Tensor], Vjp]:
+        return self.engine.vjp(recipe, image, taps)
 
     def windows(self, shape: tuple[int, ...], taps: Taps) -> list[Window]:
         return windows(shape[2], shape[3], self.network, [tap for tap, _ in taps], self.tile)
@@ -187,13 +187,13 @@ class TiledEngine:
     def objective(self, recipe: Recipe, targets: Targets) -> TiledObjective:
         return TiledObjective(self, recipe, targets)
 
-    def recorded_at(self, recipe: Recipe, whole: Array, window: Window, taps: Taps) -> tuple[dict[str, Tensor], Pull]:
-        """The maps of a window's crop, and the way back to it."""
-        return self.recorded(recipe, self.tensor(whole[window.crop]), taps)
+    def vjp_at(self, recipe: Recipe, whole: Array, window: Window, taps: Taps) -> tuple[dict[str, Tensor], Vjp]:
+        """The maps of a window's crop, and their vector-Jacobian product with respect to the crop."""
+        return self.vjp(recipe, self.tensor(whole[window.crop]), taps)
 
     def maps(self, recipe: Recipe, whole: Array, window: Window, taps: Taps) -> dict[str, Tensor]:
-        """The maps alone: without the way back, nothing else is kept of them."""
-        return self.recorded_at(recipe, whole, window, taps)[0]
+        """The maps alone. Without the product nothing else is kept of them."""
+        return self.vjp_at(recipe, whole, window, taps)[0]
 
     def within(self, window: Window, tap: str, x: Tensor) -> Tensor:
         """A map of a crop, with 0 for everything outside the window."""
@@ -226,46 +226,46 @@ class TiledObjective:
 
     def __call__(self, image: Tensor) -> Evaluation:
         recipe, engine = self.recipe, self.engine
-        moves = {kind: kind not in recipe.without_gradient for kind in ("content", "style", "tv")}
+        has_gradient = {kind: kind not in recipe.without_gradient for kind in ("content", "style", "tv")}
         whole = engine.array(image)
         del image
         taps = recipe.content_layers + recipe.style_layers
         *others, last = engine.windows(whole.shape, taps)
         gradient = np.zeros_like(whole)
         with allocation.large_blocks(kept=True):
-            # The first pass. The last window is recorded for the second one at once, which begins with it.
+            # The first pass. The second one begins with the last window, so that its maps need not be computed again.
             products = Products()
             for window in others:
                 products.add(engine, window, engine.maps(recipe, whole, window, recipe.style_layers), recipe.style_layers)
-            maps, pull = engine.recorded_at(recipe, whole, last, taps)
+            maps, vjp = engine.vjp_at(recipe, whole, last, taps)
             products.add(engine, last, maps, recipe.style_layers)
-            style, factors = self.style(whole.shape, products, moves["style"])
+            style, factors = self.style(whole.shape, products, has_gradient["style"])
 
             content = dict.fromkeys((tap for tap, _ in recipe.content_layers), 0.0)
             for window in (last, *others):
                 if window is not last:
-                    maps, pull = engine.recorded_at(recipe, whole, window, taps)
-                slopes: dict[str, Tensor] = {}
-                for tap, loss, slope in self.content(whole.shape, window, maps):
+                    maps, vjp = engine.vjp_at(recipe, whole, window, taps)
+                cotangents: dict[str, Tensor] = {}
+                for tap, loss, cotangent in self.content(whole.shape, window, maps):
                     content[tap] += loss
-                    if moves["content"] and slope is not None:
-                        slopes[tap] = slope
-                    del slope
+                    if has_gradient["content"] and cotangent is not None:
+                        cotangents[tap] = cotangent
+                    del cotangent
                 for tap, factor in factors.items():
                     # dL/dX = 4 s w / d (G - A) X, at the window's pixels.
                     x = engine.within(window, tap, maps[tap])
-                    slope = (factor @ x.reshape((x.shape[1], -1))).reshape(x.shape)
-                    slopes[tap] = slopes[tap] + slope if tap in slopes else slope
-                    del x, slope
+                    cotangent = (factor @ x.reshape((x.shape[1], -1))).reshape(x.shape)
+                    cotangents[tap] = cotangents[tap] + cotangent if tap in cotangents else cotangent
+                    del x, cotangent
                 del maps
-                if slopes:
-                    gradient[window.crop] += engine.array(pull(slopes))
-                # Before the next window is recorded, nothing of this one is kept.
-                del pull, slopes
+                if cotangents:
+                    gradient[window.crop] += engine.array(vjp(cotangents))
+                # Keep nothing of this window while the next one is computed.
+                del vjp, cotangents
         if others:
             # What the tiles leave is free for the copies of the picture that an optimizer makes.
             allocation.give_back_freed_memory()
-        variation = total_variation(whole, gradient, recipe.tv_weight * moves["tv"])
+        variation = total_variation(whole, gradient, recipe.tv_weight * has_gradient["tv"])
         del whole
         terms = {f"content/{tap}": loss for tap, loss in content.items()}
         terms |= {f"style/{tap}": loss for tap, loss in style.items()}
@@ -273,7 +273,9 @@ class TiledObjective:
         terms["total"] = math.fsum(terms.values())
         return Evaluation(terms, engine.tensor(gradient))
 
-    def style(self, shape: tuple[int, ...], products: Products, moves: bool) -> tuple[dict[str, float], dict[str, Tensor]]:
+    def style(
+        self, shape: tuple[int, ...], products: Products, has_gradient: bool
+    ) -> tuple[dict[str, float], dict[str, Tensor]]:
         """The weighted style terms by tap, and the matrices 4 s w / d (G - A) of those that have a gradient."""
         recipe = self.recipe
         terms, factors = {}, {}
@@ -283,14 +285,14 @@ class TiledObjective:
             divisor, scale = divisor_of(of_map, recipe.gram_divisor), style_scale(of_map, recipe.style_reduction)
             difference = products.sums[tap] / divisor - self.targets.style[tap]
             terms[tap] = float(weight * scale * np.square(difference).sum())
-            if moves and weight > 0:
+            if has_gradient and weight > 0:
                 factors[tap] = self.engine.tensor(4 * scale * weight / divisor * difference)
         return terms, factors
 
     def content(
         self, shape: tuple[int, ...], window: Window, maps: Mapping[str, Tensor]
     ) -> Iterator[tuple[str, float, Tensor | None]]:
-        """By content tap: the window's share of the weighted term, and its slope 2 s w (F - P); None for a weight of 0."""
+        """By content tap: the window's share of the weighted term, and its gradient 2 s w (F - P); None for a weight of 0."""
         recipe, engine = self.recipe, self.engine
         for tap, weight in recipe.content_layers:
             weight *= recipe.content_weight
@@ -302,7 +304,7 @@ class TiledObjective:
 
 
 def total_variation(image: Array, gradient: Array, factor: float) -> float:
-    """:func:`isostyle.losses.tv_loss` by strips of rows; ``factor`` times its slope is added to ``gradient``."""
+    """:func:`isostyle.losses.tv_loss` by strips of rows; ``factor`` times its gradient is added to ``gradient``."""
     _, channels, height, width = image.shape
     counts = channels * (height - 1) * width, channels * height * (width - 1)
     loss = 0.0

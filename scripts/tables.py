@@ -12,7 +12,9 @@ from pathlib import Path
 
 import click
 
-# For the scripts, which import it from here.
+from isostyle.conformance.bench.report import markdown
+
+__all__ = ["markdown", "publish"]
 
 
 def publish(text: str, name: str, path: Path | None) -> None:

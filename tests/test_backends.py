@@ -42,8 +42,8 @@ def engine64(backend, network, parameters):
 
 @pytest.fixture
 def module(backend):
-    """The backend's module, for its loss functions."""
-    return importlib.import_module(type(backend).__module__)
+    """The backend's loss functions."""
+    return importlib.import_module(f"{type(backend).__module__}.losses")
 
 
 # Tensors

@@ -152,14 +152,14 @@ def test_a_halo_one_step_of_the_grid_smaller_is_not_enough(backend, network, par
     assert relative_error(tiled_gradient, gradient) > 1e6 * EPS["float64"]
 
 
-def test_a_picture_of_one_tile_is_recorded_once(any_backend, network, parameters, pictures):
+def test_the_maps_of_a_picture_of_one_tile_are_computed_once(any_backend, network, parameters, pictures):
     engine = obtain(any_backend).prepare(network, parameters, device="cpu", dtype="float64")
     tiled = TiledEngine(engine, network, 512)
     content, style, image = pictures
     objective = tiled.objective(SHALLOW, tiled.targets(SHALLOW, content, style))
     asked = []
-    recorded = engine.recorded
-    engine.recorded = lambda *given: asked.append(given) or recorded(*given)
+    vjp = engine.vjp
+    engine.vjp = lambda *given: asked.append(given) or vjp(*given)
     objective(tiled.tensor(image))
     assert len(asked) == 1
 
@@ -191,33 +191,31 @@ def test_a_run_in_tiles_makes_the_same_pictures(backend, network, parameters, pi
         assert np.abs(whole - tiled).max() < 1e-8 * 0.3
 
 
-# What a backend records
+# The vector-Jacobian product of a backend
 
 
-def test_recorded_maps_are_the_features_and_the_way_back_is_their_derivative(
-    backend, network, parameters, reference, noisy, dtype
-):
+def test_vjp_returns_the_features_and_their_vector_jacobian_product(backend, network, parameters, reference, noisy, dtype):
     engine = backend.prepare(network, parameters, device="cpu", dtype=dtype)
     recipe = dataclasses.replace(D2L, space="unit")
     taps = (("conv1_1", 1.0), ("relu2_1", 1.0), ("conv2_2", 1.0), ("pool2", 1.0))
-    maps, pull = engine.recorded(recipe, engine.tensor(noisy), taps)
-    expected, expected_pull = reference.recorded(recipe, noisy, taps)
+    maps, vjp = engine.vjp(recipe, engine.tensor(noisy), taps)
+    expected, expected_vjp = reference.vjp(recipe, noisy, taps)
     random = np.random.RandomState(1)
-    slopes = {tap: random.standard_normal(x.shape).astype(np.float32).astype(np.float64) for tap, x in expected.items()}
+    cotangents = {tap: random.standard_normal(x.shape).astype(np.float32).astype(np.float64) for tap, x in expected.items()}
     for tap, x in expected.items():
         assert relative_error(engine.array(maps[tap]), x) < 64 * EPS[dtype]
-    found = pull({tap: engine.tensor(slope) for tap, slope in slopes.items()})
-    assert relative_error(engine.array(found), expected_pull(slopes)) < GRADIENT_EPS * EPS[dtype]
+    found = vjp({tap: engine.tensor(cotangent) for tap, cotangent in cotangents.items()})
+    assert relative_error(engine.array(found), expected_vjp(cotangents)) < GRADIENT_EPS * EPS[dtype]
 
 
-def test_a_slope_of_one_tap_goes_back_alone(backend, network, parameters, reference, noisy):
+def test_a_cotangent_of_one_tap_goes_back_alone(backend, network, parameters, reference, noisy):
     engine = backend.prepare(network, parameters, device="cpu", dtype="float64")
     taps = (("conv1_1", 1.0), ("conv2_2", 1.0))
-    _, pull = engine.recorded(D2L, engine.tensor(noisy), taps)
-    expected, expected_pull = reference.recorded(D2L, noisy, taps)
-    slope = np.random.RandomState(1).standard_normal(expected["conv1_1"].shape)
-    found = pull({"conv1_1": engine.tensor(slope)})
-    assert relative_error(engine.array(found), expected_pull({"conv1_1": slope})) < GRADIENT_EPS * EPS["float64"]
+    _, vjp = engine.vjp(D2L, engine.tensor(noisy), taps)
+    expected, expected_vjp = reference.vjp(D2L, noisy, taps)
+    cotangent = np.random.RandomState(1).standard_normal(expected["conv1_1"].shape)
+    found = vjp({"conv1_1": engine.tensor(cotangent)})
+    assert relative_error(engine.array(found), expected_vjp({"conv1_1": cotangent})) < GRADIENT_EPS * EPS["float64"]
 
 
 # Total variation

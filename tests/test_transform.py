@@ -46,7 +46,7 @@ def oracle():
 
 
 def pair(size, seed=0):
-    """A noise image, on which no channel is flat, and a slope of its size."""
+    """A noise image, on which no channel is flat, and a cotangent of its size."""
     random = np.random.RandomState(seed)
     return tuple(random.standard_normal((1, 3, *size)).astype(np.float32).astype(np.float64) for _ in range(2))
 
@@ -75,9 +75,9 @@ def test_enlarging_repeats_each_pixel_and_drops_an_odd_last_one():
     assert oracle_transform.enlarged(5).tolist() == [0, 0, 1, 1, 2]
 
 
-def test_what_was_repeated_gets_the_sum_of_the_slopes():
-    slope = np.arange(1.0, 7.0).reshape(1, 1, 1, 6)
-    found = oracle_transform.taken_backward(slope, np.arange(1), np.array([1, 0, 0, 1, 2, 1]), (1, 1, 1, 3))
+def test_a_pixel_that_was_repeated_gets_the_sum_of_its_copies_gradients():
+    cotangent = np.arange(1.0, 7.0).reshape(1, 1, 1, 6)
+    found = oracle_transform.taken_backward(cotangent, np.arange(1), np.array([1, 0, 0, 1, 2, 1]), (1, 1, 1, 3))
     assert found.ravel().tolist() == [2 + 3, 1 + 4 + 6, 5]
 
 
@@ -93,10 +93,10 @@ def test_both_transposes_of_a_convolution(stride):
     random = np.random.RandomState(0)
     x, weight = random.standard_normal((1, 3, 8, 7)), random.standard_normal((4, 3, 3, 3))
     y = oracle_transform.convolve(x, weight, stride)
-    slope = random.standard_normal(y.shape)
-    expected = pytest.approx((y * slope).sum(), rel=1e-12)
-    assert (x * oracle_transform.convolve_backward(slope, weight, stride, x.shape)).sum() == expected
-    assert (weight * oracle_transform.convolve_weight_backward(slope, x, 3, stride)).sum() == expected
+    cotangent = random.standard_normal(y.shape)
+    expected = pytest.approx((y * cotangent).sum(), rel=1e-12)
+    assert (x * oracle_transform.convolve_backward(cotangent, weight, stride, x.shape)).sum() == expected
+    assert (weight * oracle_transform.convolve_weight_backward(cotangent, x, 3, stride)).sum() == expected
 
 
 def test_instance_normalization_by_hand():
@@ -109,37 +109,37 @@ def test_instance_normalization_by_hand():
 
 
 @pytest.mark.parametrize("spread", [1.0, 2e-3], ids=["usual", "as small as epsilon's root"])
-def test_the_slope_of_instance_normalization_agrees_with_central_differences(spread):
+def test_the_gradient_of_instance_normalization_agrees_with_central_differences(spread):
     random = np.random.RandomState(3)
-    x, slope, direction = (random.standard_normal((1, 2, 3, 4)) for _ in range(3))
+    x, cotangent, direction = (random.standard_normal((1, 2, 3, 4)) for _ in range(3))
     x = x * spread
     h = 1e-6 * spread
-    up, down = ((oracle_transform.standardized(x + sign * h * direction)[0] * slope).sum() for sign in (1, -1))
-    found = oracle_transform.standardized_backward(slope, *oracle_transform.standardized(x))
+    up, down = ((oracle_transform.standardized(x + sign * h * direction)[0] * cotangent).sum() for sign in (1, -1))
+    found = oracle_transform.standardized_backward(cotangent, *oracle_transform.standardized(x))
     assert (up - down) / (2 * h) == pytest.approx((found * direction).sum(), rel=1e-7)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_the_gradient_of_every_parameter_agrees_with_central_differences(oracle, exact, size):
-    image, slope = pair(size)
-    transformed, pull = oracle.recorded(exact, image)
-    gradient = pull(slope)
+    image, cotangent = pair(size)
+    transformed, vjp = oracle.vjp(exact, image)
+    gradient = vjp(cotangent)
     assert transformed.shape == image.shape
     random = np.random.RandomState(5)
     h = 1e-6
     for name, array in exact.items():
         direction = random.standard_normal(array.shape)
-        up, down = ((oracle.apply({**exact, name: array + sign * h * direction}, image) * slope).sum() for sign in (1, -1))
+        up, down = ((oracle.apply({**exact, name: array + sign * h * direction}, image) * cotangent).sum() for sign in (1, -1))
         expected = (gradient[name] * direction).sum()
         assert (up - down) / (2 * h) == pytest.approx(expected, rel=1e-5, abs=1e-6), name
 
 
-def test_the_slope_of_a_style_network_s_relu_at_0_is_0(oracle, exact):
+def test_the_derivative_of_a_style_network_s_relu_at_0_is_0(oracle, exact):
     """A scale and a shift of 0 make every input of the first ReLU 0."""
-    image, slope = pair((6, 7))
+    image, cotangent = pair((6, 7))
     still = {**exact, "down1.scale": np.zeros(4), "down1.shift": np.zeros(4)}
-    _, pull = oracle.recorded(still, image)
-    np.testing.assert_array_equal(pull(slope)["down1.shift"], 0)
+    _, vjp = oracle.vjp(still, image)
+    np.testing.assert_array_equal(vjp(cotangent)["down1.shift"], 0)
 
 
 def test_the_oracle_of_style_networks_imports_neither_training_nor_optimizers():
@@ -163,7 +163,7 @@ def test_a_nearly_flat_picture_magnifies_rounding(oracle, exact):
 
 def test_a_close_decision_of_a_style_network_is_noticed_and_turned(oracle, exact):
     """Just above 0 with the decision turned is what just below 0 is."""
-    image, slope = pair((16, 19), seed=2)
+    image, cotangent = pair((16, 19), seed=2)
     before = oracle.maps(exact, image)["down1/sum"][0, 0, 7, 5]
 
     def moved(distance):
@@ -174,19 +174,19 @@ def test_a_close_decision_of_a_style_network_is_noticed_and_turned(oracle, exact
     above, below = moved(1e-9), moved(-1e-9)
     maps = oracle.maps(above, image)
     index = np.ravel_multi_index((0, 0, 7, 5), maps["down1/sum"].shape)
-    turned = oracle.backward(above, maps, slope, {"down1": [index]})["down1.shift"]
-    expected = oracle.backward(below, oracle.maps(below, image), slope)["down1.shift"]
+    turned = oracle.backward(above, maps, cotangent, {"down1": [index]})["down1.shift"]
+    expected = oracle.backward(below, oracle.maps(below, image), cotangent)["down1.shift"]
     assert relative_error(turned, expected) < 1e-6
-    found = condition.conditions(condition.pulled(oracle, above, image, slope))
+    found = condition.conditions(condition.taken_back(oracle, above, image, cotangent))
     assert found["~close"] == 1
     assert found["down1.shift~turned"] == pytest.approx(
-        relative_error(expected, oracle.backward(above, maps, slope)["down1.shift"]), rel=1e-6
+        relative_error(expected, oracle.backward(above, maps, cotangent)["down1.shift"]), rel=1e-6
     )
 
 
 def test_total_variation_with_a_turned_decision_has_the_other_sign():
     image = np.array([[1.0, 3.0], [2.0, 7.0]]).reshape(1, 1, 2, 2)
-    # Down: 1 and 4, a mean of 2. The slope of |x| for the first turns from 1 to -1, half of the mean's, of a weight of 8.
+    # Down: 1 and 4, a mean of 2. The derivative of |x| for the first turns from 1 to -1, half of the mean's, of a weight of 8.
     found = condition.turned_variation(image, 8.0, {"tv/2": [0]})
     assert found[0, 0].tolist() == [[4.0, 0.0], [-4.0, 0.0]]
 
@@ -210,44 +210,44 @@ def test_the_output_has_the_input_s_size_whatever_it_is(backend, parameters):
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_the_transformed_image_and_the_gradient_agree_with_the_oracle(transform, dtype, parameters, exact, oracle, size):
-    image, slope = pair(size)
+    image, cotangent = pair(size)
     mine = tensors(transform, parameters)
-    found, pull = transform.recorded(mine, transform.tensor(image))
-    gradient = pull(transform.tensor(slope))
-    notes = condition.conditions(condition.pulled(oracle, parameters, image, slope))
+    found, vjp = transform.vjp(mine, transform.tensor(image))
+    gradient = vjp(transform.tensor(cotangent))
+    notes = condition.conditions(condition.taken_back(oracle, parameters, image, cotangent))
     assert dtype == "float64" or notes["~close"] == 0, "another seed, please"
-    expected, pull = oracle.recorded(exact, image)
+    expected, vjp = oracle.vjp(exact, image)
     bound = 16 * condition.conditions(condition.transformed(oracle, parameters, image))["image~condition"]
     assert relative_error(transform.array(found), expected) < bound * EPS[dtype]
     assert list(gradient) == list(parameters)
-    for name, x in pull(slope).items():
+    for name, x in vjp(cotangent).items():
         assert relative_error(transform.array(gradient[name]), x) < (8 + 16 * notes[f"{name}~condition"]) * EPS[dtype], name
 
 
-def test_apply_gives_what_is_recorded(transform, parameters):
+def test_apply_and_vjp_give_the_same_image(transform, parameters):
     mine, image = tensors(transform, parameters), transform.tensor(pair((21, 18))[0])
-    recorded, _ = transform.recorded(mine, image)
-    np.testing.assert_array_equal(transform.array(transform.apply(mine, image)), transform.array(recorded))
+    transformed, _ = transform.vjp(mine, image)
+    np.testing.assert_array_equal(transform.array(transform.apply(mine, image)), transform.array(transformed))
 
 
-def test_a_way_back_leaves_parameters_and_image_as_they_were(transform, dtype, parameters):
+def test_a_vector_jacobian_product_leaves_parameters_and_image_as_they_were(transform, dtype, parameters):
     mine = tensors(transform, parameters)
-    given, slope = pair((9, 8))
+    given, cotangent = pair((9, 8))
     image = transform.tensor(given)
-    _, pull = transform.recorded(mine, image)
-    pull(transform.tensor(slope))
+    _, vjp = transform.vjp(mine, image)
+    vjp(transform.tensor(cotangent))
     np.testing.assert_array_equal(transform.array(image), given.astype(dtype))
     for name, array in parameters.items():
         np.testing.assert_array_equal(transform.array(mine[name]), array.astype(dtype))
 
 
-def test_two_ways_back_do_not_disturb_each_other(transform, parameters):
-    """Each has its own picture; the first is gone last."""
+def test_two_vector_jacobian_products_do_not_disturb_each_other(transform, parameters):
+    """Each has its own picture; the first is asked for last."""
     mine = tensors(transform, parameters)
     given = [tuple(transform.tensor(x) for x in pair((9, 8), seed)) for seed in (0, 1)]
-    alone = [transform.array(transform.recorded(mine, image)[1](slope)["down1.weight"]) for image, slope in given]
-    pulls = [transform.recorded(mine, image)[1] for image, _ in given]
-    found = [transform.array(pulls[i](given[i][1])["down1.weight"]) for i in (1, 0)]
+    alone = [transform.array(transform.vjp(mine, image)[1](cotangent)["down1.weight"]) for image, cotangent in given]
+    products = [transform.vjp(mine, image)[1] for image, _ in given]
+    found = [transform.array(products[i](given[i][1])["down1.weight"]) for i in (1, 0)]
     np.testing.assert_array_equal(found[::-1], alone)
 
 
@@ -387,8 +387,8 @@ def test_first_parameters_depend_on_the_seed_alone_and_begin_with_a_faint_pictur
             assert not np.array_equal(array, other[name])
         else:
             assert set(array.tolist()) == {1.0 if kind == "scale" else 0.0}
-    deviation = one["out.weight"].std() * math.sqrt(one["out.weight"][0].size)
-    assert deviation == pytest.approx(0.1 * math.sqrt(2), rel=0.1)
+    std = one["out.weight"].std() * math.sqrt(one["out.weight"][0].size)
+    assert std == pytest.approx(0.1 * math.sqrt(2), rel=0.1)
 
 
 @pytest.mark.parametrize(

@@ -585,7 +585,7 @@ def test_torchvision_s_own_weights_are_taken_from_torch_hub_s_cache(publish, par
     own = parameters["vgg19"]
     data = files.torch_legacy(numbered(NETWORKS["vgg19"], own))
     known = publish.put("torchvision", data)
-    from isostyle.backends.torch.torchvision import declare_operators
+    from isostyle.backends.torchvision import declare_operators
 
     declare_operators()
     from torchvision.models import VGG19_Weights

@@ -1,0 +1,66 @@
+"""Apache MXNet as a backend: its environment, threads and devices. The formulas are in ``losses`` and ``engine``."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+
+# Before the import: afterwards MXNet reads it no more. It would print a line for each kind of operator that falls back.
+os.environ.setdefault("MXNET_STORAGE_FALLBACK_LOG_VERBOSE", "0")
+
+import mxnet
+from mxnet import np, npx
+
+from isostyle.backends.mxnet.engine import MxnetEngine
+from isostyle.backends.mxnet.transform import MxnetTransform
+from isostyle.interface import Dtype, Engine, Parameters, Precision, Transform
+from isostyle.network import Network
+from isostyle.system.allocation import THREADED
+from isostyle.tiles import WHOLE, TiledEngine
+from isostyle.transform_network import TransformNetwork
+
+# Shapes and operators as NumPy has them.
+npx.set_np()
+
+
+@atexit.register
+def forget_failures() -> None:
+    """Swallow failures that come out only when the program ends.
+
+    MXNet computes later than it is asked to. What fails then, for want of memory, would end as a traceback behind the sentence
+    that the user has read already. MXNet's own handler was registered earlier, and so runs after this one.
+    """
+    with contextlib.suppress(mxnet.base.MXNetError):
+        npx.waitall()
+
+
+class MxnetBackend:
+    """Apache MXNet, imported; see :class:`isostyle.interface.Backend`."""
+
+    name = "mxnet"
+
+    def __init__(self, threads: int) -> None:
+        """MXNet has no call for threads: it took OMP_NUM_THREADS, which ``isostyle.registry`` sets, when it was imported."""
+        # Its engine starts at the first array, and its BLAS takes a buffer at the first product (allocation.take_buffers).
+        # Where either is refused memory the process is aborted, so both happen now, before there are feature maps.
+        matrix = np.ones((THREADED, THREADED))
+        np.dot(matrix, matrix).wait_to_read()
+
+    def version(self) -> str:
+        return str(mxnet.__version__)
+
+    def devices(self) -> list[str]:
+        cards = [f"cuda:{i}" for i in range(mxnet.context.num_gpus())]
+        return [*(["cuda", *cards] if cards else []), "cpu"]
+
+    def prepare(
+        self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"
+    ) -> Engine:
+        engine = MxnetEngine(network, parameters, device, dtype)
+        # Gradients of Gram matrices by formula: one matrix product a tap, where autograd takes two. The formula is computed
+        # through NumPy, so not for a GPU.
+        return TiledEngine(engine, network, WHOLE) if precision == "fast" and device == "cpu" else engine
+
+    def transform(self, network: TransformNetwork, *, device: str, dtype: Dtype) -> Transform:
+        return MxnetTransform(network, device, dtype)

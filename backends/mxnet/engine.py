@@ -1,67 +1,21 @@
-"""Neural style transfer in Apache MXNet: features, Gram matrices, losses and their gradient.
+"""Neural style transfer in Apache MXNet: features, targets, and what a recipe minimizes with its gradient.
 
-The same text stands in backends/torch/engine.py and backends/paddle/engine.py, in the same order; only the framework differs.
+backends/torch/engine.py and backends/paddle/engine.py say the same in the same order; only the framework differs.
 """
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import os
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
-
-# Before the import: afterwards MXNet reads it no more. It would print a line for each kind of operator that falls back.
-os.environ.setdefault("MXNET_STORAGE_FALLBACK_LOG_VERBOSE", "0")
 
 import mxnet
 import numpy
 from mxnet import autograd, np, npx
+from mxnet.numpy import ndarray as Tensor
 
-from isostyle.interface import Array, Dtype, Engine, Evaluation, Parameters, Precision, Pull, Targets, Transform
+from isostyle.backends.mxnet.losses import content_loss, gram, style_loss, tv_loss
+from isostyle.interface import Array, Dtype, Evaluation, Parameters, Targets, Vjp
 from isostyle.network import KERNEL, PADDING, POOL, RGB_MEAN, RGB_STD, Network
-from isostyle.recipe import ContentReduction, GramDivisor, Pooling, Recipe, StyleReduction, Taps, Term
-from isostyle.system.allocation import THREADED
-from isostyle.tiles import WHOLE, TiledEngine
-from isostyle.transform_network import TransformNetwork
-
-Tensor: TypeAlias = np.ndarray
-npx.set_np()
-
-
-@atexit.register
-def forget_failures() -> None:
-    """MXNet computes later than it is asked to, and what then fails, for want of memory, may come out only when the program
-    ends: as a traceback behind the sentence that was said already. It is met here, before MXNet's own handler, which was
-    registered earlier and so runs later."""
-    with contextlib.suppress(mxnet.base.MXNetError):
-        npx.waitall()
-
-
-def gram(feature: Tensor, divisor: GramDivisor) -> Tensor:
-    """Gram matrix (C, C) of a map (1, C, H, W)."""
-    _, channels, height, width = feature.shape
-    matrix = feature.reshape(channels, height * width)
-    return np.dot(matrix, matrix.T) / {"chw": channels * height * width, "hw": height * width, "1": 1}[divisor]
-
-
-def content_loss(feature: Tensor, target: Tensor, reduction: ContentReduction) -> Tensor:
-    squares = np.square(feature - target)
-    return squares.mean() if reduction == "mean" else 0.5 * squares.sum()
-
-
-def style_loss(feature: Tensor, target: Tensor, divisor: GramDivisor, reduction: StyleReduction) -> Tensor:
-    squares = np.square(gram(feature, divisor) - target)
-    _, channels, height, width = feature.shape
-    if reduction == "quarter-sum":
-        return squares.sum() / float(4 * channels**2 * (height * width) ** 2)
-    return squares.mean() if reduction == "mean" else squares.mean() / (channels * height * width)
-
-
-def tv_loss(image: Tensor) -> Tensor:
-    down = image[:, :, 1:, :] - image[:, :, :-1, :]
-    right = image[:, :, :, 1:] - image[:, :, :, :-1]
-    return 0.5 * (np.abs(down).mean() + np.abs(right).mean())
+from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps, Term
 
 
 class MxnetTensors:
@@ -90,7 +44,7 @@ class MxnetEngine(MxnetTensors):
         self.network = network
         # Plain arrays without attach_grad: the weights are frozen, and no gradient is computed for them.
         self.parameters = {name: self.tensor(array) for name, array in parameters.items()}
-        self.mean, self.deviation = (self.tensor(numpy.array(values).reshape(1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
+        self.mean, self.std = (self.tensor(numpy.array(values).reshape(1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
 
     def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
         wanted = set(taps)
@@ -110,10 +64,10 @@ class MxnetEngine(MxnetTensors):
                 found[layer.name] = x
         return found
 
-    def seen(self, recipe: Recipe, image: Tensor, taps: Taps) -> dict[str, Tensor]:
-        """What ``recipe`` looks at: the feature maps of an image of its space."""
+    def features_for(self, recipe: Recipe, image: Tensor, taps: Taps) -> dict[str, Tensor]:
+        """The feature maps at ``taps`` of an image of the recipe's space."""
         if recipe.space == "unit":
-            image = (image - self.mean) / self.deviation
+            image = (image - self.mean) / self.std
         return self.features(image, [tap for tap, _ in taps], recipe.pooling)
 
     def gram(self, feature: Tensor, divisor: GramDivisor) -> Tensor:
@@ -123,26 +77,26 @@ class MxnetEngine(MxnetTensors):
         # train_mode() chooses the convolution kernels that record() uses; others give other bits, and the content loss of
         # the content image itself would not be 0.
         with autograd.train_mode():
-            contents = self.seen(recipe, self.tensor(content), recipe.content_layers)
-            styles = self.seen(recipe, self.tensor(style), recipe.style_layers)
+            contents = self.features_for(recipe, self.tensor(content), recipe.content_layers)
+            styles = self.features_for(recipe, self.tensor(style), recipe.style_layers)
             grams = {tap: gram(feature, recipe.gram_divisor) for tap, feature in styles.items()}
         return Targets(
             content={tap: self.array(feature) for tap, feature in contents.items()},
             style={tap: self.array(matrix) for tap, matrix in grams.items()},
         )
 
-    def recorded(self, recipe: Recipe, image: Tensor, taps: Taps) -> tuple[dict[str, Tensor], Pull]:
+    def vjp(self, recipe: Recipe, image: Tensor, taps: Taps) -> tuple[dict[str, Tensor], Vjp]:
         image = image.detach()
         image.attach_grad()
         # As in MxnetObjective: not record(train_mode=False).
         with autograd.record():
-            feature = self.seen(recipe, image, taps)
+            maps = self.features_for(recipe, image, taps)
 
-        def pull(slopes: Mapping[str, Tensor]) -> Tensor:
-            autograd.backward([feature[tap] for tap in slopes], list(slopes.values()))
+        def vjp(cotangents: Mapping[str, Tensor]) -> Tensor:
+            autograd.backward([maps[tap] for tap in cotangents], list(cotangents.values()))
             return image.grad
 
-        return {tap: x.detach() for tap, x in feature.items()}, pull
+        return {tap: x.detach() for tap, x in maps.items()}, vjp
 
     def objective(self, recipe: Recipe, targets: Targets) -> MxnetObjective:
         return MxnetObjective(self, recipe, targets)
@@ -163,54 +117,21 @@ class MxnetObjective:
         image.attach_grad()
         # Not record(train_mode=False): in float32 that makes max-pooling's backward put gradients into the wrong pixels.
         with autograd.record():
-            feature = self.engine.seen(recipe, image, recipe.content_layers + recipe.style_layers)
+            maps = self.engine.features_for(recipe, image, recipe.content_layers + recipe.style_layers)
             terms = {}
             for tap, weight in recipe.content_layers:
-                loss = content_loss(self.moved("content", feature[tap]), self.content[tap], recipe.content_reduction)
+                x, target = self.maybe_detach("content", maps[tap]), self.content[tap]
+                loss = content_loss(x, target, recipe.content_reduction)
                 terms[f"content/{tap}"] = recipe.content_weight * weight * loss
             for tap, weight in recipe.style_layers:
-                loss = style_loss(
-                    self.moved("style", feature[tap]), self.style[tap], recipe.gram_divisor, recipe.style_reduction
-                )
+                x, target = self.maybe_detach("style", maps[tap]), self.style[tap]
+                loss = style_loss(x, target, recipe.gram_divisor, recipe.style_reduction)
                 terms[f"style/{tap}"] = recipe.style_weight * weight * loss
-            terms["tv"] = recipe.tv_weight * tv_loss(self.moved("tv", image))
+            terms["tv"] = recipe.tv_weight * tv_loss(self.maybe_detach("tv", image))
             terms["total"] = np.stack(list(terms.values())).sum()
         terms["total"].backward()
         return Evaluation({name: term.detach() for name, term in terms.items()}, image.grad)
 
-    def moved(self, kind: Term, tensor: Tensor) -> Tensor:
-        """``tensor``, or a copy without gradient where the recipe's terms of ``kind`` move nothing."""
+    def maybe_detach(self, kind: Term, tensor: Tensor) -> Tensor:
+        """``tensor``, cut from the graph if the recipe wants no gradient of terms of ``kind``."""
         return tensor.detach() if kind in self.recipe.without_gradient else tensor
-
-
-class MxnetBackend:
-    """Apache MXNet, imported; see :class:`isostyle.interface.Backend`."""
-
-    name = "mxnet"
-
-    def __init__(self, threads: int) -> None:
-        """MXNet has no call for it: it took OMP_NUM_THREADS, which ``isostyle.registry`` sets, when it was imported."""
-        # Its engine starts at the first array, and its BLAS takes a buffer at the first product (allocation.take_buffers).
-        # Where either is refused memory the process is aborted, so both happen now, before there are feature maps.
-        matrix = np.ones((THREADED, THREADED))
-        np.dot(matrix, matrix).wait_to_read()
-
-    def version(self) -> str:
-        return str(mxnet.__version__)
-
-    def devices(self) -> list[str]:
-        cards = [f"cuda:{i}" for i in range(mxnet.context.num_gpus())]
-        return [*(["cuda", *cards] if cards else []), "cpu"]
-
-    def prepare(
-        self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"
-    ) -> Engine:
-        engine = MxnetEngine(network, parameters, device, dtype)
-        # Slopes of Gram matrices by formula: one matrix product a tap, where autograd takes two. Through NumPy: not for a GPU.
-        return TiledEngine(engine, network, WHOLE) if precision == "fast" and device == "cpu" else engine
-
-    def transform(self, network: TransformNetwork, *, device: str, dtype: Dtype) -> Transform:
-        # Imported here: it builds on this module.
-        from isostyle.backends.mxnet.transform import MxnetTransform
-
-        return MxnetTransform(network, device, dtype)

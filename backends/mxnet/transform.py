@@ -1,6 +1,6 @@
-"""The image transformation network in Apache MXNet: one picture, one pass, and the way back to the parameters.
+"""The image transformation network in Apache MXNet: one picture, one pass, and its vector-Jacobian product.
 
-The same text stands in torch_transform.py and paddle_transform.py, in the same order; only the framework differs.
+backends/torch/transform.py and backends/paddle/transform.py say the same in the same order; only the framework differs.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from collections.abc import Mapping
 
 import mxnet
 from mxnet import autograd, np, npx
+from mxnet.numpy import ndarray as Tensor
 
-from isostyle.backends.mxnet.engine import MxnetTensors, Tensor
-from isostyle.interface import Dtype, PullParameters
+from isostyle.backends.mxnet.engine import MxnetTensors
+from isostyle.interface import Dtype, VjpParameters
 from isostyle.transform_network import EPSILON, PICTURE, Stage, TransformNetwork
 
 
@@ -67,18 +68,18 @@ class MxnetTransform(MxnetTensors):
         with autograd.train_mode():
             return self.forward(parameters, image)
 
-    def recorded(self, parameters: Mapping[str, Tensor], image: Tensor) -> tuple[Tensor, PullParameters]:
+    def vjp(self, parameters: Mapping[str, Tensor], image: Tensor) -> tuple[Tensor, VjpParameters]:
         parameters = {name: tensor.detach() for name, tensor in parameters.items()}
         for tensor in parameters.values():
             tensor.attach_grad()
         with autograd.record():
             transformed = self.forward(parameters, image)
 
-        def pull(slope: Tensor) -> dict[str, Tensor]:
-            autograd.backward([transformed], [slope])
+        def vjp(cotangent: Tensor) -> dict[str, Tensor]:
+            autograd.backward([transformed], [cotangent])
             return {name: tensor.grad for name, tensor in parameters.items()}
 
-        return transformed.detach(), pull
+        return transformed.detach(), vjp
 
     def convolve(self, parameters: Mapping[str, Tensor], stage: Stage, window: Tensor) -> Tensor:
         with autograd.train_mode():

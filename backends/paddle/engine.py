@@ -1,69 +1,21 @@
-"""Neural style transfer in PaddlePaddle: features, Gram matrices, losses and their gradient.
+"""Neural style transfer in PaddlePaddle: features, targets, and what a recipe minimizes with its gradient.
 
-The same text stands in backends/torch/engine.py and backends/mxnet/engine.py, in the same order; only the framework differs.
+backends/torch/engine.py and backends/mxnet/engine.py say the same in the same order; only the framework differs.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
-import warnings
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor
 
-from isostyle.system import cpu
-
-# Before the import: no C++ log below errors.
-os.environ.setdefault("GLOG_minloglevel", "2")
-# Paddle's wheel has an MKL of 2019, which uses AVX2 on Intel's processors only: others would take four times as long.
-if cpu.vendor() != "GenuineIntel" and "avx2" in cpu.flags():
-    os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
-with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-    # "No ccache found", a UserWarning, and two printed lines that advise against more than one thread.
-    warnings.simplefilter("ignore")
-    import paddle
-    import paddle.nn.functional as F
-    from paddle import Tensor
-
-from isostyle.interface import Array, Dtype, Engine, Evaluation, Parameters, Precision, Pull, Targets, Transform
+from isostyle.backends.paddle.losses import content_loss, gram, style_loss, tv_loss
+from isostyle.interface import Array, Dtype, Evaluation, Parameters, Targets, Vjp
 from isostyle.network import PADDING, POOL, RGB_MEAN, RGB_STD, Network
-from isostyle.recipe import ContentReduction, GramDivisor, Pooling, Recipe, StyleReduction, Taps, Term
-from isostyle.tiles import WHOLE, TiledEngine
-from isostyle.transform_network import TransformNetwork
-
-
-def mean(x: Tensor) -> Tensor:
-    # Paddle 3.3's float32 mean() adds up one after another: off by 174 eps at a million elements, 5e-4 at 8.6 million.
-    return x.sum() / x.size
-
-
-def gram(feature: Tensor, divisor: GramDivisor) -> Tensor:
-    """Gram matrix (C, C) of a map (1, C, H, W)."""
-    # Sizes as Python numbers: numel() // C is an int64 tensor of shape [1], and dividing a float32 by it is refused.
-    _, channels, height, width = feature.shape
-    matrix = feature.reshape([channels, height * width])
-    return paddle.matmul(matrix, matrix.T) / {"chw": channels * height * width, "hw": height * width, "1": 1}[divisor]
-
-
-def content_loss(feature: Tensor, target: Tensor, reduction: ContentReduction) -> Tensor:
-    squares = paddle.square(feature - target)
-    return mean(squares) if reduction == "mean" else 0.5 * squares.sum()
-
-
-def style_loss(feature: Tensor, target: Tensor, divisor: GramDivisor, reduction: StyleReduction) -> Tensor:
-    squares = paddle.square(gram(feature, divisor) - target)
-    _, channels, height, width = feature.shape
-    if reduction == "quarter-sum":
-        return squares.sum() / float(4 * channels**2 * (height * width) ** 2)
-    return mean(squares) if reduction == "mean" else mean(squares) / (channels * height * width)
-
-
-def tv_loss(image: Tensor) -> Tensor:
-    down = image[:, :, 1:, :] - image[:, :, :-1, :]
-    right = image[:, :, :, 1:] - image[:, :, :, :-1]
-    return 0.5 * (mean(paddle.abs(down)) + mean(paddle.abs(right)))
+from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps, Term
 
 
 class PaddleTensors:
@@ -92,7 +44,7 @@ class PaddleEngine(PaddleTensors):
         self.network = network
         # Tensors have stop_gradient=True until told otherwise: the weights are frozen, no gradient is computed for them.
         self.parameters = {name: self.tensor(array) for name, array in parameters.items()}
-        self.mean, self.deviation = (self.tensor(np.array(values).reshape(1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
+        self.mean, self.std = (self.tensor(np.array(values).reshape(1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
 
     def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
         wanted = set(taps)
@@ -110,10 +62,10 @@ class PaddleEngine(PaddleTensors):
                 found[layer.name] = x
         return found
 
-    def seen(self, recipe: Recipe, image: Tensor, taps: Taps) -> dict[str, Tensor]:
-        """What ``recipe`` looks at: the feature maps of an image of its space."""
+    def features_for(self, recipe: Recipe, image: Tensor, taps: Taps) -> dict[str, Tensor]:
+        """The feature maps at ``taps`` of an image of the recipe's space."""
         if recipe.space == "unit":
-            image = (image - self.mean) / self.deviation
+            image = (image - self.mean) / self.std
         return self.features(image, [tap for tap, _ in taps], recipe.pooling)
 
     def gram(self, feature: Tensor, divisor: GramDivisor) -> Tensor:
@@ -121,24 +73,24 @@ class PaddleEngine(PaddleTensors):
 
     def targets(self, recipe: Recipe, content: Array, style: Array) -> Targets:
         with paddle.no_grad():
-            contents = self.seen(recipe, self.tensor(content), recipe.content_layers)
-            styles = self.seen(recipe, self.tensor(style), recipe.style_layers)
+            contents = self.features_for(recipe, self.tensor(content), recipe.content_layers)
+            styles = self.features_for(recipe, self.tensor(style), recipe.style_layers)
             grams = {tap: gram(feature, recipe.gram_divisor) for tap, feature in styles.items()}
         return Targets(
             content={tap: self.array(feature) for tap, feature in contents.items()},
             style={tap: self.array(matrix) for tap, matrix in grams.items()},
         )
 
-    def recorded(self, recipe: Recipe, image: Tensor, taps: Taps) -> tuple[dict[str, Tensor], Pull]:
+    def vjp(self, recipe: Recipe, image: Tensor, taps: Taps) -> tuple[dict[str, Tensor], Vjp]:
         image = image.detach()
         image.stop_gradient = False
-        feature = self.seen(recipe, image, taps)
+        maps = self.features_for(recipe, image, taps)
 
-        def pull(slopes: Mapping[str, Tensor]) -> Tensor:
-            (gradient,) = paddle.grad([feature[tap] for tap in slopes], image, list(slopes.values()))
+        def vjp(cotangents: Mapping[str, Tensor]) -> Tensor:
+            (gradient,) = paddle.grad([maps[tap] for tap in cotangents], image, list(cotangents.values()))
             return gradient
 
-        return {tap: x.detach() for tap, x in feature.items()}, pull
+        return {tap: x.detach() for tap, x in maps.items()}, vjp
 
     def objective(self, recipe: Recipe, targets: Targets) -> PaddleObjective:
         return PaddleObjective(self, recipe, targets)
@@ -157,49 +109,21 @@ class PaddleObjective:
         recipe = self.recipe
         image = image.detach()
         image.stop_gradient = False
-        feature = self.engine.seen(recipe, image, recipe.content_layers + recipe.style_layers)
+        maps = self.engine.features_for(recipe, image, recipe.content_layers + recipe.style_layers)
         terms = {}
         for tap, weight in recipe.content_layers:
-            loss = content_loss(self.moved("content", feature[tap]), self.content[tap], recipe.content_reduction)
+            x, target = self.maybe_detach("content", maps[tap]), self.content[tap]
+            loss = content_loss(x, target, recipe.content_reduction)
             terms[f"content/{tap}"] = recipe.content_weight * weight * loss
         for tap, weight in recipe.style_layers:
-            loss = style_loss(self.moved("style", feature[tap]), self.style[tap], recipe.gram_divisor, recipe.style_reduction)
+            x, target = self.maybe_detach("style", maps[tap]), self.style[tap]
+            loss = style_loss(x, target, recipe.gram_divisor, recipe.style_reduction)
             terms[f"style/{tap}"] = recipe.style_weight * weight * loss
-        terms["tv"] = recipe.tv_weight * tv_loss(self.moved("tv", image))
+        terms["tv"] = recipe.tv_weight * tv_loss(self.maybe_detach("tv", image))
         terms["total"] = paddle.stack(list(terms.values())).sum()
         (gradient,) = paddle.grad(terms["total"], image)
         return Evaluation({name: term.detach() for name, term in terms.items()}, gradient)
 
-    def moved(self, kind: Term, tensor: Tensor) -> Tensor:
-        """``tensor``, or a copy without gradient where the recipe's terms of ``kind`` move nothing."""
+    def maybe_detach(self, kind: Term, tensor: Tensor) -> Tensor:
+        """``tensor``, cut from the graph if the recipe wants no gradient of terms of ``kind``."""
         return tensor.detach() if kind in self.recipe.without_gradient else tensor
-
-
-class PaddleBackend:
-    """PaddlePaddle, imported; see :class:`isostyle.interface.Backend`."""
-
-    name = "paddle"
-
-    def __init__(self, threads: int) -> None:
-        # Paddle falls back to one thread, for itself and through the environment for others, if nobody sets this.
-        paddle.base.core.set_num_threads(threads)
-
-    def version(self) -> str:
-        return str(paddle.version.full_version)
-
-    def devices(self) -> list[str]:
-        cards = [f"cuda:{i}" for i in range(paddle.device.cuda.device_count())]
-        return [*(["cuda", *cards] if cards else []), "cpu"]
-
-    def prepare(
-        self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"
-    ) -> Engine:
-        engine = PaddleEngine(network, parameters, device, dtype)
-        # Slopes of Gram matrices by formula: one matrix product a tap, where autograd takes two. Through NumPy: not for a GPU.
-        return TiledEngine(engine, network, WHOLE) if precision == "fast" and device == "cpu" else engine
-
-    def transform(self, network: TransformNetwork, *, device: str, dtype: Dtype) -> Transform:
-        # Imported here: it builds on this module.
-        from isostyle.backends.paddle.transform import PaddleTransform
-
-        return PaddleTransform(network, device, dtype)

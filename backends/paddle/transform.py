@@ -1,6 +1,6 @@
-"""The image transformation network in PaddlePaddle: one picture, one pass, and the way back to the parameters.
+"""The image transformation network in PaddlePaddle: one picture, one pass, and its vector-Jacobian product.
 
-The same text stands in torch_transform.py and mxnet_transform.py, in the same order; only the framework differs.
+backends/torch/transform.py and backends/mxnet/transform.py say the same in the same order; only the framework differs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from isostyle.backends.paddle.engine import PaddleTensors
-from isostyle.interface import Dtype, PullParameters
+from isostyle.interface import Dtype, VjpParameters
 from isostyle.transform_network import EPSILON, PICTURE, Stage, TransformNetwork
 
 
@@ -56,17 +56,17 @@ class PaddleTransform(PaddleTensors):
         with paddle.no_grad():
             return self.forward(parameters, image)
 
-    def recorded(self, parameters: Mapping[str, Tensor], image: Tensor) -> tuple[Tensor, PullParameters]:
+    def vjp(self, parameters: Mapping[str, Tensor], image: Tensor) -> tuple[Tensor, VjpParameters]:
         parameters = {name: tensor.detach() for name, tensor in parameters.items()}
         for tensor in parameters.values():
             tensor.stop_gradient = False
         transformed = self.forward(parameters, image)
 
-        def pull(slope: Tensor) -> dict[str, Tensor]:
-            gradients = paddle.grad(transformed, list(parameters.values()), slope)
+        def vjp(cotangent: Tensor) -> dict[str, Tensor]:
+            gradients = paddle.grad(transformed, list(parameters.values()), cotangent)
             return dict(zip(parameters, gradients, strict=True))
 
-        return transformed.detach(), pull
+        return transformed.detach(), vjp
 
     def convolve(self, parameters: Mapping[str, Tensor], stage: Stage, window: Tensor) -> Tensor:
         with paddle.no_grad():

@@ -1,53 +1,21 @@
-"""Neural style transfer in PyTorch: features, Gram matrices, losses and their gradient.
+"""Neural style transfer in PyTorch: features, targets, and what a recipe minimizes with its gradient.
 
-The same text stands in backends/mxnet/engine.py and backends/paddle/engine.py, in the same order; only the framework differs.
+backends/mxnet/engine.py and backends/paddle/engine.py say the same in the same order; only the framework differs.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-
-# Before the import: OpenMP's threads would wait for more work at full speed, a millisecond on the cores that others need now.
-os.environ.setdefault("GOMP_SPINCOUNT", "30000")
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from isostyle.errors import InputError
-from isostyle.interface import Array, Dtype, Engine, Evaluation, Parameters, Precision, Pull, Targets, Transform
+from isostyle.backends.torch.losses import content_loss, gram, style_loss, tv_loss
+from isostyle.interface import Array, Dtype, Evaluation, Parameters, Targets, Vjp
 from isostyle.network import PADDING, POOL, RGB_MEAN, RGB_STD, Network
-from isostyle.recipe import ContentReduction, GramDivisor, Pooling, Recipe, StyleReduction, Taps, Term
-from isostyle.transform_network import TransformNetwork
-
-
-def gram(feature: Tensor, divisor: GramDivisor) -> Tensor:
-    """Gram matrix (C, C) of a map (1, C, H, W)."""
-    _, channels, height, width = feature.shape
-    matrix = feature.reshape(channels, height * width)
-    return matrix @ matrix.T / {"chw": channels * height * width, "hw": height * width, "1": 1}[divisor]
-
-
-def content_loss(feature: Tensor, target: Tensor, reduction: ContentReduction) -> Tensor:
-    squares = torch.square(feature - target)
-    return squares.mean() if reduction == "mean" else 0.5 * squares.sum()
-
-
-def style_loss(feature: Tensor, target: Tensor, divisor: GramDivisor, reduction: StyleReduction) -> Tensor:
-    squares = torch.square(gram(feature, divisor) - target)
-    _, channels, height, width = feature.shape
-    if reduction == "quarter-sum":
-        return squares.sum() / float(4 * channels**2 * (height * width) ** 2)
-    return squares.mean() if reduction == "mean" else squares.mean() / (channels * height * width)
-
-
-def tv_loss(image: Tensor) -> Tensor:
-    down = image[:, :, 1:, :] - image[:, :, :-1, :]
-    right = image[:, :, :, 1:] - image[:, :, :, :-1]
-    return 0.5 * (torch.abs(down).mean() + torch.abs(right).mean())
+from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps, Term
 
 
 class TorchTensors:
@@ -76,7 +44,7 @@ class TorchEngine(TorchTensors):
         self.network = network
         # Plain tensors, not nn.Parameter: the weights are frozen, and no gradient is computed for them.
         self.parameters = {name: self.tensor(array) for name, array in parameters.items()}
-        self.mean, self.deviation = (self.tensor(np.array(values).reshape(1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
+        self.mean, self.std = (self.tensor(np.array(values).reshape(1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
 
     def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
         wanted = set(taps)
@@ -95,10 +63,10 @@ class TorchEngine(TorchTensors):
                 found[layer.name] = x
         return found
 
-    def seen(self, recipe: Recipe, image: Tensor, taps: Taps) -> dict[str, Tensor]:
-        """What ``recipe`` looks at: the feature maps of an image of its space."""
+    def features_for(self, recipe: Recipe, image: Tensor, taps: Taps) -> dict[str, Tensor]:
+        """The feature maps at ``taps`` of an image of the recipe's space."""
         if recipe.space == "unit":
-            image = (image - self.mean) / self.deviation
+            image = (image - self.mean) / self.std
         return self.features(image, [tap for tap, _ in taps], recipe.pooling)
 
     def gram(self, feature: Tensor, divisor: GramDivisor) -> Tensor:
@@ -106,23 +74,24 @@ class TorchEngine(TorchTensors):
 
     def targets(self, recipe: Recipe, content: Array, style: Array) -> Targets:
         with torch.no_grad():
-            contents = self.seen(recipe, self.tensor(content), recipe.content_layers)
-            styles = self.seen(recipe, self.tensor(style), recipe.style_layers)
+            contents = self.features_for(recipe, self.tensor(content), recipe.content_layers)
+            styles = self.features_for(recipe, self.tensor(style), recipe.style_layers)
             grams = {tap: gram(feature, recipe.gram_divisor) for tap, feature in styles.items()}
         return Targets(
             content={tap: self.array(feature) for tap, feature in contents.items()},
             style={tap: self.array(matrix) for tap, matrix in grams.items()},
         )
 
-    def recorded(self, recipe: Recipe, image: Tensor, taps: Taps) -> tuple[dict[str, Tensor], Pull]:
-        image = image.detach().requires_grad_()
-        feature = self.seen(recipe, image, taps)
+    def vjp(self, recipe: Recipe, image: Tensor, taps: Taps) -> tuple[dict[str, Tensor], Vjp]:
+        image = image.detach()
+        image.requires_grad_()
+        maps = self.features_for(recipe, image, taps)
 
-        def pull(slopes: Mapping[str, Tensor]) -> Tensor:
-            (gradient,) = torch.autograd.grad([feature[tap] for tap in slopes], image, list(slopes.values()))
+        def vjp(cotangents: Mapping[str, Tensor]) -> Tensor:
+            (gradient,) = torch.autograd.grad([maps[tap] for tap in cotangents], image, list(cotangents.values()))
             return gradient
 
-        return {tap: x.detach() for tap, x in feature.items()}, pull
+        return {tap: x.detach() for tap, x in maps.items()}, vjp
 
     def objective(self, recipe: Recipe, targets: Targets) -> TorchObjective:
         return TorchObjective(self, recipe, targets)
@@ -139,57 +108,23 @@ class TorchObjective:
 
     def __call__(self, image: Tensor) -> Evaluation:
         recipe = self.recipe
-        image = image.detach().requires_grad_()
-        feature = self.engine.seen(recipe, image, recipe.content_layers + recipe.style_layers)
+        image = image.detach()
+        image.requires_grad_()
+        maps = self.engine.features_for(recipe, image, recipe.content_layers + recipe.style_layers)
         terms = {}
         for tap, weight in recipe.content_layers:
-            loss = content_loss(self.moved("content", feature[tap]), self.content[tap], recipe.content_reduction)
+            x, target = self.maybe_detach("content", maps[tap]), self.content[tap]
+            loss = content_loss(x, target, recipe.content_reduction)
             terms[f"content/{tap}"] = recipe.content_weight * weight * loss
         for tap, weight in recipe.style_layers:
-            loss = style_loss(self.moved("style", feature[tap]), self.style[tap], recipe.gram_divisor, recipe.style_reduction)
+            x, target = self.maybe_detach("style", maps[tap]), self.style[tap]
+            loss = style_loss(x, target, recipe.gram_divisor, recipe.style_reduction)
             terms[f"style/{tap}"] = recipe.style_weight * weight * loss
-        terms["tv"] = recipe.tv_weight * tv_loss(self.moved("tv", image))
+        terms["tv"] = recipe.tv_weight * tv_loss(self.maybe_detach("tv", image))
         terms["total"] = torch.stack(list(terms.values())).sum()
         (gradient,) = torch.autograd.grad(terms["total"], image)
         return Evaluation({name: term.detach() for name, term in terms.items()}, gradient)
 
-    def moved(self, kind: Term, tensor: Tensor) -> Tensor:
-        """``tensor``, or a copy without gradient where the recipe's terms of ``kind`` move nothing."""
+    def maybe_detach(self, kind: Term, tensor: Tensor) -> Tensor:
+        """``tensor``, cut from the graph if the recipe wants no gradient of terms of ``kind``."""
         return tensor.detach() if kind in self.recipe.without_gradient else tensor
-
-
-class TorchBackend:
-    """PyTorch, imported; see :class:`isostyle.interface.Backend`."""
-
-    name = "torch"
-
-    def __init__(self, threads: int) -> None:
-        # OMP_NUM_THREADS alone is not enough: if paddle was imported first, torch sees 1 thread.
-        torch.set_num_threads(threads)
-
-    def version(self) -> str:
-        return str(torch.__version__)
-
-    def devices(self) -> list[str]:
-        cards = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-        return [*(["cuda", *cards] if cards else []), *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
-
-    def prepare(
-        self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"
-    ) -> Engine:
-        if device == "mps" and dtype == "float64":
-            raise InputError("the device 'mps' has no float64; use --device cpu")
-        # On a GPU, torch's convolutions use TF32 by default, which keeps 10 bits of a float32's 23.
-        torch.backends.cudnn.allow_tf32 = False
-        if precision == "fast":
-            # Imported here: it builds on this module.
-            from isostyle.backends.torch.fast import prepare_fast
-
-            return prepare_fast(network, parameters, device, dtype)
-        return TorchEngine(network, parameters, device, dtype)
-
-    def transform(self, network: TransformNetwork, *, device: str, dtype: Dtype) -> Transform:
-        # Imported here: it builds on this module.
-        from isostyle.backends.torch.transform import TorchTransform
-
-        return TorchTransform(network, device, dtype)

@@ -1,4 +1,4 @@
-"""PyTorch with ``precision="fast"``: the same mathematics as backends/torch/engine.py, which is the file to read; rounded differently.
+"""PyTorch with ``precision="fast"``: the mathematics of engine.py, which is the file to read, rounded differently.
 
 Which way is fastest depends on the processor, and is chosen when a network is prepared:
 
@@ -64,9 +64,9 @@ class Convolution(torch.autograd.Function):  # type: ignore[misc]
         return convolve(x, weight, bias, PADDING)
 
     @staticmethod
-    def backward(context: Any, slope: Tensor) -> tuple[None, Tensor, None, None, None]:
+    def backward(context: Any, gradient: Tensor) -> tuple[None, Tensor, None, None, None]:
         (turned,) = context.saved_tensors
-        return None, context.convolve(slope, turned, None, PADDING), None, None, None
+        return None, context.convolve(gradient, turned, None, PADDING), None, None, None
 
 
 def nnpack(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
@@ -81,7 +81,7 @@ def prepare_fast(network: Network, parameters: Parameters, device: str, dtype: D
     if way(network, device) == "exact":
         return TorchEngine(network, parameters, device, dtype)
     engine = FastTorchEngine(network, parameters, device, dtype)
-    # Slopes of Gram matrices by formula: one matrix product a tap, where autograd takes two. With channels last no gain.
+    # Gradients of Gram matrices by formula: one matrix product a tap, where autograd takes two. With channels last no gain.
     return TiledEngine(engine, network, WHOLE) if engine.way == "winograd" else engine
 
 
@@ -104,7 +104,7 @@ class FastTorchEngine(TorchEngine):
         return kernel.to(self.inner).contiguous(memory_format=self.layout)
 
     def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
-        # The loop of backends/torch/engine.py once more: there it stays the text that the three backends share.
+        # The loop of engine.py once more, so that there it stays the text that the three backends share.
         wanted = set(taps)
         found = {}
         x = image.to(self.inner, memory_format=self.layout)

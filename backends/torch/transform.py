@@ -1,7 +1,7 @@
-"""The image transformation network in PyTorch: one picture, one pass, and the way back to the parameters.
+"""The image transformation network in PyTorch: one picture, one pass, and its vector-Jacobian product.
 
-The same text stands in mxnet_transform.py and paddle_transform.py, in the same order; only the framework differs, but for
-``convolution_of_enlarged``, which is torch's own, and only faster.
+backends/mxnet/transform.py and backends/paddle/transform.py say the same in the same order; only the framework differs, but for
+``convolution_of_enlarged``, which is torch's own and only faster.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from isostyle.backends.torch.engine import TorchTensors
-from isostyle.interface import Dtype, PullParameters
+from isostyle.interface import Dtype, VjpParameters
 from isostyle.transform_network import EPSILON, PICTURE, Stage, TransformNetwork
 
 #: Fewer channels than a vector of the CPU has places: oneDNN then leaves places empty, unless channels come last.
@@ -77,15 +77,15 @@ class TorchTransform(TorchTensors):
         with torch.no_grad():
             return self.forward(parameters, image)
 
-    def recorded(self, parameters: Mapping[str, Tensor], image: Tensor) -> tuple[Tensor, PullParameters]:
+    def vjp(self, parameters: Mapping[str, Tensor], image: Tensor) -> tuple[Tensor, VjpParameters]:
         parameters = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
         transformed = self.forward(parameters, image)
 
-        def pull(slope: Tensor) -> dict[str, Tensor]:
-            gradients = torch.autograd.grad(transformed, list(parameters.values()), slope)
+        def vjp(cotangent: Tensor) -> dict[str, Tensor]:
+            gradients = torch.autograd.grad(transformed, list(parameters.values()), cotangent)
             return dict(zip(parameters, gradients, strict=True))
 
-        return transformed.detach(), pull
+        return transformed.detach(), vjp
 
     def convolve(self, parameters: Mapping[str, Tensor], stage: Stage, window: Tensor) -> Tensor:
         with torch.no_grad():

@@ -127,7 +127,8 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
     """The a of the least-squares line log(value) = a log(size) + b; nan where a value is not positive, or all sizes are one."""
     if min(values) <= 0 or len(set(sizes)) < 2:
         return math.nan
-    return statistics.linear_regression([math.log(size) for size in sizes], [math.log(value) for value in values]).slope
+    found, _ = statistics.linear_regression([math.log(size) for size in sizes], [math.log(value) for value in values])
+    return found
 
 
 def heading(way: str, threads: int) -> str:

@@ -14,7 +14,6 @@ from isostyle.conformance.kinds.gram import GRAM_MATRICES
 from isostyle.conformance.kinds.kind import Kind
 from isostyle.conformance.kinds.native_lbfgs import NATIVE_LBFGS
 from isostyle.conformance.kinds.pictures import DENORMALIZE, NORMALIZE, RESIZE, ROUND_TRIP
-from isostyle.conformance.kinds.pull import PULL
 from isostyle.conformance.kinds.recipe import RECIPE
 from isostyle.conformance.kinds.run import RUN
 from isostyle.conformance.kinds.schedule import SCHEDULE
@@ -25,6 +24,7 @@ from isostyle.conformance.kinds.tensor import TENSOR
 from isostyle.conformance.kinds.terms import TERMS
 from isostyle.conformance.kinds.training import TRAINING, TRAINING_GRADIENT
 from isostyle.conformance.kinds.transform import TRANSFORM
+from isostyle.conformance.kinds.vjp import VJP
 from isostyle.conformance.kinds.zoo import ZOO
 from isostyle.conformance.tolerances import Tolerance
 
@@ -50,7 +50,7 @@ KINDS: dict[str, Kind] = {
         RUN,
         STAGES,
         TRANSFORM,
-        PULL,
+        VJP,
         TRAINING_GRADIENT,
         TRAINING,
         NATIVE_ADAM,

@@ -95,8 +95,8 @@ class Gradients:
         self.maps = engine.maps(enter(image, recipe), recipe.taps, recipe.pooling)
 
     def gradient(self, part: Recipe, turned: Mapping[str, Sequence[int]] | None = None) -> Array:
-        slopes = self.engine.terms(part, self.targets, self.maps, self.image)[1]
-        return self.engine.backward(part, self.maps, slopes, turned)
+        gradients = self.engine.terms(part, self.targets, self.maps, self.image)[1]
+        return self.engine.backward(part, self.maps, gradients, turned)
 
     def notes(self) -> dict[str, float]:
         distances = list(self.engine.decisions(self.maps, self.recipe.pooling))

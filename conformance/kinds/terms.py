@@ -69,7 +69,7 @@ def notes(subject: Subject, case: Case) -> Mapping[str, float]:
     recipe = recipe_of(case)
     content, style, image = subject.scene(case)
     targets = engine.targets(recipe, content, style)
-    maps = engine.seen(recipe, image, recipe.content_layers + recipe.style_layers)
+    maps = engine.features_for(recipe, image, recipe.content_layers + recipe.style_layers)
     for tap, weight in recipe.content_layers:
         name = f"content/{tap}"
         found[f"{name}~weight"] = weight * weight_of_mean(recipe, "content", maps[tap].shape)

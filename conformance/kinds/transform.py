@@ -41,7 +41,7 @@ def probe(subject: Subject, case: Case, dtype: str) -> Points:
     if case.tile is not None:
         return {"image": subject.transform_in_tiles(case, transform, parameters, picture)}
     image = transform.tensor(picture)
-    found = {"image": transform.apply(parameters, image), "recorded": transform.recorded(parameters, image)[0]}
+    found = {"image": transform.apply(parameters, image), "recorded": transform.vjp(parameters, image)[0]}
     return {name: transform.array(tensor) for name, tensor in found.items()}
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from isostyle import losses
 from isostyle.conformance.oracle.pictures import MEAN, STD, Floats
-from isostyle.interface import Array, Evaluation, Objective, Parameters, Pull, Targets
+from isostyle.interface import Array, Evaluation, Objective, Parameters, Targets, Vjp
 from isostyle.network import Network
 from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps
 
@@ -44,21 +44,21 @@ def convolve(x: Floats, weight: Floats, bias: Floats) -> Floats:
     return product[None] + bias[None, :, None, None]
 
 
-def convolve_backward(slope: Floats, weight: Floats) -> Floats:
+def convolve_backward(gradient: Floats, weight: Floats) -> Floats:
     """The transpose of :func:`convolve`: the kernel turned by 180 degrees, input and output channels exchanged."""
     rotated = weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-    return convolve(slope, rotated, np.zeros(len(rotated)))
+    return convolve(gradient, rotated, np.zeros(len(rotated)))
 
 
 def relu(x: Floats) -> Floats:
     return np.maximum(x, 0)
 
 
-def relu_backward(slope: Floats, x: Floats, turned: Sequence[int] = ()) -> Floats:
-    """The slope where x was above 0; at 0 itself it is 0. At the flat indices ``turned`` it is decided the other way."""
+def relu_backward(gradient: Floats, x: Floats, turned: Sequence[int] = ()) -> Floats:
+    """The gradient where x was above 0; at 0 itself it is 0. At the flat indices ``turned`` it is decided the other way."""
     passes = x > 0
     passes.flat[list(turned)] ^= True
-    return slope * passes
+    return gradient * passes
 
 
 def pool(x: Floats) -> Floats:
@@ -67,16 +67,16 @@ def pool(x: Floats) -> Floats:
     return largest
 
 
-def pool_backward(slope: Floats, x: Floats, turned: Sequence[int] = ()) -> Floats:
-    """The first maximum of each window, row by row, gets the whole slope; in the windows ``turned``, the second largest."""
+def pool_backward(gradient: Floats, x: Floats, turned: Sequence[int] = ()) -> Floats:
+    """The first maximum of each window, row by row, gets the whole gradient; in the windows ``turned``, the second largest."""
     windows = corners(x)
     chosen = windows.argmax(axis=0)
     for window in turned:
         chosen.flat[window] = windows.reshape(4, -1)[:, window].argsort(kind="stable")[-2]
     result = np.zeros_like(x)
-    height, width = slope.shape[2:]
+    height, width = gradient.shape[2:]
     for number, (row, column) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
-        result[:, :, row : row + 2 * height : 2, column : column + 2 * width : 2] = slope * (chosen == number)
+        result[:, :, row : row + 2 * height : 2, column : column + 2 * width : 2] = gradient * (chosen == number)
     return result
 
 
@@ -86,12 +86,12 @@ def average(x: Floats) -> Floats:
     return mean
 
 
-def average_backward(slope: Floats, x: Floats) -> Floats:
-    """Each pixel of a window gets a quarter of the slope."""
+def average_backward(gradient: Floats, x: Floats) -> Floats:
+    """Each pixel of a window gets a quarter of the gradient."""
     result = np.zeros_like(x)
-    height, width = slope.shape[2:]
+    height, width = gradient.shape[2:]
     for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        result[:, :, row : row + 2 * height : 2, column : column + 2 * width : 2] = slope / 4
+        result[:, :, row : row + 2 * height : 2, column : column + 2 * width : 2] = gradient / 4
     return result
 
 
@@ -142,7 +142,7 @@ class OracleEngine:
         wanted = set(taps)
         return {name: x for name, x in self.maps(image, wanted, pooling).items() if name in wanted}
 
-    def seen(self, recipe: Recipe, image: Floats, taps: Taps) -> dict[str, Floats]:
+    def features_for(self, recipe: Recipe, image: Floats, taps: Taps) -> dict[str, Floats]:
         """The feature maps at ``taps`` of an image of the recipe's space."""
         return self.features(enter(image, recipe), [tap for tap, _ in taps], recipe.pooling)
 
@@ -150,18 +150,18 @@ class OracleEngine:
         return losses.gram(feature, divisor)
 
     def targets(self, recipe: Recipe, content: Array, style: Array) -> Targets:
-        contents = self.seen(recipe, content, recipe.content_layers)
-        styles = self.seen(recipe, style, recipe.style_layers)
+        contents = self.features_for(recipe, content, recipe.content_layers)
+        styles = self.features_for(recipe, style, recipe.style_layers)
         return Targets(contents, {tap: losses.gram(feature, recipe.gram_divisor) for tap, feature in styles.items()})
 
-    def recorded(self, recipe: Recipe, image: Floats, taps: Taps) -> tuple[dict[str, Floats], Pull]:
+    def vjp(self, recipe: Recipe, image: Floats, taps: Taps) -> tuple[dict[str, Floats], Vjp]:
         maps = self.maps(enter(image, recipe), [tap for tap, _ in taps], recipe.pooling)
 
-        def pull(slopes: Mapping[str, Floats]) -> Floats:
-            all_slopes = {name: slopes.get(name, np.zeros_like(x)) for name, x in maps.items()}
-            return self.backward(recipe, maps, {**all_slopes, "optimized": np.zeros_like(image)})
+        def vjp(cotangents: Mapping[str, Floats]) -> Floats:
+            everywhere = {name: cotangents.get(name, np.zeros_like(x)) for name, x in maps.items()}
+            return self.backward(recipe, maps, {**everywhere, "optimized": np.zeros_like(image)})
 
-        return {tap: maps[tap] for tap, _ in taps}, pull
+        return {tap: maps[tap] for tap, _ in taps}, vjp
 
     def objective(self, recipe: Recipe, targets: Targets) -> Objective:
         return lambda image: self.evaluate(recipe, targets, image)
@@ -170,64 +170,64 @@ class OracleEngine:
         """Weighted terms, and the gradient of their sum with respect to ``image``."""
         image = self.tensor(image)
         maps = self.maps(enter(image, recipe), recipe.taps, recipe.pooling)
-        terms, slopes = self.terms(recipe, targets, maps, image)
-        return Evaluation(terms, self.backward(recipe, maps, slopes))
+        terms, gradients = self.terms(recipe, targets, maps, image)
+        return Evaluation(terms, self.backward(recipe, maps, gradients))
 
     def terms(
         self, recipe: Recipe, targets: Targets, maps: Mapping[str, Floats], image: Floats
     ) -> tuple[dict[str, float], dict[str, Floats]]:
-        """Weighted terms, and by map the slope of their sum where it looks at that map itself.
+        """Weighted terms, and by map the gradient of their sum where it looks at that map itself.
 
-        Total variation looks at ``image``, as it is optimized: its slope is called ``optimized``. Terms that the recipe wants
-        without gradient have none.
+        Total variation looks at ``image``, as it is optimized: its gradient is called ``optimized``. Terms that the recipe
+        wants without gradient have none.
         """
         terms: dict[str, float] = {}
-        slopes = {name: np.zeros_like(x) for name, x in maps.items()}
-        slopes["optimized"] = np.zeros_like(image)
+        gradients = {name: np.zeros_like(x) for name, x in maps.items()}
+        gradients["optimized"] = np.zeros_like(image)
         moves = {kind: kind not in recipe.without_gradient for kind in ("content", "style", "tv")}
         for tap, weight in recipe.content_layers:
             weight *= recipe.content_weight
             given = maps[tap], targets.content[tap], recipe.content_reduction
             terms[f"content/{tap}"] = weight * losses.content_loss(*given)
             if moves["content"]:
-                slopes[tap] += weight * losses.content_loss_gradient(*given)
+                gradients[tap] += weight * losses.content_loss_gradient(*given)
         for tap, weight in recipe.style_layers:
             weight *= recipe.style_weight
             compared = maps[tap], targets.style[tap], recipe.gram_divisor, recipe.style_reduction
             terms[f"style/{tap}"] = weight * losses.style_loss(*compared)
             if moves["style"]:
-                slopes[tap] += weight * losses.style_loss_gradient(*compared)
+                gradients[tap] += weight * losses.style_loss_gradient(*compared)
         terms["tv"] = recipe.tv_weight * losses.tv_loss(image)
         if moves["tv"]:
-            slopes["optimized"] += recipe.tv_weight * losses.tv_loss_gradient(image)
+            gradients["optimized"] += recipe.tv_weight * losses.tv_loss_gradient(image)
         terms["total"] = math.fsum(terms.values())
-        return terms, slopes
+        return terms, gradients
 
     def backward(
         self,
         recipe: Recipe,
         maps: Mapping[str, Floats],
-        slopes: Mapping[str, Floats],
+        gradients: Mapping[str, Floats],
         turned: Mapping[str, Sequence[int]] | None = None,
     ) -> Floats:
         """The chain rule, from the last layer back to the image. ``turned``: decisions by layer that go the other way."""
         turned = turned or {}
         kinds = dict(layers(self.network))
         names = list(maps)
-        slope = slopes[names[-1]]
+        gradient = gradients[names[-1]]
         for before, name in reversed(list(itertools.pairwise(names))):
             if kinds[name] == "conv":
-                slope = convolve_backward(slope, self.parameters[f"{name}.weight"])
+                gradient = convolve_backward(gradient, self.parameters[f"{name}.weight"])
             elif kinds[name] == "relu":
-                slope = relu_backward(slope, maps[before], turned.get(name, ()))
+                gradient = relu_backward(gradient, maps[before], turned.get(name, ()))
             elif recipe.pooling == "average":
-                slope = average_backward(slope, maps[before])
+                gradient = average_backward(gradient, maps[before])
             else:
-                slope = pool_backward(slope, maps[before], turned.get(name, ()))
-            slope = slope + slopes[before]
+                gradient = pool_backward(gradient, maps[before], turned.get(name, ()))
+            gradient = gradient + gradients[before]
         if recipe.space == "unit":
-            slope = slope / STD[None, :, None, None]
-        return slope + slopes["optimized"]
+            gradient = gradient / STD[None, :, None, None]
+        return gradient + gradients["optimized"]
 
     def decisions(self, maps: Mapping[str, Floats], pooling: Pooling = "max") -> Iterator[tuple[str, Floats]]:
         """By ReLU and max-pool: how far each of its decisions is from the other way, in root mean squares of the map.

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-#: ImageNet's mean and standard deviation of R, G and B (torchvision). Stated a second time on purpose: see :mod:`.engine`.
+#: ImageNet's mean and std of R, G and B (torchvision). Stated a second time on purpose: see :mod:`.engine`.
 MEAN = np.array([0.485, 0.456, 0.406])
 STD = np.array([0.229, 0.224, 0.225])
 

@@ -18,7 +18,7 @@ import numpy as np
 from isostyle.conformance.oracle.engine import OracleEngine, relu, relu_backward
 from isostyle.conformance.oracle.optimizers import adam
 from isostyle.conformance.oracle.pictures import Floats
-from isostyle.interface import Array, Parameters, PullParameters, Targets
+from isostyle.interface import Array, Parameters, Targets, VjpParameters
 from isostyle.recipe import AdamSettings, Constant, Recipe, StepDecay
 from isostyle.transform_network import Stage, TransformNetwork
 
@@ -80,11 +80,11 @@ def taken(x: Floats, rows: Array, columns: Array) -> Floats:
     return result
 
 
-def taken_backward(slope: Floats, rows: Array, columns: Array, shape: tuple[int, ...]) -> Floats:
+def taken_backward(gradient: Floats, rows: Array, columns: Array, shape: tuple[int, ...]) -> Floats:
     """The transpose: what a pixel was repeated to is added up. ``shape``: of x."""
     down = np.zeros((*shape[:2], len(rows), shape[3]))
     for place, column in enumerate(columns):
-        down[:, :, :, column] += slope[:, :, :, place]
+        down[:, :, :, column] += gradient[:, :, :, place]
     result = np.zeros(shape)
     for place, row in enumerate(rows):
         result[:, :, row] += down[:, :, place]
@@ -102,19 +102,19 @@ def convolve(x: Floats, weight: Floats, stride: int) -> Floats:
     return product[None]
 
 
-def convolve_backward(slope: Floats, weight: Floats, stride: int, shape: tuple[int, ...]) -> Floats:
-    """The transpose with respect to x, of ``shape``: each output's slope goes back to the pixels that it was made of."""
+def convolve_backward(gradient: Floats, weight: Floats, stride: int, shape: tuple[int, ...]) -> Floats:
+    """The transpose with respect to x, of ``shape``: each output's gradient goes back to the pixels that it was made of."""
     result = np.zeros(shape)
-    height, width = slope.shape[2:]
+    height, width = gradient.shape[2:]
     for i, j in np.ndindex(weight.shape[2:]):
         rows, columns = slice(i, i + stride * height, stride), slice(j, j + stride * width, stride)
-        result[0, :, rows, columns] += np.einsum("dhw,dc->chw", slope[0], weight[:, :, i, j])
+        result[0, :, rows, columns] += np.einsum("dhw,dc->chw", gradient[0], weight[:, :, i, j])
     return result
 
 
-def convolve_weight_backward(slope: Floats, x: Floats, kernel: int, stride: int) -> Floats:
-    """With respect to the kernels: sum over h, w of slope[d, h, w] x[c, s h + i, s w + j]."""
-    result: Floats = np.einsum("dhw,chwij->dcij", slope[0], windows(x, kernel, stride), optimize=True)
+def convolve_weight_backward(gradient: Floats, x: Floats, kernel: int, stride: int) -> Floats:
+    """With respect to the kernels: sum over h, w of gradient[d, h, w] x[c, s h + i, s w + j]."""
+    result: Floats = np.einsum("dhw,chwij->dcij", gradient[0], windows(x, kernel, stride), optimize=True)
     return result
 
 
@@ -125,14 +125,14 @@ def standardized(x: Floats) -> tuple[Floats, Floats]:
     return centered / root, root
 
 
-def standardized_backward(slope: Floats, standard: Floats, root: Floats) -> Floats:
-    """What moves all pixels of a channel alike, or by the same factor, hardly changes it: both parts leave the slope.
+def standardized_backward(gradient: Floats, standard: Floats, root: Floats) -> Floats:
+    """What moves all pixels of a channel alike, or by the same factor, hardly changes it: both parts leave the gradient.
 
     With c = x - m, r = root, z = c / r, n pixels: dr = sum(c dc) / (n r), so dz = dc / r - z sum(z dc) / (n r), and dc = dx -
     mean(dx).
     """
-    centered = slope - slope.mean(axis=(2, 3), keepdims=True)
-    result: Floats = (centered - standard * (slope * standard).mean(axis=(2, 3), keepdims=True)) / root
+    centered = gradient - gradient.mean(axis=(2, 3), keepdims=True)
+    result: Floats = (centered - standard * (gradient * standard).mean(axis=(2, 3), keepdims=True)) / root
     return result
 
 
@@ -183,38 +183,38 @@ class OracleTransform:
         return maps
 
     def backward(
-        self, parameters: Mapping[str, Floats], maps: Maps, slope: Floats, turned: Turned | None = None
+        self, parameters: Mapping[str, Floats], maps: Maps, gradient: Floats, turned: Turned | None = None
     ) -> dict[str, Floats]:
-        """The chain rule, from the transformed image's ``slope`` back to every parameter."""
+        """The chain rule, from the transformed image's ``gradient`` back to every parameter."""
         turned = turned or {}
         found: dict[str, Floats] = {}
         added: Maps = {}
         for step in reversed(self.steps):
             name = step.name
-            slope = slope + added.get(name, 0.0)
+            gradient = gradient + added.get(name, 0.0)
             if step.relu:
-                slope = relu_backward(slope, maps[f"{name}/sum"], turned.get(name, ()))
+                gradient = relu_backward(gradient, maps[f"{name}/sum"], turned.get(name, ()))
             if step.adds:
-                added[step.adds] = slope
+                added[step.adds] = gradient
             for kind in ("bias", "shift"):
                 if f"{name}.{kind}" in parameters:
-                    found[f"{name}.{kind}"] = slope.sum(axis=(0, 2, 3))
+                    found[f"{name}.{kind}"] = gradient.sum(axis=(0, 2, 3))
             if step.norm:
                 standard, root = maps[f"{name}/standard"], maps[f"{name}/root"]
-                found[f"{name}.scale"] = (slope * standard).sum(axis=(0, 2, 3))
-                slope = standardized_backward(slope * along(parameters[f"{name}.scale"]), standard, root)
+                found[f"{name}.scale"] = (gradient * standard).sum(axis=(0, 2, 3))
+                gradient = standardized_backward(gradient * along(parameters[f"{name}.scale"]), standard, root)
             weight, padded, x = parameters[f"{name}.weight"], maps[f"{name}/padded"], maps[f"{name}/in"]
-            found[f"{name}.weight"] = convolve_weight_backward(slope, padded, weight.shape[2], step.stride)
-            slope = convolve_backward(slope, weight, step.stride, padded.shape)
-            slope = taken_backward(slope, *self.places(step, x, maps, weight.shape[2]), x.shape)
+            found[f"{name}.weight"] = convolve_weight_backward(gradient, padded, weight.shape[2], step.stride)
+            gradient = convolve_backward(gradient, weight, step.stride, padded.shape)
+            gradient = taken_backward(gradient, *self.places(step, x, maps, weight.shape[2]), x.shape)
         return {name: found[name] for name in parameters}
 
     def apply(self, parameters: Mapping[str, Floats], image: Floats) -> Floats:
         return self.maps(parameters, image)["image"]
 
-    def recorded(self, parameters: Mapping[str, Floats], image: Floats) -> tuple[Floats, PullParameters]:
+    def vjp(self, parameters: Mapping[str, Floats], image: Floats) -> tuple[Floats, VjpParameters]:
         maps = self.maps(parameters, image)
-        return maps["image"], lambda slope: self.backward(parameters, maps, slope)
+        return maps["image"], lambda cotangent: self.backward(parameters, maps, cotangent)
 
     def convolve(self, parameters: Mapping[str, Floats], stage: Stage, window: Floats) -> Floats:
         (step,) = [step for step in self.steps if step.name == stage.name]
@@ -235,7 +235,7 @@ def along(vector: Floats) -> Floats:
 
 
 def targets_of(engine: OracleEngine, recipe: Recipe, styles: Mapping[str, Array], photograph: Floats) -> Targets:
-    """What a transformed photograph is pulled toward: its content target is the photograph itself."""
+    """What a transformed photograph is compared with: its content target is the photograph itself."""
     return Targets(engine.features(photograph, [tap for tap, _ in recipe.content_layers], recipe.pooling), styles)
 
 
@@ -267,10 +267,10 @@ def train(
         gradient = np.zeros_like(vector)
         for photograph in batch:
             given = photograph.astype(np.float64)
-            transformed, pull = transform.recorded(mine, given)
+            transformed, vjp = transform.vjp(mine, given)
             losses = engine.evaluate(recipe, targets_of(engine, recipe, styles, given), transformed)
             sums = {name: sums.get(name, 0.0) + value for name, value in losses.terms.items()}
-            gradient += joined(pull(losses.gradient))
+            gradient += joined(vjp(losses.gradient))
         found.append(TrainingStep(mine, {name: value / len(batch) for name, value in sums.items()}))
         return found[-1].terms["total"], gradient / len(batch)
 

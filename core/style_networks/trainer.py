@@ -153,9 +153,9 @@ class Trainer:
     def evaluate(self, parameters: Mapping[str, Tensor], photograph: Array) -> tuple[dict[str, float], dict[str, Tensor]]:
         """The losses of one normalized photograph, (1, 3, H, W), by term, and the gradient of their total by parameter."""
         given = self.engine.tensor(photograph)
-        transformed, pull = self.transform.recorded(parameters, given)
+        transformed, vjp = self.transform.vjp(parameters, given)
         evaluation = self.objective(given)(transformed)
-        return {name: float(value) for name, value in evaluation.terms.items()}, pull(evaluation.gradient)
+        return {name: float(value) for name, value in evaluation.terms.items()}, vjp(evaluation.gradient)
 
     def step(self, state: dict[str, State], photographs: Sequence[Array]) -> tuple[dict[str, State], TrainingEvent]:
         """One update by the mean of the losses of ``photographs``.

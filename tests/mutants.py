@@ -1,10 +1,10 @@
-"""Mistakes that porters really make, each one line, and the case that must catch it.
+"""Mutants: mistakes that porters really make, each one line, and the cases that must catch it.
 
-A defect is planted in a copy of the real sources: in one backend's file (the same mistake in each framework's words), or in
-core. test_teeth.py plants them all and demands that the named points fail, and not only something somewhere; scripts/teeth.py
-makes the table in docs/teeth.md. An edit that no longer applies is an error: then the table lies.
+A mutant is a copy of the real sources with one edit: in a file of a backend (the same mistake in each framework's words), or in
+core. test_mutants.py makes and runs them all, and demands that the named points fail; scripts/mutation.py makes the tables of
+docs/mutation-testing.md. An edit whose text is not found exactly once is an error.
 
-``caught_by`` are patterns ``CASE:POINT``; ``{recipe}`` stands for each registered recipe, every one of which has to notice.
+``caught_by`` are patterns ``CASE:POINT``. ``{recipe}`` stands for each registered recipe, and all of them have to notice.
 """
 
 # A table is read across: the formatter would put each word on a line of its own.
@@ -12,18 +12,19 @@ makes the table in docs/teeth.md. An edit that no longer applies is an error: th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 FRAMEWORKS = ("torch", "mxnet", "paddle")
+#: The text as it is, and as the mutant has it.
 Edit = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Defect:
+class Mutant:
     name: str
-    #: By file, relative to the repository: the text as it is, and as it is made to be.
+    #: By file, relative to the repository: at most one of each backend, or one of core.
     edits: Mapping[str, Edit]
     caught_by: Sequence[str]
     #: Recipes that {recipe} stands for; empty: all.
@@ -31,19 +32,22 @@ class Defect:
 
     @property
     def in_core(self) -> bool:
-        """Whether it is in core, where it is planted once, and meets the oracle, too."""
+        """Whether the edit is in core: then one backend is enough, and the oracle runs with it, too."""
         return any(file.startswith("core/") for file in self.edits)
 
     @property
     def in_total(self) -> bool:
-        """Whether d2l's total, as a backend reports it, passes through it. It does not through pictures (scenes are tensors),
-        the zoo, the formulas that the oracle executes, or what only other recipes do."""
+        """Whether d2l's total, as a backend reports it, passes through the edit.
+
+        It does not pass through pictures (scenes are tensors), the zoo, the formulas that the oracle executes, or what only
+        other recipes do.
+        """
         return "core/losses.py" not in self.edits and not all(map(elsewhere, self.caught_by))
 
     def edit(self, backend: str) -> tuple[str, str, str] | None:
         """(file, old, new) for a run with ``backend``; None if the mistake cannot be made in it."""
         for file in self.edits:
-            if file.startswith((f"backends/{backend}_", "core/")):
+            if file.startswith((f"backends/{backend}/", "core/")):
                 return (file, *self.edits[file])
         return None
 
@@ -58,9 +62,19 @@ def elsewhere(pattern: str) -> bool:
     return pictures or kind == "zoo" or "/tile-" in case or recipe.partition("/")[0] in OTHER_RECIPES
 
 
-DEFECTS: list[Defect] = []
+def applications(backends: Sequence[str]) -> Iterator[tuple[Mutant, str]]:
+    """(mutant, backend) for each run: a mutant of core runs with the first backend only."""
+    for mutant in MUTANTS:
+        for backend in backends[:1] if mutant.in_core else backends:
+            if mutant.edit(backend):
+                yield mutant, backend
+
+
+MUTANTS: list[Mutant] = []
+#: Files of core, below its folder and without ``.py``, that many mutants are in.
+ARRAYS, DESCENT, TRAINER, STYLE_TILES = "images/arrays", "transfer/descent", "style_networks/trainer", "style_networks/tiles"
 #: Kinds of cases that are about style networks.
-STYLE_NETWORKS = ("stages", "transform", "pull", "training-gradient", "training")
+STYLE_NETWORKS = ("stages", "transform", "vjp", "training-gradient", "training")
 #: By what a mistake needs: recipes whose Gram matrices are divided by C H W, by nothing; with means, with Gatys' sums.
 CHW = ("d2l", "painterly", "d2l-torch-tab", "tutorial")
 MEANS = (*CHW, "wei", "wei-pre", "lookcc", "lookcc-content")
@@ -88,16 +102,20 @@ def in_backends(
     paddle: Edit | None = None,
     all: Edit | None = None,
     recipes: Sequence[str] = (),
-    file: str = "backend",
+    file: str = "engine",
 ) -> None:
-    """A mistake in each backend that has an edit; ``all`` if its words are the same in the three."""
+    """A mistake in ``file`` of each backend that has an edit; ``all`` if its words are the same in the three."""
     texts = dict(zip(FRAMEWORKS, (torch or all, mxnet or all, paddle or all), strict=True))
-    edits = {f"backends/{backend}_{file}.py": edit for backend, edit in texts.items() if edit}
-    DEFECTS.append(Defect(name, edits, caught_by, recipes))
+    edits = {f"backends/{backend}/{file}.py": edit for backend, edit in texts.items() if edit}
+    MUTANTS.append(Mutant(name, edits, caught_by, recipes))
 
 
 def in_core(name: str, file: str, old: str, new: str, *caught_by: str, recipes: Sequence[str] = ()) -> None:
-    DEFECTS.append(Defect(name, {f"core/{file}.py": (old, new)}, caught_by, recipes))
+    MUTANTS.append(Mutant(name, {f"core/{file}.py": (old, new)}, caught_by, recipes))
+
+
+in_losses = partial(in_backends, file="losses")
+in_transforms = partial(in_backends, file="transform")
 
 
 # The image, and the tensors
@@ -269,39 +287,40 @@ def kept(engine: str) -> Edit:
 
 
 in_backends("an engine is kept for its network's name, whatever its weights", "features/photo@negated",
-            torch=kept("TorchEngine"), mxnet=kept("MxnetEngine"), paddle=kept("PaddleEngine"))
+            torch=kept("TorchEngine"), mxnet=kept("MxnetEngine"), paddle=kept("PaddleEngine"),
+            file="__init__")
 in_backends("no gradient from behind conv5_1", "gradient/post-relu/photo:style",
             all=("            if layer.kind == \"conv\":",
                  "            x = x.detach() if layer.index > 28 else x\n            if layer.kind == \"conv\":"))
 in_backends(
-    "half a slope where a deep ReLU's input is 0", "gradient/exact/*:*",
+    "half a gradient where a deep ReLU's input is 0", "gradient/exact/*:*",
     torch=("x = F.relu(x)", "x = torch.maximum(x, torch.zeros_like(x)) if layer.halvings else F.relu(x)"),
 )
 
 # Gram matrices
 
 DIVIDED = '"chw": channels * height * width'
-in_backends("Gram matrix over HW", "gram/chw:*", "targets/{recipe}/photo:style/*",
+in_losses("Gram matrix over HW", "gram/chw:*", "targets/{recipe}/photo:style/*",
             all=(DIVIDED, '"chw": height * width'), recipes=CHW)
-in_backends("Gram matrix over C", "gram/chw:*", "targets/{recipe}/photo:style/*", all=(DIVIDED, '"chw": channels'), recipes=CHW)
-in_backends("Gram matrix over CHW where HW is asked for", "gram/hw:*",
+in_losses("Gram matrix over C", "gram/chw:*", "targets/{recipe}/photo:style/*", all=(DIVIDED, '"chw": channels'), recipes=CHW)
+in_losses("Gram matrix over CHW where HW is asked for", "gram/hw:*",
             all=('"hw": height * width', '"hw": channels * height * width'))
-in_backends("Gram matrix over HW in 16 bits", "terms/first-layer-hw/large:style/*",
+in_losses("Gram matrix over HW in 16 bits", "terms/first-layer-hw/large:style/*",
             all=('"hw": height * width', '"hw": (height * width) & 0xFFFF'))
-in_backends("Gram matrix over N where nothing is asked for", "gram/1:*", all=('"1": 1}', '"1": height * width}'))
-in_backends(
+in_losses("Gram matrix over N where nothing is asked for", "gram/1:*", all=('"1": 1}', '"1": height * width}'))
+in_losses(
     "Gram matrix of centered features", "gram/chw:*", "terms/{recipe}/photo:style/*",
     torch=("feature.reshape(channels, height * width)", "(feature - feature.mean()).reshape(channels, height * width)"),
     mxnet=("feature.reshape(channels, height * width)", "(feature - feature.mean()).reshape(channels, height * width)"),
     paddle=("feature.reshape([channels, height * width])", "(feature - feature.mean()).reshape([channels, height * width])"),
 )
-in_backends(
+in_losses(
     "a map flattened as if channels came last", "gram/chw:*",
     torch=("feature.reshape(channels, height * width)", "feature.reshape(height * width, channels).T"),
     mxnet=("feature.reshape(channels, height * width)", "feature.reshape(height * width, channels).T"),
     paddle=("feature.reshape([channels, height * width])", "feature.reshape([height * width, channels]).T"),
 )
-in_backends(
+in_losses(
     "Gram matrix in float32", "gram/chw:*",
     torch=("return matrix @ matrix.T /", "return (matrix.float() @ matrix.float().T).to(matrix.dtype) /"),
     mxnet=("return np.dot(matrix, matrix.T) /",
@@ -339,73 +358,73 @@ def becomes(texts: Mapping[str, str], torch: str, mxnet: str, paddle: str) -> di
     return {backend: (texts[backend], text) for backend, text in zip(FRAMEWORKS, (torch, mxnet, paddle), strict=True)}
 
 
-in_backends(
+in_losses(
     "content loss summed", "terms/{recipe}/photo:content/*", "gradient/{recipe}/photo:content", recipes=MEANS,
     **{backend: (text, "squares.sum()") for backend, text in CONTENT.items()},
 )
-in_backends(
+in_losses(
     "content loss halved", "terms/{recipe}/photo:content/*", "gradient/{recipe}/photo:content",
     **{backend: (text, f"0.5 * ({text})") for backend, text in CONTENT.items()},
 )
-in_backends(
+in_losses(
     "content loss of absolute differences", "terms/{recipe}/photo:content/*",
     **{backend: (text, text.replace("square", "abs")) for backend, text in SQUARES.items()},
 )
-in_backends(
+in_losses(
     "style loss summed", "terms/{recipe}/photo:style/*", "gradient/{recipe}/photo:style", recipes=PLAIN_MEANS,
     **{backend: (text, text.replace("squares.mean() if", "squares.sum() if").replace("mean(squares) if", "squares.sum() if"))
        for backend, text in STYLE.items()},
 )
-in_backends(
+in_losses(
     "style loss divided by four", "terms/{recipe}/photo:style/*", "gradient/{recipe}/photo:style", recipes=MEANS,
     **{backend: (text, f"0.25 * ({text})") for backend, text in STYLE.items()},
 )
-in_backends(
+in_losses(
     "wei's style loss without its C H W", "terms/{recipe}/photo:style/*", "gradient/{recipe}/photo:style",
     recipes=MEANS_OVER_CHW,
     **{backend: (text, text.replace(" / (channels * height * width)", "")) for backend, text in STYLE.items()},
 )
-in_backends("Gatys' content loss without its half", "terms/{recipe}/photo:content/*", "gradient/{recipe}/photo:content",
+in_losses("Gatys' content loss without its half", "terms/{recipe}/photo:content/*", "gradient/{recipe}/photo:content",
             recipes=SUMS, all=("else 0.5 * squares.sum()", "else squares.sum()"))
-in_backends("Gatys' style loss without its quarter", "terms/{recipe}/photo:style/*", "gradient/{recipe}/photo:style",
+in_losses("Gatys' style loss without its quarter", "terms/{recipe}/photo:style/*", "gradient/{recipe}/photo:style",
             recipes=SUMS, all=(QUARTER, QUARTER.replace("4 * ", "")))
-in_backends("Gatys' style loss over H W instead of its square", "terms/{recipe}/photo:style/*", recipes=SUMS,
+in_losses("Gatys' style loss over H W instead of its square", "terms/{recipe}/photo:style/*", recipes=SUMS,
             all=(QUARTER, QUARTER.replace(" ** 2)", ")")))
-in_backends(
+in_losses(
     "total variation lacks its half", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
     **{backend: (text, text.removeprefix("0.5 * ")) for backend, text in VARIATION.items()},
 )
-in_backends(
+in_losses(
     "total variation squared", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
     **{backend: (text, text.replace(".abs(", ".square(")) for backend, text in VARIATION.items()},
 )
-in_backends(
+in_losses(
     "total variation summed", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
     **becomes(VARIATION, "0.5 * (torch.abs(down).sum() + torch.abs(right).sum())",
               "0.5 * (np.abs(down).sum() + np.abs(right).sum())", "0.5 * (paddle.abs(down).sum() + paddle.abs(right).sum())"),
 )
 RIGHT = "right = image[:, :, :, 1:] - image[:, :, :, :-1]"
 DOWN = "down = image[:, :, 1:, :] - image[:, :, :-1, :]"
-in_backends("total variation lacks an axis", "terms/{recipe}/photo:tv", all=(RIGHT, "right = down"))
-in_backends("total variation of every second pixel", "terms/{recipe}/photo:tv",
+in_losses("total variation lacks an axis", "terms/{recipe}/photo:tv", all=(RIGHT, "right = down"))
+in_losses("total variation of every second pixel", "terms/{recipe}/photo:tv",
             all=(RIGHT, "right = image[:, :, :, 2:] - image[:, :, :, :-2]"))
-in_backends("total variation lacks the last row", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
+in_losses("total variation lacks the last row", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
             all=(DOWN, "down = image[:, :, 1:-1, :] - image[:, :, :-2, :]"))
-in_backends("total variation of the first two channels", "terms/{recipe}/photo:tv",
+in_losses("total variation of the first two channels", "terms/{recipe}/photo:tv",
             all=(DOWN, "down = image[:, :2, 1:, :] - image[:, :2, :-1, :]"))
-in_backends(
+in_losses(
     "total variation as one mean over both axes", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
     **becomes(VARIATION, "torch.abs(torch.cat([down.flatten(), right.flatten()])).mean()",
               "np.abs(np.concatenate([down.reshape(-1), right.reshape(-1)])).mean()",
               "mean(paddle.abs(paddle.concat([down.flatten(), right.flatten()])))"),
 )
-in_backends(
+in_losses(
     "total variation smoothed at its kinks", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
     **becomes(VARIATION, "0.5 * (torch.sqrt(down**2 + 1e-6).mean() + torch.sqrt(right**2 + 1e-6).mean())",
               "0.5 * (np.sqrt(down**2 + 1e-6).mean() + np.sqrt(right**2 + 1e-6).mean())",
               "0.5 * (mean(paddle.sqrt(down**2 + 1e-6)) + mean(paddle.sqrt(right**2 + 1e-6)))"),
 )
-in_backends("Paddle's own mean()", "terms/first-layer-chw/large:tv",
+in_losses("Paddle's own mean()", "terms/first-layer-chw/large:tv",
             paddle=("return x.sum() / x.size", "return x.mean()"))
 
 # What is added up, and what has a gradient
@@ -419,7 +438,7 @@ in_backends("weights of style taps ignored", "terms/{recipe}/photo:style/*", rec
 in_backends("weights of content taps ignored", "terms/post-relu/photo:content/*",
             all=("recipe.content_weight * weight * loss", "recipe.content_weight * loss"))
 in_backends("terms of weight 0 left out", "terms/post-relu/photo:tv",
-            all=('terms["tv"] = recipe.tv_weight * tv_loss(self.moved("tv", image))',
+            all=('terms["tv"] = recipe.tv_weight * tv_loss(self.maybe_detach("tv", image))',
                  'terms.update({"tv": recipe.tv_weight * tv_loss(image)} if recipe.tv_weight else {})'))
 in_backends("total variation has the content weight", "terms/{recipe}/photo:tv",
             all=("recipe.tv_weight * tv_loss(", "recipe.content_weight * tv_loss("))
@@ -428,11 +447,11 @@ in_backends("total lacks total variation", "terms/{recipe}/photo:total", "gradie
 in_backends("total is a mean of terms", "terms/{recipe}/photo:total", "gradient/{recipe}/photo:total",
             all=("list(terms.values())).sum()", "list(terms.values())).mean()"))
 in_backends("content term without gradient", "gradient/{recipe}/photo:content",
-            all=('self.moved("content", feature[tap])', "feature[tap].detach()"))
+            all=('self.maybe_detach("content", maps[tap])', "maps[tap].detach()"))
 in_backends("detached Gram matrix", "gradient/{recipe}/photo:style",
-            all=('self.moved("style", feature[tap])', "feature[tap].detach()"))
+            all=('self.maybe_detach("style", maps[tap])', "maps[tap].detach()"))
 in_backends("total variation without gradient", "gradient/{recipe}/photo:tv",
-            all=('self.moved("tv", image)', "image.detach()"))
+            all=('self.maybe_detach("tv", image)', "image.detach()"))
 GRADIENT = {
     "torch": "for name, term in terms.items()}, gradient)", "mxnet": "for name, term in terms.items()}, image.grad)",
     "paddle": "for name, term in terms.items()}, gradient)",
@@ -452,7 +471,7 @@ in_backends("content targets kept in half precision", "terms/{recipe}/photo:cont
 in_backends("style targets kept in half precision", "terms/{recipe}/photo:style/*",
             all=("self.style = {tap: engine.tensor(array)", 'self.style = {tap: engine.tensor(array.astype("float16"))'))
 in_backends("style targets from the content image", "targets/{recipe}/photo:style/*",
-            all=("self.seen(recipe, self.tensor(style)", "self.seen(recipe, self.tensor(content)"))
+            all=("self.features_for(recipe, self.tensor(style)", "self.features_for(recipe, self.tensor(content)"))
 in_backends("style targets with another divisor", "targets/{recipe}/photo:style/*", "terms/{recipe}/photo:style/*",
             all=("gram(feature, recipe.gram_divisor) for tap", 'gram(feature, "hw") for tap'))
 in_backends("terms without gradient have one", "gradient/lookcc/photo:total",
@@ -465,7 +484,7 @@ in_backends("style has no gradient where content shall have none", "gradient/loo
 in_backends("an image in 0..1 is not normalized", "terms/tutorial/photo:style/*", "targets/tutorial/photo:style/*",
             all=('if recipe.space == "unit":', 'if recipe.space == "rgb":'))
 in_backends("an image in 0..1 loses its mean only", "terms/tutorial/photo:style/*", "gradient/tutorial/photo:total",
-            all=("image = (image - self.mean) / self.deviation", "image = image - self.mean"))
+            all=("image = (image - self.mean) / self.std", "image = image - self.mean"))
 in_backends("an image in 0..1 is normalized as B, G, R", "terms/tutorial/photo:style/*",
             all=("for values in (RGB_MEAN, RGB_STD))", "for values in (RGB_MEAN[::-1], RGB_STD[::-1]))"))
 in_backends("a normalized image is normalized again", "terms/d2l/photo:style/*", "gradient/{recipe}/photo:total",
@@ -475,12 +494,11 @@ in_backends("targets see max pooling where average is asked for", "targets/gatys
             all=("[tap for tap, _ in taps], recipe.pooling)", "[tap for tap, _ in taps])"))
 
 in_backends("MXNet records in predict mode", "gradient/{recipe}/photo:content", recipes=MAX_POOLING,
-            mxnet=("with autograd.record():\n            feature = self.engine.seen",
-                   "with autograd.record(train_mode=False):\n            feature = self.engine.seen"))
+            mxnet=("with autograd.record():\n            maps = self.engine.features_for",
+                   "with autograd.record(train_mode=False):\n            maps = self.engine.features_for"))
 
 # Style networks
 
-in_transforms = partial(in_backends, file="transform")
 REFLECT = {
     "torch": 'F.pad(x, [stage.padding] * 4, mode="reflect")', "paddle": 'F.pad(x, [stage.padding] * 4, mode="reflect")',
     "mxnet": 'return mxnet.nd.pad(x.as_nd_ndarray(), mode="reflect", pad_width=widths).as_np_ndarray()',
@@ -497,10 +515,10 @@ CONVOLVED = {
     "torch": 'F.conv2d(x, parameters[f"{stage.name}.weight"]', "paddle": 'F.conv2d(x, parameters[f"{stage.name}.weight"]',
     "mxnet": "(x, weight) if bias is None else (x, weight, bias)",
 }
-PULL = {
-    "torch": "torch.autograd.grad(transformed, list(parameters.values()), slope)",
-    "mxnet": "autograd.backward([transformed], [slope])",
-    "paddle": "paddle.grad(transformed, list(parameters.values()), slope)",
+VJP = {
+    "torch": "torch.autograd.grad(transformed, list(parameters.values()), cotangent)",
+    "mxnet": "autograd.backward([transformed], [cotangent])",
+    "paddle": "paddle.grad(transformed, list(parameters.values()), cotangent)",
 }
 #: torch's function has no place for a mistake: this is what it does.
 TORCH_NORM = (
@@ -509,7 +527,7 @@ TORCH_NORM = (
 )
 PADDLE_NORM = "(x - x.mean([2, 3], keepdim=True)) / ROOT"
 
-in_transforms("border of zeros instead of reflection", "transform/21x18:image", "pull/21x18:*",
+in_transforms("border of zeros instead of reflection", "transform/21x18:image", "vjp/21x18:*",
               **{backend: (text, text.replace("reflect", "constant")) for backend, text in REFLECT.items()})
 in_transforms("border repeated instead of reflection", "transform/21x18:image",
               **{backend: (text, text.replace("reflect", "edge" if backend == "mxnet" else "replicate"))
@@ -528,7 +546,7 @@ in_transforms("an enlarged map is not padded", "transform/21x18:image", "transfo
                  if backend != "mxnet"},
               mxnet=("pad(x, stage.padding))", "pad(x, stage.padding) if stage.restores is None else x)"))
 in_transforms("an enlarged map is not cut", "transform/21x18:image", all=("[:, :, :height, :width]", ""))
-in_transforms("an enlarged map loses its first row", "transform/21x18:image", "pull/21x18:*",
+in_transforms("an enlarged map loses its first row", "transform/21x18:image", "vjp/21x18:*",
               all=("[:, :, :height, :width]", "[:, :, -height:, -width:]"))
 in_transforms(
     "bilinear enlarging", "transform/21x18:image", "transform/20x19:image",
@@ -539,14 +557,14 @@ in_transforms(
 in_transforms("the border of an enlarged map is zero where its kernels are folded", "transform/20x19:image",
               torch=('F.pad(x, [1] * 4, mode="replicate")', "F.pad(x, [1] * 4)"))
 in_transforms(
-    "unbiased variance", "transform/21x18:image", "transform/johnson:image", "pull/21x18:*",
+    "unbiased variance", "transform/21x18:image", "transform/johnson:image", "vjp/21x18:*",
     torch=(NORM["torch"], TORCH_NORM.replace("ROOT", "torch.sqrt(x.var((2, 3), keepdim=True) + EPSILON)")),
     mxnet=("np.square(centered).mean(axis=(2, 3), keepdims=True)",
            "np.square(centered).sum(axis=(2, 3), keepdims=True) / (x.shape[2] * x.shape[3] - 1)"),
     paddle=(NORM["paddle"], PADDLE_NORM.replace("ROOT", "paddle.sqrt(x.var([2, 3], keepdim=True) + EPSILON)")),
 )
 in_transforms(
-    "instance normalization with epsilon outside its root", "transform/21x18:image", "pull/21x18:*",
+    "instance normalization with epsilon outside its root", "transform/21x18:image", "vjp/21x18:*",
     torch=(NORM["torch"], TORCH_NORM.replace("ROOT", "(torch.sqrt(x.var((2, 3), False, keepdim=True)) + EPSILON)")),
     mxnet=(NORM["mxnet"], "(np.sqrt(variance) + EPSILON)"),
     paddle=(NORM["paddle"], PADDLE_NORM.replace("ROOT", "(paddle.sqrt(x.var([2, 3], False, keepdim=True)) + EPSILON)")),
@@ -554,7 +572,7 @@ in_transforms(
 in_transforms("the frameworks' own epsilon in instance normalization", "transform/21x18:image",
               **{backend: (text, text.replace("EPSILON", "1e-5")) for backend, text in NORM.items()})
 in_transforms(
-    "no gradient through a channel's deviation", "pull/21x18:*.weight",
+    "no gradient through a channel's standard deviation", "vjp/21x18:*.weight",
     torch=(NORM["torch"], TORCH_NORM.replace("ROOT", "torch.sqrt(x.var((2, 3), False, keepdim=True) + EPSILON).detach()")),
     mxnet=(NORM["mxnet"], "np.sqrt(variance + EPSILON).detach()"),
     paddle=(NORM["paddle"],
@@ -568,7 +586,7 @@ in_transforms(
     paddle=(NORM["paddle"], 'F.instance_norm(x.astype("float32"), eps=EPSILON).astype(x.dtype)'),
 )
 in_transforms(
-    "a shift that is not applied", "transform/21x18:image", "pull/21x18:*.shift",
+    "a shift that is not applied", "transform/21x18:image", "vjp/21x18:*.shift",
     torch=("scale, shift, EPSILON", "scale, None if shift is None else 0 * shift, EPSILON"),
     mxnet=("normed + shift", "normed + 0 * shift"), paddle=("normed + shift", "normed + 0 * shift"),
 )
@@ -576,13 +594,13 @@ in_transforms("scales counted from 0", "transform/21x18:image",
               all=('parameters[f"{stage.name}.scale"], ', '1 + parameters[f"{stage.name}.scale"], '))
 in_transforms("the last stage's bias dropped", "transform/21x18:image", "stages:out",
               all=('parameters.get(f"{stage.name}.bias")', 'None if stage.norm else 0 * parameters["out.bias"]'))
-in_transforms("a residual block forgets what it was given", "transform/21x18:image", "pull/21x18:*",
+in_transforms("a residual block forgets what it was given", "transform/21x18:image", "vjp/21x18:*",
               all=("if stage.adds is not None:", "if False:"))
-in_transforms("a map on the way down is not added on the way up", "transform/narrow:image", "pull/narrow:down1.weight",
+in_transforms("a map on the way down is not added on the way up", "transform/narrow:image", "vjp/narrow:down1.weight",
               all=("if stage.adds is not None:", "if stage.adds is not None and stage.restores is None:"))
 in_transforms("a network that makes a change, and not a picture, gets no picture", "transform/narrow:image",
               all=("{PICTURE: image} if", "{PICTURE: 0 * image} if"))
-in_transforms("ReLU after the residual sum", "transform/21x18:image", "pull/21x18:*",
+in_transforms("ReLU after the residual sum", "transform/21x18:image", "vjp/21x18:*",
               all=("if stage.relu:", "if stage.relu or stage.adds:"))
 in_transforms("ReLU before instance normalization", "transform/21x18:image",
               all=("            if stage.norm:\n",
@@ -605,11 +623,11 @@ in_transforms(
     paddle=("            return self.forward(parameters, image)",
             '            return self.forward(parameters, image.astype("float16").astype(image.dtype))'),
 )
-in_transforms("a slope of ones, whatever is given", "pull/21x18:*", "training-gradient/d2l/21x18:*.weight",
-              torch=(PULL["torch"], PULL["torch"].replace("slope", "torch.ones_like(slope)")),
-              mxnet=(PULL["mxnet"], PULL["mxnet"].replace("slope", "np.ones_like(slope)")),
-              paddle=(PULL["paddle"], PULL["paddle"].replace("slope", "paddle.ones_like(slope)")))
-in_transforms("no gradient beyond the residual blocks", "pull/21x18:down*.weight",
+in_transforms("a cotangent of ones, whatever is given", "vjp/21x18:*", "training-gradient/d2l/21x18:*.weight",
+              torch=(VJP["torch"], VJP["torch"].replace("cotangent", "torch.ones_like(cotangent)")),
+              mxnet=(VJP["mxnet"], VJP["mxnet"].replace("cotangent", "np.ones_like(cotangent)")),
+              paddle=(VJP["paddle"], VJP["paddle"].replace("cotangent", "paddle.ones_like(cotangent)")))
+in_transforms("no gradient beyond the residual blocks", "vjp/21x18:down*.weight",
               all=("            if stage.restores is not None:\n",
                    '            x = x.detach() if stage.name == "up1" else x\n            if stage.restores is not None:\n'))
 
@@ -618,32 +636,32 @@ in_transforms("no gradient beyond the residual blocks", "pull/21x18:down*.weight
 in_core("1e-5 for the power of two near it", "transform_network", "EPSILON = 2.0**-17", "EPSILON = 1e-5",
         "transform/21x18:image")
 in_core("every block adds what came before the first", "transform_network", "before = table[-1].name", "before = table[2].name",
-        "transform/21x18:image", "pull/21x18:*")
+        "transform/21x18:image", "vjp/21x18:*")
 in_core("a ReLU ends each block", "transform_network", "relu=False, adds=before", "relu=True, adds=before",
         "transform/21x18:image")
 in_core("a stride too many is undone", "transform_network", 'restores="down3"', 'restores="block1_1"', "transform/21x18:image")
-in_core("gradients of photographs added up, and not averaged", "trainer", "slope / len(photographs) for", "slope for",
+in_core("gradients of photographs added up, and not averaged", TRAINER, "slope / len(photographs) for", "slope for",
         "training/d2l:down1.weight")
-in_core("losses of photographs added up, and not averaged", "trainer", "value / len(photographs) for", "value for",
+in_core("losses of photographs added up, and not averaged", TRAINER, "value / len(photographs) for", "value for",
         "training/d2l:totals", "training/d2l:losses")
-in_core("only the last photograph's gradient", "trainer", "gradient[name] + slope if gradient else slope", "slope",
+in_core("only the last photograph's gradient", TRAINER, "gradient[name] + slope if gradient else slope", "slope",
         "training/d2l:*.weight")
-in_core("the content target is the network's own output", "trainer", "self.objective(given)(transformed)",
+in_core("the content target is the network's own output", TRAINER, "self.objective(given)(transformed)",
         "self.objective(transformed)(transformed)", "training-gradient/d2l/21x18:content/*")
-in_core("the photograph's style for the style image's", "trainer", "items()}, self.style)",
+in_core("the photograph's style for the style image's", TRAINER, "items()}, self.style)",
         "items()}, self.engine.targets(losses, *[self.engine.array(photograph)] * 2).style)",
         "training-gradient/d2l/21x18:style/*")
-in_core("the slope of the loss without its sign", "trainer", "pull(evaluation.gradient)", "pull(abs(evaluation.gradient))",
+in_core("the gradient of the loss without its sign", TRAINER, "vjp(evaluation.gradient)", "vjp(abs(evaluation.gradient))",
         "training-gradient/d2l/21x18:*.weight")
-in_core("a training forgets its moments", "trainer", "self.adam.update(dict(state[name]), slope)",
+in_core("a training forgets its moments", TRAINER, "self.adam.update(dict(state[name]), slope)",
         'self.adam.update({**self.adam.start(state[name]["image"]), "step": state[name]["step"]}, slope)',
         "training/d2l:*.weight")
-in_core("every step of a training is its first", "trainer", "self.adam.update(dict(state[name]), slope)",
+in_core("every step of a training is its first", TRAINER, "self.adam.update(dict(state[name]), slope)",
         'self.adam.update({**state[name], "step": 0}, slope)', "training/d2l:rates", "training/d2l:*.weight")
-in_core("all parameters have one second moment", "trainer", "self.adam.update(dict(state[name]), slope)",
+in_core("all parameters have one second moment", TRAINER, "self.adam.update(dict(state[name]), slope)",
         'self.adam.update({**state[name], "moment2": state[name]["moment2"] * 0 + first["moment2"].sum()}, slope)',
         "training/d2l:*.weight")
-in_core("steps of a training counted from one", "trainer", "TrainingEvent(step, ", "TrainingEvent(step + 1, ",
+in_core("steps of a training counted from one", TRAINER, "TrainingEvent(step, ", "TrainingEvent(step + 1, ",
         "training/d2l:steps")
 
 # Core: recipes
@@ -758,39 +776,39 @@ in_core("a search in blocks of any number of evaluations", "optim", "return self
 in_core("a search remembers directions, not moves", "optim", "self.with_pair(self.memory(state), move,",
         'self.with_pair(self.memory(state), state["direction"],', "run/{recipe}/photo:images", recipes=ZOOMING)
 in_core("a search forgets nothing", "optim", "[-self.settings.history :]", "", "run/{recipe}/photo:images", recipes=ZOOMING)
-in_core("a trial is taken for a picture of the run", "run", 'trial=following.get("tried", False)', "trial=False",
+in_core("a trial is taken for a picture of the run", DESCENT, 'trial=following.get("tried", False)', "trial=False",
         "run/{recipe}/photo:trials", recipes=SEARCHES)
-in_core("a search in progress is finished after the last evaluation", "run", "(recipe.searches or state", "(state",
+in_core("a search in progress is finished after the last evaluation", DESCENT, "(recipe.searches or state", "(state",
         "run/{recipe}/photo:steps", recipes=SEARCHES)
 
 # Core: pictures
 
-in_core("mean and deviation exchanged", "images", "- np.array(RGB_MEAN)) / np.array(RGB_STD)",
+in_core("mean and standard deviation exchanged", ARRAYS, "- np.array(RGB_MEAN)) / np.array(RGB_STD)",
         "- np.array(RGB_STD)) / np.array(RGB_MEAN)", "normalize:photo")
 in_core(
-    "mean and deviation on the wrong scale", "images", "np.arange(256.0)[:, None] / 255", "np.arange(256.0)[:, None]",
+    "mean and standard deviation on the wrong scale", ARRAYS, "np.arange(256.0)[:, None] / 255", "np.arange(256.0)[:, None]",
     "normalize:photo"
 )
-in_core("256 for 255", "images", "np.arange(256.0)[:, None] / 255", "np.arange(256.0)[:, None] / 256", "normalize:photo")
+in_core("256 for 255", ARRAYS, "np.arange(256.0)[:, None] / 255", "np.arange(256.0)[:, None] / 256", "normalize:photo")
 in_core("mean in the order B, G, R", "network", "RGB_MEAN = (0.485, 0.456, 0.406)", "RGB_MEAN = (0.406, 0.456, 0.485)",
         "normalize:photo", "denormalize:outside")
-in_core("a digit of the deviation", "network", "RGB_STD = (0.229, 0.224, 0.225)", "RGB_STD = (0.229, 0.224, 0.226)",
+in_core("a digit of the standard deviation", "network", "RGB_STD = (0.229, 0.224, 0.225)", "RGB_STD = (0.229, 0.224, 0.226)",
         "normalize:photo")
-in_core("picture height and width transposed", "images", "[strip[..., channel]]",
+in_core("picture height and width transposed", ARRAYS, "[strip[..., channel]]",
         "[strip[..., channel].T.reshape(strip.shape[:2])]", "normalize:photo")
-in_core("truncation for rounding", "images", "np.rint(pixels.clip(0, 1) * 255)", "(pixels.clip(0, 1) * 255)",
+in_core("truncation for rounding", ARRAYS, "np.rint(pixels.clip(0, 1) * 255)", "(pixels.clip(0, 1) * 255)",
         "denormalize:outside", "round-trip:photo")
-in_core("clipping forgotten", "images", "np.rint(pixels.clip(0, 1) * 255)", "np.rint(pixels * 255)", "denormalize:outside")
-in_core("clipped before it is denormalized", "images", "pixels = pixels * np.array(RGB_STD)",
+in_core("clipping forgotten", ARRAYS, "np.rint(pixels.clip(0, 1) * 255)", "np.rint(pixels * 255)", "denormalize:outside")
+in_core("clipped before it is denormalized", ARRAYS, "pixels = pixels * np.array(RGB_STD)",
         "pixels = pixels.clip(0, 1) * np.array(RGB_STD)", "denormalize:outside")
 in_core(
-    "resized to the nearest pixel", "images", "Image.Resampling.BILINEAR)", "Image.Resampling.NEAREST)", "resize/half:photo"
+    "resized to the nearest pixel", ARRAYS, "Image.Resampling.BILINEAR)", "Image.Resampling.NEAREST)", "resize/half:photo"
 )
-in_core("resized with bicubic weights", "images", "Image.Resampling.BILINEAR)", "Image.Resampling.BICUBIC)", "resize/odd:photo")
-in_core("resized without antialiasing", "images", "picture.resize((width, height), Image.Resampling.BILINEAR)",
+in_core("resized with bicubic weights", ARRAYS, "Image.Resampling.BILINEAR)", "Image.Resampling.BICUBIC)", "resize/odd:photo")
+in_core("resized without antialiasing", ARRAYS, "picture.resize((width, height), Image.Resampling.BILINEAR)",
         "picture.transform((width, height), Image.Transform.EXTENT, (0, 0, *picture.size), Image.Resampling.BILINEAR)",
         "resize/half:photo", "resize/odd:photo")
-in_core("resized with exchanged axes", "images", "picture.resize((width, height)", "picture.resize((height, width)",
+in_core("resized with exchanged axes", ARRAYS, "picture.resize((width, height)", "picture.resize((height, width)",
         "resize/odd:photo")
 
 # Core: the network, the losses, the run
@@ -803,36 +821,36 @@ in_core("specification: content loss summed", "losses", '"mean": 1 / math.prod(s
         '"mean": 1.0', "terms/{recipe}/photo:content/*", recipes=MEANS)
 in_core("specification: half of the style gradient", "losses", "4 * difference @ matrix", "2 * difference @ matrix",
         "gradient/{recipe}/photo:style")
-in_core("specification: gradient of total variation upside down", "losses", "slope[:, :, 1:, :] += down",
-        "slope[:, :, 1:, :] -= down", "gradient/{recipe}/photo:tv")
-in_core("the last picture is not evaluated", "run", '    evaluate(state["image"])\n', "", "run/{recipe}/photo:totals")
-in_core("clamping forgotten at every evaluation", "run", "if recipe.clamped:", "if False:", "run/tutorial/photo:images")
-in_core("the optimizer goes on from the unclamped image", "run",
+in_core("specification: gradient of total variation upside down", "losses", "gradient[:, :, 1:, :] += down",
+        "gradient[:, :, 1:, :] -= down", "gradient/{recipe}/photo:tv")
+in_core("the last picture is not evaluated", DESCENT, '    evaluate(state["image"])\n', "", "run/{recipe}/photo:totals")
+in_core("clamping forgotten at every evaluation", DESCENT, "if recipe.clamped:", "if False:", "run/tutorial/photo:images")
+in_core("the optimizer goes on from the unclamped image", DESCENT,
         "            image = image.clip(0, 1)\n        evaluation = objective(image)\n",
         "            pass\n        evaluation = objective(image.clip(0, 1) if recipe.clamped else image)\n",
         "run/tutorial/photo:images")
-in_core("every picture of a run is the last one", "run",
+in_core("every picture of a run is the last one", DESCENT,
         "lambda: engine.array(image), ", 'lambda: engine.array(state["image"]), ',
         "run/{recipe}/photo:images")
 in_core("losses of one tap instead of all", "losses", 'sums[name.split("/")[0]] += value', 'sums[name.split("/")[0]] = value',
         "run/{recipe}/photo:losses")
-in_core("steps counted from one", "run", "found.append(Event(step, ", "found.append(Event(step + 1, ",
+in_core("steps counted from one", DESCENT, "found.append(Event(step, ", "found.append(Event(step + 1, ",
         "run/{recipe}/photo:steps")
 
-in_core("the scale of a coarse level taken along as it is", "run", "scale=reached.scale * pixels[i] / pixels[i - 1]",
+in_core("the scale of a coarse level taken along as it is", DESCENT, "scale=reached.scale * pixels[i] / pixels[i - 1]",
         "scale=reached.scale", "run/d2l-wolfe-pyramid/photo:images")
-in_core("the scale of a coarse level forgotten", "run", "before.scale if before else None)\n    del", "None)\n    del",
+in_core("the scale of a coarse level forgotten", DESCENT, "before.scale if before else None)\n    del", "None)\n    del",
         "run/d2l-wolfe-pyramid/photo:images")
-in_core("a level begins anew", "run", "start.append(resize_array(reached.image, *size))", "start.append(pictures()[0])",
+in_core("a level begins anew", DESCENT, "start.append(resize_array(reached.image, *size))", "start.append(pictures()[0])",
         "run/d2l-wolfe-pyramid/photo:images")
-in_core("a level enlarged to the nearest pixel", "images", "np.asarray(resize(channel, height, width))",
+in_core("a level enlarged to the nearest pixel", ARRAYS, "np.asarray(resize(channel, height, width))",
         "np.asarray(channel.resize((width, height), Image.Resampling.NEAREST))", "run/d2l-wolfe-pyramid/photo:images")
-in_core("a level's style is the full size's", "run", "engine.targets(recipe, *pictures())",
+in_core("a level's style is the full size's", DESCENT, "engine.targets(recipe, *pictures())",
         "engine.targets(recipe, pictures()[0], levels[-1][2]()[1])", "run/d2l-wolfe-pyramid/photo:coarse images")
-in_core("steps counted anew at each level", "run", "(before.step, before.evaluations) if before else (0, 0)", "(0, 0)",
+in_core("steps counted anew at each level", DESCENT, "(before.step, before.evaluations) if before else (0, 0)", "(0, 0)",
         "run/d2l-wolfe-pyramid/photo:steps")
-in_core("the last picture of a coarse level is evaluated", "run", 'if finish and "end" not in state:', 'if "end" not in state:',
-        "run/d2l-wolfe-pyramid/photo:coarse images")
+in_core("the last picture of a coarse level is evaluated", DESCENT, 'if finish and "end" not in state:',
+        'if "end" not in state:', "run/d2l-wolfe-pyramid/photo:coarse images")
 
 # Core: tiles. The total of the table is that of a whole picture.
 
@@ -863,16 +881,16 @@ in_core("content maps of tiles put a pixel too far", "tiles", "= array[window.co
         "= np.roll(array, 1, 3)[window.core_of(halvings)]", "targets/shallow/odd/tile-8:content/conv3_2")
 in_core("overlapping gradients replace each other", "tiles", "gradient[window.crop] += ", "gradient[window.crop] = ",
         "gradient/shallow/odd/tile-8:total", "gradient/d2l/wide/tile-64:total")
-in_core("half of the style slope in tiles", "tiles", "4 * scale * weight / divisor", "2 * scale * weight / divisor",
+in_core("half of the style gradient in tiles", "tiles", "4 * scale * weight / divisor", "2 * scale * weight / divisor",
         "gradient/shallow/odd/tile-8:style", "gradient/shallow/photo/tile-64:style")
-in_core("half of the content slope in tiles", "tiles", "difference * (2 * scale * weight)", "difference * (scale * weight)",
+in_core("half of the content gradient in tiles", "tiles", "difference * (2 * scale * weight)", "difference * (scale * weight)",
         "gradient/shallow/odd/tile-8:content")
-in_core("a tap's second slope replaces its first", "tiles",
-        "slopes[tap] + slope if tap in slopes else slope", "slope", "gradient/shallow/odd/tile-8:total")
-in_core("terms without gradient have one in tiles", "tiles", 'if moves["content"] and slope', "if slope",
+in_core("a tap's second cotangent replaces its first", "tiles",
+        "cotangents[tap] + cotangent if tap in cotangents else cotangent", "cotangent", "gradient/shallow/odd/tile-8:total")
+in_core("terms without gradient have one in tiles", "tiles", 'if has_gradient["content"] and cotangent', "if cotangent",
         "gradient/shallow-held/noise/tile-16:total")
-in_core("total variation without gradient has one in tiles", "tiles", 'recipe.tv_weight * moves["tv"]', "recipe.tv_weight",
-        "gradient/shallow-held/noise/tile-16:total")
+in_core("total variation without gradient has one in tiles", "tiles", 'recipe.tv_weight * has_gradient["tv"]',
+        "recipe.tv_weight", "gradient/shallow-held/noise/tile-16:total")
 in_core("a seam in total variation", "tiles", "rows = image[:, :, top : top + STRIP + 1]",
         "rows = image[:, :, top : top + STRIP]", "terms/d2l/wide/tile-64:tv", "gradient/d2l/wide/tile-64:tv")
 in_core("style scaled by the tile's size", "tiles", "divisor_of(self.map_shape(style.shape, tap), recipe.gram_divisor)",
@@ -881,33 +899,33 @@ in_core("style scaled by the tile's size", "tiles", "divisor_of(self.map_shape(s
 
 # Tiles of style networks
 
-in_core("the spread between tiles is no variance", "transform_tiles",
+in_core("the spread between tiles is no variance", STYLE_TILES,
         "row @ row + apart**2 * self.count * size / (self.count + size)", "row @ row", "transform/21x18/tile-8:image")
-in_core("tiles weigh alike, whatever their sizes", "transform_tiles", "apart * size / (self.count + size)",
+in_core("tiles weigh alike, whatever their sizes", STYLE_TILES, "apart * size / (self.count + size)",
         "apart / (1 + self.count // size)", "transform/20x19/tile-5:image")
-in_core("the first border repeated, and not reflected", "transform_tiles",
+in_core("the first border repeated, and not reflected", STYLE_TILES,
         "np.abs(np.arange(first, last + 1, dtype=np.intp))", "np.maximum(np.arange(first, last + 1, dtype=np.intp), 0)",
         "transform/21x18/tile-8:image")
-in_core("the last border repeated, and not reflected", "transform_tiles", "2 * (length - 1) - places, dtype",
+in_core("the last border repeated, and not reflected", STYLE_TILES, "2 * (length - 1) - places, dtype",
         "length - 1, dtype", "transform/21x18/tile-8:image")
-in_core("reflected at the tile's border", "transform_tiles", "last = (outputs.stop - 1) * stage.stride + stage.padding\n",
+in_core("reflected at the tile's border", STYLE_TILES, "last = (outputs.stop - 1) * stage.stride + stage.padding\n",
         "last = (outputs.stop - 1) * stage.stride + stage.padding\n    length = min(length, last)\n",
         "transform/21x18/tile-8:image")
-in_core("repeated pixels one too far", "transform_tiles", "places //= 2  #", "places = (places - 1).clip(0) // 2  #",
+in_core("repeated pixels one too far", STYLE_TILES, "places //= 2  #", "places = (places - 1).clip(0) // 2  #",
         "transform/21x18/tile-8:image")
-in_core("variance over one value less in tiles", "transform_tiles", "self.squares / self.count",
+in_core("variance over one value less in tiles", STYLE_TILES, "self.squares / self.count",
         "self.squares / (self.count - 1)", "transform/21x18/tile-8:image")
-in_core("a residual block in tiles forgets what it was given", "transform_tiles",
+in_core("a residual block in tiles forgets what it was given", STYLE_TILES,
         "None if added is None else added(slice(None), slice(None))", "None", "transform/21x18/tile-8:image")
-in_core("a map on the way down is not added in tiles", "transform_tiles", "None if added is None else added(rows, columns)",
+in_core("a map on the way down is not added in tiles", STYLE_TILES, "None if added is None else added(rows, columns)",
         "None", "transform/narrow/tile-7:image")
-in_core("the picture is not added in tiles", "transform_tiles",
+in_core("the picture is not added in tiles", STYLE_TILES,
         "piece if stage.adds is None else piece + kept[stage.adds](rows, columns)", "piece", "transform/narrow/tile-7:image")
-in_core("a map's first tile is added everywhere", "transform_tiles", "added(rows, columns))",
+in_core("a map's first tile is added everywhere", STYLE_TILES, "added(rows, columns))",
         "added(slice(rows.stop - rows.start), slice(columns.stop - columns.start)))", "transform/narrow/tile-7:image")
 
-in_core("maps computed again are not normalized", "transform_tiles",
+in_core("maps computed again are not normalized", STYLE_TILES,
         "finish(convolution(rows, columns), None if added is None else added(rows, columns))",
         "convolution(rows, columns)", "transform/21x18/tile-8:image")
-in_core("the shift of instance normalization dropped in tiles", "transform_tiles", "if self.shift is not None:", "if False:",
+in_core("the shift of instance normalization dropped in tiles", STYLE_TILES, "if self.shift is not None:", "if False:",
         "transform/johnson/tile-6:image")

@@ -1,8 +1,8 @@
-"""Plant a defect in a copy of the sources, record with it, and see what the comparison says.
+"""Make a mutant of the sources, record with it, and see what the comparison says.
 
-Each framework has one worker process (teeth_worker.py), which imports the framework once and isostyle anew for every defect.
-The oracle is recorded with the untouched sources for a defect in a backend, which it does not use, and with the defect for one
-in core, as it would happen to a developer.
+Each framework has one worker process (mutation_worker.py), which imports the framework once and isostyle anew for every mutant.
+For a mutant of a backend, which the oracle does not use, the oracle runs with the original sources. For a mutant of core it
+runs with the mutant, as it would for a developer who makes that mistake.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import get_args
 
-from defects import Defect
+from mutants import Mutant
 
 import isostyle.backends
 import isostyle.conformance
@@ -35,9 +35,11 @@ from isostyle.recipe import Recipe, Term
 CASES = all_cases()
 #: Of one recording, which takes seconds.
 TIMEOUT_S = 300
+#: The folder of the copies; the worker tells them from installed packages by this name.
+COPIES = "isostyle-mutants"
 #: Where a change of the total is measured: in the first picture's, and after the ten steps of the short run, in float64.
 FIRST_TOTAL, LAST_TOTAL = "terms/d2l/photo", "run/d2l/photo"
-#: What untouched sources are looked at for false alarms in, with every seed; and recipes of which each seed has two.
+#: The cases in which original sources must raise no false alarm, with every seed; and recipes of which each seed has two.
 #: Of style networks only the convolutions: a hundred seeds of the rest take longer than everything else together.
 SEEDED_CASES = ("tensor", "gram/*", "features/noise", "step/d2l/photo", "adam/d2l/*", "stages")
 SEEDED_RECIPES = ("d2l", "painterly", "tutorial", "wei", "lookcc", "gatys2016")
@@ -48,7 +50,7 @@ FIRST_SEED = 1000
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one defect in one backend."""
+    """What became of one mutant in one backend."""
 
     #: For each pattern and recipe that should catch it: the worst verdict that fails, or None.
     caught: dict[str, compare.Verdict | None]
@@ -58,7 +60,7 @@ class Outcome:
     errors: dict[tuple[str, str], float]
 
     def small(self, bound: float) -> bool:
-        """Whether it changes the total by less than ``bound``, both times; not if there is none to compare."""
+        """Whether it changes the total by less than ``bound``, both times; False if there is no total to compare."""
         return all(value < bound for value in self.change)
 
 
@@ -78,12 +80,12 @@ class Worker:
         """
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("teeth_worker.py"))],
+                [sys.executable, str(Path(__file__).with_name("mutation_worker.py"))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
-                # Bytecode of a copy that changes within a second would be taken for that of the one before.
+                # Python would take the bytecode of a copy for that of another one made within the same second.
                 env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
             )
         self.count += 1
@@ -93,7 +95,7 @@ class Worker:
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps({**job, "inputs": folder and str(folder)}) + "\n")
         self.process.stdin.flush()
-        # Whoever waits for an answer that does not come is told so.
+        # If no answer comes, the process ends, and with it the wait.
         alarm = threading.Timer(TIMEOUT_S, self.process.kill)
         alarm.start()
         answer = next((line[2:] for line in self.process.stdout if line.startswith("@@")), '"the process died, or hung"')
@@ -111,14 +113,13 @@ class Worker:
 
 
 class Workshop:
-    """Workers, copies of the sources, and the traces of the untouched ones."""
+    """Workers, copies of the sources, and the traces of the original ones."""
 
     def __init__(self, folder: Path) -> None:
-        # The worker tells copies from installed packages by this name.
-        self.folder = folder / "isostyle-teeth"
+        self.folder = folder / COPIES
         self.folder.mkdir()
         self.workers: dict[str, Worker] = {}
-        self.untouched: dict[str, trace.Trace] = {}
+        self.originals: dict[str, trace.Trace] = {}
         self.copies = 0
 
     def worker(self, backend: str) -> Worker:
@@ -137,38 +138,31 @@ class Workshop:
         self.copies += 1
         root = self.folder / f"copy-{self.copies}"
         for name, package in (("", isostyle), ("backends", isostyle.backends), ("conformance", isostyle.conformance)):
-            place = Path(package.__file__ or "").parent
-            target = root / "isostyle" / name
-            target.mkdir(parents=True)
-            for path in place.iterdir():
-                if path.suffix in (".py", ".toml"):
-                    shutil.copy(path, target)
-                elif path.name in ("data", "deviations"):
-                    (target / path.name).symlink_to(path)
+            copy_package(Path(package.__file__ or "").parent, root / "isostyle" / name)
         return root
 
-    def plant(self, defect: Defect, backend: str) -> Path:
-        """A copy with ``defect``.
+    def mutate(self, mutant: Mutant, backend: str) -> Path:
+        """A copy with the edit of ``mutant``.
 
         Raises:
             ValueError: the text that it replaces is not there, or not once.
         """
-        file, old, new = defect.edit(backend) or ("", "", "")
+        file, old, new = mutant.edit(backend) or ("", "", "")
         root = self.copy()
         path = root / "isostyle" / file.removeprefix("core/")
         text = path.read_text()
         if text.count(old) != 1:
-            raise ValueError(f"{defect.name!r} does not apply: {file} has {old!r} {text.count(old)} times")
+            raise ValueError(f"{mutant.name!r} does not apply: {file} has {old!r} {text.count(old)} times")
         path.write_text(text.replace(old, new))
         return root
 
     def reference(self, root: Path, patterns: Sequence[str], in_core: bool) -> trace.Trace:
-        """The oracle's trace: the untouched sources' has every case and is kept."""
+        """The oracle's trace. That of the original sources has every case, and is recorded once."""
         if in_core:
             return self.worker("oracle").record(root, "oracle", patterns)
-        if "oracle" not in self.untouched:
-            self.untouched["oracle"] = self.worker("oracle").record(self.original, "oracle", [])
-        return self.untouched["oracle"]
+        if "oracle" not in self.originals:
+            self.originals["oracle"] = self.worker("oracle").record(self.original, "oracle", [])
+        return self.originals["oracle"]
 
     def totals(self, found: trace.Trace) -> tuple[float, float]:
         """The total of the first picture, and after the short run."""
@@ -177,19 +171,19 @@ class Workshop:
         return (math.nan if first is None else float(first), math.nan if last is None else float(last[-1]))
 
     def baseline(self, backend: str) -> tuple[float, float]:
-        if backend not in self.untouched:
-            self.untouched[backend] = self.worker(backend).record(self.original, backend, [FIRST_TOTAL, LAST_TOTAL])
-        return self.totals(self.untouched[backend])
+        if backend not in self.originals:
+            self.originals[backend] = self.worker(backend).record(self.original, backend, [FIRST_TOTAL, LAST_TOTAL])
+        return self.totals(self.originals[backend])
 
-    def try_out(self, defect: Defect, backend: str) -> Outcome:
-        """Record with the defect, and look at the points that should catch it."""
-        root = self.plant(defect, backend)
+    def run(self, mutant: Mutant, backend: str) -> Outcome:
+        """Record with the mutant, and look at the points that should catch it."""
+        root = self.mutate(mutant, backend)
         try:
-            expected = [pattern for template in defect.caught_by for pattern in patterns(template, defect.recipes)]
+            expected = [pattern for template in mutant.caught_by for pattern in patterns(template, mutant.recipes)]
             # As in a whole recording, the narrow network comes first (`tensor` uses it).
             cases = sorted({pattern.partition(":")[0] for pattern in expected} | {"tensor", FIRST_TOTAL, LAST_TOTAL})
             found = self.worker(backend).record(root, backend, cases)
-            verdicts = list(compare.judge(self.reference(root, cases, defect.in_core), found, cases))
+            verdicts = list(compare.judge(self.reference(root, cases, mutant.in_core), found, cases))
         finally:
             shutil.rmtree(root)
         caught: dict[str, compare.Verdict | None] = {}
@@ -204,11 +198,11 @@ class Workshop:
                     key = verdict.kind, verdict.dtype
                     errors[key] = max(errors.get(key, 0.0), verdict.ratio)
         before, after = self.baseline(backend), self.totals(found)
-        first, last = (abs(now / then - 1) if defect.in_total else math.nan for then, now in zip(before, after, strict=True))
+        first, last = (abs(now / then - 1) if mutant.in_total else math.nan for then, now in zip(before, after, strict=True))
         return Outcome(caught, (first, last), errors)
 
-    def look_at_seed(self, number: int, backends: Sequence[str], folder: Path) -> dict[str, list[compare.Verdict]]:
-        """Verdicts on the untouched sources, with inputs from another seed; the backends work side by side."""
+    def judge_seed(self, number: int, backends: Sequence[str], folder: Path) -> dict[str, list[compare.Verdict]]:
+        """Verdicts on the original sources, with inputs from another seed; the backends work side by side."""
         chosen = [SEEDED_RECIPES[(number + shift) % len(SEEDED_RECIPES)] for shift in (0, 1)]
         cases = [*SEEDED_CASES, *(kind.format(recipe) for kind in SEEDED_KINDS for recipe in chosen)]
         shipped = shipped_inputs()
@@ -221,6 +215,20 @@ class Workshop:
             traces = list(pool.map(lambda worker, name: worker.record(root, name, cases, place), workers, names))
         shutil.rmtree(place)
         return {trace.name: list(compare.judge(traces[0], trace, cases)) for trace in traces[1:]}
+
+
+def copy_package(source: Path, target: Path) -> None:
+    """Copy the modules of a package and of its sub-packages; folders that are no packages, as those of data, become links."""
+    for folder, folders, files in os.walk(source):
+        copied = target / Path(folder).relative_to(source)
+        copied.mkdir(parents=True, exist_ok=True)
+        for name in files:
+            if name.endswith((".py", ".toml")):
+                shutil.copy(Path(folder, name), copied)
+        for name in [name for name in folders if not Path(folder, name, "__init__.py").exists()]:
+            folders.remove(name)
+            if name != "__pycache__":
+                (copied / name).symlink_to(Path(folder, name))
 
 
 def patterns(template: str, recipes: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""``pull``: a slope of the transformed picture, taken back to every parameter of a style network."""
+"""``vjp``: a cotangent of the transformed picture, taken back to every parameter of a style network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from isostyle.conformance.cases import FULL_WIDTH, Case
-from isostyle.conformance.condition import conditions, pulled
+from isostyle.conformance.condition import conditions, taken_back
 from isostyle.conformance.kinds.kind import Kind, Points
 from isostyle.conformance.kinds.transform import CONDITIONED
 from isostyle.conformance.oracle.transform import OracleTransform
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 def probe(subject: Subject, case: Case, dtype: str) -> Points:
     transform, parameters = subject.transform(case, dtype)
-    image, slope = subject.inputs.cut(case.variant or "")
-    _, pull = transform.recorded(parameters, transform.tensor(image))
-    found = {name: transform.array(tensor) for name, tensor in pull(transform.tensor(slope)).items()}
+    image, cotangent = subject.inputs.cut(case.variant or "")
+    _, vjp = transform.vjp(parameters, transform.tensor(image))
+    found = {name: transform.array(tensor) for name, tensor in vjp(transform.tensor(cotangent)).items()}
     if case.variant in FULL_WIDTH:
-        # Its kernels take room; those at both ends show what the slope is on its way.
+        # Its kernels take room; those at both ends show what the cotangent is on its way.
         found = {name: x for name, x in found.items() if name in ("down1.weight", "out.weight") or x.ndim == 1}
     return found
 
 
 def notes(subject: Subject, case: Case) -> Mapping[str, float]:
     network, parameters = subject.inputs.style_network(case.variant)
-    picture, slope = subject.inputs.cut(case.variant or "")
-    return conditions(pulled(OracleTransform(network), parameters, picture, slope))
+    picture, cotangent = subject.inputs.cut(case.variant or "")
+    return conditions(taken_back(OracleTransform(network), parameters, picture, cotangent))
 
 
-PULL = Kind("pull", probe, (CONDITIONED,), notes=notes, optional=True)
+VJP = Kind("vjp", probe, (CONDITIONED,), notes=notes, optional=True)

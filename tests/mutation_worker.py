@@ -13,7 +13,7 @@ for line in sys.stdin:
     job = json.loads(line)
     for name in [name for name in sys.modules if name.partition(".")[0] == "isostyle"]:
         del sys.modules[name]
-    sys.path[:] = [job["root"], *(path for path in sys.path if "isostyle-teeth" not in path)]
+    sys.path[:] = [job["root"], *(path for path in sys.path if "isostyle-mutants" not in path)]
     importlib.invalidate_caches()
     problem = None
     try:
