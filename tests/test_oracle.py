@@ -42,7 +42,7 @@ def test_convolution_backward_is_the_transpose():
     assert forward == pytest.approx((x * oracle.convolve_backward(y, weight)).sum(), rel=1e-12)
 
 
-def test_relu_has_slope_zero_at_zero():
+def test_relu_has_gradient_zero_at_zero():
     np.testing.assert_array_equal(oracle.relu_backward(np.ones(3), np.array([-1.0, 0.0, 2.0])), [0, 0, 1])
 
 
@@ -51,7 +51,7 @@ def test_pooling_drops_an_odd_last_column():
     np.testing.assert_array_equal(oracle.pool(x), [[[[5.0]]]])
 
 
-def test_pooling_sends_the_slope_to_the_first_of_equal_maxima():
+def test_pooling_sends_the_gradient_to_the_first_of_equal_maxima():
     x = np.array([[[[1.0, 7.0], [7.0, 7.0]]]])
     np.testing.assert_array_equal(oracle.pool_backward(np.array([[[[2.0]]]]), x), [[[[0.0, 2.0], [0.0, 0.0]]]])
 
@@ -91,15 +91,15 @@ def test_a_turned_decision_gives_the_gradient_of_the_other_side(reference, conte
     above, below = (moved_to_a_close_decision(reference, noisy, distance) for distance in (1e-9, -1e-9))
     targets = reference.targets(D2L, content, style)
     maps = reference.maps(above, D2L.taps)
-    _, slopes = reference.terms(D2L, targets, maps, above)
+    _, gradients = reference.terms(D2L, targets, maps, above)
     index = np.ravel_multi_index((0, 0, 20, 30), maps["conv1_1"].shape)
-    turned = reference.backward(D2L, maps, slopes, {"relu1_1": [index]})
+    turned = reference.backward(D2L, maps, gradients, {"relu1_1": [index]})
     expected = reference.evaluate(D2L, targets, below).gradient
     assert relative_error(turned, expected) < 1e-6
-    assert relative_error(reference.backward(D2L, maps, slopes), expected) > 1e-5
+    assert relative_error(reference.backward(D2L, maps, gradients), expected) > 1e-5
 
 
-def test_a_turned_pooling_window_sends_its_slope_to_the_second_largest():
+def test_a_turned_pooling_window_sends_its_gradient_to_the_second_largest():
     x = np.array([[[[1.0, 7.0], [6.0, 2.0]]]])
     np.testing.assert_array_equal(oracle.pool_backward(np.array([[[[2.0]]]]), x, [0]), [[[[0.0, 0.0], [2.0, 0.0]]]])
 
@@ -256,8 +256,8 @@ def test_a_pyramid_goes_on_from_the_picture_before_with_the_inverse_hessian_of_t
     """Of a mean of n squares that is n / 2 times the identity: one move leads to the minimum, at the second level, too."""
 
     def further(x):
-        value, slope = mean_of_squares(x - 1)
-        return value, slope
+        value, gradient = mean_of_squares(x - 1)
+        return value, gradient
 
     settings = LbfgsSettings(line_search="strong-wolfe", tolerance_change=0)
     stages = [optimizers.Stage(mean_of_squares, 4, 2, 4), optimizers.Stage(further, 2, 4, 8)]
