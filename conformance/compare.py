@@ -39,7 +39,7 @@ PYTHON_FLOATS, PYTHON_INTEGERS = ("totals", "rates", "losses"), ("steps", "trial
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is found at one point."""
+    """The outcome at one point."""
 
     backend: str
     dtype: str
@@ -59,7 +59,7 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        """All that is to be said of it, in a sentence."""
+        """A sentence that says everything about it."""
         declared = f"{self.reason} {self.link}".strip()
         if self.verdict == "XPASS":
             return f"it was declared to deviate, and does not any more: {declared}"
@@ -91,7 +91,7 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All verdicts, the traces that they are about, and what speaks against the whole."""
+    """All verdicts, the traces that they judge, and problems of the whole."""
 
     reference: Trace
     traces: tuple[Trace, ...]
@@ -186,7 +186,7 @@ def require_apart(traces: Sequence[Trace]) -> None:
 def compared(
     reference: Trace, traces: Sequence[Trace], declared: Mapping[str, Sequence[Deviation]], patterns: Sequence[str]
 ) -> Comparison:
-    """:func:`compare`, of a reference that is to be believed."""
+    """Do what :func:`compare` does, and let errors of a broken reference pass."""
     problems, verdicts, remarks = [], [], []
     known = {entry["case"] for entry in reference.run["expected"]}
     for pattern in patterns:
@@ -219,7 +219,7 @@ def compared(
 
 
 def other_specification(reference: Trace, trace: Trace, patterns: Sequence[str]) -> str | None:
-    """A sentence if cases that both traces have were recorded with other recipes, networks or inputs; else None.
+    """A sentence if the traces recorded a case with different recipes, networks or inputs; else None.
 
     A trace that was recorded for a part of the cases is not of another specification; what it lacks is missing.
     """
@@ -237,7 +237,7 @@ def other_specification(reference: Trace, trace: Trace, patterns: Sequence[str])
 
 
 def judge(reference: Trace, trace: Trace, patterns: Sequence[str] = ()) -> Iterator[Verdict]:
-    """A verdict on every point of every case, no deviation considered."""
+    """Judge every point of every case, without regard to declared deviations."""
     for case, kind, dtype, own in wanted(reference, trace.name, patterns):
         expected, notes = split(reference.points.get((first_dtype(reference, case), case), {}))
         if not expected:
@@ -283,7 +283,7 @@ def dtype_of(kind: str, dtype: str, point: str) -> str:
 def measure(
     found: Array, expected: Array, chosen: Tolerance, notes: Mapping[str, float], dtype: str, kind: str, point: str
 ) -> tuple[float, float, str]:
-    """(error over bound, bound, why). The error is NaN, and not below 1, if dtype, shape or finiteness are wrong."""
+    """Measure a point: (error over bound, bound, why). The ratio is NaN if dtype, shape or finiteness are wrong."""
     eps = EPS.get(dtype, 0.0)
     # Bounds, by which a total's is made, do not depend on what was found.
     bound = chosen.bound(eps, expected, notes)
@@ -318,7 +318,7 @@ def first_difference(found: Array, expected: Array) -> str:
 
 
 def with_deviation(verdict: Verdict, cover: Deviation | None) -> Verdict:
-    """The verdict in the light of a declared deviation."""
+    """Change the verdict to what a declared deviation makes of it."""
     if cover is None or (verdict.verdict in ("SKIP", "MISSING") and cover.expect == "fail"):
         return verdict
     changed: dict[Word, Word] = {"PASS": "XPASS", "FAIL": "XFAIL"}

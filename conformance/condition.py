@@ -1,4 +1,4 @@
-"""How much a style network's numbers hang on the last digits of what goes in: the oracle's notes for their tolerances.
+"""How strongly the last digits of the inputs change a style network's numbers: the oracle's notes for their tolerances.
 
 Instance normalization divides by a channel's std. Where a channel hardly varies, as in a flat or a tiny picture,
 rounding grows by a factor that depends on the picture: 10 is usual, and 8000 was seen in one of 5x5 pixels. A bound that covers
@@ -53,7 +53,7 @@ def exactly(x: Array) -> Floats:
 
 
 def roughly(seed: int) -> Rough:
-    """Changes every number by some :data:`SHARE` of itself."""
+    """A function that changes every number by some :data:`SHARE` of itself."""
     random = RandomState(seed)
     return lambda x: x * (1 + SHARE * random.standard_normal(np.shape(x)))
 
@@ -82,12 +82,12 @@ def conditions(look: Callable[[Rough], Look]) -> dict[str, float]:
 
 
 def off(found: Floats, expected: Floats) -> float:
-    """In relative norm."""
+    """The difference, in relative norm."""
     return float(np.linalg.norm(found - expected)) / (float(np.linalg.norm(expected)) or 1.0)
 
 
 def transformed(transform: OracleTransform, parameters: Parameters, picture: Array) -> Callable[[Rough], Look]:
-    """Of the transformed image."""
+    """Look at the transformed image."""
 
     def look(rough: Rough) -> Look:
         mine = {name: rough(array) for name, array in parameters.items()}
@@ -98,7 +98,7 @@ def transformed(transform: OracleTransform, parameters: Parameters, picture: Arr
 
 
 def taken_back(transform: OracleTransform, parameters: Parameters, picture: Array, cotangent: Array) -> Callable[[Rough], Look]:
-    """Of a cotangent of the transformed image, taken back to the parameters."""
+    """Look at a cotangent of the transformed image, taken back to the parameters."""
 
     def look(rough: Rough) -> Look:
         mine = {name: rough(array) for name, array in parameters.items()}
@@ -115,7 +115,7 @@ def taken_back(transform: OracleTransform, parameters: Parameters, picture: Arra
 def trained(
     engine: OracleEngine, transform: OracleTransform, parameters: Parameters, recipe: Recipe, style: Array, picture: Array
 ) -> Callable[[Rough], Look]:
-    """Of the losses of a transformed photograph, and of their gradient by parameter."""
+    """Look at the losses of a transformed photograph, and at their gradient by parameter."""
 
     def look(rough: Rough) -> Look:
         mine = {name: rough(array) for name, array in parameters.items()}
@@ -140,7 +140,7 @@ def trained(
 
 
 def decisions_of_network(engine: OracleEngine, recipe: Recipe, maps: Maps) -> Maps:
-    """By layer what it decides by: a ReLU by its input, a max-pool by how far the second largest value is from the largest."""
+    """What each layer decides by: a ReLU by its input, a max-pool by how far the second largest value is from the largest."""
     kinds = dict(layers(engine.network))
     found = {}
     for before, name in itertools.pairwise(maps):
@@ -153,12 +153,12 @@ def decisions_of_network(engine: OracleEngine, recipe: Recipe, maps: Maps) -> Ma
 
 
 def differences(image: Floats) -> Maps:
-    """By axis what total variation takes the absolute value of."""
+    """By axis, what total variation takes the absolute value of."""
     return {f"tv/{axis}": np.diff(image, axis=axis) for axis in (2, 3)}
 
 
 def turned_variation(image: Floats, weight: float, turned: Turned) -> Floats:
-    """What total variation's gradient changes by if it takes some differences for those of the other sign."""
+    """The change of total variation's gradient if some differences had the other sign."""
     change = np.zeros_like(image)
     for axis in (2, 3):
         steps = np.diff(image, axis=axis)

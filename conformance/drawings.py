@@ -99,7 +99,7 @@ class Run:
 
 
 def runs(comparison: Comparison) -> Iterator[Run]:
-    """Those that were compared, one of each recipe: a trace of another specification ran on other pictures."""
+    """One compared run of each recipe."""
     chosen: dict[str, str] = {}
     for verdict in comparison.verdicts:
         kind, _, rest = verdict.case.partition("/")
@@ -134,7 +134,7 @@ def numbers(trace: Trace, dtype: str, case: str, point: str, shape: tuple[int, .
 
 
 def curves(comparison: Comparison, traces: Sequence[tuple[int, Trace]], case: str, dtype: str, prefix: str) -> Plot:
-    """The losses of the oracle and of each trace; ``traces`` come with their places among all, which say their colors."""
+    """The losses of the oracle and of each trace. ``traces`` come with their places among all, which choose their colors."""
     oracle = comparison.reference
     try:
         expected = numbers(oracle, first_dtype(oracle, case), case, "totals")
@@ -237,7 +237,7 @@ def key(i: int, count: int) -> Markup:
 
 
 def style() -> Any:
-    """The settings that count for inline SVG, whatever the user's own are."""
+    """Matplotlib's settings for inline SVG, whatever the user's own are."""
     import matplotlib
 
     return matplotlib.rc_context(
@@ -265,7 +265,7 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def inline(figure: Any, prefix: str) -> Markup:
-    """The figure as an element of the page. Its identifiers begin with ``prefix``, for another figure may have the same."""
+    """The figure as an element of the page. Its identifiers begin with ``prefix``, so that no two figures share one."""
     from markupsafe import Markup
 
     file = io.BytesIO()
@@ -313,7 +313,7 @@ def require_finite(image: Array) -> None:
 
 
 def beside(name: str, found: Array, expected: Array, shown: tuple[int, int]) -> Picture:
-    """A picture, and what is different in it."""
+    """A picture beside its difference from the expected one."""
     difference = zero_to_one(found) - zero_to_one(expected)
     size = np.abs(difference)
     typical = float(np.quantile(size, AMPLIFIED_SHARE)) or float(size.max())

@@ -1,4 +1,4 @@
-"""The page: a whole comparison as one HTML file that asks no network for anything, with tables, loss curves and pictures.
+"""The page: a comparison as one HTML file that loads nothing, with tables, loss curves and pictures.
 
 A trace is a stranger's file. Its texts reach the page through Jinja2's escaping alone; :mod:`.drawings` draws its arrays.
 """
@@ -86,16 +86,16 @@ class Rule:
 
 
 def check() -> None:
-    """Raises InputError unless what the page is made with is installed."""
+    """Raises InputError unless jinja2 and matplotlib are installed."""
     if any(importlib.util.find_spec(name) is None for name in ("jinja2", "matplotlib")):
         raise InputError("the page needs jinja2 and matplotlib: pip install 'isostyle[html]'")
 
 
 def as_html(comparison: Comparison) -> bytes:
-    """The page.
+    """Make the page.
 
     Raises:
-        InputError: what it is made with is not installed.
+        InputError: jinja2 or matplotlib is not installed.
     """
     check()
     import jinja2
@@ -133,7 +133,7 @@ def as_html(comparison: Comparison) -> bytes:
 
 
 def facts(comparison: Comparison) -> Iterator[Fact]:
-    """Who computed: what run.json says, one row a fact."""
+    """What run.json says of each trace, one row a fact."""
     traces = (comparison.reference, *comparison.traces)
     all_versions = [trace.run.get("versions") for trace in traces]
     versions = [found if isinstance(found, Mapping) else {} for found in all_versions]
@@ -187,8 +187,10 @@ def cell(verdict: Verdict | None) -> Cell:
 
 
 def shade(ratio: float) -> str:
-    """A ratio's color, by its logarithm: green where it is well below 1, amber near 1, red above. The sheet makes it light or
-    dark, so that this says only hue (in degrees) and strength."""
+    """A ratio's color as CSS variables: green where it is well below 1, amber near 1, red above.
+
+    Only hue (in degrees) and strength; the style sheet makes it light or dark.
+    """
     if math.isnan(ratio):
         return ""
     decades = math.log10(ratio) if ratio > 0 else -math.inf
@@ -197,7 +199,7 @@ def shade(ratio: float) -> str:
 
 
 def agreement(comparison: Comparison) -> list[tuple[str, list[Cell]]]:
-    """How far each two are apart, in tolerances, the oracle among them."""
+    """The distance of each two, in tolerances, the oracle among them."""
     names = [comparison.reference.name, *(trace.name for trace in comparison.traces)]
     apart = {frozenset(pair): distance for pair, distance in comparison.apart.items()}
     for trace in comparison.traces:
@@ -215,7 +217,7 @@ def agreement(comparison: Comparison) -> list[tuple[str, list[Cell]]]:
 
 
 def declared(verdicts: Sequence[Verdict]) -> list[Declared]:
-    """The declared deviations that were met, each once."""
+    """Each declared deviation that was met."""
     found: dict[tuple[str, str, str], int] = {}
     for verdict in verdicts:
         if verdict.verdict in ("XFAIL", "XPASS", "SKIP"):

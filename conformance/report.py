@@ -1,4 +1,4 @@
-"""What a comparison comes to: a table for the terminal, JSON for programs, JUnit XML for CI systems. The page is page.py's."""
+"""Reports of a comparison: a table for the terminal, JSON for programs, JUnit XML for CI systems. :mod:`.page` has the page."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def mutants() -> Mapping[str, Mapping[str, float]]:
 
 
 def severity(verdict: Verdict) -> tuple[int, float]:
-    """The worse, the larger: what fails, then what deviates as declared, then errors by size."""
+    """A key that sorts verdicts by severity: failures, then declared deviations, then errors by size."""
     order = ("SKIP", "PASS", "XFAIL", "XPASS", "MISSING", "FAIL")
     return order.index(verdict.verdict), math.inf if math.isnan(verdict.ratio) else verdict.ratio
 
 
 def matrix(comparison: Comparison) -> list[Row]:
-    """Kinds of cases, in the order of the specification, by dtype."""
+    """A row for each kind of case and dtype, in the order of the specification."""
     rows: dict[tuple[str, str], dict[str, Verdict]] = {}
     for verdict in comparison.verdicts:
         cells = rows.setdefault((verdict.kind, verdict.dtype), {})
@@ -73,7 +73,7 @@ def cell(verdict: Verdict | None) -> str:
 
 
 def table(comparison: Comparison) -> str:
-    """The matrix, what is not as it should be, and the verdict, as plain text."""
+    """The matrix, what does not pass, and the verdict, as plain text."""
     names = [trace.name for trace in comparison.traces]
     header = ["kind", "dtype", *names, "mutant", "worst at"]
     body = [
@@ -141,7 +141,7 @@ def verdict_line(comparison: Comparison) -> str:
 
 
 def describe(run: Mapping[str, Any]) -> str:
-    """Who computed a trace, with what, when."""
+    """What computed a trace, and when."""
     versions = run["versions"]
     parts = [str(run.get("backend_version")), f"NumPy {versions.get('numpy')}", f"Python {versions.get('python')}"]
     parts += [

@@ -73,7 +73,7 @@ def bench(content: Path | None, style: Path | None, markdown: bool, quiet: bool,
 
     \b
       isostyle bench                                        some minutes
-      isostyle bench --network compact,vgg19 --markdown     the README's tables
+      isostyle bench --network compact,vgg19 --markdown     the tables of docs/benchmark.md
       isostyle bench photo.jpg painting.jpg --loss          how much sooner the published loss is reached
       isostyle bench --sizes 150x225,300x450,600x900        how time and memory grow
       isostyle bench --backend paddle --network vgg19 --loss --published-steps 20 --extrapolate --target 2.5

@@ -1,4 +1,4 @@
-"""What `isostyle bench` runs: inputs laid down as files, and one process after the other, each in its own environment."""
+"""What `isostyle bench` runs: one process after the other, each in its own environment."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Request:
         return list(dict.fromkeys(self.backends)) or session.installed()
 
     def plan(self, folder: Path) -> Plan:
-        """What is to be measured; inputs that are no files are written to ``folder``."""
+        """Plan the measurements; inputs that are no files yet are written to ``folder``."""
         weights, places = networks(folder, self.names, [*self.size, *self.sizes])
         content, style = pictures(folder, self.content, self.style)
         return Plan(
@@ -183,7 +183,7 @@ def pictures(folder: Path, content: Path | None, style: Path | None) -> tuple[st
 
 
 def networks(folder: Path, names: str, sizes: Sequence[Size]) -> tuple[dict[str, store.Weights], dict[str, str]]:
-    """Weights by name, and where they are; vgg19, if it was not fetched, is written to ``folder``, with weights of no meaning.
+    """Weights by name, and where they are; vgg19, unless it was fetched, is written to ``folder`` with random weights.
 
     Raises:
         InputError: there is no such network, it has other layers than `d2l` taps, or a size does not fit.
@@ -251,7 +251,7 @@ def machine() -> str:
 
 
 def measure(plan: Plan, say: Callable[[str], None], run: Run | None = None) -> dict[str, Any]:
-    """Seconds a step: every way, in turn, for several rounds. ``say`` is told what runs; ``run`` runs it."""
+    """Time steps of every way, in turn, for several rounds. ``say`` is told what runs; ``run`` runs it."""
     run = run or elsewhere(plan.folder)
     found = report(plan)
     cells: list[dict[str, Any]] = [
@@ -401,7 +401,7 @@ class Race:
         }
 
     def ours(self, target: float) -> dict[str, Any]:
-        """Our run to ``target``. It is there at the first kept picture whose exact total is."""
+        """Our run to ``target``: it arrives with the first kept picture whose exact total is at or below that."""
         mine = self.ask("fast", task="to-loss", steps=0, target=target)
         for candidate, exact in zip(mine["candidates"], self.totals([c["picture"] for c in mine["candidates"]]), strict=True):
             candidate["exact_total"] = exact
