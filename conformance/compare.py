@@ -9,21 +9,19 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import math
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from isostyle.conformance.declared import Deviation
 from isostyle.conformance.kinds import KINDS
 from isostyle.conformance.tolerances import EPS, Tolerance
 from isostyle.conformance.trace import Trace
 from isostyle.errors import InputError
 from isostyle.interface import Array
-from isostyle.system.files import read_input, reason
+from isostyle.system.files import reason
 
 #: The name under which the oracle is recorded; no backend can have it.
 ORACLE = "oracle"
@@ -71,25 +69,6 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Deviation:
-    """A declared deviation of one backend: ``case``, ``points`` and ``dtype`` are shell patterns."""
-
-    expect: Literal["fail", "skip"]
-    case: str
-    points: tuple[str, ...]
-    dtype: str
-    reason: str
-    link: str
-
-    def covers(self, dtype: str, case: str, point: str) -> bool:
-        return (
-            fnmatch.fnmatchcase(dtype, self.dtype)
-            and fnmatch.fnmatchcase(case, self.case)
-            and any(fnmatch.fnmatchcase(point, pattern) for pattern in self.points)
-        )
-
-
-@dataclass(frozen=True)
 class Comparison:
     """All verdicts, the traces that they judge, and problems of the whole."""
 
@@ -109,47 +88,6 @@ class Comparison:
 
     def count(self, word: Word) -> int:
         return sum(verdict.verdict == word for verdict in self.verdicts)
-
-
-def deviations(backend: str, file: Path | None = None) -> tuple[Deviation, ...]:
-    """The declared deviations of ``backend``: those in ``file``, or else those that ship with isostyle, if there are any.
-
-    Raises:
-        InputError: the file is not what it should be.
-    """
-    if file is not None:
-        text, name = read_input(file).decode(errors="replace"), repr(str(file))
-    else:
-        # Looked up in the list: a backend's name, which a stranger wrote, is never made part of a path.
-        folder = resources.files("isostyle.conformance").joinpath("deviations")
-        shipped = next((file for file in folder.iterdir() if file.name == f"{backend}.toml"), None)
-        if shipped is None:
-            return ()
-        text, name = shipped.read_text(encoding="utf-8"), repr(f"{backend}.toml")
-    try:
-        document = tomllib.loads(text)
-        if unknown := document.keys() - {"deviation"}:
-            raise ValueError(f"it has {sorted(unknown)[0]!r}, where [[deviation]] is expected")
-        entries = document.get("deviation", [])
-        found = []
-        for entry in entries:
-            entry = {"points": ["*"], "dtype": "*", "link": "", **entry}
-            if set(entry) != {"expect", "case", "points", "dtype", "reason", "link"}:
-                raise ValueError("each deviation has expect, case and reason, and may have points, dtype and link")
-            points = entry.pop("points")
-            texts = [*entry.values(), *points]
-            if (
-                entry["expect"] not in ("fail", "skip")
-                or not all(isinstance(text, str) for text in texts)
-                or isinstance(points, str)
-            ):
-                raise ValueError("expect must be 'fail' or 'skip', points a list of texts, and everything else a text")
-            if not entry["reason"].strip():
-                raise ValueError("a deviation needs a reason")
-            found.append(Deviation(**entry, points=tuple(points)))
-        return tuple(found)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{name} is no file of deviations: {reason(error)}") from None
 
 
 def compare(

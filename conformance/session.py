@@ -17,7 +17,8 @@ import click
 from isostyle import registry
 from isostyle.conformance import page, report
 from isostyle.conformance.cases import all_cases, select
-from isostyle.conformance.compare import ORACLE, Comparison, compare, deviations, require_apart
+from isostyle.conformance.compare import ORACLE, Comparison, compare, require_apart
+from isostyle.conformance.declared import deviations
 from isostyle.conformance.inputs import shipped_inputs
 from isostyle.conformance.record import record
 from isostyle.conformance.trace import POINTS, RUN, Trace, load, printable
