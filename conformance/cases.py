@@ -1,41 +1,27 @@
 """The cases, as data: what every backend is asked to compute, on which inputs.
 
-A case has a *kind* (what is computed; :mod:`.record` says how), and, where they matter, a recipe, a network and a scene (three
-images: content, style, and the one that is evaluated). Its name says all of them: ``gradient/d2l/odd``. Its digest covers every
-number and every input byte that it depends on; the specification's digest covers all cases, so that traces of different
-specifications are never compared by mistake.
+A case has a *kind* (:mod:`.kinds` says what that computes) and, where they matter, a recipe, a network and a scene: three
+images, the content, the style, and the one that is evaluated. Its name says all of them: ``gradient/d2l/odd``. :mod:`.inputs`
+has the files.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import hashlib
-import io
-import json
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from importlib import resources
-from importlib.resources.abc import Traversable
 
 import numpy as np
-from PIL import Image
 
-from isostyle.conformance.inputs import STYLE
 from isostyle.errors import InputError
 from isostyle.interface import Array
-from isostyle.network import RGB_MEAN, RGB_STD
 from isostyle.published import D2L, PAINTERLY, RECIPES, TUTORIAL
-from isostyle.recipe import AdamSettings, Constant, GramDivisor, LbfgsSettings, Level, Recipe, Space, StepDecay
-from isostyle.system.files import sha256
-from isostyle.transform_network import JOHNSON, NARROW, TransformNetwork
-from isostyle.weights import store
-from isostyle.weights.store import Weights
+from isostyle.recipe import AdamSettings, Constant, GramDivisor, LbfgsSettings, Level, Recipe, StepDecay
+from isostyle.transform_network import JOHNSON, NARROW
 
-#: Raised when a point, its name or its meaning changes.
-SCHEMA = 1
+#: Raise it when a point, its name or its meaning changes.
+SCHEMA = 2
 FLOATS = ("float32", "float64")
 
 #: Steps of the short run, and its schedule: the learning rate decays twice within it, whatever the recipe's own schedule.
@@ -55,8 +41,12 @@ LARGE = (12, 12)
 WIDE = (235, 251)
 #: Scenes whose pixels have few different values, so that rounding errors do not cancel.
 FEW_COLORS = ("flat", "checkerboard", "saturated")
+#: Scenes of small whole numbers, for the network `exact`: ties in every pooling window, equal neighbors, both at odd sizes.
+TIES = ("tied", "tied-flat", "tied-odd")
 #: The images of a scene.
 ROLES = ("content", "style", "image")
+#: The style of trainings.
+STYLE_IMAGE = "odd/style"
 #: What style networks are given: height and width of what is cut out of the photograph `odd`. By 4 the sides leave 0 to 3, and
 #: 5 is the least. Of the larger ones no decision is close. The last two are for the networks that are named, at full width.
 CUTS = {"5x5": (5, 5), "6x7": (6, 7), "21x18": (21, 18), "20x19": (20, 19), "johnson": (15, 17), "narrow": (18, 21)}
@@ -69,7 +59,7 @@ BATCH, TRAINING_STEPS = ("21x18", "20x19"), 3
 #: Johnson et al. 2016, section 4.1.
 TRAINING_OPTIMIZER = AdamSettings(1e-3), StepDecay(2, 0.5)
 DIVISORS: tuple[GramDivisor, ...] = ("chw", "hw", "1")
-#: The frameworks whose own VGG-19 and own optimizers are compared too.
+#: The frameworks whose own VGG-19 and optimizers are compared, too.
 FRAMEWORKS = ("torch", "mxnet", "paddle")
 
 #: For the network `exact`, which has three blocks.
@@ -176,99 +166,132 @@ class Case:
 
 def all_cases() -> tuple[Case, ...]:
     """Every case, for every registered recipe."""
-    found: list[Case] = []
-    add = found.append
-    # Tensors and pictures: what comes in and goes out.
-    add(Case("tensor"))
-    add(Case("normalize", dtypes=FLOATS))
-    add(Case("denormalize"))
-    add(Case("round-trip", dtypes=("uint8",)))
+    found = (
+        *of_pictures(),
+        *of_networks(),
+        *of_formulas(),
+        *of_recipes(),
+        *of_runs(),
+        *of_vgg19(),
+        *in_tiles(),
+        *of_style_networks(),
+        *of_native_optimizers(),
+    )
+    names = [case.name for case in found]
+    assert len(set(names)) == len(names), "two cases of one name"
+    return found
+
+
+def of_pictures() -> Iterator[Case]:
+    """Tensors and pictures: what comes in and goes out."""
+    yield Case("tensor")
+    yield Case("normalize")
+    yield Case("denormalize")
+    yield Case("round-trip", dtypes=("uint8",))
     for variant in RESIZES:
-        add(Case("resize", variant=variant, dtypes=("uint8",)))
-    # The network.
+        yield Case("resize", variant=variant, dtypes=("uint8",))
+
+
+def of_networks() -> Iterator[Case]:
     for scene in ("photo", "odd", "minimal", "noise", "loud", "flat", "checkerboard", "saturated"):
-        add(Case("features", scene, "narrow"))
-    for scene in ("tied", "tied-flat", "tied-odd"):
-        add(Case("features", scene, "exact"))
+        yield Case("features", scene, "narrow")
+    for scene in TIES:
+        yield Case("features", scene, "exact")
     # Another network of the same name and table: an engine is of its weights.
     for scene in ("photo", "loud"):
-        add(Case("features", scene, "negated"))
-    add(Case("features", "picture", "compact"))
+        yield Case("features", scene, "negated")
+    yield Case("features", "picture", "compact")
     # VGG-19 at its own width.
-    add(Case("features", "noise", "vgg19"))
-    add(Case("zoo", "noise", "vgg19", dtypes=("float32",), only=FRAMEWORKS))
-    # Single formulas.
+    yield Case("features", "noise", "vgg19")
+    yield Case("zoo", "noise", "vgg19", dtypes=("float32",), only=FRAMEWORKS)
+
+
+def of_formulas() -> Iterator[Case]:
+    """Divisors, ties, sums of a million values, and every kind of tap."""
     for variant in DIVISORS:
-        add(Case("gram", variant=variant))
+        yield Case("gram", variant=variant)
     for variant in DIVISORS:
         divided = dataclasses.replace(D2L, name=f"divisor-{variant}", gram_divisor=variant, style_weight=20.0)
-        add(Case("targets", "odd", "narrow", divided))
-        add(Case("terms", "odd", "narrow", divided))
-        add(Case("gradient", "odd", "narrow", divided))
-    for scene in ("tied", "tied-flat", "tied-odd"):
-        add(Case("terms", scene, "exact", EXACT_RECIPE))
-        add(Case("gradient", scene, "exact", EXACT_RECIPE))
+        for kind in ("targets", "terms", "gradient"):
+            yield Case(kind, "odd", "narrow", divided)
+    for scene in TIES:
+        yield Case("terms", scene, "exact", EXACT_RECIPE)
+        yield Case("gradient", scene, "exact", EXACT_RECIPE)
     for variant in DIVISORS:
         first = dataclasses.replace(FIRST_LAYER, name=f"first-layer-{variant}", gram_divisor=variant)
-        add(Case("terms", "large", "narrow", first))
-    add(Case("terms", "photo", "narrow", EVERY_KIND_OF_TAP))
-    add(Case("gradient", "photo", "narrow", EVERY_KIND_OF_TAP))
-    # Every recipe: its numbers, and what it computes where no recipe before it computes the same.
+        yield Case("terms", "large", "narrow", first)
+    yield Case("terms", "photo", "narrow", EVERY_KIND_OF_TAP)
+    yield Case("gradient", "photo", "narrow", EVERY_KIND_OF_TAP)
+
+
+def of_recipes() -> Iterator[Case]:
+    """Every recipe: its numbers, and what it computes where no recipe before it computes the same."""
     for recipe in RECIPES.values():
-        add(Case("recipe", recipe=recipe, dtypes=("text",)))
-        add(Case("schedule", recipe=recipe, dtypes=("float64",)))
+        yield Case("recipe", recipe=recipe, dtypes=("text",))
+        yield Case("schedule", recipe=recipe, dtypes=("float64",))
     for recipe in different(RECIPES.values(), optimizer_of):
         for variant in GRADIENT_SCALES:
-            add(Case("adam", recipe=recipe, variant=variant))
+            yield Case("adam", recipe=recipe, variant=variant)
     for recipe in different(RECIPES.values(), objective_of):
         scenes = MANY_SCENES if recipe in THOROUGH else FEW_SCENES
         for scene in scenes:
-            add(Case("terms", scene, "narrow", recipe))
-        add(Case("terms", "picture", "compact", recipe))
+            yield Case("terms", scene, "narrow", recipe)
+        yield Case("terms", "picture", "compact", recipe)
         for scene in ("photo", "odd"):
-            add(Case("targets", scene, "narrow", recipe))
+            yield Case("targets", scene, "narrow", recipe)
         for scene in scenes:
             if scene not in (*FEW_COLORS, "content"):
-                add(Case("gradient", scene, "narrow", recipe))
+                yield Case("gradient", scene, "narrow", recipe)
         if recipe in THOROUGH:
-            add(Case("gradient", "picture", "compact", recipe))
+            yield Case("gradient", "picture", "compact", recipe)
+
+
+def of_runs() -> Iterator[Case]:
+    """Steps and short runs; L-BFGS in float64 only, since rounding makes it chaotic."""
     for recipe in different(RECIPES.values(), run_of):
         if isinstance(recipe.optimizer, LbfgsSettings):
-            add(Case("run", "photo", "narrow", recipe, dtypes=("float64",)))
+            yield Case("run", "photo", "narrow", recipe, dtypes=("float64",))
             continue
         for scene in ("photo", "odd"):
-            add(Case("step", scene, "narrow", recipe))
-        add(Case("run", "photo", "narrow", recipe))
+            yield Case("step", scene, "narrow", recipe)
+        yield Case("run", "photo", "narrow", recipe)
         if recipe in THOROUGH:
-            add(Case("run", "picture", "compact", recipe))
+            yield Case("run", "picture", "compact", recipe)
     for recipe in (D2L_LBFGS, D2L_SEARCH, D2L_LONG_SEARCH, D2L_PYRAMID, TUTORIAL_SEARCH):
-        add(Case("run", "photo", "narrow", recipe, dtypes=("float64",)))
+        yield Case("run", "photo", "narrow", recipe, dtypes=("float64",))
+
+
+def of_vgg19() -> Iterator[Case]:
     for kind in ("targets", "terms", "gradient", "step"):
-        add(Case(kind, "noise", "vgg19", D2L))
-    # In tiles: the same numbers.
+        yield Case(kind, "noise", "vgg19", D2L)
+
+
+def in_tiles() -> Iterator[Case]:
+    """What must give the same numbers as the whole picture."""
     for recipe, scene, tile in TILED:
         for kind in ("targets", "terms", "gradient"):
-            add(Case(kind, scene, "narrow", recipe, tile=tile))
-    add(Case("run", "odd", "narrow", SHALLOW, tile=16))
-    # Style networks: each stage's convolution alone, what they make of a picture, slopes taken back to their parameters, and
-    # their training.
-    add(Case("stages"))
+            yield Case(kind, scene, "narrow", recipe, tile=tile)
+    yield Case("run", "odd", "narrow", SHALLOW, tile=16)
+
+
+def of_style_networks() -> Iterator[Case]:
+    """Each stage's convolution alone, pictures, cotangents taken back to the parameters, and training."""
+    yield Case("stages")
     for variant, tile in CUT_TILES.items():
-        add(Case("transform", variant=variant, tile=tile))
+        yield Case("transform", variant=variant, tile=tile)
     for variant in CUTS:
-        add(Case("transform", variant=variant))
-        add(Case("pull", variant=variant))
+        yield Case("transform", variant=variant)
+        yield Case("vjp", variant=variant)
     for variant in BATCH:
-        add(Case("training-gradient", network="narrow", recipe=D2L, variant=variant))
-    add(Case("training", network="narrow", recipe=D2L))
-    # The frameworks' own optimizers.
+        yield Case("training-gradient", network="narrow", recipe=D2L, variant=variant)
+    yield Case("training", network="narrow", recipe=D2L)
+
+
+def of_native_optimizers() -> Iterator[Case]:
     for variant in GRADIENT_SCALES:
-        add(Case("native-adam", variant=variant, dtypes=("float64",), only=FRAMEWORKS))
-    add(Case("native-lbfgs", "photo", "narrow", D2L, dtypes=("float64",), only=FRAMEWORKS))
-    add(Case("native-lbfgs", "photo", "narrow", TUTORIAL, dtypes=("float64",), only=FRAMEWORKS))
-    names = [case.name for case in found]
-    assert len(set(names)) == len(names), "two cases of one name"
-    return tuple(found)
+        yield Case("native-adam", variant=variant, dtypes=("float64",), only=FRAMEWORKS)
+    yield Case("native-lbfgs", "photo", "narrow", D2L, dtypes=("float64",), only=FRAMEWORKS)
+    yield Case("native-lbfgs", "photo", "narrow", TUTORIAL, dtypes=("float64",), only=FRAMEWORKS)
 
 
 def objective_of(recipe: Recipe) -> object:
@@ -296,161 +319,12 @@ def different(recipes: Iterable[Recipe], aspect: Callable[[Recipe], object]) -> 
     return list(found.values())
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """A folder of input files, read once."""
-
-    folder: Traversable
-
-    @cached_property
-    def arrays(self) -> Mapping[str, Array]:
-        """float32 arrays by name; a scene's are ``SCENE/content``, ``SCENE/style`` and ``SCENE/image``, (1, 3, H, W)."""
-        with np.load(io.BytesIO(self.bytes("arrays.npz")), allow_pickle=False) as file:
-            return dict(file)
-
-    @cached_property
-    def published(self) -> Mapping[str, Mapping[str, float | str]]:
-        """Every number of every recipe, as published; see :func:`.inputs.numbers`."""
-        found: dict[str, dict[str, float | str]] = json.loads(self.bytes("published.json"))
-        return found
-
-    @cached_property
-    def file_digests(self) -> list[str]:
-        """SHA-256 of the files that any case may depend on."""
-        return [sha256(self.bytes(name)) for name in ("arrays.npz", "photo.png", "painting.png", "published.json")]
-
-    @cached_property
-    def networks(self) -> dict[str, Weights]:
-        return {}
-
-    def scene(self, name: str, space: Space = "normalized") -> tuple[Array, Array, Array]:
-        """content, style and image of ``space``, float32, (1, 3, H, W). ``large`` is the scene ``photo``, repeated; ``wide``, a
-        part of that."""
-        source, times = ("photo", LARGE) if name in ("large", "wide") else (name, (1, 1))
-        found = [np.tile(self.arrays[f"{source}/{role}"], (1, 1, *times)) for role in ROLES]
-        if name == "wide":
-            found = [array[:, :, : WIDE[0], : WIDE[1]] for array in found]
-        if space == "unit":
-            mean, deviation = (np.array(values).reshape(1, 3, 1, 1) for values in (RGB_MEAN, RGB_STD))
-            # Rounded once more, so that all who are given these images are given the same numbers.
-            found = [(array.astype(np.float64) * deviation + mean).astype(np.float32) for array in found]
-        content, style, image = found
-        return content, style, image
-
-    def bytes(self, name: str) -> bytes:
-        return self.folder.joinpath(name).read_bytes()
-
-    def picture(self, name: str) -> Image.Image:
-        return Image.open(io.BytesIO(self.bytes(f"{name}.png"))).convert("RGB")
-
-    def network(self, name: str) -> Weights:
-        """``narrow`` or ``exact``, from this folder; ``compact``, the shipped one; ``vgg19``, made of compact's numbers;
-        ``negated``, narrow with every sign changed."""
-        if name not in self.networks:
-            if name in ("narrow", "exact"):
-                self.networks[name] = store.parse(self.bytes(f"{name}.safetensors"), f"{name}.safetensors")
-            else:
-                makers = {
-                    "compact": lambda: store.load("compact"),
-                    "vgg19": lambda: full_width(self.network("compact")),
-                    "negated": lambda: negated(self.network("narrow")),
-                }
-                self.networks[name] = makers[name]()
-        return self.networks[name]
-
-    def cut(self, variant: str) -> tuple[Array, Array]:
-        """The middle of a photograph, normalized, and a slope of its size."""
-        height, width = CUTS[variant]
-        found = []
-        for name in ("odd/content", "slope"):
-            whole = self.arrays[name]
-            down, right = (whole.shape[2] - height) // 2, (whole.shape[3] - width) // 2
-            found.append(whole[:, :, down : down + height, right : right + width])
-        return found[0], found[1]
-
-    def style_network(self, variant: str | None) -> tuple[TransformNetwork, dict[str, Array]]:
-        """The folder's own, with few channels; for a cut of :data:`FULL_WIDTH` the one there, whose parameters repeat its."""
-        prefix = "style-network/"
-        found = {name.removeprefix(prefix): array for name, array in self.arrays.items() if name.startswith(prefix)}
-        if variant in FULL_WIDTH:
-            return FULL_WIDTH[variant], widened(found, FULL_WIDTH[variant])
-        return STYLE, found
-
-    def digest(self, case: Case) -> str:
-        """SHA-256 of all that ``case`` depends on."""
-        text: dict[str, object] = {
-            "schema": SCHEMA,
-            "case": [case.name, case.dtypes, case.only],
-            "inputs": self.file_digests,
-            "sizes": [
-                SHORT_RUN,
-                SHORT_DECAY,
-                LBFGS_EVALUATIONS,
-                SEARCH_EVALUATIONS,
-                GRADIENT_SCALES,
-                RESIZES,
-                LARGE,
-                WIDE,
-                CUTS,
-                str(FULL_WIDTH),
-                BATCH,
-                TRAINING_STEPS,
-                str(TRAINING_OPTIMIZER),
-            ],
-        }
-        if case.recipe:
-            text["recipe"] = case.recipe.digest
-        if case.network:
-            text["network"] = self.network(case.network).digest
-        return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()
-
-
-def shipped_inputs() -> Inputs:
-    """The input files that are part of the package."""
-    return Inputs(resources.files("isostyle.conformance").joinpath("data"))
-
-
-def negated(narrow: Weights) -> Weights:
-    return Weights(narrow.network, {name: -array for name, array in narrow.parameters.items()}, f"negative of {narrow.digest}")
-
-
-def full_width(compact: Weights) -> Weights:
-    """VGG-19 at full width: compact's weights repeated along both axes, no two copies alike, and scaled for the larger sums.
-
-    80 MB that need no file: the factors are multiples of 1/8, so the product is the same number on every machine.
-    """
-    from isostyle.network import VGG19
-
-    parameters = {}
-    for layer in VGG19.convolutions:
-        weight, bias = (compact.parameters[f"{layer.name}.{kind}"] for kind in ("weight", "bias"))
-        out, into = np.arange(layer.out_channels), np.arange(layer.in_channels)
-        factor = ((out[:, None] * 31 + into * 17 + 5) % 11 - 5) / 8
-        repeated = weight[out % len(weight)][:, into % weight.shape[1]]
-        parameters[f"{layer.name}.weight"] = (repeated * factor[:, :, None, None]).astype(np.float32)
-        parameters[f"{layer.name}.bias"] = bias[out % len(bias)]
-    return Weights(VGG19, parameters, f"full width of {compact.digest}")
-
-
-def widened(found: Mapping[str, Array], network: TransformNetwork) -> dict[str, Array]:
-    """Parameters of a wider and deeper network of residual blocks, as :func:`full_width` makes them; its blocks are the given
-    ones in turn."""
-    blocks = sum(name.endswith("_1.weight") for name in found)
-    parameters = {}
-    for name, shape in network.parameter_shapes.items():
-        given = found[re.sub(r"\d+(?=_)", lambda number: str((int(number[0]) - 1) % blocks + 1), name)]
-        places = [np.arange(length) for length in shape]
-        repeated = given[np.ix_(*(place % length for place, length in zip(places, given.shape, strict=True)))]
-        if len(shape) > 1:
-            factor = ((places[0][:, None] * 31 + places[1] * 17 + 5) % 11 - 5) / 8
-            repeated = repeated * factor[:, :, None, None]
-        parameters[name] = repeated.astype(np.float32)
-    return parameters
-
-
 def short(recipe: Recipe, steps: int = SHORT_RUN) -> Recipe:
-    """``recipe`` with a few steps, within which the learning rate decays; L-BFGS has :data:`LBFGS_EVALUATIONS`, or, with a line
-    search, :data:`SEARCH_EVALUATIONS`, of which the levels of a pyramid have theirs."""
+    """``recipe`` with a few steps, within which the learning rate decays.
+
+    L-BFGS has :data:`LBFGS_EVALUATIONS`, or, with a line search, :data:`SEARCH_EVALUATIONS`, those of a pyramid's levels among
+    them.
+    """
     if isinstance(recipe.optimizer, LbfgsSettings):
         evaluations = SEARCH_EVALUATIONS if recipe.searches else LBFGS_EVALUATIONS
         return dataclasses.replace(recipe, steps=evaluations - sum(level.steps for level in recipe.pyramid))
@@ -462,7 +336,10 @@ def short(recipe: Recipe, steps: int = SHORT_RUN) -> Recipe:
 
 def coarser(image: Array, share: float) -> Array:
     """What a level of a pyramid, a ``share`` of height and width, is given for the array (1, 3, H, W): every second pixel for a
-    half. Pictures are resized elsewhere; all who are given these are given the same numbers."""
+    half.
+
+    Nothing is resized here, so that the oracle and the backends are given the same numbers.
+    """
     step = round(1 / share)
     return np.ascontiguousarray(image[:, :, ::step, ::step])
 
@@ -479,8 +356,3 @@ def select(cases: Iterable[Case], patterns: Sequence[str]) -> tuple[Case, ...]:
             hint = f"; did you mean {pattern + '/*'!r}?" if any(case.kind == pattern for case in cases) else ""
             raise InputError(f"no case is called {pattern!r}{hint or '; `isostyle conform cases` lists them'}")
     return tuple(case for case in cases if not patterns or any(fnmatch.fnmatchcase(case.name, pattern) for pattern in patterns))
-
-
-def specification_digest(digests: Mapping[str, str]) -> str:
-    """One digest for all cases, from theirs."""
-    return hashlib.sha256(json.dumps(dict(digests), sort_keys=True).encode()).hexdigest()

@@ -9,45 +9,42 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import math
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from isostyle.conformance.tolerances import EPS, Tolerance, tolerance
+from isostyle.conformance.declared import Deviation
+from isostyle.conformance.kinds import KINDS
+from isostyle.conformance.tolerances import EPS, Tolerance
 from isostyle.conformance.trace import Trace
 from isostyle.errors import InputError
 from isostyle.interface import Array
-from isostyle.system.files import read_input, reason
+from isostyle.system.files import reason
 
 #: The name under which the oracle is recorded; no backend can have it.
 ORACLE = "oracle"
 #: PASS: within tolerance. FAIL: not. XFAIL: not, as declared, with a reason. XPASS: declared not to be, and yet within.
 #: SKIP: declared as not to be compared, with a reason. MISSING: not in the trace.
-Kind = Literal["PASS", "FAIL", "XFAIL", "XPASS", "SKIP", "MISSING"]
-KINDS: tuple[Kind, ...] = ("PASS", "FAIL", "XFAIL", "XPASS", "SKIP", "MISSING")
+Word = Literal["PASS", "FAIL", "XFAIL", "XPASS", "SKIP", "MISSING"]
+WORDS: tuple[Word, ...] = ("PASS", "FAIL", "XFAIL", "XPASS", "SKIP", "MISSING")
 #: Any of these makes the exit code 1.
-BAD: tuple[Kind, ...] = ("FAIL", "XPASS", "MISSING")
-#: Kinds of cases for what a backend need not have: :meth:`isostyle.interface.Backend.transform`.
-OPTIONAL = ("stages", "transform", "pull", "training-gradient", "training")
-#: Kinds of cases whose numbers have the case's dtype; elsewhere they are Python's own.
-PYTHON_FLOATS = ("totals", "rates", "losses")
+BAD: tuple[Word, ...] = ("FAIL", "XPASS", "MISSING")
+#: Points that hold Python's own numbers, whatever the case's dtype.
+PYTHON_FLOATS, PYTHON_INTEGERS = ("totals", "rates", "losses"), ("steps", "trials")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is found at one point."""
+    """The outcome at one point."""
 
     backend: str
     dtype: str
     kind: str
     case: str
     point: str
-    verdict: Kind
+    verdict: Word
     #: The error over its tolerance: below 1 is within. NaN where nothing could be measured.
     ratio: float
     #: What was measured, and against what; or why there is no number.
@@ -60,7 +57,7 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        """All that is to be said of it, in a sentence."""
+        """A sentence that says everything about it."""
         declared = f"{self.reason} {self.link}".strip()
         if self.verdict == "XPASS":
             return f"it was declared to deviate, and does not any more: {declared}"
@@ -72,27 +69,8 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Deviation:
-    """A declared deviation of one backend: ``case``, ``points`` and ``dtype`` are shell patterns."""
-
-    expect: Literal["fail", "skip"]
-    case: str
-    points: tuple[str, ...]
-    dtype: str
-    reason: str
-    link: str
-
-    def covers(self, dtype: str, case: str, point: str) -> bool:
-        return (
-            fnmatch.fnmatchcase(dtype, self.dtype)
-            and fnmatch.fnmatchcase(case, self.case)
-            and any(fnmatch.fnmatchcase(point, pattern) for pattern in self.points)
-        )
-
-
-@dataclass(frozen=True)
 class Comparison:
-    """All verdicts, the traces that they are about, and what speaks against the whole."""
+    """All verdicts, the traces that they judge, and problems of the whole."""
 
     reference: Trace
     traces: tuple[Trace, ...]
@@ -108,49 +86,8 @@ class Comparison:
     def passed(self) -> bool:
         return not self.problems and not any(verdict.verdict in BAD for verdict in self.verdicts)
 
-    def count(self, kind: Kind) -> int:
-        return sum(verdict.verdict == kind for verdict in self.verdicts)
-
-
-def deviations(backend: str, file: Path | None = None) -> tuple[Deviation, ...]:
-    """The declared deviations of ``backend``: those in ``file``, or else those that ship with isostyle, if there are any.
-
-    Raises:
-        InputError: the file is not what it should be.
-    """
-    if file is not None:
-        text, name = read_input(file).decode(errors="replace"), repr(str(file))
-    else:
-        # Looked up in the list: a backend's name, which a stranger wrote, is never made part of a path.
-        folder = resources.files("isostyle.conformance").joinpath("deviations")
-        shipped = next((file for file in folder.iterdir() if file.name == f"{backend}.toml"), None)
-        if shipped is None:
-            return ()
-        text, name = shipped.read_text(encoding="utf-8"), repr(f"{backend}.toml")
-    try:
-        document = tomllib.loads(text)
-        if unknown := document.keys() - {"deviation"}:
-            raise ValueError(f"it has {sorted(unknown)[0]!r}, where [[deviation]] is expected")
-        entries = document.get("deviation", [])
-        found = []
-        for entry in entries:
-            entry = {"points": ["*"], "dtype": "*", "link": "", **entry}
-            if set(entry) != {"expect", "case", "points", "dtype", "reason", "link"}:
-                raise ValueError("each deviation has expect, case and reason, and may have points, dtype and link")
-            points = entry.pop("points")
-            texts = [*entry.values(), *points]
-            if (
-                entry["expect"] not in ("fail", "skip")
-                or not all(isinstance(text, str) for text in texts)
-                or isinstance(points, str)
-            ):
-                raise ValueError("expect must be 'fail' or 'skip', points a list of texts, and everything else a text")
-            if not entry["reason"].strip():
-                raise ValueError("a deviation needs a reason")
-            found.append(Deviation(**entry, points=tuple(points)))
-        return tuple(found)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{name} is no file of deviations: {reason(error)}") from None
+    def count(self, word: Word) -> int:
+        return sum(verdict.verdict == word for verdict in self.verdicts)
 
 
 def compare(
@@ -187,7 +124,7 @@ def require_apart(traces: Sequence[Trace]) -> None:
 def compared(
     reference: Trace, traces: Sequence[Trace], declared: Mapping[str, Sequence[Deviation]], patterns: Sequence[str]
 ) -> Comparison:
-    """:func:`compare`, of a reference that is to be believed."""
+    """Do what :func:`compare` does, and let errors of a broken reference pass."""
     problems, verdicts, remarks = [], [], []
     known = {entry["case"] for entry in reference.run["expected"]}
     for pattern in patterns:
@@ -220,7 +157,7 @@ def compared(
 
 
 def other_specification(reference: Trace, trace: Trace, patterns: Sequence[str]) -> str | None:
-    """A sentence if cases that both traces have were recorded with other recipes, networks or inputs; else None.
+    """A sentence if the traces recorded a case with different recipes, networks or inputs; else None.
 
     A trace that was recorded for a part of the cases is not of another specification; what it lacks is missing.
     """
@@ -238,7 +175,7 @@ def other_specification(reference: Trace, trace: Trace, patterns: Sequence[str])
 
 
 def judge(reference: Trace, trace: Trace, patterns: Sequence[str] = ()) -> Iterator[Verdict]:
-    """A verdict on every point of every case, no deviation considered."""
+    """Judge every point of every case, without regard to declared deviations."""
     for case, kind, dtype, own in wanted(reference, trace.name, patterns):
         expected, notes = split(reference.points.get((first_dtype(reference, case), case), {}))
         if not expected:
@@ -247,7 +184,7 @@ def judge(reference: Trace, trace: Trace, patterns: Sequence[str] = ()) -> Itera
             continue
         # A backend cannot excuse itself; only a framework's own zoo (torchvision is another package) and what no backend must
         # have may be absent.
-        if ((own and kind == "zoo") or kind in OPTIONAL) and (excuse := trace.said(dtype, case, "skip")) is not None:
+        if ((own and kind == "zoo") or KINDS[kind].optional) and (excuse := trace.said(dtype, case, "skip")) is not None:
             yield Verdict(trace.name, dtype, kind, case, "", "SKIP", math.nan, excuse)
             continue
         if (error := trace.said(dtype, case, "error")) is not None:
@@ -265,26 +202,26 @@ def judge(reference: Trace, trace: Trace, patterns: Sequence[str] = ()) -> Itera
                 yield Verdict(trace.name, dtype, kind, case, point, "FAIL", math.nan, "the oracle does not have this point")
             else:
                 of_point = {**notes.get("", {}), **notes.get(point, {}), "terms": math.fsum(bounds.values())}
-                chosen = tolerance(kind, point, dtype, of_point)
+                chosen = KINDS[kind].tolerance(point, dtype, of_point)
                 ratio, bound, why = measure(found[point], expected[point], chosen, of_point, dtype, kind, point)
                 bounds[point] = bound * (float(expected[point]) if point == "tv" and kind == "terms" else 1)
-                verdict: Kind = "PASS" if ratio < 1 else "FAIL"
+                verdict: Word = "PASS" if ratio < 1 else "FAIL"
                 yield Verdict(trace.name, dtype, kind, case, point, verdict, ratio, why, chosen.name)
 
 
 def dtype_of(kind: str, dtype: str, point: str) -> str:
     """What a point's array should hold, by NumPy's name; ``str`` for text."""
-    if kind in ("denormalize", "round-trip", "resize"):
-        return "uint8"
-    if kind == "recipe" or point == "layers":
+    if point == "layers":
         return "str"
-    return "float64" if point in PYTHON_FLOATS else "int64" if point in ("steps", "trials") else dtype
+    if point in PYTHON_FLOATS:
+        return "float64"
+    return "int64" if point in PYTHON_INTEGERS else KINDS[kind].holds or dtype
 
 
 def measure(
     found: Array, expected: Array, chosen: Tolerance, notes: Mapping[str, float], dtype: str, kind: str, point: str
 ) -> tuple[float, float, str]:
-    """(error over bound, bound, why). The error is NaN, and not below 1, if dtype, shape or finiteness are wrong."""
+    """Measure a point: (error over bound, bound, why). The ratio is NaN if dtype, shape or finiteness are wrong."""
     eps = EPS.get(dtype, 0.0)
     # Bounds, by which a total's is made, do not depend on what was found.
     bound = chosen.bound(eps, expected, notes)
@@ -319,10 +256,10 @@ def first_difference(found: Array, expected: Array) -> str:
 
 
 def with_deviation(verdict: Verdict, cover: Deviation | None) -> Verdict:
-    """The verdict in the light of a declared deviation."""
+    """Change the verdict to what a declared deviation makes of it."""
     if cover is None or (verdict.verdict in ("SKIP", "MISSING") and cover.expect == "fail"):
         return verdict
-    changed: dict[Kind, Kind] = {"PASS": "XPASS", "FAIL": "XFAIL"}
+    changed: dict[Word, Word] = {"PASS": "XPASS", "FAIL": "XFAIL"}
     if cover.expect == "skip":
         return dataclasses.replace(verdict, verdict="SKIP", ratio=math.nan, reason=cover.reason, link=cover.link)
     return dataclasses.replace(verdict, verdict=changed[verdict.verdict], reason=cover.reason, link=cover.link)
@@ -364,7 +301,7 @@ def distances(reference: Trace, traces: Sequence[Trace], patterns: Sequence[str]
                 mine, theirs = one.points.get((dtype, case), {}), other.points.get((dtype, case), {})
                 for point in () if own else expected.keys() & mine.keys() & theirs.keys():
                     arrays = expected[point], mine[point], theirs[point]
-                    chosen = tolerance(kind, point, dtype, {**notes.get("", {}), **notes.get(point, {})})
+                    chosen = KINDS[kind].tolerance(point, dtype, {**notes.get("", {}), **notes.get(point, {})})
                     # A total is no further apart than its terms; text, and what has another shape, is judged elsewhere.
                     if chosen.name == "total" or any(x.dtype.kind == "U" or x.shape != arrays[0].shape for x in arrays):
                         continue

@@ -1,12 +1,12 @@
-"""How much a style network's numbers hang on the last digits of what goes in: the oracle's notes for their tolerances.
+"""How strongly the last digits of the inputs change a style network's numbers: the oracle's notes for their tolerances.
 
-Instance normalization divides by a channel's deviation, so where a channel hardly varies, as in a flat or a tiny picture,
+Instance normalization divides by a channel's std. Where a channel hardly varies, as in a flat or a tiny picture,
 rounding grows by a factor that depends on the picture: 10 is usual, and 8000 was seen in one of 5x5 pixels. A bound that covers
-that everywhere would see nothing. So the factor is measured: the oracle computes once more with every number that goes in
-changed by some 2^-30 of itself, and what comes out is off by c times as much (its *condition*: Higham 2002, section 1.6). A
+that everywhere would see nothing, so the oracle measures the factor. It computes once more with every number that goes in
+changed by some 2^-30 of itself; what comes out is off by c times as much (its *condition*: Higham 2002, section 1.6). A
 computation that rounds at each operation is off by a few c eps.
 
-The same says how close a decision (of a ReLU, of a pooling, of an absolute value) is: whether rounding, so magnified, can turn
+The same tells how close a decision (of a ReLU, of a pooling, of an absolute value) is: whether rounding, so magnified, can turn
 it. The oracle then turns each close one, and notes what that changes.
 """
 
@@ -20,14 +20,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import RandomState
 
-from isostyle.conformance.oracle.engine import Floats, OracleEngine, corners, layers
+from isostyle.conformance.oracle.engine import OracleEngine, corners, layers
+from isostyle.conformance.oracle.pictures import Floats
 from isostyle.conformance.oracle.transform import Maps, OracleTransform, targets_of
-from isostyle.conformance.tolerances import EPS, NEAR
+from isostyle.conformance.tolerances import EPS
 from isostyle.interface import Array, Parameters
 from isostyle.recipe import Recipe
 
 #: By what share numbers are changed, and how often, each time by others: more show a single bad channel more surely.
 SHARE, TIMES = 2.0**-30, 4
+#: Rounding can turn a decision that is closer than this many eps times its condition.
+NEAR = 32
 
 Rough = Callable[[Array], Floats]
 #: Decisions that go the other way: flat indices by name.
@@ -50,7 +53,7 @@ def exactly(x: Array) -> Floats:
 
 
 def roughly(seed: int) -> Rough:
-    """Changes every number by some :data:`SHARE` of itself."""
+    """A function that changes every number by some :data:`SHARE` of itself."""
     random = RandomState(seed)
     return lambda x: x * (1 + SHARE * random.standard_normal(np.shape(x)))
 
@@ -79,12 +82,12 @@ def conditions(look: Callable[[Rough], Look]) -> dict[str, float]:
 
 
 def off(found: Floats, expected: Floats) -> float:
-    """In relative norm."""
+    """The difference, in relative norm."""
     return float(np.linalg.norm(found - expected)) / (float(np.linalg.norm(expected)) or 1.0)
 
 
 def transformed(transform: OracleTransform, parameters: Parameters, picture: Array) -> Callable[[Rough], Look]:
-    """Of the transformed image."""
+    """Look at the transformed image."""
 
     def look(rough: Rough) -> Look:
         mine = {name: rough(array) for name, array in parameters.items()}
@@ -94,12 +97,12 @@ def transformed(transform: OracleTransform, parameters: Parameters, picture: Arr
     return look
 
 
-def pulled(transform: OracleTransform, parameters: Parameters, picture: Array, slope: Array) -> Callable[[Rough], Look]:
-    """Of a slope that goes back to the parameters."""
+def taken_back(transform: OracleTransform, parameters: Parameters, picture: Array, cotangent: Array) -> Callable[[Rough], Look]:
+    """Look at a cotangent of the transformed image, taken back to the parameters."""
 
     def look(rough: Rough) -> Look:
         mine = {name: rough(array) for name, array in parameters.items()}
-        maps, given = transform.maps(mine, rough(picture)), rough(slope)
+        maps, given = transform.maps(mine, rough(picture)), rough(cotangent)
         return Look(
             transform.backward(mine, maps, given),
             transform.decisions(maps),
@@ -112,7 +115,7 @@ def pulled(transform: OracleTransform, parameters: Parameters, picture: Array, s
 def trained(
     engine: OracleEngine, transform: OracleTransform, parameters: Parameters, recipe: Recipe, style: Array, picture: Array
 ) -> Callable[[Rough], Look]:
-    """Of the losses of a transformed photograph, and of their gradient by parameter."""
+    """Look at the losses of a transformed photograph, and at their gradient by parameter."""
 
     def look(rough: Rough) -> Look:
         mine = {name: rough(array) for name, array in parameters.items()}
@@ -122,12 +125,12 @@ def trained(
         maps = transform.maps(mine, rough(picture))
         image = maps["image"]
         seen = engine.maps(image, recipe.taps, recipe.pooling)
-        terms, slopes = engine.terms(recipe, targets, seen, image)
+        terms, gradients = engine.terms(recipe, targets, seen, image)
 
         def gradient(turned: Turned) -> dict[str, Floats]:
-            variation = slopes["optimized"] + turned_variation(image, recipe.tv_weight, turned)
-            slope = engine.backward(recipe, seen, {**slopes, "optimized": variation}, turned)
-            return transform.backward(mine, maps, slope, turned)
+            variation = gradients["optimized"] + turned_variation(image, recipe.tv_weight, turned)
+            of_image = engine.backward(recipe, seen, {**gradients, "optimized": variation}, turned)
+            return transform.backward(mine, maps, of_image, turned)
 
         values = {name: np.asarray(value) for name, value in terms.items()}
         decided = {**transform.decisions(maps), **decisions_of_network(engine, recipe, seen), **differences(image)}
@@ -137,7 +140,7 @@ def trained(
 
 
 def decisions_of_network(engine: OracleEngine, recipe: Recipe, maps: Maps) -> Maps:
-    """By layer what it decides by: a ReLU by its input, a max-pool by how far the second largest value is from the largest."""
+    """What each layer decides by: a ReLU by its input, a max-pool by how far the second largest value is from the largest."""
     kinds = dict(layers(engine.network))
     found = {}
     for before, name in itertools.pairwise(maps):
@@ -150,18 +153,18 @@ def decisions_of_network(engine: OracleEngine, recipe: Recipe, maps: Maps) -> Ma
 
 
 def differences(image: Floats) -> Maps:
-    """By axis what total variation takes the absolute value of."""
+    """By axis, what total variation takes the absolute value of."""
     return {f"tv/{axis}": np.diff(image, axis=axis) for axis in (2, 3)}
 
 
 def turned_variation(image: Floats, weight: float, turned: Turned) -> Floats:
-    """What total variation's slope changes by if it takes some differences for those of the other sign."""
+    """The change of total variation's gradient if some differences had the other sign."""
     change = np.zeros_like(image)
     for axis in (2, 3):
         steps = np.diff(image, axis=axis)
         flipped = np.zeros_like(steps)
         flipped.flat[list(turned.get(f"tv/{axis}", ()))] = 1
         # The mean of both axes' means: each has half of the weight.
-        slope = -2 * flipped * np.sign(steps) * weight * 0.5 / steps.size
-        change -= np.diff(slope, axis=axis, prepend=0, append=0)
+        change_of_steps = -2 * flipped * np.sign(steps) * weight * 0.5 / steps.size
+        change -= np.diff(change_of_steps, axis=axis, prepend=0, append=0)
     return change

@@ -13,7 +13,7 @@ from isostyle.recipe import AdamSettings, LbfgsSettings
 
 
 def adam(backend: str, engine: Engine, settings: AdamSettings, gradients: Sequence[Array]) -> Array:
-    """The image after a step for each of ``gradients``, from zeros, by the framework's own Adam."""
+    """Run the framework's own Adam from zeros, a step for each of ``gradients``; returns the image."""
     options = {"beta1": settings.beta1, "beta2": settings.beta2, "epsilon": settings.epsilon}
     image = engine.tensor(gradients[0] * 0)
     if backend == "torch":
@@ -31,7 +31,7 @@ def adam(backend: str, engine: Engine, settings: AdamSettings, gradients: Sequen
         image.stop_gradient = False
         own = paddle.optimizer.Adam(settings.learning_rate, **options, parameters=[image])
         for gradient in gradients:
-            # The slope of this sum is the gradient that was given.
+            # The gradient of this sum is the one that was given.
             (image * engine.tensor(gradient)).sum().backward()
             own.step()
             own.clear_grad()
@@ -50,7 +50,7 @@ def adam(backend: str, engine: Engine, settings: AdamSettings, gradients: Sequen
 def lbfgs(
     backend: str, engine: Engine, settings: LbfgsSettings, objective: Objective, start: Array, evaluations: int
 ) -> tuple[Array, list[float]]:
-    """The image after ``evaluations`` evaluations by the framework's own L-BFGS, without line search, and the totals met.
+    """Run the framework's own L-BFGS without line search; returns the image and the total of each evaluation.
 
     Its tolerances are 0, so that nothing but the number of evaluations ends it.
     """

@@ -1,4 +1,4 @@
-"""What a comparison comes to: a table for the terminal, JSON for programs, JUnit XML for CI systems. The page is page.py's."""
+"""Reports of a comparison: a table for the terminal, JSON for programs, JUnit XML for CI systems. :mod:`.page` has the page."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from importlib import resources
 from typing import Any
 from xml.etree import ElementTree
 
-from isostyle.conformance import tolerances
-from isostyle.conformance.compare import BAD, KINDS, Comparison, Verdict
+from isostyle.conformance.compare import BAD, WORDS, Comparison, Verdict
+from isostyle.conformance.kinds import all_tolerances
 
 SCHEMA = "isostyle-conformance-1"
 #: Verdicts that are printed one by one: of each kind of case the worst few, for one mistake can fail a thousand points.
@@ -49,13 +49,13 @@ def mutants() -> Mapping[str, Mapping[str, float]]:
 
 
 def severity(verdict: Verdict) -> tuple[int, float]:
-    """The worse, the larger: what fails, then what deviates as declared, then errors by size."""
+    """A key that sorts verdicts by severity: failures, then declared deviations, then errors by size."""
     order = ("SKIP", "PASS", "XFAIL", "XPASS", "MISSING", "FAIL")
     return order.index(verdict.verdict), math.inf if math.isnan(verdict.ratio) else verdict.ratio
 
 
 def matrix(comparison: Comparison) -> list[Row]:
-    """Kinds of cases, in the order of the specification, by dtype."""
+    """A row for each kind of case and dtype, in the order of the specification."""
     rows: dict[tuple[str, str], dict[str, Verdict]] = {}
     for verdict in comparison.verdicts:
         cells = rows.setdefault((verdict.kind, verdict.dtype), {})
@@ -73,7 +73,7 @@ def cell(verdict: Verdict | None) -> str:
 
 
 def table(comparison: Comparison) -> str:
-    """The matrix, what is not as it should be, and the verdict, as plain text."""
+    """The matrix, what does not pass, and the verdict, as plain text."""
     names = [trace.name for trace in comparison.traces]
     header = ["kind", "dtype", *names, "mutant", "worst at"]
     body = [
@@ -99,7 +99,7 @@ def table(comparison: Comparison) -> str:
     lines += ["", *details(comparison)]
     for name in names:
         mine = [verdict for verdict in comparison.verdicts if verdict.backend == name]
-        counts = [f"{sum(verdict.verdict == kind for verdict in mine)} {kind}" for kind in KINDS]
+        counts = [f"{sum(verdict.verdict == kind for verdict in mine)} {kind}" for kind in WORDS]
         lines.append(f"{name}: " + ", ".join(count for count in counts if not count.startswith("0 ")))
     if comparison.apart:
         apart = (f"{one} and {other} {distance:.2g}" for (one, other), distance in comparison.apart.items())
@@ -122,8 +122,9 @@ def details(comparison: Comparison) -> Iterator[str]:
             yield f"{word:<7} {backend} {kind}: {len(verdicts) - SHOWN_AT_MOST} more; --json has them all"
     # What they were held to, each once.
     for name in sorted({v.tolerance for group in groups.values() for v in group if v.verdict in BAD and v.tolerance}):
-        for dtype, found in tolerances.named(name):
-            yield f"tolerance {name!r}{' in ' * bool(dtype)}{dtype}: {found.reason}"
+        for tolerance in all_tolerances():
+            if tolerance.name == name:
+                yield f"tolerance {name!r}{' in ' * bool(tolerance.dtype)}{tolerance.dtype}: {tolerance.reason}"
     if groups:
         yield ""
 
@@ -140,7 +141,7 @@ def verdict_line(comparison: Comparison) -> str:
 
 
 def describe(run: Mapping[str, Any]) -> str:
-    """Who computed a trace, with what, when."""
+    """What computed a trace, and when."""
     versions = run["versions"]
     parts = [str(run.get("backend_version")), f"NumPy {versions.get('numpy')}", f"Python {versions.get('python')}"]
     parts += [
@@ -162,7 +163,7 @@ def as_json(comparison: Comparison) -> bytes:
         "conforms": comparison.passed,
         "problems": list(comparison.problems),
         "remarks": list(comparison.remarks),
-        "counts": {kind: comparison.count(kind) for kind in KINDS},
+        "counts": {kind: comparison.count(kind) for kind in WORDS},
         "oracle": run_facts(comparison.reference.run),
         "traces": [run_facts(trace.run) for trace in comparison.traces],
         "apart": [{"backends": list(pair), "tolerances": number(distance)} for pair, distance in comparison.apart.items()],

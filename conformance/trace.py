@@ -1,4 +1,4 @@
-"""A trace: what one backend computed, as a folder with two files that any later year can read.
+"""A trace: what one backend computed, as a folder with two files that can be read in any later year.
 
 ``points.npz`` holds the arrays, by ``DTYPE|CASE|POINT``; no pickle is ever written or loaded. ``run.json`` says where they come
 from: schema, digests of the specification, of every case and of points.npz, versions, device, threads, and for each case that
@@ -24,7 +24,8 @@ from isostyle.errors import InputError
 from isostyle.interface import Array
 from isostyle.system.files import read_input, reason, sha256, write_atomically
 
-SCHEMA = "isostyle-trace-1"
+SCHEMA = "isostyle-trace-2"
+OLDER_SCHEMAS = ("isostyle-trace-1",)
 POINTS, RUN = "points.npz", "run.json"
 #: Of all arrays together, uncompressed, and of run.json: ten times what a trace has. A file that claims more is refused unread.
 MAX_BYTES, MAX_RUN_BYTES = 2**29, 2**24
@@ -104,8 +105,7 @@ def load(folder: Path) -> Trace:
         if len(text) > MAX_RUN_BYTES:
             raise InputError(f"{str(folder / RUN)!r} is larger than any trace's")
         run = json.loads(text, parse_constant=no_constant)
-        if not isinstance(run, dict) or run.get("schema") != SCHEMA:
-            raise InputError(f"{name} is not a trace that this version reads: its schema is not {SCHEMA}")
+        require_schema(run, name)
         if run.get("run_sha256") != digest(run):
             raise InputError(f"{str(folder / RUN)!r} was changed after it was recorded: its digest does not fit")
         data = read_input(folder / POINTS)
@@ -118,6 +118,15 @@ def load(folder: Path) -> Trace:
     # json, zipfile, its decompressors and NumPy's header parser meet a broken file with a dozen kinds of errors.
     except Exception as error:
         raise InputError(f"{name} cannot be read as a trace: {reason(error)}") from None
+
+
+def require_schema(run: Any, name: str) -> None:
+    """Raises InputError unless run.json is of this version's schema."""
+    schema = run.get("schema") if isinstance(run, dict) else None
+    if schema in OLDER_SCHEMAS:
+        raise InputError(f"{name} is a trace of an older isostyle ({schema}, and this one reads {SCHEMA}); record it again")
+    if schema != SCHEMA:
+        raise InputError(f"{name} is not a trace that this version reads: its schema is not {SCHEMA}")
 
 
 def check_run(run: Mapping[str, Any], name: str) -> None:

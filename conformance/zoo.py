@@ -23,12 +23,16 @@ TAPS = ("conv1_1", "relu1_2", "pool1", "conv3_4", "conv5_1")
 
 
 class NotInstalled(InputError):
-    """The framework's zoo is another package, and is not here."""
+    """The framework's zoo is a package of its own, which is not installed."""
 
 
 def examine(backend: str, network: Network, parameters: Parameters, engine: Engine, image: Array) -> dict[str, Array]:
-    """``layers``: a line for each layer. ``features/TAP``: the map right after its layer ran. ``kept/conv1_1``: the first map
-    once more, looked at after the whole network ran, as a program that collects taps does."""
+    """Run the framework's own VGG-19 on ``image``.
+
+    Returns:
+        ``layers``: a line for each layer. ``features/TAP``: the map right after its layer ran. ``kept/conv1_1``: the first map
+        once more, copied after the whole network ran, as a program that collects taps does.
+    """
     layers = {"torch": torch_layers, "paddle": paddle_layers, "mxnet": mxnet_layers}[backend](network, parameters, engine)
     x = engine.tensor(image)
     found, held = {}, None
@@ -61,7 +65,7 @@ def expected_lines(network: Network, kinds: Sequence[str]) -> Array:
 
 
 def torch_layers(network: Network, parameters: Parameters, engine: Engine) -> Sequence[Any]:
-    """torchvision's."""
+    """torchvision's VGG-19."""
     import torch
 
     if importlib.util.find_spec("torchvision") is None:
@@ -81,7 +85,7 @@ def torch_layers(network: Network, parameters: Parameters, engine: Engine) -> Se
 
 
 def paddle_layers(network: Network, parameters: Parameters, engine: Engine) -> Sequence[Any]:
-    """paddle.vision's."""
+    """paddle.vision's VGG-19."""
     import paddle
 
     features = paddle.vision.models.vgg19(pretrained=False, num_classes=0).features  # 0: without the classifier
@@ -93,7 +97,7 @@ def paddle_layers(network: Network, parameters: Parameters, engine: Engine) -> S
 
 
 def mxnet_layers(network: Network, parameters: Parameters, engine: Engine) -> Sequence[Any]:
-    """gluon's, up to where its classifier begins."""
+    """gluon's VGG-19, without its classifier."""
     from mxnet.gluon.model_zoo.vision import vgg19
 
     features = list(vgg19(pretrained=False).features)[: len(network.layers)]
@@ -109,7 +113,7 @@ def mxnet_layers(network: Network, parameters: Parameters, engine: Engine) -> Se
 
 
 def describe(backend: str, layer: Any) -> str:
-    """One layer in the words of :func:`expected_lines`."""
+    """Describe a layer in the words of :func:`expected_lines`."""
     if backend == "mxnet":
         return describe_mxnet(layer)
     kind = type(layer).__name__.lower()
@@ -127,7 +131,7 @@ def describe(backend: str, layer: Any) -> str:
 
 
 def describe_mxnet(layer: Any) -> str:
-    """gluon keeps a layer's settings as attributes of its operator."""
+    """Describe a layer of gluon, which keeps its settings as attributes of its operator."""
     own: Mapping[str, Any] = getattr(layer, "_kwargs", {})
     kind = type(layer).__name__.lower()
     if kind == "conv2d":

@@ -41,7 +41,8 @@ import isostyle
 from isostyle.cli.main import main as command_line
 from isostyle.conformance import trace
 from isostyle.conformance.bench.report import markdown
-from isostyle.conformance.inputs import NARROW, narrow_parameters, weights_file
+from isostyle.conformance.inputs import NARROW
+from isostyle.conformance.make_inputs import narrow_parameters, weights_file
 from isostyle.published import find
 from isostyle.recipe_text import to_toml
 from isostyle.style_networks import file as style_network

@@ -17,7 +17,8 @@ from PIL import Image
 
 from isostyle import registry
 from isostyle.cli.main import main
-from isostyle.conformance.inputs import NARROW, narrow_parameters
+from isostyle.conformance.inputs import NARROW
+from isostyle.conformance.make_inputs import narrow_parameters
 from isostyle.conformance.oracle.engine import OracleEngine
 from isostyle.demo import inputs as demo
 from isostyle.images import arrays

@@ -74,7 +74,7 @@ MUTANTS: list[Mutant] = []
 #: Files of core, below its folder and without ``.py``, that many mutants are in.
 ARRAYS, DESCENT, TRAINER, STYLE_TILES = "images/arrays", "transfer/descent", "style_networks/trainer", "style_networks/tiles"
 #: Kinds of cases that are about style networks.
-STYLE_NETWORKS = ("stages", "transform", "pull", "training-gradient", "training")
+STYLE_NETWORKS = ("stages", "transform", "vjp", "training-gradient", "training")
 #: By what a mistake needs: recipes whose Gram matrices are divided by C H W, by nothing; with means, with Gatys' sums.
 CHW = ("d2l", "painterly", "d2l-torch-tab", "tutorial")
 MEANS = (*CHW, "wei", "wei-pre", "lookcc", "lookcc-content")
@@ -527,7 +527,7 @@ TORCH_NORM = (
 )
 PADDLE_NORM = "(x - x.mean([2, 3], keepdim=True)) / ROOT"
 
-in_transforms("border of zeros instead of reflection", "transform/21x18:image", "pull/21x18:*",
+in_transforms("border of zeros instead of reflection", "transform/21x18:image", "vjp/21x18:*",
               **{backend: (text, text.replace("reflect", "constant")) for backend, text in REFLECT.items()})
 in_transforms("border repeated instead of reflection", "transform/21x18:image",
               **{backend: (text, text.replace("reflect", "edge" if backend == "mxnet" else "replicate"))
@@ -546,7 +546,7 @@ in_transforms("an enlarged map is not padded", "transform/21x18:image", "transfo
                  if backend != "mxnet"},
               mxnet=("pad(x, stage.padding))", "pad(x, stage.padding) if stage.restores is None else x)"))
 in_transforms("an enlarged map is not cut", "transform/21x18:image", all=("[:, :, :height, :width]", ""))
-in_transforms("an enlarged map loses its first row", "transform/21x18:image", "pull/21x18:*",
+in_transforms("an enlarged map loses its first row", "transform/21x18:image", "vjp/21x18:*",
               all=("[:, :, :height, :width]", "[:, :, -height:, -width:]"))
 in_transforms(
     "bilinear enlarging", "transform/21x18:image", "transform/20x19:image",
@@ -557,14 +557,14 @@ in_transforms(
 in_transforms("the border of an enlarged map is zero where its kernels are folded", "transform/20x19:image",
               torch=('F.pad(x, [1] * 4, mode="replicate")', "F.pad(x, [1] * 4)"))
 in_transforms(
-    "unbiased variance", "transform/21x18:image", "transform/johnson:image", "pull/21x18:*",
+    "unbiased variance", "transform/21x18:image", "transform/johnson:image", "vjp/21x18:*",
     torch=(NORM["torch"], TORCH_NORM.replace("ROOT", "torch.sqrt(x.var((2, 3), keepdim=True) + EPSILON)")),
     mxnet=("np.square(centered).mean(axis=(2, 3), keepdims=True)",
            "np.square(centered).sum(axis=(2, 3), keepdims=True) / (x.shape[2] * x.shape[3] - 1)"),
     paddle=(NORM["paddle"], PADDLE_NORM.replace("ROOT", "paddle.sqrt(x.var([2, 3], keepdim=True) + EPSILON)")),
 )
 in_transforms(
-    "instance normalization with epsilon outside its root", "transform/21x18:image", "pull/21x18:*",
+    "instance normalization with epsilon outside its root", "transform/21x18:image", "vjp/21x18:*",
     torch=(NORM["torch"], TORCH_NORM.replace("ROOT", "(torch.sqrt(x.var((2, 3), False, keepdim=True)) + EPSILON)")),
     mxnet=(NORM["mxnet"], "(np.sqrt(variance) + EPSILON)"),
     paddle=(NORM["paddle"], PADDLE_NORM.replace("ROOT", "(paddle.sqrt(x.var([2, 3], False, keepdim=True)) + EPSILON)")),
@@ -572,7 +572,7 @@ in_transforms(
 in_transforms("the frameworks' own epsilon in instance normalization", "transform/21x18:image",
               **{backend: (text, text.replace("EPSILON", "1e-5")) for backend, text in NORM.items()})
 in_transforms(
-    "no gradient through a channel's std", "pull/21x18:*.weight",
+    "no gradient through a channel's std", "vjp/21x18:*.weight",
     torch=(NORM["torch"], TORCH_NORM.replace("ROOT", "torch.sqrt(x.var((2, 3), False, keepdim=True) + EPSILON).detach()")),
     mxnet=(NORM["mxnet"], "np.sqrt(variance + EPSILON).detach()"),
     paddle=(NORM["paddle"],
@@ -586,7 +586,7 @@ in_transforms(
     paddle=(NORM["paddle"], 'F.instance_norm(x.astype("float32"), eps=EPSILON).astype(x.dtype)'),
 )
 in_transforms(
-    "a shift that is not applied", "transform/21x18:image", "pull/21x18:*.shift",
+    "a shift that is not applied", "transform/21x18:image", "vjp/21x18:*.shift",
     torch=("scale, shift, EPSILON", "scale, None if shift is None else 0 * shift, EPSILON"),
     mxnet=("normed + shift", "normed + 0 * shift"), paddle=("normed + shift", "normed + 0 * shift"),
 )
@@ -594,13 +594,13 @@ in_transforms("scales counted from 0", "transform/21x18:image",
               all=('parameters[f"{stage.name}.scale"], ', '1 + parameters[f"{stage.name}.scale"], '))
 in_transforms("the last stage's bias dropped", "transform/21x18:image", "stages:out",
               all=('parameters.get(f"{stage.name}.bias")', 'None if stage.norm else 0 * parameters["out.bias"]'))
-in_transforms("a residual block forgets what it was given", "transform/21x18:image", "pull/21x18:*",
+in_transforms("a residual block forgets what it was given", "transform/21x18:image", "vjp/21x18:*",
               all=("if stage.adds is not None:", "if False:"))
-in_transforms("a map on the way down is not added on the way up", "transform/narrow:image", "pull/narrow:down1.weight",
+in_transforms("a map on the way down is not added on the way up", "transform/narrow:image", "vjp/narrow:down1.weight",
               all=("if stage.adds is not None:", "if stage.adds is not None and stage.restores is None:"))
 in_transforms("a network that makes a change, and not a picture, gets no picture", "transform/narrow:image",
               all=("{PICTURE: image} if", "{PICTURE: 0 * image} if"))
-in_transforms("ReLU after the residual sum", "transform/21x18:image", "pull/21x18:*",
+in_transforms("ReLU after the residual sum", "transform/21x18:image", "vjp/21x18:*",
               all=("if stage.relu:", "if stage.relu or stage.adds:"))
 in_transforms("ReLU before instance normalization", "transform/21x18:image",
               all=("            if stage.norm:\n",
@@ -623,11 +623,11 @@ in_transforms(
     paddle=("            return self.forward(parameters, image)",
             '            return self.forward(parameters, image.astype("float16").astype(image.dtype))'),
 )
-in_transforms("a cotangent of ones, whatever is given", "pull/21x18:*", "training-gradient/d2l/21x18:*.weight",
+in_transforms("a cotangent of ones, whatever is given", "vjp/21x18:*", "training-gradient/d2l/21x18:*.weight",
               torch=(VJP["torch"], VJP["torch"].replace("cotangent", "torch.ones_like(cotangent)")),
               mxnet=(VJP["mxnet"], VJP["mxnet"].replace("cotangent", "np.ones_like(cotangent)")),
               paddle=(VJP["paddle"], VJP["paddle"].replace("cotangent", "paddle.ones_like(cotangent)")))
-in_transforms("no gradient beyond the residual blocks", "pull/21x18:down*.weight",
+in_transforms("no gradient beyond the residual blocks", "vjp/21x18:down*.weight",
               all=("            if stage.restores is not None:\n",
                    '            x = x.detach() if stage.name == "up1" else x\n            if stage.restores is not None:\n'))
 
@@ -636,7 +636,7 @@ in_transforms("no gradient beyond the residual blocks", "pull/21x18:down*.weight
 in_core("1e-5 for the power of two near it", "transform_network", "EPSILON = 2.0**-17", "EPSILON = 1e-5",
         "transform/21x18:image")
 in_core("every block adds what came before the first", "transform_network", "before = table[-1].name", "before = table[2].name",
-        "transform/21x18:image", "pull/21x18:*")
+        "transform/21x18:image", "vjp/21x18:*")
 in_core("a ReLU ends each block", "transform_network", "relu=False, adds=before", "relu=True, adds=before",
         "transform/21x18:image")
 in_core("a stride too many is undone", "transform_network", 'restores="down3"', 'restores="block1_1"', "transform/21x18:image")

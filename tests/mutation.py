@@ -26,8 +26,9 @@ from mutants import Mutant
 
 import isostyle.backends
 import isostyle.conformance
-from isostyle.conformance import compare, inputs, trace
-from isostyle.conformance.cases import all_cases, shipped_inputs
+from isostyle.conformance import compare, make_inputs, trace
+from isostyle.conformance.cases import all_cases
+from isostyle.conformance.inputs import shipped_inputs
 from isostyle.published import RECIPES
 from isostyle.recipe import Recipe, Term
 
@@ -206,7 +207,7 @@ class Workshop:
         cases = [*SEEDED_CASES, *(kind.format(recipe) for kind in SEEDED_KINDS for recipe in chosen)]
         shipped = shipped_inputs()
         place = folder / f"seed-{number}"
-        inputs.make(place, FIRST_SEED + number, shipped.picture("photo"), shipped.picture("painting"))
+        make_inputs.make(place, FIRST_SEED + number, shipped.picture("photo"), shipped.picture("painting"))
         names = ["oracle", *backends]
         root = self.original
         workers = [self.worker(name) for name in names]

@@ -18,9 +18,10 @@ for line in sys.stdin:
     problem = None
     try:
         cases = importlib.import_module("isostyle.conformance.cases")
+        files = importlib.import_module("isostyle.conformance.inputs")
         record = importlib.import_module("isostyle.conformance.record")
         assert record.__file__.startswith(job["root"]), record.__file__
-        inputs = cases.Inputs(Path(job["inputs"])) if job["inputs"] else cases.shipped_inputs()
+        inputs = files.Inputs(Path(job["inputs"])) if job["inputs"] else files.shipped_inputs()
         chosen = cases.select(cases.all_cases(), job["patterns"])
         found = record.record(job["backend"], chosen, inputs, threads=1)
         Path(job["out"]).mkdir(parents=True)

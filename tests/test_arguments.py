@@ -26,8 +26,7 @@ from isostyle.cli import main as main_cli
 from isostyle.cli import resume as resume_cli
 from isostyle.cli import train as train_cli
 from isostyle.cli.batch_plan import BatchRun
-from isostyle.conformance import commands
-from isostyle.conformance import compare as comparing
+from isostyle.conformance import commands, declared
 from isostyle.conformance.bench import commands as bench
 from isostyle.published import D2L
 from isostyle.style_networks import file as style_network
@@ -297,7 +296,7 @@ DEVIATIONS += ["points = 3", "dtype = 5", 'link = "l"', "[deviation]", "deviatio
 def test_declared_deviations_all_have_a_reason(place, text):
     file = place / "deviations.toml"
     file.write_text(text, errors="surrogateescape")
-    found = value_or_sentence(comparing.deviations, "toy", file)
+    found = value_or_sentence(declared.deviations, "toy", file)
     assert found is None or all(each.reason.strip() and each.expect in ("fail", "skip") for each in found)
 
 

@@ -14,7 +14,7 @@ import pytest
 from conftest import BACKENDS, EPS, obtain, relative_error
 
 from isostyle import losses
-from isostyle.conformance.oracle import engine as oracle
+from isostyle.conformance.oracle import optimizers as oracle
 from isostyle.published import D2L
 from isostyle.transfer.descent import NonFiniteLoss, run
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from traces import changed, flawless, recorded_oracle
 
-from isostyle.conformance.compare import Deviation, compare, deviations
+from isostyle.conformance.compare import compare
+from isostyle.conformance.declared import Deviation, deviations
 from isostyle.errors import InputError
 
 CASE = "terms/d2l/minimal"

@@ -7,9 +7,13 @@ import subprocess
 import sys
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from isostyle.conformance.cases import all_cases, objective_of, optimizer_of, run_of
+from isostyle.conformance.inputs import Inputs, numbers, shipped_inputs
+from isostyle.conformance.kinds import KINDS, all_tolerances
+from isostyle.conformance.make_inputs import SEED, make
 from isostyle.published import RECIPES
 
 CASE = "terms/d2l/minimal"
@@ -70,7 +74,7 @@ def test_cases_have_names_of_their_own_and_every_recipe_has_each_kind():
     names = [case.name for case in all_cases()]
     assert len(set(names)) == len(names)
     for recipe in RECIPES.values():
-        for kind, aspect in KINDS.items():
+        for kind, aspect in ASPECTS.items():
             if aspect(recipe) is not None:
                 same = {other.name for other in RECIPES.values() if aspect(other) == aspect(recipe)}
                 assert [case for case in all_cases() if case.kind == kind and case.recipe and case.recipe.name in same], (
@@ -80,7 +84,7 @@ def test_cases_have_names_of_their_own_and_every_recipe_has_each_kind():
 
 
 #: What each kind of case depends on; None where a recipe has no such thing.
-KINDS = {
+ASPECTS = {
     "recipe": lambda recipe: recipe.name,
     "schedule": lambda recipe: recipe.name,
     "targets": objective_of,
@@ -92,6 +96,14 @@ KINDS = {
 }
 
 
+def test_every_kind_has_a_case_and_every_case_a_kind():
+    assert {case.kind for case in all_cases()} == set(KINDS)
+
+
+def test_every_tolerance_has_a_reason():
+    assert all(tolerance.reason and tolerance.unit for tolerance in all_tolerances())
+
+
 def test_cases_are_listed():
     result = conform("cases", "--case", "gradient/*")
     assert result.returncode == 0
@@ -100,21 +112,13 @@ def test_cases_are_listed():
 
 
 def test_the_published_numbers_are_those_of_every_recipe():
-    from isostyle.conformance.cases import shipped_inputs
-    from isostyle.conformance.inputs import numbers
-
     assert shipped_inputs().published == {name: numbers(recipe) for name, recipe in RECIPES.items()}
 
 
 def test_input_files_are_those_that_their_seed_makes(tmp_path):
     """Nobody edited them by hand; only the pictures may differ by a Pillow's rounding."""
-    import numpy as np
-
-    from isostyle.conformance import inputs
-    from isostyle.conformance.cases import Inputs, shipped_inputs
-
     shipped = shipped_inputs()
-    inputs.make(tmp_path, inputs.SEED, shipped.picture("photo"), shipped.picture("painting"))
+    make(tmp_path, SEED, shipped.picture("photo"), shipped.picture("painting"))
     made = Inputs(tmp_path)
     for network in ("narrow", "exact"):
         mine, theirs = made.network(network).parameters, shipped.network(network).parameters

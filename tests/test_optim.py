@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import FUNCTIONS, RECORDED, SEARCHES, obtain, valley
 
-from isostyle.conformance.cases import shipped_inputs
+from isostyle.conformance.inputs import shipped_inputs
 from isostyle.interface import Evaluation
 from isostyle.optim import Adam, Lbfgs, SearchingLbfgs
 from isostyle.published import D2L

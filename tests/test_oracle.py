@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from conftest import FUNCTIONS, RECORDED, SEARCHES, relative_error, valley
 from PIL import Image
 
 from isostyle.conformance.oracle import engine as oracle
+from isostyle.conformance.oracle import optimizers, pictures
 from isostyle.images import arrays
 from isostyle.network import COMPACT, VGG16, VGG19, Network
 from isostyle.published import D2L, RECIPES
@@ -39,7 +42,7 @@ def test_convolution_backward_is_the_transpose():
     assert forward == pytest.approx((x * oracle.convolve_backward(y, weight)).sum(), rel=1e-12)
 
 
-def test_relu_has_slope_zero_at_zero():
+def test_relu_has_gradient_zero_at_zero():
     np.testing.assert_array_equal(oracle.relu_backward(np.ones(3), np.array([-1.0, 0.0, 2.0])), [0, 0, 1])
 
 
@@ -48,7 +51,7 @@ def test_pooling_drops_an_odd_last_column():
     np.testing.assert_array_equal(oracle.pool(x), [[[[5.0]]]])
 
 
-def test_pooling_sends_the_slope_to_the_first_of_equal_maxima():
+def test_pooling_sends_the_gradient_to_the_first_of_equal_maxima():
     x = np.array([[[[1.0, 7.0], [7.0, 7.0]]]])
     np.testing.assert_array_equal(oracle.pool_backward(np.array([[[[2.0]]]]), x), [[[[0.0, 2.0], [0.0, 0.0]]]])
 
@@ -88,22 +91,22 @@ def test_a_turned_decision_gives_the_gradient_of_the_other_side(reference, conte
     above, below = (moved_to_a_close_decision(reference, noisy, distance) for distance in (1e-9, -1e-9))
     targets = reference.targets(D2L, content, style)
     maps = reference.maps(above, D2L.taps)
-    _, slopes = reference.terms(D2L, targets, maps, above)
+    _, gradients = reference.terms(D2L, targets, maps, above)
     index = np.ravel_multi_index((0, 0, 20, 30), maps["conv1_1"].shape)
-    turned = reference.backward(D2L, maps, slopes, {"relu1_1": [index]})
+    turned = reference.backward(D2L, maps, gradients, {"relu1_1": [index]})
     expected = reference.evaluate(D2L, targets, below).gradient
     assert relative_error(turned, expected) < 1e-6
-    assert relative_error(reference.backward(D2L, maps, slopes), expected) > 1e-5
+    assert relative_error(reference.backward(D2L, maps, gradients), expected) > 1e-5
 
 
-def test_a_turned_pooling_window_sends_its_slope_to_the_second_largest():
+def test_a_turned_pooling_window_sends_its_gradient_to_the_second_largest():
     x = np.array([[[[1.0, 7.0], [6.0, 2.0]]]])
     np.testing.assert_array_equal(oracle.pool_backward(np.array([[[[2.0]]]]), x, [0]), [[[[0.0, 0.0], [2.0, 0.0]]]])
 
 
 def in_space(recipe, image):
     """A normalized image in the recipe's space."""
-    return image if recipe.space == "normalized" else image * oracle.STD[:, None, None] + oracle.MEAN[:, None, None]
+    return image if recipe.space == "normalized" else image * pictures.STD[:, None, None] + pictures.MEAN[:, None, None]
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
@@ -144,7 +147,7 @@ def test_an_image_in_0_to_1_has_the_terms_of_the_normalized_one(reference, conte
     given = [in_space(unit, image) for image in (content, style, noisy)]
     found = reference.evaluate(unit, reference.targets(unit, *given[:2]), given[2])
     assert dict(found.terms) == pytest.approx(dict(expected.terms), rel=1e-12)
-    np.testing.assert_allclose(found.gradient, expected.gradient / oracle.STD[:, None, None], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.gradient, expected.gradient / pictures.STD[:, None, None], rtol=1e-9, atol=1e-12)
 
 
 def test_a_term_without_gradient_is_counted_and_moves_nothing(reference, content, style, noisy):
@@ -205,21 +208,21 @@ def test_terms_and_gradient_agree_with_torch_s_own_functions_and_autograd(refere
 
 def test_adam_with_decay_is_what_torch_computed():
     given = iter(np.array(RECORDED["gradients"]))
-    iterates = oracle.adam(lambda x: (0.0, next(given)), np.zeros(3), AdamSettings(0.3), StepDecay(4, 0.8))
+    iterates = optimizers.adam(lambda x: (0.0, next(given)), np.zeros(3), AdamSettings(0.3), StepDecay(4, 0.8))
     np.testing.assert_allclose(list(itertools.islice(iterates, 10)), RECORDED["adam"], rtol=1e-13)
 
 
 @pytest.mark.parametrize("history", [3, 100])
 def test_lbfgs_takes_the_steps_that_torch_took(history):
     expected = RECORDED["lbfgs"][str(history)]
-    iterates = oracle.lbfgs(valley, np.array(RECORDED["start"]), rate=0.5, history=history)
+    iterates = optimizers.lbfgs(valley, np.array(RECORDED["start"]), rate=0.5, history=history)
     np.testing.assert_allclose(list(itertools.islice(iterates, len(expected) - 1)), expected[1:], rtol=1e-10)
 
 
 def test_clamped_lbfgs_is_the_published_loop_of_the_tutorial():
     """torch.optim.LBFGS with a closure that clamps its parameter in place; scripts/record_optimizers.py asked torch."""
     expected = RECORDED["clamped lbfgs"]
-    iterates = oracle.lbfgs(valley, np.array(RECORDED["start"]), rate=0.5, clamped=True)
+    iterates = optimizers.lbfgs(valley, np.array(RECORDED["start"]), rate=0.5, clamped=True)
     np.testing.assert_allclose(list(itertools.islice(iterates, len(expected) - 1)), expected[1:], rtol=1e-10, atol=1e-14)
 
 
@@ -232,7 +235,7 @@ def test_lbfgs_with_a_line_search_looks_where_torch_looked(run):
         return FUNCTIONS[run["function"]](x)
 
     settings = LbfgsSettings(run["rate"], run["iterations"], run["history"], 0, 0, "strong-wolfe")
-    walk = oracle.lbfgs_with_line_search(evaluate, np.array(run["start"]), settings, len(run["points"]) - 1)
+    walk = optimizers.lbfgs_with_line_search(evaluate, np.array(run["start"]), settings, len(run["points"]) - 1)
     np.testing.assert_allclose([*looked, walk.image], run["points"], rtol=1e-9, atol=1e-10)
 
 
@@ -240,7 +243,7 @@ def test_a_line_search_that_is_told_its_scale_first_moves_by_the_gradient_times_
     looked = []
     settings = LbfgsSettings(line_search="strong-wolfe")
     start = np.array(RECORDED["start"])
-    oracle.lbfgs_with_line_search(lambda x: looked.append(x) or valley(x), start, settings, 2, known=0.25)
+    optimizers.lbfgs_with_line_search(lambda x: looked.append(x) or valley(x), start, settings, 2, known=0.25)
     np.testing.assert_allclose(looked[1], start - 0.25 * valley(start)[1])
 
 
@@ -253,12 +256,12 @@ def test_a_pyramid_goes_on_from_the_picture_before_with_the_inverse_hessian_of_t
     """Of a mean of n squares that is n / 2 times the identity: one move leads to the minimum, at the second level, too."""
 
     def further(x):
-        value, slope = mean_of_squares(x - 1)
-        return value, slope
+        value, gradient = mean_of_squares(x - 1)
+        return value, gradient
 
     settings = LbfgsSettings(line_search="strong-wolfe", tolerance_change=0)
-    stages = [oracle.Stage(mean_of_squares, 4, 2, 4), oracle.Stage(further, 2, 4, 8)]
-    walk = oracle.climb(stages, np.zeros((1, 3, 2, 4)), settings)
+    stages = [optimizers.Stage(mean_of_squares, 4, 2, 4), optimizers.Stage(further, 2, 4, 8)]
+    walk = optimizers.climb(stages, np.zeros((1, 3, 2, 4)), settings)
     assert walk.image.shape == (1, 3, 4, 8)
     np.testing.assert_allclose(walk.image, 3, rtol=1e-6)
     assert walk.scale == pytest.approx(3 * 4 * 8 / 2)
@@ -268,7 +271,7 @@ def test_a_pyramid_goes_on_from_the_picture_before_with_the_inverse_hessian_of_t
 
 def test_an_enlarged_image_by_hand():
     """Twice as wide: a quarter of one neighbor and three of the other, and at the edges the pixel itself; in float32."""
-    found = oracle.enlarge(np.array([[0.1, 0.2, 0.4]]).reshape(1, 1, 1, 3), 1, 6)
+    found = pictures.enlarge(np.array([[0.1, 0.2, 0.4]]).reshape(1, 1, 1, 3), 1, 6)
     expected = np.array([0.1, 0.125, 0.175, 0.25, 0.35, 0.4])
     np.testing.assert_allclose(found.ravel(), expected, rtol=1e-7)
     np.testing.assert_array_equal(found, found.astype(np.float32))
@@ -276,12 +279,12 @@ def test_an_enlarged_image_by_hand():
 
 def test_an_image_is_enlarged_as_pillow_does_it_bit_by_bit():
     image = np.random.RandomState(0).standard_normal((1, 3, 24, 32))
-    np.testing.assert_array_equal(oracle.enlarge(image, 48, 64), arrays.resize_array(image, 48, 64).astype(np.float32))
+    np.testing.assert_array_equal(pictures.enlarge(image, 48, 64), arrays.resize_array(image, 48, 64).astype(np.float32))
 
 
 @pytest.mark.parametrize(("update", "rate"), [(1, 0.3), (4, 0.3), (5, 0.24), (8, 0.24), (9, 0.192)])
 def test_the_learning_rate_decays_after_every_fourth_update(update, rate):
-    assert oracle.learning_rate(AdamSettings(0.3), StepDecay(4, 0.8), update) == pytest.approx(rate, rel=1e-15)
+    assert optimizers.learning_rate(AdamSettings(0.3), StepDecay(4, 0.8), update) == pytest.approx(rate, rel=1e-15)
 
 
 # Pictures
@@ -289,21 +292,21 @@ def test_the_learning_rate_decays_after_every_fourth_update(update, rate):
 
 def test_normalized_black_and_white_by_hand():
     pixels = np.array([[[0, 0, 0], [255, 255, 255]]], dtype=np.uint8)
-    found = oracle.normalize(pixels)
+    found = pictures.normalize(pixels)
     assert found.shape == (1, 3, 1, 2)
     np.testing.assert_allclose(found[0, :, 0, 0], [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225])
     np.testing.assert_allclose(found[0, :, 0, 1], [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225])
 
 
 def test_denormalizing_clips_and_rounds_to_the_nearest():
-    values = (np.array([-1.0, 0.4 / 255, 0.6 / 255, 254.6 / 255, 2.0])[:, None] - oracle.MEAN) / oracle.STD
-    np.testing.assert_array_equal(oracle.denormalize(values.T.reshape(1, 3, 1, 5))[0, :, 0], [0, 0, 1, 255, 255])
+    values = (np.array([-1.0, 0.4 / 255, 0.6 / 255, 254.6 / 255, 2.0])[:, None] - pictures.MEAN) / pictures.STD
+    np.testing.assert_array_equal(pictures.denormalize(values.T.reshape(1, 3, 1, 5))[0, :, 0], [0, 0, 1, 255, 255])
 
 
 def test_halving_a_row_weighs_four_pixels_by_a_triangle():
     """Pixel 1 of 3, center at 3: pixels 1 to 4 at distances 1.5, .5, .5, 1.5 of 2, so weights 1, 3, 3, 1."""
     row = np.array([0, 8, 0, 16, 0, 0], dtype=np.uint8)
-    found = oracle.resize(np.repeat(row[None, :, None], 3, axis=2), 1, 3)
+    found = pictures.resize(np.repeat(row[None, :, None], 3, axis=2), 1, 3)
     np.testing.assert_allclose(found[0, 1], (8 + 3 * 16) / 8)
 
 
@@ -312,20 +315,17 @@ def test_resizing_agrees_with_pillow(size):
     pixels = np.random.RandomState(0).randint(0, 256, (20, 30, 3)).astype(np.uint8)
     expected = np.asarray(arrays.resize(Image.fromarray(pixels), *size)).astype(float)
     # Pillow rounds twice, by half a step each.
-    assert np.abs(oracle.resize(pixels, *size) - expected).max() < 1.25
+    assert np.abs(pictures.resize(pixels, *size) - expected).max() < 1.25
 
 
 # What it is not made of
 
 
 def test_the_oracle_imports_neither_core_s_optimizers_nor_a_backend():
-    import subprocess
-    import sys
-
-    code = "import isostyle.conformance.oracle.engine, sys; print(*sorted(name for name in sys.modules if 'isostyle' in name))"
+    code = "import isostyle.conformance.oracle.backend, sys; print(*sorted(name for name in sys.modules if 'isostyle' in name))"
     names = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "isostyle.losses" in names
-    assert not {"isostyle.optim", "isostyle.backends", "isostyle.run", "isostyle.images.arrays"} & set(names)
+    assert not {"isostyle.optim", "isostyle.backends", "isostyle.transfer", "isostyle.images.arrays"} & set(names)
 
 
 def test_a_narrow_network_has_as_many_maps_as_layers(reference, noisy):

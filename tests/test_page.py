@@ -19,8 +19,9 @@ import pytest
 from PIL import Image
 
 from isostyle import InputError
-from isostyle.conformance import page, report
+from isostyle.conformance import drawings, page, report
 from isostyle.conformance.compare import Comparison, Verdict
+from isostyle.conformance.kinds import all_tolerances
 from isostyle.conformance.trace import Trace
 
 needs_its_libraries = pytest.mark.skipif(
@@ -226,7 +227,7 @@ def test_only_a_link_to_https_becomes_one(link):
 @needs_its_libraries
 def test_every_tolerance_is_explained_and_its_verdicts_counted():
     text = text_of(made(comparison()))
-    for _, _, tolerance in page.all_tolerances():
+    for tolerance in all_tolerances():
         assert tolerance.reason in text
     assert "ten steps float32 run 2 steps of 1/255, root mean square" in text
 
@@ -250,11 +251,11 @@ def test_problems_and_remarks_are_there():
 
 @needs_its_libraries
 def test_every_backend_has_a_curve_of_its_own_color_in_both_dtypes():
-    drawings = re.findall(r"<svg.*?</svg>", made(comparison()), re.DOTALL)
-    plots = [drawing for drawing in drawings if "relative difference" in drawing]
+    found = re.findall(r"<svg.*?</svg>", made(comparison()), re.DOTALL)
+    plots = [drawing for drawing in found if "relative difference" in drawing]
     assert len(plots) == 2
     for plot in plots:
-        assert all(color.lower() in plot for color in (*page.COLORS[:2], page.ORACLE_COLOR))
+        assert all(color.lower() in plot for color in (*drawings.COLORS[:2], drawings.ORACLE_COLOR))
 
 
 @needs_its_libraries
@@ -269,13 +270,13 @@ def test_a_run_on_the_larger_scene_is_drawn_where_there_is_one():
     other = "run/d2l/photo"
     points = {**backend_points(), ("float32", other): {}, ("float64", other): {}}
     verdicts = [verdict("torch", case=other), verdict("torch"), verdict("torch", case=other)]
-    assert [run.case for run in page.runs(comparison([trace("torch", points)], verdicts))] == [RUN]
+    assert [run.case for run in drawings.runs(comparison([trace("torch", points)], verdicts))] == [RUN]
 
 
 @needs_its_libraries
 def test_every_recipe_has_its_run_on_whatever_scene():
     verdicts = [verdict("torch", case=case) for case in ("run/one/photo", "run/two/photo", "step/three/photo")]
-    assert [run.recipe for run in page.runs(comparison([trace("torch")], verdicts))] == ["one", "two"]
+    assert [run.recipe for run in drawings.runs(comparison([trace("torch")], verdicts))] == ["one", "two"]
 
 
 @needs_its_libraries
@@ -484,14 +485,14 @@ def test_a_trace_of_another_specification_is_not_drawn_beside_the_others():
 
 @needs_its_libraries
 def test_more_recipes_than_fit_are_cut_off(monkeypatch):
-    monkeypatch.setattr(page, "MAX_RUNS", 2)
+    monkeypatch.setattr(drawings, "MAX_RUNS", 2)
     verdicts = [verdict("torch", case=f"run/{i}/photo") for i in range(5)]
-    assert len(list(page.runs(comparison([trace("torch")], verdicts)))) == 2
+    assert len(list(drawings.runs(comparison([trace("torch")], verdicts)))) == 2
 
 
 @needs_its_libraries
 def test_a_picture_too_large_for_a_page_is_told(monkeypatch):
-    monkeypatch.setattr(page, "MAX_PIXELS", 40)
+    monkeypatch.setattr(drawings, "MAX_PIXELS", 40)
     assert "oracle has an 'image' of shape (1, 3, 6, 8), which makes no picture" in text_of(made(comparison()))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import BACKENDS, EPS, obtain, relative_error
 
-from isostyle.conformance.oracle import engine as oracle
+from isostyle.conformance.oracle import pictures as oracle
 from isostyle.published import RECIPES, TUTORIAL, find
 from isostyle.recipe import LbfgsSettings
 from isostyle.transfer.descent import run

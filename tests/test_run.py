@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from isostyle.conformance.oracle.engine import lbfgs_with_line_search
+from isostyle.conformance.oracle.optimizers import lbfgs_with_line_search
 from isostyle.interface import Evaluation
 from isostyle.published import D2L
 from isostyle.recipe import AdamSettings, Constant, LbfgsSettings

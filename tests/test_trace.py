@@ -80,9 +80,10 @@ def test_a_changed_line_of_run_json_is_noticed(folder):
         ("[" * 100000, "cannot be read as a trace"),
         ("[]", "not a trace that this version reads"),
         ('{"schema": "isostyle-trace-999"}', "not a trace that this version reads"),
-        ('{"schema": "isostyle-trace-1"}', "was changed after it was recorded"),
+        ('{"schema": "isostyle-trace-1"}', "is a trace of an older isostyle .*; record it again"),
+        ('{"schema": "isostyle-trace-2"}', "was changed after it was recorded"),
     ],
-    ids=["empty", "cut", "deep", "a list", "another schema", "no digest"],
+    ids=["empty", "cut", "deep", "a list", "another schema", "an older schema", "no digest"],
 )
 def test_a_run_json_that_is_none_is_refused(folder, text, message):
     (folder / RUN).write_text(text)

@@ -11,8 +11,8 @@ from conftest import EPS, relative_error
 from style_files import RESIDUAL
 
 from isostyle.conformance import condition
-from isostyle.conformance.cases import shipped_inputs
-from isostyle.conformance.inputs import STYLE, style_parameters
+from isostyle.conformance.inputs import STYLE, shipped_inputs
+from isostyle.conformance.make_inputs import style_parameters
 from isostyle.conformance.oracle import transform as oracle_transform
 from isostyle.conformance.oracle.engine import OracleEngine
 from isostyle.conformance.oracle.transform import OracleTransform
@@ -177,7 +177,7 @@ def test_a_close_decision_of_a_style_network_is_noticed_and_turned(oracle, exact
     turned = oracle.backward(above, maps, cotangent, {"down1": [index]})["down1.shift"]
     expected = oracle.backward(below, oracle.maps(below, image), cotangent)["down1.shift"]
     assert relative_error(turned, expected) < 1e-6
-    found = condition.conditions(condition.pulled(oracle, above, image, cotangent))
+    found = condition.conditions(condition.taken_back(oracle, above, image, cotangent))
     assert found["~close"] == 1
     assert found["down1.shift~turned"] == pytest.approx(
         relative_error(expected, oracle.backward(above, maps, cotangent)["down1.shift"]), rel=1e-6
@@ -214,7 +214,7 @@ def test_the_transformed_image_and_the_gradient_agree_with_the_oracle(transform,
     mine = tensors(transform, parameters)
     found, vjp = transform.vjp(mine, transform.tensor(image))
     gradient = vjp(transform.tensor(cotangent))
-    notes = condition.conditions(condition.pulled(oracle, parameters, image, cotangent))
+    notes = condition.conditions(condition.taken_back(oracle, parameters, image, cotangent))
     assert dtype == "float64" or notes["~close"] == 0, "another seed, please"
     expected, vjp = oracle.vjp(exact, image)
     bound = 16 * condition.conditions(condition.transformed(oracle, parameters, image))["image~condition"]

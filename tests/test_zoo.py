@@ -7,8 +7,10 @@ import pytest
 from conftest import BACKENDS, obtain
 
 from isostyle.conformance import zoo
-from isostyle.conformance.cases import all_cases, full_width, select, shipped_inputs
-from isostyle.conformance.compare import ORACLE, deviations, judge, with_deviation
+from isostyle.conformance.cases import all_cases, select
+from isostyle.conformance.compare import ORACLE, judge, with_deviation
+from isostyle.conformance.declared import deviations
+from isostyle.conformance.inputs import full_width, shipped_inputs
 from isostyle.conformance.record import record
 from isostyle.network import COMPACT, VGG19
 

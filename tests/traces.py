@@ -5,8 +5,9 @@ import dataclasses
 
 import numpy as np
 
-from isostyle.conformance.cases import all_cases, select, shipped_inputs
+from isostyle.conformance.cases import all_cases, select
 from isostyle.conformance.compare import ORACLE, dtype_of
+from isostyle.conformance.inputs import shipped_inputs
 from isostyle.conformance.record import record
 from isostyle.conformance.trace import Trace
 

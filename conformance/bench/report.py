@@ -18,7 +18,7 @@ from isostyle.recipe import Recipe
 
 SCHEMA = "isostyle.bench/1"
 MEBIBYTE = 2**20
-#: Of :data:`~isostyle.conformance.bench.published_way.LEFT` by RIGHT: a multiplication and an addition for each term of each sum.
+#: Of the matrices LEFT by RIGHT: a multiplication and an addition for each term of each sum.
 PRODUCT_OPERATIONS = 2 * LEFT[0] * LEFT[1] * RIGHT[1]
 #: Which way is divided by which, under what heading: a ratio above 1 says how much faster the second is.
 RATIOS = (
@@ -40,6 +40,11 @@ class Table:
     rows: Sequence[Sequence[str]]
     #: Sentences that stand behind it.
     remarks: Sequence[str] = ()
+
+
+def failed(report: Report) -> bool:
+    """Whether a process failed."""
+    return bool(report["problems"]) or any("problem" in found for found in report["losses"])
 
 
 def operations(network: Network, recipe: Recipe, height: int, width: int) -> int:
@@ -122,7 +127,8 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
     """The a of the least-squares line log(value) = a log(size) + b; nan where a value is not positive, or all sizes are one."""
     if min(values) <= 0 or len(set(sizes)) < 2:
         return math.nan
-    return statistics.linear_regression([math.log(size) for size in sizes], [math.log(value) for value in values]).slope
+    found, _ = statistics.linear_regression([math.log(size) for size in sizes], [math.log(value) for value in values])
+    return found
 
 
 def heading(way: str, threads: int) -> str:

@@ -1,4 +1,4 @@
-"""What `isostyle bench` runs: inputs laid down as files, and one process after the other, each in its own environment."""
+"""What `isostyle bench` runs: one process after the other, each in its own environment."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import isostyle
+from isostyle import registry
+from isostyle.conformance import session
 from isostyle.conformance.bench.published_way import WAYS
 from isostyle.conformance.bench.report import SCHEMA, operations, rows
-from isostyle.conformance.bench.worker import OURS, WAY_NAMES, Job, WayName
-from isostyle.conformance.cases import shipped_inputs
+from isostyle.conformance.bench.worker import OURS, PUBLISHED, WAY_NAMES, Job, WayName
+from isostyle.conformance.inputs import shipped_inputs
 from isostyle.conformance.trace import printable
 from isostyle.demo import inputs as demo
 from isostyle.errors import InputError
 from isostyle.images import decode
 from isostyle.published import D2L
 from isostyle.system import cpu
-from isostyle.system.files import sha256
+from isostyle.system.files import check_outputs, sha256, write_atomically
 from isostyle.weights import cache, store
 
 #: A process that is still at it after this has hung: 500 published steps of VGG-19 on one core take two hours.
@@ -41,6 +43,91 @@ Size = tuple[int, int]
 Answer = dict[str, Any]
 #: What a process found, or ``{"problem": sentence}``.
 Run = Callable[[Job], Answer]
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What `isostyle bench` is asked for: its options, by their names."""
+
+    content: Path | None
+    style: Path | None
+    backends: Sequence[str]
+    #: Of networks, with commas.
+    names: str
+    size: Sequence[Size]
+    sizes: Sequence[Size]
+    steps: int
+    rounds: int
+    threads: int | None
+    loss: bool
+    published_steps: int | None
+    extrapolate: bool
+    target: float | None
+    json_file: Path | None
+    force: bool
+
+    @property
+    def thread_count(self) -> int:
+        return registry.default_threads() if self.threads is None else self.threads
+
+    def check(self) -> None:
+        """Raises InputError if options do not go together, or cannot be used here."""
+        if len(self.size) != 1:
+            raise InputError("--size takes one size; --sizes takes several")
+        if not self.loss and (self.extrapolate or self.target is not None or self.published_steps is not None):
+            raise InputError("--published-steps, --extrapolate and --target belong to --loss")
+        if self.extrapolate != (self.target is not None):
+            raise InputError("--extrapolate and --target go together: steps that are not run reach no loss")
+        if self.extrapolate and (self.published_steps is None or not 2 <= self.published_steps < PUBLISHED_STEPS):
+            raise InputError(f"--extrapolate takes --published-steps from 2 to {PUBLISHED_STEPS - 1}")
+        if self.target is not None and not 0 < self.target < float("inf"):
+            raise InputError(f"the target must be a number above 0, not {self.target}")
+        registry.require_threads(self.thread_count)
+        session.check_backends(self.backends, {})
+        if not self.chosen_backends:
+            raise InputError("no backend is installed: pip install 'isostyle[torch]' (or [paddle], or [mxnet])")
+        if self.json_file:
+            inputs = [path for path in (self.content, self.style, *map(Path, self.names.split(","))) if path]
+            check_outputs([self.json_file], inputs, force=self.force)
+
+    @property
+    def chosen_backends(self) -> list[str]:
+        """Those that were named, or all that are installed."""
+        return list(dict.fromkeys(self.backends)) or session.installed()
+
+    def plan(self, folder: Path) -> Plan:
+        """Plan the measurements; inputs that are no files yet are written to ``folder``."""
+        weights, places = networks(folder, self.names, [*self.size, *self.sizes])
+        content, style = pictures(folder, self.content, self.style)
+        return Plan(
+            folder=folder,
+            content=content,
+            style=style,
+            networks=weights,
+            places=places,
+            backends=self.chosen_backends,
+            size=self.size[0],
+            sizes=self.sizes,
+            steps=self.steps,
+            rounds=self.rounds,
+            threads=self.thread_count,
+            published_steps=PUBLISHED_STEPS if self.extrapolate else self.published_steps or PUBLISHED_STEPS,
+            extrapolated_from=self.published_steps if self.extrapolate else None,
+            target=self.target,
+        )
+
+
+def bench(request: Request, say: Callable[[str], None]) -> dict[str, Any]:
+    """Measure what is asked for; returns the report, and writes it to the JSON file. ``say`` is told what runs."""
+    with tempfile.TemporaryDirectory() as temporary:
+        plan = request.plan(Path(temporary))
+        found = measure(plan, say)
+        if request.loss:
+            found["losses"] = list(losses(plan, found, say))
+    # Before anything is printed: a reader that goes away must not take the file with it.
+    if request.json_file:
+        write_atomically(request.json_file, (json.dumps(found, indent=1) + "\n").encode())
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +183,7 @@ def pictures(folder: Path, content: Path | None, style: Path | None) -> tuple[st
 
 
 def networks(folder: Path, names: str, sizes: Sequence[Size]) -> tuple[dict[str, store.Weights], dict[str, str]]:
-    """Weights by name, and where they are; vgg19, if it was not fetched, is written to ``folder``, with weights of no meaning.
+    """Weights by name, and where they are; vgg19, unless it was fetched, is written to ``folder`` with random weights.
 
     Raises:
         InputError: there is no such network, it has other layers than `d2l` taps, or a size does not fit.
@@ -164,7 +251,7 @@ def machine() -> str:
 
 
 def measure(plan: Plan, say: Callable[[str], None], run: Run | None = None) -> dict[str, Any]:
-    """Seconds a step: every way, in turn, for several rounds. ``say`` is told what runs; ``run`` runs it."""
+    """Time steps of every way, in turn, for several rounds. ``say`` is told what runs; ``run`` runs it."""
     run = run or elsewhere(plan.folder)
     found = report(plan)
     cells: list[dict[str, Any]] = [
@@ -258,56 +345,74 @@ def to_loss(
     Raises:
         Failed: a process did.
     """
-    folder = tempfile.mkdtemp(dir=plan.folder)
+    race = Race(plan, network, backend, run, tempfile.mkdtemp(dir=plan.folder))
+    steps = plan.extrapolated_from or plan.published_steps
+    runs: dict[WayName, Answer] = {}
+    for way in PUBLISHED:
+        seconds = usual.get((network, backend, way))
+        say(f"{network}, {backend}, {way}: {steps} steps{f', {duration(seconds * steps)}' if seconds else ''}")
+        runs[way] = race.ask(way, task="to-loss", steps=steps)
+    reached = race.totals([runs[way]["picture"] for way in PUBLISHED])
+    # The lower of the two, so that ours is as good as either.
+    target = min(reached) if plan.target is None else plan.target
+    say(f"{network}, {backend}, ours: to a total of {target:.4f}")
+    published: dict[str, Any] = {
+        way: race.published(runs[way], steps, total) for way, total in zip(PUBLISHED, reached, strict=True)
+    }
+    return {"target": target, **published, "ours": race.ours(target)}
 
-    def ask(way: WayName, **options: Any) -> Answer:
-        answer = run(plan.job(way, backend, network, plan.size, folder=folder, **options))
+
+@dataclasses.dataclass(frozen=True)
+class Race:
+    """The processes of one backend and network that run to a loss, and what became of them."""
+
+    plan: Plan
+    network: str
+    backend: str
+    run: Run
+    #: Where they keep pictures.
+    folder: str
+
+    def ask(self, way: WayName, **options: Any) -> Answer:
+        answer = self.run(self.plan.job(way, self.backend, self.network, self.plan.size, folder=self.folder, **options))
         if "problem" in answer:
             raise Failed(f"{way}: {answer['problem']}")
         return answer
 
-    def totals(paths: list[str]) -> list[float]:
-        found: list[float] = ask("exact", task="totals", steps=0, pictures=paths)["totals"] if paths else []
+    def totals(self, paths: list[str]) -> list[float]:
+        """The exact total of each picture."""
+        found: list[float] = self.ask("exact", task="totals", steps=0, pictures=paths)["totals"] if paths else []
         return found
 
-    steps = plan.extrapolated_from or plan.published_steps
-    found: dict[str, Any] = {}
-    runs: dict[WayName, Answer] = {}
-    published: tuple[WayName, ...] = ("published", "published-n")
-    for way in published:
-        seconds = usual.get((network, backend, way))
-        say(f"{network}, {backend}, {way}: {steps} steps{f', {duration(seconds * steps)}' if seconds else ''}")
-        runs[way] = ask(way, task="to-loss", steps=steps)
-    reached = totals([runs[way]["picture"] for way in published])
-    for way, total in zip(published, reached, strict=True):
-        first, last = runs[way]["first_s"], runs[way]["last_s"]
+    def published(self, answer: Answer, steps: int, total: float) -> dict[str, Any]:
+        """A published run of ``steps`` steps that came to ``total``."""
+        first, last = answer["first_s"], answer["last_s"]
         seconds = last
-        if plan.extrapolated_from is not None:
-            # What is done once (imports, compilation) is not taken times anything.
-            seconds = first + (last - first) / (steps - 1) * (plan.published_steps - 1)
-        found[way] = {
+        if self.plan.extrapolated_from is not None:
+            # What is done once (imports, compilation) is not multiplied.
+            seconds = first + (last - first) / (steps - 1) * (self.plan.published_steps - 1)
+        return {
             "seconds": seconds,
             "first_step_s": first,
             "last_step_s": last,
             "steps": steps,
             "total": total,
-            "extrapolated_from": plan.extrapolated_from,
+            "extrapolated_from": self.plan.extrapolated_from,
         }
-    # The lower of the two, so that ours is as good as either.
-    target = min(reached) if plan.target is None else plan.target
-    say(f"{network}, {backend}, ours: to a total of {target:.4f}")
-    mine = ask("fast", task="to-loss", steps=0, target=target)
-    for candidate, exact in zip(mine["candidates"], totals([c["picture"] for c in mine["candidates"]]), strict=True):
-        candidate["exact_total"] = exact
-        del candidate["picture"]
-    there = next((c for c in mine["candidates"] if c["exact_total"] <= target), None)
-    found["ours"] = {
-        "seconds": there and there["seconds"],
-        "total": there["exact_total"] if there else mine["total"],
-        "evaluations": there["evaluations"] if there else mine["evaluations"],
-        "candidates": mine["candidates"],
-    }
-    return {"target": target, **found}
+
+    def ours(self, target: float) -> dict[str, Any]:
+        """Our run to ``target``: it arrives with the first kept picture whose exact total is at or below that."""
+        mine = self.ask("fast", task="to-loss", steps=0, target=target)
+        for candidate, exact in zip(mine["candidates"], self.totals([c["picture"] for c in mine["candidates"]]), strict=True):
+            candidate["exact_total"] = exact
+            del candidate["picture"]
+        there = next((c for c in mine["candidates"] if c["exact_total"] <= target), None)
+        return {
+            "seconds": there and there["seconds"],
+            "total": there["exact_total"] if there else mine["total"],
+            "evaluations": there["evaluations"] if there else mine["evaluations"],
+            "candidates": mine["candidates"],
+        }
 
 
 def elsewhere(folder: Path) -> Run:

@@ -36,6 +36,7 @@ from isostyle.weights import store
 WayName = Literal["published", "published-n", "exact", "fast"]
 WAY_NAMES: tuple[WayName, ...] = ("published", "published-n", "exact", "fast")
 OURS: tuple[WayName, ...] = ("exact", "fast")
+PUBLISHED: tuple[WayName, ...] = ("published", "published-n")
 #: Steps after the first that are not counted: memory is still being taken, and caches filled.
 WARM_UP = 2
 #: Steps are counted until there are as many as were asked for, or until they have taken this long, and then at least three.
@@ -50,7 +51,7 @@ NEAR = 0.05
 
 @dataclass(frozen=True)
 class Job:
-    """What a process is to do, as JSON holds it."""
+    """What a process does, as JSON holds it."""
 
     #: ``time`` some steps, run ``to-loss``, or find the exact ``totals`` of pictures.
     task: Literal["time", "to-loss", "totals"]
@@ -85,7 +86,7 @@ class Enough(Exception):
 
 
 class Clock:
-    """Times of the ends of steps."""
+    """The times at which steps end."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -94,11 +95,11 @@ class Clock:
         self.busy = 0.0
 
     def start(self, line: str = "") -> None:
-        """The framework is imported and the pictures are read; what follows ends with the first loss."""
+        """Start, when the framework is imported and the pictures are read."""
         self.began = self.began or time.perf_counter()
 
     def tick(self, event: Event | None = None) -> None:
-        """A step has ended.
+        """Note the end of a step.
 
         Raises:
             Enough: there are enough.
@@ -133,7 +134,7 @@ def prepared(job: Job) -> tuple[Network, Any, Array, Array]:
 
 
 def published(job: Job) -> tuple[str, int, Any]:
-    """The framework's version, the memory that it takes, and a run that has been prepared as far as a clock's start."""
+    """The framework's version, the memory that it takes when imported, and what a published run is given."""
     module = importlib.import_module(job.backend)
     if job.threads is not None:
         set_threads(module, job.threads)
@@ -141,7 +142,7 @@ def published(job: Job) -> tuple[str, int, Any]:
 
 
 def set_threads(module: Any, threads: int) -> None:
-    """As a user of that framework does it; MXNet took OMP_NUM_THREADS when it was imported."""
+    """Set the threads as a user of that framework does; MXNet took OMP_NUM_THREADS when it was imported."""
     if module.__name__ == "torch":
         module.set_num_threads(threads)
     elif module.__name__ == "paddle":
@@ -149,7 +150,7 @@ def set_threads(module: Any, threads: int) -> None:
 
 
 def ours(job: Job, **options: Any) -> None:
-    """A run of isostyle."""
+    """Run isostyle."""
     isostyle.stylize(
         job.content,
         job.style,
@@ -162,7 +163,7 @@ def ours(job: Job, **options: Any) -> None:
 
 
 def timed(job: Job) -> dict[str, Any]:
-    """Some steps, the memory that they took, and the time of a matrix product."""
+    """Time some steps, their memory, and a matrix product."""
     clock = Clock(job.steps)
     with contextlib.suppress(Enough):
         if job.way in OURS:
@@ -200,7 +201,7 @@ def products(backend: str) -> list[float]:
 
 
 def published_to_loss(job: Job) -> dict[str, Any]:
-    """A published run of ``job.steps`` steps. Seconds since the process was started: at the first step's end, at the last's."""
+    """Run ``job.steps`` published steps; seconds from the start of the process to the end of the first and of the last."""
     version, _, given = published(job)
     way = published_way.WAYS[job.backend](*given)
     ends = []
@@ -213,8 +214,10 @@ def published_to_loss(job: Job) -> dict[str, Any]:
 
 
 def ours_to_loss(job: Job) -> dict[str, Any]:
-    """Our fastest run. It ends when its own total is below ``job.target`` by more than rounding explains; pictures near the
-    target are kept, to be looked at exactly in another process, outside of any clock."""
+    """Run ours, the fastest way, until its own total is below ``job.target`` by more than rounding explains.
+
+    It keeps pictures near the target; another process evaluates them exactly, outside of any clock.
+    """
     version = registry.load(job.backend, job.threads).version()
     assert job.target is not None
     near, done = job.target * (1 + NEAR), job.target * (1 - NEAR)

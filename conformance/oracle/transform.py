@@ -15,7 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from isostyle.conformance.oracle.engine import Floats, OracleEngine, adam, relu, relu_backward
+from isostyle.conformance.oracle.engine import OracleEngine, relu, relu_backward
+from isostyle.conformance.oracle.optimizers import adam
+from isostyle.conformance.oracle.pictures import Floats
 from isostyle.interface import Array, Parameters, Targets, VjpParameters
 from isostyle.recipe import AdamSettings, Constant, Recipe, StepDecay
 from isostyle.transform_network import Stage, TransformNetwork
@@ -117,7 +119,7 @@ def convolve_weight_backward(gradient: Floats, x: Floats, kernel: int, stride: i
 
 
 def standardized(x: Floats) -> tuple[Floats, Floats]:
-    """Each channel less its mean, over its std: (x - m) / sqrt(v + EPSILON) with v = mean((x - m)^2); and that root."""
+    """(x - m) / sqrt(v + EPSILON) with each channel's mean m and v = mean((x - m)^2); and that root."""
     centered = x - x.mean(axis=(2, 3), keepdims=True)
     root = np.sqrt(np.square(centered).mean(axis=(2, 3), keepdims=True) + EPSILON)
     return centered / root, root
