@@ -1,7 +1,7 @@
 """Optimizers in plain tensor arithmetic: one text for NumPy, torch, MXNet and Paddle.
 
 The frameworks' own optimizers disagree. MXNet's Adam adds epsilon to the uncorrected root of the second moment, and keeps beta2
-as a float32: an error of 6e-6 of each step, even in float64. Paddle's keeps powers of beta in the parameter's dtype: an error of
+as a float32, an error of 6e-6 of each step even in float64. Paddle's keeps powers of beta in the parameter's dtype, an error of
 2e-5 of a step in float32. Here they are written once, with Python's double-precision scalars.
 
 A state is a flat dict of tensors, numbers and text: all that is needed to go on. Its ``end``, if there is one, says why the
@@ -229,8 +229,8 @@ class SearchingLbfgs:
     """L-BFGS with a line search for the strong Wolfe conditions: the decisions of torch.optim.LBFGS with ``strong_wolfe``.
 
     Nocedal and Wright 2006, algorithm 7.5. A block begins with an evaluation of the image. It has at most ``iterations``
-    searches, and none begins once it has made ``iterations * 5 // 4`` evaluations (torch's max_eval), which also bound a search:
-    at 20 iterations 25 evaluations.
+    searches, and at most ``iterations * 5 // 4`` evaluations (torch's max_eval): then no search begins, and one that goes on
+    gives up.
 
     The image of a state is always the picture of the last update, never a trial. ``step`` counts updates, ``block`` those since
     the block began, ``evaluations`` likewise. A state has the image's ``gradient`` and ``total`` if a search follows, and
@@ -381,8 +381,8 @@ class Search:
         return here if here.total < self.start.total else self.start
 
     def zoom(self, ends: list[Trial], most: int) -> Generator[Judgment, None, Trial]:
-        """Algorithm 3.6: a bracket becomes narrower until a trial in it meets both conditions. Takes the lower end if the bracket
-        is narrow enough, or after ``most`` trials."""
+        """Algorithm 3.6: a bracket becomes narrower until a trial in it meets both conditions. Takes the lower end if the
+        bracket is narrow enough, or there were ``most`` further trials."""
         furthest, near = float(abs(self.direction).max()), False
         while True:
             low, high = (0, 1) if ends[0].total <= ends[1].total else (1, 0)
@@ -390,7 +390,7 @@ class Search:
             left, right = sorted(end.length for end in ends)
             if right == left or (right - left) * furthest < self.tolerance or self.tries > most:
                 return ends[low]
-            length, near = inside(cubic_minimum(*ends, left, right), left, right, near)
+            length, near = inside(cubic_minimum(ends[0], ends[1], left, right), left, right, near)
             yield self.goes_on
             here = self.at(length)
             if not self.decreases(here) or here.total >= ends[low].total:
@@ -404,8 +404,8 @@ class Search:
 
 
 def cubic_minimum(one: Trial, other: Trial, least: float, most: float) -> float:
-    """Where the cubic through two trials is lowest, between ``least`` and ``most``; in their middle if it is nowhere (Nocedal and
-    Wright 2006, equation 3.59)."""
+    """Where the cubic through two trials is lowest, between ``least`` and ``most``; in their middle if it is nowhere (Nocedal
+    and Wright 2006, equation 3.59)."""
     a, b = sorted((one, other), key=lambda trial: trial.length)
     mean = a.derivative + b.derivative - 3 * (a.total - b.total) / (a.length - b.length)
     square = mean**2 - a.derivative * b.derivative

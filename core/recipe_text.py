@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from isostyle.checks import parsed
 from isostyle.errors import InputError, shown
 from isostyle.published import RECIPES, find
 from isostyle.recipe import (
@@ -210,8 +211,8 @@ def read_toml(data: bytes, name: str) -> Recipe:
     if len(data) > MAX_BYTES:
         raise InputError(f"{name!r} has more than {MAX_BYTES // 1024} KiB, and no recipe needs so many")
     try:
-        found = tomllib.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        found = parsed(tomllib.loads, data.decode("utf-8-sig"))
+    except ValueError as error:
         # tomllib's own error is a ValueError, and so is Python's limit for the digits of a number.
         raise InputError(f"{name!r} is not a TOML file: {error}") from None
     try:
