@@ -48,7 +48,7 @@ from isostyle.conformance.tolerances import DECIDED, EPS
 from isostyle.errors import InputError, IsostyleError, shown
 from isostyle.images import arrays
 from isostyle.interface import Array, Backend, Engine, Evaluation, Objective, Targets, Tensor, Transform
-from isostyle.optim import optimizer
+from isostyle.optim import Adam, optimizer
 from isostyle.published import D2L
 from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Recipe, StepDecay
 from isostyle.style_networks.tiles import TiledTransform
@@ -115,11 +115,11 @@ class Subject:
         }
 
     def adam(self, engine: Engine, recipe: Recipe, gradients: Array) -> Array:
-        method = optimizer(recipe)
+        method = Adam(adam_of(recipe), recipe.schedule)
         state = method.start(engine.tensor(gradients[0] * 0))
         for gradient in gradients:
             given = Evaluation({}, engine.tensor(gradient))
-            state = method.step(state, partial(at, given))
+            state = method.step(state, partial(at, given)).state
         return engine.array(state["image"])
 
     def rates(self, recipe: Recipe, updates: Sequence[int]) -> list[float]:

@@ -88,8 +88,8 @@ def style_loss_gradient(feature: Array, target: Array, divisor: GramDivisor, red
     r""":math:`\partial L^s / \partial X = \frac{4 s}{d} (G - A) X`, as a map of shape (1, C, H, W); A is symmetric."""
     matrix = feature.reshape(feature.shape[1], -1)
     difference = gram(feature, divisor) - target
-    slope = 4 * difference @ matrix * (style_scale(feature.shape, reduction) / divisor_of(feature.shape, divisor))
-    return slope.reshape(feature.shape)
+    gradient = 4 * difference @ matrix * (style_scale(feature.shape, reduction) / divisor_of(feature.shape, divisor))
+    return gradient.reshape(feature.shape)
 
 
 def tv_loss(image: Array) -> float:
@@ -104,15 +104,15 @@ def tv_loss(image: Array) -> float:
 
 
 def tv_loss_gradient(image: Array) -> Array:
-    """The derivative of :func:`tv_loss`, shape (1, 3, H, W); the kink at equal neighbors counts as slope 0."""
+    """The derivative of :func:`tv_loss`, shape (1, 3, H, W); the kink at equal neighbors counts as 0."""
     down, right = _differences(image)
     down, right = 0.5 * np.sign(down) / down.size, 0.5 * np.sign(right) / right.size
-    slope = np.zeros_like(image)
-    slope[:, :, 1:, :] += down
-    slope[:, :, :-1, :] -= down
-    slope[:, :, :, 1:] += right
-    slope[:, :, :, :-1] -= right
-    return slope
+    gradient = np.zeros_like(image)
+    gradient[:, :, 1:, :] += down
+    gradient[:, :, :-1, :] -= down
+    gradient[:, :, :, 1:] += right
+    gradient[:, :, :, :-1] -= right
+    return gradient
 
 
 def _differences(image: Array) -> tuple[Array, Array]:

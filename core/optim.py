@@ -61,27 +61,19 @@ def optimizer(recipe: Recipe) -> Adam | Lbfgs | SearchingLbfgs:
     return Lbfgs(settings) if settings.line_search == "none" else SearchingLbfgs(settings)
 
 
-def missing(recipe: Recipe, state: State) -> str | None:
-    """The first name that the optimizer of ``recipe`` needs to go on from ``state``, which comes from a file, and does not find
-    there; None if all are there."""
-    tensors, numbers = ["image"], ["step"]
+def needed(recipe: Recipe, state: State) -> tuple[set[str], set[str]]:
+    """The names of the tensors and of the numbers without which the optimizer of ``recipe`` cannot go on from ``state``."""
     if isinstance(recipe.optimizer, AdamSettings):
-        tensors += ["moment1", "moment2"]
-    else:
-        numbers += ["block", "pairs", "scale", *(["evaluations"] if recipe.searches else [])]
-        for i in range(min(state.get("pairs", 0), len(state))):
-            tensors += [f"move{i}", f"change{i}"]
-            numbers.append(f"curvature{i}")
-        if not recipe.searches and state.get("step") != 0:
-            tensors.append("move")
-        if "move" in tensors or "gradient" in state:
-            tensors.append("gradient")
-            numbers.append("total")
-    for names, tensor in ((tensors, True), (numbers, False)):
-        for name in names:
-            if name not in state or isinstance(state[name], str) or isinstance(state[name], PLAIN) == tensor:
-                return name
-    return None
+        return {"image", "moment1", "moment2"}, {"step"}
+    tensors, numbers = {"image"}, {"step", "block", "pairs", "scale"}
+    for i in range(min(state.get("pairs", 0), len(state))):
+        tensors |= {f"move{i}", f"change{i}"}
+        numbers.add(f"curvature{i}")
+    if recipe.searches:
+        numbers.add("evaluations")
+    elif state.get("step") != 0:
+        tensors |= {"move", "gradient"}
+    return tensors, numbers | ({"total"} if {"gradient", "move"} & (tensors | state.keys()) else set())
 
 
 class Stepper:
@@ -256,13 +248,13 @@ class SearchingLbfgs:
         and go on from the state of the last one."""
         search = self.search(state, evaluate)
         while True:
-            if search is None:
+            if search is None or search.is_level:
                 state = self.begin(state, evaluate)
                 search = self.search(state, evaluate)
-                if search is None and "end" not in state:
-                    state = self.at_level(state)
+                if search is not None and search.is_level:
+                    state = ended(state, search.is_level).state
                 yield Judgment(state, state["step"], note=state.get("end"))
-                if search is None:
+                if search is None or search.is_level:
                     return
             state = yield from self.update(state, search)
             search = self.search(state, evaluate)
@@ -279,16 +271,10 @@ class SearchingLbfgs:
         return {**state, "gradient": evaluation.gradient, "total": float(evaluation.terms["total"])}
 
     def search(self, state: State, evaluate: Evaluate) -> Search | None:
-        """The search that follows ``state``; None if a block begins, or no way leads downhill."""
+        """The search that follows ``state``; None if a block begins."""
         if "gradient" not in state:
             return None
-        search = Search(state, Memory.of(state).downhill(state["gradient"]), evaluate, self.settings.tolerance_change)
-        return None if level(self.settings, search.start.derivative) else search
-
-    def at_level(self, state: State) -> State:
-        """``state``, at whose image a block began, with its end: no way leads downhill."""
-        derivative = dot(state["gradient"], Memory.of(state).downhill(state["gradient"]))
-        return ended(state, level(self.settings, derivative) or "").state
+        return Search(state, Memory.of(state).downhill(state["gradient"]), evaluate, self.settings)
 
     def update(self, state: State, search: Search) -> Generator[Judgment, None, State]:
         """One search, and the state after the update that it leads to; the block goes on with another search, or ends."""
@@ -336,10 +322,12 @@ class Search:
     torch's are the bounds of the lengths that it tries, their number, and what it does about a cubic that does not fit.
     """
 
-    def __init__(self, state: State, direction: Tensor, evaluate: Evaluate, tolerance: float) -> None:
-        """``tolerance``: a bracket is narrow enough if no pixel moves by more from one end to the other."""
-        self.image, self.direction, self.evaluate, self.tolerance = state["image"], direction, evaluate, tolerance
+    def __init__(self, state: State, direction: Tensor, evaluate: Evaluate, settings: LbfgsSettings) -> None:
+        self.image, self.direction, self.evaluate = state["image"], direction, evaluate
+        self.tolerance = settings.tolerance_change
         self.start = Trial(0.0, state["total"], dot(state["gradient"], direction), state["gradient"])
+        #: Why there is nothing to be found; None if the direction leads downhill.
+        self.is_level = level(settings, self.start.derivative)
         self.goes_on = Judgment(state, state["step"], tried=True)
         #: How many lengths were tried, and the last one.
         self.tries, self.last = 0, 0.0

@@ -1,6 +1,6 @@
-"""Recipes as text: for people to read and compare, and as TOML files to keep and change.
+"""Recipes as text: rows to read and compare, and TOML files to keep and change.
 
-A file says every value, or names a published recipe as its ``base`` and says what differs. ``isostyle recipes NAME --toml``
+A file has every value, or names a published recipe as its ``base`` and has what differs. ``isostyle recipes NAME --toml``
 prints one to start from.
 """
 
@@ -109,8 +109,8 @@ def rows(recipe: Recipe) -> dict[str, str]:
     clamped = "clamped to 0..1 before every evaluation" if recipe.clamped else "unbounded; clipped to 0..1 when saved"
     sizes = {"own": str(recipe.size), "content": "exactly the content image's", "equal": "the same; must come out equal"}
     return {
-        "content taps": taps_text(recipe.content_layers),
-        "style taps": taps_text(recipe.style_layers),
+        "content layers": taps_text(recipe.content_layers),
+        "style layers": taps_text(recipe.style_layers),
         "pooling": recipe.pooling,
         "Gram divisor": divisors[recipe.gram_divisor],
         "content loss": contents[recipe.content_reduction],

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from isostyle.checks import parsed, require_count
 from isostyle.errors import InputError, shown
 from isostyle.interface import Array
-from isostyle.optim import PLAIN, missing
+from isostyle.optim import needed
 from isostyle.recipe import Recipe
 from isostyle.recipe_text import from_dict
 from isostyle.system.files import read_input, reason, sha256
@@ -153,10 +153,9 @@ def made_of(tensors: Mapping[str, Array], tables: Mapping[str, Any]) -> RunCheck
         raise ValueError("its position counts fewer than none")
     if not 0 <= stands.level <= len(recipe.pyramid):
         raise ValueError("it stands at a level that its recipe does not have")
-    if not all(isinstance(value, PLAIN) for value in position["state"].values()):
-        raise ValueError("its optimizer has more than numbers")
-    if lacking := missing(recipe, state):
-        raise ValueError(f"its optimizer lacks {lacking}")
+    needs_tensors, needs_numbers = needed(recipe, state)
+    require("optimizer", dict.fromkeys(needs_numbers, NUMBER), [position["state"]])
+    require("optimizer", dict.fromkeys(needs_tensors, np.ndarray), [tensors])
     require_tensors(tensors, settings["dtype"])
     return RunCheckpoint(recipe, stands, settings, inputs, history, tables["backends"], float(tables["seconds"]))
 
