@@ -29,7 +29,7 @@ VGG16_DEPTHS = (2, 2, 3, 3, 3)
 VGG_WIDTHS = (64, 128, 256, 512, 512)
 COMPACT_WIDTHS = (16, 32, 64, 128, 128)
 
-#: What the networks expect of their input: RGB in 0..1, minus the mean, divided by the std (ImageNet's, as torchvision has them).
+#: What the networks expect of their input: RGB in 0..1, minus the mean, divided by the std (ImageNet's, torchvision).
 RGB_MEAN = (0.485, 0.456, 0.406)
 RGB_STD = (0.229, 0.224, 0.225)
 

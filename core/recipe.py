@@ -356,8 +356,8 @@ class Recipe:
 
     .. math:: w_c \\sum_l a_l L^c_l + w_s \\sum_l b_l L^s_l + w_{tv} L^{tv}
 
-    with the terms of :mod:`isostyle.losses`, layers ``l`` and their weights a and b. All weights are *effective*: what a term is
-    multiplied by in that total. The image is clipped to 0..1 when it is shown or saved.
+    with the terms of :mod:`isostyle.losses`, layers ``l`` and their weights a and b. All weights are *effective*: a term is
+    multiplied by them and nothing else. The image is clipped to 0..1 when it is shown or saved.
     """
 
     name: str
