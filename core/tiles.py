@@ -5,8 +5,8 @@ gradient dL/dX of every tap is known. A second pass takes it back through each w
 in memory at a time depends on the size of a window, not of the picture.
 
 A window is computed in a crop with a halo as wide as the receptive field of the deepest tap. A convolution pads the crop with
-zeros where the picture goes on. That spoils values in the halo, which do not count: all gradients there are 0. Where a crop ends
-because the picture does, the zeros are the picture's own.
+zeros where the picture goes on. That spoils values in the halo, which do not count: all gradients there are 0. Where a crop
+ends because the picture does, the zeros are the picture's own.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def halo_of(network: Network, taps: Iterable[str]) -> int:
 
 
 def spans(length: int, tile: int, grid: int, halo: int) -> list[Span]:
-    """An axis of ``length`` pixels in equal parts of at most ``tile`` pixels, on the grid. The last part also has the rest, which
-    is narrower than the grid.
+    """An axis of ``length`` pixels in equal parts of at most ``tile`` pixels, on the grid. The last part also has the rest,
+    which is narrower than the grid.
 
     All crops are equally long, but for that rest: at the picture's edges they reach further inwards than they need to, because
     frameworks keep buffers for every shape that they have met.

@@ -138,10 +138,10 @@ def climb(
 
     Args:
         engine: computes all levels.
-        levels: the recipe, the size (height, width) and a function that makes the content and the style image of each level,
-            both in the recipe's space, (1, 3, H, W).
-        start: the image of the first level, alone in a list. It is taken out, so that it lasts no longer than it is needed.
-        position: where an interrupted run stood; it goes on from there, and ``start`` does not count.
+        levels: of each the recipe, the size (height, width) and a function that makes the content and the style image, both in
+            the recipe's space, (1, 3, H, W).
+        start: the first level's image, in a list from which it is taken, so that it lasts no longer than it is needed.
+        position: where an interrupted run stood. It goes on from there, and ``start`` does not count.
 
     Raises:
         NonFiniteLoss: as :func:`run`.
@@ -184,9 +184,8 @@ def run(
         engine: computes.
         recipe: what is minimized, and how; without a pyramid.
         targets: what the image is pulled toward.
-        start: the image to begin with, in the recipe's space, shape (1, 3, H, W); or where an interrupted run stood. The events
-            are then the rest of those that there would have been. (But if the first evaluation fails, there is no last good
-            picture.)
+        start: the image to begin with, in the recipe's space, (1, 3, H, W); or where an interrupted run stood, whose other
+            events then follow.
         part: what part of the run this is, if it goes from coarse to fine.
 
     Raises:
