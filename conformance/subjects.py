@@ -23,7 +23,7 @@ from isostyle.conformance.oracle.engine import OracleEngine, layers
 from isostyle.errors import InputError
 from isostyle.images import arrays
 from isostyle.interface import Array, Backend, Engine, Evaluation, Objective, Tensor, Transform
-from isostyle.optim import optimizer
+from isostyle.optim import Adam, optimizer
 from isostyle.recipe import AdamSettings, LbfgsSettings, Recipe
 from isostyle.style_networks.tiles import TiledTransform
 from isostyle.style_networks.trainer import Trainer, TrainingRecipe
@@ -86,11 +86,11 @@ class Subject:
 
     def adam(self, engine: Engine, recipe: Recipe, gradients: Array) -> Array:
         """The image after an update with each of ``gradients``, from zeros."""
-        method = optimizer(recipe)
+        method = Adam(adam_of(recipe), recipe.schedule)
         state = method.start(engine.tensor(gradients[0] * 0))
         for gradient in gradients:
             given = Evaluation({}, engine.tensor(gradient))
-            state = method.step(state, partial(at, given))
+            state = method.step(state, partial(at, given)).state
         return engine.array(state["image"])
 
     def rates(self, recipe: Recipe, updates: Sequence[int]) -> list[float]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 #: 128 and the number of the signal, SIGINT and SIGTERM, as shells have it.
 EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
-#: What can be done when memory does not suffice, whatever the command. It stands here, because then there may be none left to
-#: import anything.
+#: What can be done when memory does not suffice, whatever the command. It stands here because there may be none left to import
+#: anything.
 LESS_MEMORY = "try smaller pictures, or a lower --max-memory where there is one"
-#: What Python and the system's loader say when they lack memory, in errors that are no MemoryError: a thread gets no stack, a
-#: library of a package no room.
+#: What Python and the system's loader say when they lack memory, in errors that are no MemoryError: there is no stack for a
+#: thread, or no room for a library.
 OF_THREADS, OF_LIBRARIES = "can't start new thread", "failed to map segment"
-#: Of a value in a message; what a user wrote may be as long as a file.
+#: Characters of a value in a message: what a user wrote may be as long as a file.
 SHOWN = 60
 
 
 def shown(value: object) -> str:
-    """``value`` as a message quotes it: short, and nothing that a terminal would obey."""
+    """``value`` as a message quotes it: short, and without what a terminal would obey."""
     try:
         text = repr(value)
     except ValueError:  # Python's limit for whole numbers
@@ -24,7 +24,7 @@ def shown(value: object) -> str:
 
 
 class IsostyleError(Exception):
-    """Base of every error that isostyle raises on purpose; ``exit_code`` is the command line's."""
+    """Base of every error that isostyle raises on purpose. The command line ends with its ``exit_code``."""
 
     exit_code = 1
 
@@ -36,4 +36,4 @@ class InputError(IsostyleError, ValueError):
 
 
 class FrameworkFailure(IsostyleError):
-    """A framework raised an error of its own: out of memory, most often."""
+    """A framework raised an error of its own, most often because it lacks memory."""

@@ -14,14 +14,14 @@ become one number (:data:`~isostyle.recipe.ContentReduction`, :data:`~isostyle.r
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isostyle.recipe import ContentReduction, GramDivisor, StyleReduction
 
-Array: TypeAlias = NDArray[np.floating]
+Array: TypeAlias = NDArray[np.floating[Any]]
 
 
 def divisor_of(shape: tuple[int, ...], divisor: GramDivisor) -> int:

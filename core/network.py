@@ -5,7 +5,7 @@ Every convolution is 3x3, stride 1, zero padding 1; every pool is 2x2, stride 2,
 
 A layer's name says where it stands: ``conv4_2`` is the second convolution of block 4, *before* its ReLU; ``relu4_2`` is
 the same map *after* it; ``pool4`` ends the block. The index of a layer, the one that ``features[i]`` takes in torchvision,
-gluon and paddle.vision, is derived from the table and written down nowhere.
+gluon and paddle.vision, follows from the table and is written down nowhere.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ VGG16_DEPTHS = (2, 2, 3, 3, 3)
 VGG_WIDTHS = (64, 128, 256, 512, 512)
 COMPACT_WIDTHS = (16, 32, 64, 128, 128)
 
-#: What the networks expect of their input: RGB in 0..1, minus the mean, divided by the deviation (ImageNet's, torchvision).
+#: What the networks expect of their input: RGB in 0..1, minus the mean, divided by the std (ImageNet's, torchvision).
 RGB_MEAN = (0.485, 0.456, 0.406)
 RGB_STD = (0.229, 0.224, 0.225)
 

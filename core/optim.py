@@ -1,20 +1,18 @@
 """Optimizers in plain tensor arithmetic: one text for NumPy, torch, MXNet and Paddle.
 
-The frameworks' own optimizers disagree: MXNet's Adam adds epsilon to the uncorrected root of the second moment and keeps
-beta2 as a float32 (an error of 6e-6 of each step even in float64), Paddle's keeps powers of beta in the parameter's dtype
-(2e-5 of a step in float32). Written here once, with Python's double-precision scalars, they take no part in the result.
+The frameworks' own optimizers disagree. MXNet's Adam adds epsilon to the uncorrected root of the second moment, and keeps beta2
+as a float32, an error of 6e-6 of each step even in float64. Paddle's keeps powers of beta in the parameter's dtype, an error of
+2e-5 of a step in float32. Here they are written once, with Python's double-precision scalars.
 
-A state is a flat dict of tensors, numbers and text: all that is needed to go on. A step returns a new one and changes no tensor
-in place, so a picture kept from an earlier step stays what it was; but it may take tensors out of the state that it is given,
-so that those of large pictures are gone as soon as they are used. If the optimizer has come to an end, its state has an
-``end`` that says why; if something happened that a user should know, a ``note``. ``tried`` is true if the point that was
-evaluated is no picture of the run: a trial of a line search.
+A state is a flat dict of tensors, numbers and text: all that is needed to go on. Its ``end``, if there is one, says why the
+optimizer came to an end. No tensor is changed in place, so a picture that was kept stays what it was. But an optimizer may take
+tensors out of the state that it is given, so that those of large pictures are gone as soon as they are used.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +24,8 @@ State = dict[str, Any]
 PLAIN = (bool, int, float, str)
 #: L-BFGS keeps a pair only if move and gradient change agree in direction by more than this (torch.optim.LBFGS).
 LEAST_CURVATURE = 1e-10
-#: The strong Wolfe conditions on a length: the total falls by at least this share of what the slope at the start promises, and
-#: the slope there is at most this share of it (c1 and c2: Nocedal and Wright 2006, page 62; torch's too).
+#: The strong Wolfe conditions on a length: the total falls by at least this share of what the derivative at the start promises,
+#: and the derivative there is at most this share of it (c1 and c2: Nocedal and Wright 2006, page 62; torch's too).
 SUFFICIENT_DECREASE, CURVATURE_CONDITION = 1e-4, 0.9
 #: A length that is too short becomes longer by at least this share of the last gain, and at most so many times as long.
 LEAST_WIDENING, MOST_WIDENING = 0.01, 10
@@ -37,42 +35,63 @@ INSIDE = 0.1
 Evaluate = Callable[[Tensor], tuple[Tensor, Evaluation]]
 
 
-def optimizer(recipe: Recipe) -> Adam | Lbfgs:
+@dataclass(frozen=True)
+class Judgment:
+    """What an optimizer makes of one evaluation."""
+
+    #: What the run can go on from. In the middle of a line search it is the very state that the search began from.
+    state: State
+    #: Updates that made the picture that was evaluated; of a trial, those before its search.
+    step: int
+    #: Whether that picture was a trial that a line search did not take.
+    tried: bool = False
+    #: What a user should know: why the optimizer ended, or that a block of L-BFGS ended early.
+    note: str | None = None
+
+
+Judgments = Generator[Judgment, None, None]
+
+
+def optimizer(recipe: Recipe) -> Adam | Lbfgs | SearchingLbfgs:
     """The optimizer of ``recipe``."""
     settings = recipe.optimizer
     if isinstance(settings, AdamSettings):
         return Adam(settings, recipe.schedule)
-    # A Recipe sees to it that L-BFGS has no schedule, and is not clamped where it searches.
+    # A Recipe sees to it that L-BFGS has no schedule, and no clamped image where it searches.
     return Lbfgs(settings) if settings.line_search == "none" else SearchingLbfgs(settings)
 
 
-def missing(recipe: Recipe, state: State) -> str | None:
-    """The first name that the optimizer of ``recipe`` needs to go on from ``state``, which comes from a file, and does not find
-    there; None if it is all there."""
+def needed(recipe: Recipe, state: State) -> tuple[set[str], set[str]]:
+    """The names of the tensors and of the numbers without which the optimizer of ``recipe`` cannot go on from ``state``."""
     if isinstance(recipe.optimizer, AdamSettings):
-        tensors, numbers = ["image", "moment1", "moment2"], ["step"]
-    else:
-        tensors, numbers = ["image"], ["step", "block", "pairs", "scale"]
-        pairs = state.get("pairs")
-        for i in range(pairs if isinstance(pairs, int) and pairs <= len(state) else 0):
-            tensors += [f"move{i}", f"change{i}"]
-            numbers.append(f"curvature{i}")
-        if not recipe.searches and state.get("step") != 0:
-            tensors, numbers = [*tensors, "gradient", "move"], [*numbers, "total"]
-        if recipe.searches:
-            numbers += ["evaluations", "tried"]
-        if recipe.searches and "trial" in state:
-            tensors += ["gradient", "direction", "low_gradient"]
-            numbers += ["total", "slope", "trial", "tries", "most", "zoom", "cautious", "low", "length0", "total0", "slope0"]
-            numbers += ["length1", "total1", "slope1"] if state.get("zoom") else []
-    for names, tensor in ((tensors, True), (numbers, False)):
-        for name in names:
-            if name not in state or isinstance(state[name], str) or isinstance(state[name], PLAIN) == tensor:
-                return name
-    return None
+        return {"image", "moment1", "moment2"}, {"step"}
+    tensors, numbers = {"image"}, {"step", "block", "pairs", "scale"}
+    for i in range(min(state.get("pairs", 0), len(state))):
+        tensors |= {f"move{i}", f"change{i}"}
+        numbers.add(f"curvature{i}")
+    if recipe.searches:
+        numbers.add("evaluations")
+    elif state.get("step") != 0:
+        tensors |= {"move", "gradient"}
+    return tensors, numbers | ({"total"} if {"gradient", "move"} & (tensors | state.keys()) else set())
 
 
-class Adam:
+class Stepper:
+    """An optimizer that makes an update of each evaluation."""
+
+    def step(self, state: State, evaluate: Evaluate) -> Judgment:
+        """One evaluation, and the update that follows it."""
+        raise NotImplementedError
+
+    def steps(self, state: State, evaluate: Evaluate) -> Judgments:
+        """A judgment of each evaluation, from ``state`` on until the optimizer comes to an end."""
+        while "end" not in state:
+            judgment = self.step(state, evaluate)
+            yield judgment
+            state = judgment.state
+
+
+class Adam(Stepper):
     """Adam (Kingma and Ba 2015, algorithm 1) with a learning rate that may decay in steps."""
 
     def __init__(self, settings: AdamSettings, schedule: StepDecay | Constant) -> None:
@@ -87,14 +106,15 @@ class Adam:
         """The learning rate that the next step uses."""
         return self.schedule.rate(self.settings.learning_rate, state["step"])
 
-    def step(self, state: State, evaluate: Evaluate) -> State:
+    def step(self, state: State, evaluate: Evaluate) -> Judgment:
+        step = state["step"]
         state["image"], evaluation = evaluate(state["image"])
         # Handed over, not kept: it is as large as the picture.
         gradient = [evaluation.gradient]
         del evaluation
-        if state["step"] == 0 and float(abs(gradient[0]).max()) == 0:
-            return {**state, "end": "Adam ended at step 0: the gradient is 0 everywhere"}
-        return self.update(state, gradient.pop())
+        if step == 0 and float(abs(gradient[0]).max()) == 0:
+            return ended(state, "the gradient is 0 everywhere", "Adam")
+        return Judgment(self.update(state, gradient.pop()), step)
 
     def update(self, state: State, gradient: Tensor) -> State:
         """One update of ``state``'s image, or whatever else is called so: one parameter of a network."""
@@ -112,7 +132,50 @@ class Adam:
         return {"image": image - move * rate, "moment1": moment1, "moment2": moment2, "step": step}
 
 
-class Lbfgs:
+@dataclass(frozen=True)
+class Memory:
+    """What L-BFGS knows of the curvature, as (move of the image, change of the gradient, their product), oldest first; and the
+    scale of the inverse Hessian that these correct."""
+
+    pairs: list[tuple[Tensor, Tensor, float]]
+    scale: float
+
+    @classmethod
+    def of(cls, state: State) -> Memory:
+        """What ``state`` remembers."""
+        pairs = [(state[f"move{i}"], state[f"change{i}"], state[f"curvature{i}"]) for i in range(state["pairs"])]
+        return cls(pairs, state["scale"])
+
+    def as_state(self) -> State:
+        """This memory as part of a state."""
+        found: State = {"pairs": len(self.pairs), "scale": self.scale}
+        for i, (move, change, curvature) in enumerate(self.pairs):
+            found.update({f"move{i}": move, f"change{i}": change, f"curvature{i}": curvature})
+        return found
+
+    def with_pair(self, move: Tensor, change: Tensor, history: int) -> Memory:
+        """This memory with one more pair, if its curvature is positive, and with the last ``history`` pairs only."""
+        curvature = dot(move, change)
+        if curvature <= LEAST_CURVATURE:
+            return self
+        scale = curvature / dot(change, change)
+        return Memory([*self.pairs, (move, change, curvature)][-history:], scale)
+
+    def downhill(self, gradient: Tensor) -> Tensor:
+        """-gradient times the approximate inverse Hessian (Nocedal and Wright 2006, algorithm 7.4)."""
+        direction = -gradient
+        shares = []
+        for move, change, curvature in reversed(self.pairs):
+            share = dot(move, direction) / curvature
+            direction = direction - change * share
+            shares.append(share)
+        direction = direction * self.scale
+        for (move, change, curvature), share in zip(self.pairs, reversed(shares), strict=True):
+            direction = direction + move * (share - dot(change, direction) / curvature)
+        return direction
+
+
+class Lbfgs(Stepper):
     """L-BFGS without line search (Liu and Nocedal 1989), as torch.optim.LBFGS runs it; one evaluation a step.
 
     The state keeps the last moves of the image and the changes of the gradient that came with them: ``move0``, ``change0``, ...
@@ -124,286 +187,271 @@ class Lbfgs:
         self.settings = settings
 
     def start(self, image: Tensor, scale: float | None = None) -> State:
-        """The state before the first step. A ``scale`` from another level of a pyramid is left alone: without a search, nobody
-        would shorten a step that is too long at this one."""
+        """The state before the first step. A ``scale`` from another level of a pyramid does not count: without a search, nobody
+        would shorten a step that is too long at this level."""
         return {"image": image, "step": 0, "block": 0, "pairs": 0, "scale": 1.0}
 
     def learning_rate(self, state: State) -> float:
         """The learning rate that every step uses."""
         return self.settings.learning_rate
 
-    def step(self, state: State, evaluate: Evaluate) -> State:
+    def step(self, state: State, evaluate: Evaluate) -> Judgment:
+        settings, step = self.settings, state["step"]
         image, evaluation = evaluate(state["image"])
         state = {**state, "image": image}
         gradient, total = evaluation.gradient, float(evaluation.terms["total"])
-        largest = float(abs(gradient).max())
-        if largest <= self.settings.tolerance_gradient:
-            return ended(state, "the largest component of the gradient", largest, self.settings.tolerance_gradient)
-        if state["block"] > 0 and (reason := self.too_small(state["move"], total - state["total"])):
+        if reason := converged(settings, gradient):
+            return ended(state, reason)
+        if state["block"] > 0 and (reason := too_small(settings, state["move"], total - state["total"])):
             # As published: the next block evaluates the same image again, and goes on.
-            return {**state, "block": 0, "note": early(state, reason)}
+            return Judgment({**state, "block": 0}, step, note=early(step, reason))
 
-        memory = self.memory(state)
-        if state["step"] > 0:
-            memory = self.with_pair(memory, state["move"], gradient - state["gradient"])
-        direction = downhill(gradient, memory)
-        if (slope := dot(gradient, direction)) > -self.settings.tolerance_change:
-            return ended(state, "the slope downhill", -slope, self.settings.tolerance_change)
-        move = direction * self.first_length(state, gradient)
-        following = {
-            "image": image + move,
-            "step": state["step"] + 1,
-            "block": (state["block"] + 1) % self.settings.iterations,
-        }
-        return {**following, **remembered(memory), "gradient": gradient, "move": move, "total": total}
-
-    def first_length(self, state: State, gradient: Tensor) -> float:
-        """What the next direction is multiplied by, at first where there is a line search."""
-        # The first direction is the bare gradient, whose length says nothing about how far to go, unless its scale is known.
-        bare = state["step"] == 0 and "carried" not in state
-        first = min(1.0, 1 / float(abs(gradient).sum())) if bare else 1.0
-        return first * self.settings.learning_rate
-
-    def memory(self, state: State) -> Memory:
-        """The pairs that ``state`` keeps, and the scale."""
-        pairs = [(state[f"move{i}"], state[f"change{i}"], state[f"curvature{i}"]) for i in range(state["pairs"])]
-        return Memory(pairs, state["scale"])
-
-    def with_pair(self, memory: Memory, move: Tensor, change: Tensor) -> Memory:
-        """``memory`` with one more pair, if its curvature is positive, and without what is older than the history."""
-        curvature = dot(move, change)
-        if curvature <= LEAST_CURVATURE:
-            return memory
-        scale = curvature / dot(change, change)
-        return Memory([*memory.pairs, (move, change, curvature)][-self.settings.history :], scale)
-
-    def too_small(self, move: Tensor, change: float) -> str | None:
-        """Why an update that moved the image so and changed the total by so much ends its block; None if it does not."""
-        tolerance = self.settings.tolerance_change
-        if (furthest := float(abs(move).max())) <= tolerance:
-            return f"the furthest move, {furthest:.3g}, is at most {tolerance:g}"
-        if abs(change) < tolerance:
-            return f"the change of the total, {abs(change):.3g}, is below {tolerance:g}"
-        return None
+        memory = Memory.of(state)
+        if step > 0:
+            memory = memory.with_pair(state["move"], gradient - state["gradient"], settings.history)
+        direction = memory.downhill(gradient)
+        if reason := level(settings, dot(gradient, direction)):
+            return ended(state, reason)
+        move = direction * first_length(settings, state, gradient)
+        following = {"image": image + move, "step": step + 1, "block": (state["block"] + 1) % settings.iterations}
+        return Judgment({**following, **memory.as_state(), "gradient": gradient, "move": move, "total": total}, step)
 
 
-class SearchingLbfgs(Lbfgs):
+class SearchingLbfgs:
     """L-BFGS with a line search for the strong Wolfe conditions: the decisions of torch.optim.LBFGS with ``strong_wolfe``.
 
-    Nocedal and Wright 2006: the search widens its step until a bracket holds a good one (algorithm 3.5), then narrows the
-    bracket (3.6), each time at the minimum of a cubic (3.59). One trial is one evaluation, and one call of :meth:`step`.
-    ``image`` is always the picture of the last finished update, never a trial, and ``total`` and ``gradient`` are its;
-    ``tried`` says that the point evaluated last is not it. While a search goes on, the state has
+    Nocedal and Wright 2006, algorithm 7.5. A block begins with an evaluation of the image. It has at most ``iterations``
+    searches, and at most ``iterations * 5 // 4`` evaluations (torch's max_eval): then no search begins, and one that goes on
+    gives up.
 
-    - ``direction``, its ``slope`` at the image, and ``trial``, the length that is tried next;
-    - ``tries``, how many trials came before it, and ``most``, the number at which the search gives up;
-    - ``zoom``: whether there is a bracket. Its ends are ``length0``, ``total0``, ``slope0`` and ``length1``, ...; before there
-      is one, end 0 is the trial before. ``low`` is the end of the lower total, ``low_gradient`` the gradient there: of the
-      other end none is needed;
-    - ``cautious``: whether the last trial lay close to an end of the bracket.
-
-    A trial whose total or slope is not finite went too far: the next one is in the middle of its bracket. (torch goes on with
-    NaN.)
-
-    A block begins with an evaluation of the image. It has at most ``iterations`` searches, and none begins once it has made
-    ``iterations * 5 // 4`` evaluations (torch's max_eval), which also bound a search: at 20 iterations 25 evaluations.
+    The image of a state is always the picture of the last update, never a trial. ``step`` counts updates, ``block`` those since
+    the block began, ``evaluations`` likewise. A state has the image's ``gradient`` and ``total`` if a search follows, and
+    neither if a block begins.
     """
+
+    def __init__(self, settings: LbfgsSettings) -> None:
+        self.settings = settings
+        self.most_evaluations = settings.iterations * 5 // 4
 
     def start(self, image: Tensor, scale: float | None = None) -> State:
         """The state before the first step. ``scale``: of the inverse Hessian, where another level of a pyramid has found it;
         the first direction then has a length that says how far to go."""
-        carried = {} if scale is None else {"scale": scale, "carried": True}
-        return {**super().start(image), **carried, "evaluations": 0, "tried": False}
+        state = {"image": image, "step": 0, "block": 0, "evaluations": 0, "pairs": 0}
+        return {**state, "scale": 1.0} if scale is None else {**state, "scale": scale, "carried": True}
 
-    def step(self, state: State, evaluate: Evaluate) -> State:
-        if "trial" in state:
-            _, evaluation = evaluate(state["image"] + state["direction"] * state["trial"])
-            state = {**state, "evaluations": state["evaluations"] + 1, "tried": True}
-            return self.judge(state, float(evaluation.terms["total"]), evaluation.gradient)
+    def learning_rate(self, state: State) -> float:
+        """The length that each search tries first."""
+        return self.settings.learning_rate
+
+    def steps(self, state: State, evaluate: Evaluate) -> Judgments:
+        """A judgment of each evaluation, from ``state`` on until the optimizer comes to an end. A run may stop between any two,
+        and go on from the state of the last one."""
+        search = self.search(state, evaluate)
+        while True:
+            if search is None or search.is_level:
+                state = self.begin(state, evaluate)
+                search = self.search(state, evaluate)
+                if search is not None and search.is_level:
+                    state = ended(state, search.is_level).state
+                yield Judgment(state, state["step"], note=state.get("end"))
+                if search is None or search.is_level:
+                    return
+            state = yield from self.update(state, search)
+            search = self.search(state, evaluate)
+
+    def begin(self, state: State, evaluate: Evaluate) -> State:
+        """A block begins: the image is evaluated, even if it was before."""
         image, evaluation = evaluate(state["image"])
-        state = {**state, "image": image, "evaluations": 1, "tried": False}
-        gradient, total = evaluation.gradient, float(evaluation.terms["total"])
-        largest = float(abs(gradient).max())
-        if largest <= self.settings.tolerance_gradient:
-            return ended(state, "the largest component of the gradient", largest, self.settings.tolerance_gradient)
+        state = {**state, "image": image, "block": 0, "evaluations": 1}
+        state.pop("gradient", None)
+        if reason := converged(self.settings, evaluation.gradient):
+            return ended(state, reason).state
         if state.pop("stuck", False):
-            return {**state, "end": f"L-BFGS ended at step {state['step']}: its line search finds no lower total"}
-        following = self.search({**state, "total": total, "gradient": gradient})
-        if "trial" not in following:
-            slope = dot(gradient, downhill(gradient, self.memory(state)))
-            return ended(state, "the slope downhill", -slope, self.settings.tolerance_change)
+            return ended(state, "its line search finds no lower total").state
+        return {**state, "gradient": evaluation.gradient, "total": float(evaluation.terms["total"])}
+
+    def search(self, state: State, evaluate: Evaluate) -> Search | None:
+        """The search that follows ``state``; None if a block begins."""
+        if "gradient" not in state:
+            return None
+        return Search(state, Memory.of(state).downhill(state["gradient"]), evaluate, self.settings)
+
+    def update(self, state: State, search: Search) -> Generator[Judgment, None, State]:
+        """One search, and the state after the update that it leads to; the block goes on with another search, or ends."""
+        settings, gradient = self.settings, state["gradient"]
+        most = self.most_evaluations - state["evaluations"]
+        found = yield from search.widen(first_length(settings, state, gradient), most)
+        move = search.direction * found.length
+        memory = Memory.of(state).with_pair(move, found.gradient - gradient, settings.history)
+        counts = {name: state[name] + more for name, more in (("step", 1), ("block", 1), ("evaluations", search.tries))}
+        following = {"image": state["image"] + move, **counts, **memory.as_state()}
+        note = None
+        if found.length == 0 and state["step"] > 0 and state["block"] == 0:
+            # The next block would make the same search once more.
+            following["stuck"] = True
+        elif not self.is_over(following) and converged(settings, found.gradient) is None:
+            if reason := too_small(settings, move, found.total - state["total"]):
+                note = early(following["step"], reason)
+            else:
+                following.update(gradient=found.gradient, total=found.total)
+        tried = found.length != search.last
+        yield Judgment(following, state["step"] if tried else following["step"], tried, note)
         return following
 
-    def search(self, state: State) -> State:
-        """``state`` with a search about to begin; without one, and the block at its end, if there is no way downhill."""
-        gradient = state["gradient"]
-        direction = downhill(gradient, self.memory(state))
-        slope = dot(gradient, direction)
-        if slope > -self.settings.tolerance_change:
-            return {**state, "block": 0}
-        search = {
-            "direction": direction,
-            "slope": slope,
-            "trial": self.first_length(state, gradient),
-            "tries": 0,
-            "most": self.most_evaluations - state["evaluations"],
-            "zoom": False,
-            "cautious": False,
-            "low": 0,
-            "low_gradient": gradient,
-        }
-        return {**state, **search, "length0": 0.0, "total0": state["total"], "slope0": slope}
-
-    @property
-    def most_evaluations(self) -> int:
-        return self.settings.iterations * 5 // 4
-
-    def judge(self, state: State, total: float, gradient: Tensor) -> State:
-        """What follows from what was found at the trial: another one, or the end of the search."""
-        length, steepness = state["trial"], dot(gradient, state["direction"])
-        if not math.isfinite(total + steepness):
-            # Too far, and no cubic leads back: without a slope its minimum is taken to be in the middle.
-            total, steepness = math.inf, math.nan
-        enough = total <= state["total"] + SUFFICIENT_DECREASE * length * state["slope"]
-        flat = abs(steepness) <= -CURVATURE_CONDITION * state["slope"]
-        if state["zoom"]:
-            return self.narrow(state, total, gradient, steepness, enough, flat)
-        if state["tries"] == state["most"]:
-            # Given up while it widened: the start or this trial, whichever is lower.
-            if total < state["total"]:
-                return self.taken(state, length, total, gradient)
-            return self.taken(state, 0.0, state["total"], state["gradient"])
-        here = {"length1": length, "total1": total, "slope1": steepness}
-        # (The second trial is not compared with the first one: torch begins with the third.)
-        if enough and not (state["tries"] > 1 and total >= state["total0"]):
-            if flat:
-                return self.taken(state, length, total, gradient)
-            if steepness < 0:
-                longest = (length + LEAST_WIDENING * (length - state["length0"]), length * MOST_WIDENING)
-                wider = cubic_minimum(bracket({**state, **here}), longest)
-                before = {"length0": length, "total0": total, "slope0": steepness, "low_gradient": gradient}
-                return {**state, **before, "trial": wider, "tries": state["tries"] + 1}
-        found = {**state, **here, "zoom": True}
-        if total < state["total0"]:
-            found = {**found, "low": 1, "low_gradient": gradient}
-        return self.closer(found)
-
-    def narrow(self, state: State, total: float, gradient: Tensor, steepness: float, enough: bool, flat: bool) -> State:
-        """The bracket with the trial as one of its ends."""
-        low, high = state["low"], 1 - state["low"]
-        length = state["trial"]
-        if not enough or total >= state[f"total{low}"]:
-            state = {**state, f"length{high}": length, f"total{high}": total, f"slope{high}": steepness}
-            if (lower := 0 if state["total0"] <= state["total1"] else 1) == high:
-                state = {**state, "low": lower, "low_gradient": gradient}
-            return self.closer(state)
-        if flat:
-            return self.taken(state, length, total, gradient)
-        if steepness * (state[f"length{high}"] - state[f"length{low}"]) >= 0:
-            state = {**state, **{f"{name}{high}": state[f"{name}{low}"] for name in ("length", "total", "slope")}}
-        at = {f"length{low}": length, f"total{low}": total, f"slope{low}": steepness, "low_gradient": gradient}
-        return self.closer({**state, **at})
-
-    def closer(self, state: State) -> State:
-        """``state`` with the next trial inside its bracket; or, if that is small or the search is long, its lower end taken."""
-        shortest, longest = sorted((state["length0"], state["length1"]))
-        low = state["low"]
-        width = longest - shortest
-        small = width == 0 or width * float(abs(state["direction"]).max()) < self.settings.tolerance_change
-        if small or state["tries"] >= state["most"]:
-            return self.taken(state, state[f"length{low}"], state[f"total{low}"], state["low_gradient"])
-        trial = cubic_minimum(bracket(state), (shortest, longest))
-        margin = INSIDE * width
-        cautious = min(longest - trial, trial - shortest) < margin
-        if cautious and (state["cautious"] or trial >= longest or trial <= shortest):
-            # Twice in a row so close to an end, or at it: the cubic does not fit.
-            trial = longest - margin if abs(trial - longest) < abs(trial - shortest) else shortest + margin
-            cautious = False
-        return {**state, "trial": trial, "tries": state["tries"] + 1, "cautious": cautious}
-
-    def taken(self, state: State, length: float, total: float, gradient: Tensor) -> State:
-        """The search is over, and the image that of ``length``; the block goes on with another, or not."""
-        move = state["direction"] * length
-        memory = self.with_pair(self.memory(state), move, gradient - state["gradient"])
-        following = {
-            "image": state["image"] + move,
-            "step": state["step"] + 1,
-            "block": state["block"] + 1,
-            "evaluations": state["evaluations"],
-            "tried": length != state["trial"],
-            "total": total,
-            "gradient": gradient,
-            **remembered(memory),
-        }
-        if length == 0 and state["step"] > 0 and state["block"] == 0:
-            # The next block would make the same search once more.
-            return {**following, "block": 0, "stuck": True}
-        over = following["block"] == self.settings.iterations or following["evaluations"] >= self.most_evaluations
-        if over or float(abs(gradient).max()) <= self.settings.tolerance_gradient:
-            return {**following, "block": 0}
-        if reason := self.too_small(move, total - state["total"]):
-            return {**following, "block": 0, "note": early(following, reason)}
-        return self.search(following)
+    def is_over(self, state: State) -> bool:
+        """Whether the block has made all its searches, or all its evaluations."""
+        return bool(state["block"] == self.settings.iterations or state["evaluations"] >= self.most_evaluations)
 
 
-def bracket(state: State) -> list[tuple[float, float, float]]:
-    """(length, total, slope) of both ends."""
-    return [(state[f"length{i}"], state[f"total{i}"], state[f"slope{i}"]) for i in (0, 1)]
+@dataclass
+class Trial:
+    """A length along the direction of a search, and what was found there."""
+
+    length: float
+    total: float
+    #: Of the total with respect to the length: the gradient times the direction.
+    derivative: float
+    #: None where it is no longer needed: it is as large as the picture.
+    gradient: Tensor
 
 
-def cubic_minimum(ends: list[tuple[float, float, float]], bounds: tuple[float, float]) -> float:
-    """Where the cubic through two lengths with these totals and slopes is least, within ``bounds``; the middle of these if it
-    is nowhere (Nocedal and Wright 2006, equation 3.59)."""
-    (a, total_a, slope_a), (b, total_b, slope_b) = sorted(ends)
-    shortest, longest = bounds
-    mean = slope_a + slope_b - 3 * (total_a - total_b) / (a - b)
-    square = mean**2 - slope_a * slope_b
-    if square >= 0 and (bend := slope_b - slope_a + 2 * math.sqrt(square)) != 0:
-        return min(max(b - (b - a) * ((slope_b + math.sqrt(square) - mean) / bend), shortest), longest)
-    return (shortest + longest) / 2
+class Search:
+    """A line search for the strong Wolfe conditions, from a state's image along a direction (Nocedal and Wright 2006, section
+    3.5). One trial is one evaluation.
+
+    torch's are the bounds of the lengths that it tries, their number, and what it does about a cubic that does not fit.
+    """
+
+    def __init__(self, state: State, direction: Tensor, evaluate: Evaluate, settings: LbfgsSettings) -> None:
+        self.image, self.direction, self.evaluate = state["image"], direction, evaluate
+        self.tolerance = settings.tolerance_change
+        self.start = Trial(0.0, state["total"], dot(state["gradient"], direction), state["gradient"])
+        #: Why there is nothing to be found; None if the direction leads downhill.
+        self.is_level = level(settings, self.start.derivative)
+        self.goes_on = Judgment(state, state["step"], tried=True)
+        #: How many lengths were tried, and the last one.
+        self.tries, self.last = 0, 0.0
+
+    def at(self, length: float) -> Trial:
+        """Try a length. If the total or the derivative there is not finite, it was too long: a total of infinity makes it the
+        end of a bracket, and a derivative of NaN sends the next trial to the middle. (torch goes on with NaN.)"""
+        self.tries, self.last = self.tries + 1, length
+        _, evaluation = self.evaluate(self.image + self.direction * length)
+        total, derivative = float(evaluation.terms["total"]), dot(evaluation.gradient, self.direction)
+        if not math.isfinite(total + derivative):
+            total, derivative = math.inf, math.nan
+        return Trial(length, total, derivative, evaluation.gradient)
+
+    def decreases(self, trial: Trial) -> bool:
+        """Whether the total falls by enough (equation 3.7a)."""
+        return trial.total <= self.start.total + SUFFICIENT_DECREASE * trial.length * self.start.derivative
+
+    def is_flat(self, trial: Trial) -> bool:
+        """Whether the derivative is small enough (equation 3.7b)."""
+        return abs(trial.derivative) <= -CURVATURE_CONDITION * self.start.derivative
+
+    def widen(self, length: float, most: int) -> Generator[Judgment, None, Trial]:
+        """Algorithm 3.5: longer and longer steps, from ``length`` on, until one meets both conditions, or a bracket holds one
+        that does. Gives up after ``most`` further trials. A judgment tells of each trial that leads to another one."""
+        before, here = self.start, self.at(length)
+        while self.tries <= most:
+            # (torch does not compare the second trial with the first.)
+            if not self.decreases(here) or (self.tries > 2 and here.total >= before.total):
+                return (yield from self.zoom([before, here], most))
+            if self.is_flat(here):
+                return here
+            if here.derivative >= 0:
+                return (yield from self.zoom([before, here], most))
+            least, longest = here.length + LEAST_WIDENING * (here.length - before.length), here.length * MOST_WIDENING
+            length, before = cubic_minimum(before, here, least, longest), here
+            yield self.goes_on
+            here = self.at(length)
+        return here if here.total < self.start.total else self.start
+
+    def zoom(self, ends: list[Trial], most: int) -> Generator[Judgment, None, Trial]:
+        """Algorithm 3.6: a bracket becomes narrower until a trial in it meets both conditions. Takes the lower end if the
+        bracket is narrow enough, or there were ``most`` further trials."""
+        furthest, near = float(abs(self.direction).max()), False
+        while True:
+            low, high = (0, 1) if ends[0].total <= ends[1].total else (1, 0)
+            ends[high].gradient = None
+            left, right = sorted(end.length for end in ends)
+            if right == left or (right - left) * furthest < self.tolerance or self.tries > most:
+                return ends[low]
+            length, near = inside(cubic_minimum(ends[0], ends[1], left, right), left, right, near)
+            yield self.goes_on
+            here = self.at(length)
+            if not self.decreases(here) or here.total >= ends[low].total:
+                ends[high] = here
+                continue
+            if self.is_flat(here):
+                return here
+            if here.derivative * (ends[high].length - ends[low].length) >= 0:
+                ends[high] = ends[low]
+            ends[low] = here
 
 
-@dataclass(frozen=True)
-class Memory:
-    """What L-BFGS knows of the curvature: moves of the image, changes of the gradient and their products, oldest first; and the
-    scale of the inverse Hessian that they correct."""
-
-    pairs: list[tuple[Tensor, Tensor, float]]
-    scale: float
-
-
-def remembered(memory: Memory) -> State:
-    """``memory`` as part of a state."""
-    found: State = {"pairs": len(memory.pairs), "scale": memory.scale}
-    for i, (move, change, curvature) in enumerate(memory.pairs):
-        found.update({f"move{i}": move, f"change{i}": change, f"curvature{i}": curvature})
-    return found
+def cubic_minimum(one: Trial, other: Trial, least: float, most: float) -> float:
+    """Where the cubic through two trials is lowest, between ``least`` and ``most``; in their middle if it is nowhere (Nocedal
+    and Wright 2006, equation 3.59)."""
+    a, b = sorted((one, other), key=lambda trial: trial.length)
+    mean = a.derivative + b.derivative - 3 * (a.total - b.total) / (a.length - b.length)
+    square = mean**2 - a.derivative * b.derivative
+    if square >= 0 and (bend := b.derivative - a.derivative + 2 * math.sqrt(square)) != 0:
+        minimum = b.length - (b.length - a.length) * ((b.derivative + math.sqrt(square) - mean) / bend)
+        return min(max(minimum, least), most)
+    return (least + most) / 2
 
 
-def downhill(gradient: Tensor, memory: Memory) -> Tensor:
-    """-gradient times the approximate inverse Hessian (Nocedal and Wright 2006, algorithm 7.4)."""
-    direction = -gradient
-    shares = []
-    for move, change, curvature in reversed(memory.pairs):
-        share = dot(move, direction) / curvature
-        direction = direction - change * share
-        shares.append(share)
-    direction = direction * memory.scale
-    for (move, change, curvature), share in zip(memory.pairs, reversed(shares), strict=True):
-        direction = direction + move * (share - dot(change, direction) / curvature)
-    return direction
+def inside(length: float, left: float, right: float, near: bool) -> tuple[float, bool]:
+    """A length that keeps its distance from the ends of a bracket, and whether it is ``near`` one all the same: it may be once,
+    but not twice in a row, nor at an end itself. Then the cubic does not fit."""
+    margin = INSIDE * (right - left)
+    if not min(right - length, length - left) < margin:
+        return length, False
+    if not near and left < length < right:
+        return length, True
+    return (right - margin if abs(length - right) < abs(length - left) else left + margin), False
 
 
-def early(state: State, reason: str) -> str:
-    return f"a block of L-BFGS ended early after step {state['step']}: {reason}"
+def first_length(settings: LbfgsSettings, state: State, gradient: Tensor) -> float:
+    """What the next direction is multiplied by, at first where there is a line search."""
+    # The first direction is the bare gradient, whose length says nothing about how far to go, unless its scale is known.
+    bare = state["step"] == 0 and "carried" not in state
+    return (min(1.0, 1 / float(abs(gradient).sum())) if bare else 1.0) * settings.learning_rate
 
 
-def ended(state: State, criterion: str, value: float, tolerance: float) -> State:
-    """``state``, from which no step leads on, and why."""
-    return {
-        **state,
-        "end": f"L-BFGS ended at step {state['step']}: {criterion}, {value:.3g}, is within its tolerance {tolerance:g}",
-    }
+def converged(settings: LbfgsSettings, gradient: Tensor) -> str | None:
+    """Why L-BFGS has converged where it finds ``gradient``; None if it has not."""
+    if (largest := float(abs(gradient).max())) <= settings.tolerance_gradient:
+        return f"the largest component of the gradient, {largest:.3g}, is within its tolerance {settings.tolerance_gradient:g}"
+    return None
+
+
+def level(settings: LbfgsSettings, derivative: float) -> str | None:
+    """Why no way leads downhill along a direction with this derivative; None if one does."""
+    if derivative > -settings.tolerance_change:
+        return f"the directional derivative, {derivative:.3g}, is within its tolerance {settings.tolerance_change:g}"
+    return None
+
+
+def too_small(settings: LbfgsSettings, move: Tensor, change: float) -> str | None:
+    """Why an update that moved the image so and changed the total by so much ends its block; None if it does not."""
+    if (furthest := float(abs(move).max())) <= settings.tolerance_change:
+        return f"the furthest move, {furthest:.3g}, is at most {settings.tolerance_change:g}"
+    if abs(change) < settings.tolerance_change:
+        return f"the change of the total, {abs(change):.3g}, is below {settings.tolerance_change:g}"
+    return None
+
+
+def early(step: int, reason: str) -> str:
+    return f"a block of L-BFGS ended early after step {step}: {reason}"
+
+
+def ended(state: State, reason: str, name: str = "L-BFGS") -> Judgment:
+    """The last judgment: no step leads on from ``state``."""
+    end = f"{name} ended at step {state['step']}: {reason}"
+    return Judgment({**state, "end": end}, state["step"], note=end)
 
 
 def dot(one: Tensor, other: Tensor) -> float:

@@ -1,6 +1,6 @@
 """The published recipes, as their code runs, and isostyle's own. Each cites its source; what is ours is in its ``notes``.
 
-All published ones use ImageNet's VGG-19 (``--network vgg19``) and RGB in 0..1 less ImageNet's mean, over its deviation, but for
+All published ones use ImageNet's VGG-19 (``--network vgg19``) and RGB in 0..1 less ImageNet's mean, over its std, but for
 Gatys et al., whose network takes Caffe's BGR in 0..255.
 """
 
@@ -253,7 +253,7 @@ GATYS2016 = Recipe(
         "Average pooling, which the paper recommends for its pictures; gatys2016-max has VGG's own.",
         "Ours: content to style 1 : 1e3; the 2015 preprint has 1e-3 and 1e-4, the paper 1e-3, 8e-4, 5e-3 and 5e-4 by figure.",
         "Ours: the normalized image, unbounded, is optimized (the paper does not say), in RGB as the network takes it here.",
-        "Ours: the noise at the start is normal with deviation 1, the same on every backend.",
+        "Ours: the noise at the start is normal with std 1, the same on every backend.",
         "Ours: L-BFGS as PyTorch's tutorial has it, 500 evaluations, reported every 50; the paper says L-BFGS only.",
         "Ours: the content image as large as it is; the style image is resized to it, as the paper says.",
     ),

@@ -1,8 +1,8 @@
-"""Recipes: everything that changes a number in a style transfer, as one frozen value. The published ones stand in
-:mod:`isostyle.published`, their forms as text and TOML in :mod:`isostyle.recipe_text`.
+"""Recipes: everything that changes a number in a style transfer, as one frozen value.
 
-A recipe says what is computed, never how; each backend says how. Two recipes with equal digests compute the same thing. What
-is ours and not the source's is listed in ``notes``.
+:mod:`isostyle.published` has the published ones, :mod:`isostyle.recipe_text` their forms as text and TOML. A recipe says what
+is computed; each backend says how. Two recipes with equal digests compute the same. ``notes`` list what is ours and not the
+source's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import json
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -45,36 +46,28 @@ Reported = Literal["content", "style", "tv", "total"]
 #: Sums of loss terms, each with what it is multiplied by when it is shown.
 Shown = tuple[tuple[Reported, float], ...]
 
-#: Deviation of the noise that ``content+noise`` adds to the normalized content image: enough to move every pixel off the
-#: points where the total variation has a kink, which is what makes float32 runs part early.
+#: The std of the noise that ``content+noise`` adds to the normalized content image: enough to move every pixel off the points
+#: where the total variation has a kink, which is what makes float32 runs part early.
 START_NOISE_STD = 0.3
-
-
 #: Of a recipe's name, in characters.
 LONGEST_NAME = 100
 
 
-def require_number(value: float, what: str) -> None:
+#: What a number must be, in the words of an error, and whether one is.
+WEIGHT, POSITIVE, SHARE = "a finite number of at least 0", "a finite number above 0", "at least 0 and below 1"
+FITS: Mapping[str, Callable[[float], bool]] = {
+    WEIGHT: lambda value: 0 <= value < math.inf,
+    POSITIVE: lambda value: 0 < value < math.inf,
+    SHARE: lambda value: 0 <= value < 1,
+}
+
+
+def require_number(value: float, what: str, wanted: str = WEIGHT) -> None:
+    """Raises InputError, which calls ``value`` ``what``, unless it is ``wanted``: :data:`WEIGHT`, ..."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"the {what} must be a number, not {shown(value)}")
-
-
-def require_weight(value: float, what: str) -> None:
-    require_number(value, what)
-    if not 0 <= value < math.inf:
-        raise InputError(f"the {what} must be a finite number of at least 0, not {shown(value)}")
-
-
-def require_positive(value: float, what: str) -> None:
-    require_number(value, what)
-    if not 0 < value < math.inf:
-        raise InputError(f"the {what} must be a finite number above 0, not {shown(value)}")
-
-
-def require_share(value: float, what: str) -> None:
-    require_number(value, what)
-    if not 0 <= value < 1:
-        raise InputError(f"the {what} must be at least 0 and below 1, not {shown(value)}")
+    if not FITS[wanted](value):
+        raise InputError(f"the {what} must be {wanted}, not {shown(value)}")
 
 
 def require_choice(value: str, choices: tuple[str, ...], what: str) -> None:
@@ -86,17 +79,17 @@ def require_taps(taps: Taps, kind: str) -> None:
     try:
         names = [name for name, _ in taps]
     except (TypeError, ValueError):
-        raise InputError(f"the {kind} taps must be pairs of a layer's name and its weight, not {shown(taps)}") from None
+        raise InputError(f"the {kind} layers must be pairs of a layer's name and its weight, not {shown(taps)}") from None
     if len(set(names)) < max(1, len(names)):
-        raise InputError(f"a recipe needs at least one {kind} tap, and each only once")
+        raise InputError(f"a recipe needs at least one {kind} layer, and each only once")
     for name, weight in taps:
         if not isinstance(name, str):
-            raise InputError(f"a {kind} tap must be a layer's name, not {shown(name)}")
-        require_weight(weight, f"weight of the {kind} tap {name[:LONGEST_NAME]}")
+            raise InputError(f"a {kind} layer must be a layer's name, not {shown(name)}")
+        require_number(weight, f"weight of the {kind} layer {name[:LONGEST_NAME]}")
 
 
 def brief(value: float) -> str:
-    """A number as short as it can be said without becoming another one: 0.3, 1e+06, 10.000001."""
+    """A number as short as can be without becoming another one: 0.3, 1e+06, 10.000001."""
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
@@ -104,12 +97,12 @@ def brief(value: float) -> str:
 
 
 class Size:
-    """A rule that says how large an image becomes. All sizes are height x width, in pixels."""
+    """A rule for the size of an image. All sizes are height x width, in pixels."""
 
     kind: str
 
     def fit(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
-        """(height, width) that an image of ``height`` x ``width`` pixels ends up with. ``gpu``: whether the run has one."""
+        """(height, width) of what becomes of an image of ``height`` x ``width`` pixels. ``gpu``: whether the run has one."""
         raise NotImplementedError
 
     def scaled(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
@@ -223,10 +216,10 @@ class AdamSettings:
 
     def check(self) -> None:
         """Raises InputError if a number is out of range."""
-        require_positive(self.learning_rate, "learning rate")
-        require_share(self.beta1, "beta1 of Adam")
-        require_share(self.beta2, "beta2 of Adam")
-        require_positive(self.epsilon, "epsilon of Adam")
+        require_number(self.learning_rate, "learning rate", POSITIVE)
+        require_number(self.beta1, "beta1 of Adam", SHARE)
+        require_number(self.beta2, "beta2 of Adam", SHARE)
+        require_number(self.epsilon, "epsilon of Adam", POSITIVE)
 
     def __str__(self) -> str:
         rate, beta1, beta2, epsilon = map(brief, (self.learning_rate, self.beta1, self.beta2, self.epsilon))
@@ -257,11 +250,11 @@ class LbfgsSettings:
 
     def check(self) -> None:
         """Raises InputError if a number is out of range."""
-        require_positive(self.learning_rate, "learning rate")
+        require_number(self.learning_rate, "learning rate", POSITIVE)
         require_count(self.iterations, "number of iterations in a block of L-BFGS")
         require_count(self.history, "history of L-BFGS")
-        require_weight(self.tolerance_gradient, "gradient tolerance of L-BFGS")
-        require_weight(self.tolerance_change, "change tolerance of L-BFGS")
+        require_number(self.tolerance_gradient, "gradient tolerance of L-BFGS")
+        require_number(self.tolerance_change, "change tolerance of L-BFGS")
         require_choice(self.line_search, get_args(LineSearch), "line search of L-BFGS")
 
     def __str__(self) -> str:
@@ -287,7 +280,7 @@ class StepDecay:
 
     def check(self) -> None:
         """Raises InputError if a number is out of range."""
-        require_positive(self.factor, "factor of the schedule")
+        require_number(self.factor, "factor of the schedule", POSITIVE)
         require_count(self.every, "number of steps between decays")
 
     def __str__(self) -> str:
@@ -320,8 +313,8 @@ class Level:
 
     def check(self) -> None:
         """Raises InputError if a number is out of range."""
-        require_positive(self.share, "share of a level")
-        require_share(self.share, "share of a level")
+        require_number(self.share, "share of a level", POSITIVE)
+        require_number(self.share, "share of a level", SHARE)
         require_count(self.steps, "number of evaluations of a level")
 
     def __str__(self) -> str:
@@ -345,7 +338,7 @@ class Reporting:
         require_count(self.every, "number of evaluations between reports")
         for name, factor in self.values:
             require_choice(name, get_args(Reported), "reported value")
-            require_weight(factor, f"factor of the reported {name}")
+            require_number(factor, f"factor of the reported {name}")
 
     def __str__(self) -> str:
         shown = ", ".join(name if factor == 1 else f"{name} x {brief(factor)}" for name, factor in self.values)
@@ -359,14 +352,12 @@ class Reporting:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One way to do neural style transfer. Weights are *effective*: they multiply a term in the total that is minimized.
-
-    The total is
+    """One way to do neural style transfer. It minimizes the total
 
     .. math:: w_c \\sum_l a_l L^c_l + w_s \\sum_l b_l L^s_l + w_{tv} L^{tv}
 
-    with the terms of :mod:`isostyle.losses`, taps ``l`` and their weights a and b. The image that is optimized is ``space``'s;
-    it is clipped to 0..1 when it is shown or saved.
+    with the terms of :mod:`isostyle.losses`, layers ``l`` and their weights a and b. All weights are *effective*: a term is
+    multiplied by them and nothing else. The image is clipped to 0..1 when it is shown or saved.
     """
 
     name: str
@@ -401,7 +392,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("content_weight", "style_weight", "tv_weight"):
-            require_weight(getattr(self, name), name.replace("_", " "))
+            require_number(getattr(self, name), name.replace("_", " "))
         if not isinstance(self.name, str) or not self.name.isprintable() or not 0 < len(self.name) <= LONGEST_NAME:
             raise InputError(f"a recipe's name must be 1 to {LONGEST_NAME} printable characters, not {shown(self.name)}")
         require_taps(self.content_layers, "content")
@@ -454,11 +445,6 @@ class Recipe:
         values = self.as_dict()
         for prose in ("name", "source", "notes", "report"):
             del values[prose]
-        # A field that came later leaves the digests of older recipes as they were.
-        if values["optimizer"].get("line_search") == "none":
-            del values["optimizer"]["line_search"]
-        if not values["pyramid"]:
-            del values["pyramid"]
         # 1 and 1.0 are one number.
         values = json.loads(json.dumps(values), parse_int=float)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
@@ -487,10 +473,10 @@ class Recipe:
     @property
     def updates(self) -> int:
         """How many updates a run makes if neither it nor a block ends early: ``steps``, up to whole blocks, at all levels. With
-        a line search, how many evaluations: trials make it fewer updates."""
+        a line search, how many evaluations: there are fewer updates."""
         return sum(-(-recipe.steps // self.block) * self.block for _, recipe in self.levels)
 
     @property
     def most_updates(self) -> int:
-        """How many it may make at the most: after a block that ended early, the last one may begin just before ``steps``."""
+        """How many it makes at the most: after a block that ended early, the last one may begin just before ``steps``."""
         return sum(recipe.steps - 1 + self.block for _, recipe in self.levels)

@@ -1,6 +1,6 @@
-"""Recipes as text: for people to read and compare, and as TOML files to keep and change.
+"""Recipes as text: rows to read and compare, and TOML files to keep and change.
 
-A file says every value, or names a published recipe as its ``base`` and says what differs. ``isostyle recipes NAME --toml``
+A file has every value, or names a published recipe as its ``base`` and has what differs. ``isostyle recipes NAME --toml``
 prints one to start from.
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from isostyle.checks import parsed
 from isostyle.errors import InputError, shown
 from isostyle.published import RECIPES, find
 from isostyle.recipe import (
@@ -108,8 +109,8 @@ def rows(recipe: Recipe) -> dict[str, str]:
     clamped = "clamped to 0..1 before every evaluation" if recipe.clamped else "unbounded; clipped to 0..1 when saved"
     sizes = {"own": str(recipe.size), "content": "exactly the content image's", "equal": "the same; must come out equal"}
     return {
-        "content taps": taps_text(recipe.content_layers),
-        "style taps": taps_text(recipe.style_layers),
+        "content layers": taps_text(recipe.content_layers),
+        "style layers": taps_text(recipe.style_layers),
         "pooling": recipe.pooling,
         "Gram divisor": divisors[recipe.gram_divisor],
         "content loss": contents[recipe.content_reduction],
@@ -210,8 +211,8 @@ def read_toml(data: bytes, name: str) -> Recipe:
     if len(data) > MAX_BYTES:
         raise InputError(f"{name!r} has more than {MAX_BYTES // 1024} KiB, and no recipe needs so many")
     try:
-        found = tomllib.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        found = parsed(tomllib.loads, data.decode("utf-8-sig"))
+    except ValueError as error:
         # tomllib's own error is a ValueError, and so is Python's limit for the digits of a number.
         raise InputError(f"{name!r} is not a TOML file: {error}") from None
     try:

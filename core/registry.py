@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from importlib.metadata import EntryPoint, entry_points, version
 from types import FrameType
 
 from isostyle.errors import FrameworkFailure, InputError, shown
@@ -28,12 +28,16 @@ MXNET_MACHINES = ("x86_64",)
 MXNET_NUMPY_BELOW = (1, 24)
 #: More threads than this is a slip of the keyboard; some frameworks abort the process over it.
 MAX_THREADS = 1024
+#: Words in what frameworks say when memory does not suffice; the last is oneDNN's, which torch, MXNet and Paddle compute with.
+OF_MEMORY = ("memory", "alloc", "could not create a primitive")
+#: What can be done then.
+LESS_MEMORY = "try a smaller --size, a smaller --tile, or a lower --max-memory"
 #: What the user has set; :func:`load` sets the variable itself.
 USER_THREADS = os.environ.get("OMP_NUM_THREADS", "")
 
 
 class BackendMissing(InputError):
-    """A backend was asked for that cannot be imported here; the message says why and what to do."""
+    """A backend cannot be imported here; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Status:
 
 
 def names() -> list[str]:
-    """All registered backends, in order of preference, third parties' last."""
+    """All registered backends: isostyle's in order of preference, then third parties'."""
     found = {entry.name for entry in entry_points(group=GROUP)}
     return [name for name in PREFERENCE if name in found] + sorted(found - set(PREFERENCE))
 
@@ -82,7 +86,7 @@ def choose() -> str:
 
 
 def why_missing(name: str) -> str | None:
-    """Why the built-in backend ``name`` cannot be imported here, without importing it; None if nothing is known against it."""
+    """Why the built-in backend ``name`` cannot be imported here, without trying; None if nothing is known against it."""
     if name not in PREFERENCE:
         return None
     installed = importlib.util.find_spec(name) is not None
@@ -146,34 +150,33 @@ def statuses() -> list[Status]:
 
 @contextlib.contextmanager
 def _signals_wait() -> Iterator[None]:
-    """Only note SIGINT and SIGTERM as long as this lasts, and hand them to their handlers at its end.
+    """Note SIGINT and SIGTERM as long as this lasts, and hand them to their handlers at its end.
 
     What a handler raises while a framework's libraries set themselves up goes through C++ that does not expect it, and aborts
-    the process. Who presses Ctrl-C a second time does not want to wait, and gets that.
+    the process. Whoever presses Ctrl-C a second time does not want to wait: that goes through at once.
 
-    The handlers are set again in any case: Paddle puts its own below them, which for SIGTERM print a trace and end the process.
+    Paddle puts handlers of its own in their place, which for SIGTERM print a trace and end the process. So the handlers are set
+    again in any case.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # Python sets handlers, and calls them, in the main thread only
         return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    noted: list[int] = []
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in found.items() if callable(handler)}
+    noted: set[int] = set()
 
     def note(number: int, frame: FrameType | None) -> None:
-        handler = handlers[signal.Signals(number)]
-        if number not in noted:
-            noted.append(number)
-        elif number == signal.SIGINT and callable(handler):
-            handler(number, frame)
+        noted.add(number)
+        if number == signal.SIGINT:
+            signal.signal(number, handlers[signal.SIGINT])
 
-    ours = [number for number, handler in handlers.items() if callable(handler)]
-    for number in ours:
+    for number in handlers:
         signal.signal(number, note)
     try:
         yield
     finally:
-        for number in ours:
-            signal.signal(number, handlers[number])
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         for each in noted:
             signal.raise_signal(each)
 
@@ -189,29 +192,20 @@ def _entry(name: str) -> EntryPoint:
 
 
 def _mxnet_obstacle(installed: bool) -> str | None:
+    """Why MXNet cannot be had here, or cannot be imported with this NumPy."""
+    wheels = "not available: mxnet 1.9.1, its last release, has wheels"
     if sys.version_info >= MXNET_PYTHON_BELOW:
-        here = platform.python_version()
-        return f"not available: mxnet 1.9.1, its last release, has wheels up to Python 3.11 only, and this is {here}"
+        return f"{wheels} up to Python 3.11 only, and this is {platform.python_version()}"
     if platform.machine() not in MXNET_MACHINES:
-        return f"not available: mxnet 1.9.1, its last release, has wheels for x86_64 only, and this is {platform.machine()}"
-    if installed:
-        try:
-            numpy = version("numpy")
-        except PackageNotFoundError:
-            return None
-        if tuple(int(part) for part in numpy.split(".")[:2]) >= MXNET_NUMPY_BELOW:
-            return f"not usable: mxnet 1.9.1 needs NumPy below 1.24, and this is {numpy}: pip install 'isostyle[mxnet]'"
+        return f"{wheels} for x86_64 only, and this is {platform.machine()}"
+    numpy = version("numpy")
+    if installed and tuple(int(part) for part in numpy.split(".")[:2]) >= MXNET_NUMPY_BELOW:
+        return f"not usable: mxnet 1.9.1 needs NumPy below 1.24, and this is {numpy}: pip install 'isostyle[mxnet]'"
     return None
 
 
-#: Words in what frameworks say when memory does not suffice; the last is oneDNN's, which torch, MXNet and Paddle compute with.
-OF_MEMORY = ("memory", "alloc", "could not create a primitive")
-#: What can be done then.
-LESS_MEMORY = "try a smaller --size, a smaller --tile, or a lower --max-memory"
-
-
 def failure(framework: str, at: str, error: Exception, less_memory: str = LESS_MEMORY) -> FrameworkFailure:
-    """What a framework raised in a sentence, with what can be done if it lacks memory."""
+    """What a framework raised, as one sentence; if it lacks memory, with what can be done."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     lines = lines or ["out of memory" if isinstance(error, MemoryError) else type(error).__name__]
     # MXNet's begin with where in its sources it happened.
@@ -221,7 +215,11 @@ def failure(framework: str, at: str, error: Exception, less_memory: str = LESS_M
 
 
 def choose_device(wanted: str, devices: list[str], backend: str) -> str:
-    """``auto`` is the best of ``devices``, but for Apple's mps, which has no float64 and is not tested."""
+    """The device called ``wanted``; ``auto`` is the best of ``devices``, but not Apple's mps: it has no float64, and no tests.
+
+    Raises:
+        InputError: the backend has no such device here.
+    """
     if wanted == "auto":
         return next(device for device in devices if device != "mps")
     if wanted not in devices:

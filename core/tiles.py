@@ -39,7 +39,7 @@ STRIP = 64
 
 @dataclass(frozen=True)
 class Span:
-    """One axis of a window: the pixels ``begin`` to ``end``, and with their halo ``first`` to ``last``."""
+    """One axis of a window: pixels ``begin`` to ``end``, and with the halo ``first`` to ``last``."""
 
     begin: int
     end: int
@@ -47,7 +47,7 @@ class Span:
     last: int
 
     def crop(self, halvings: int = 0) -> slice:
-        """The crop, in a map of the whole picture that was halved so often."""
+        """The crop, in a map of the whole picture after so many ``halvings``."""
         return slice(self.first >> halvings, self.last >> halvings)
 
     def core(self, halvings: int) -> slice:
@@ -57,7 +57,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Window:
-    """A rectangle of a picture, and the crop that has to be computed for it. All windows of a picture make it up."""
+    """A rectangle of a picture, and the crop that has to be computed for it. The windows of a picture make it up."""
 
     rows: Span
     columns: Span
@@ -91,8 +91,8 @@ def grid_of(network: Network, taps: Iterable[str]) -> int:
 
 
 def radius_of(network: Network, taps: Iterable[str]) -> int:
-    """How many pixels beyond a window on the grid the values of its ``taps`` depend on: each convolution looks one pixel of its
-    own map further, which is 2^h of the image's after h halvings. Pools look no further than the grid."""
+    """How many pixels beyond a window the values at its ``taps`` depend on. Each convolution looks one pixel of its own map
+    further, which is 2^h pixels of the image after h halvings. Pools do not look beyond the grid."""
     return sum(KERNEL // 2 * POOL**layer.halvings for layer in network.cut(taps) if layer.kind == "conv")
 
 
@@ -104,11 +104,11 @@ def halo_of(network: Network, taps: Iterable[str]) -> int:
 
 
 def spans(length: int, tile: int, grid: int, halo: int) -> list[Span]:
-    """An axis of ``length`` pixels in equal parts of at most ``tile`` pixels, on the grid; the last one also has the rest, of
-    fewer pixels than the grid is wide.
+    """An axis of ``length`` pixels in equal parts of at most ``tile`` pixels, on the grid. The last part also has the rest,
+    which is narrower than the grid.
 
-    All crops are equally long, but for that rest: at the picture's edges they reach further inwards than they need to.
-    Frameworks keep buffers for every shape that they have met.
+    All crops are equally long, but for that rest: at the picture's edges they reach further inwards than they need to, because
+    frameworks keep buffers for every shape that they have met.
     """
     cells = max(1, length // grid)
     count = -(-cells // max(1, -(-tile // grid)))
@@ -205,7 +205,7 @@ class TiledEngine:
 
 
 class Products:
-    """X X^T by tap, added up over windows in float64, whatever the engine's dtype: no worse than a sum over the whole map."""
+    """X X^T by tap, added up over windows. In float64, whatever the engine's dtype, that is no worse than the whole map's."""
 
     def __init__(self) -> None:
         self.sums: dict[str, NDArray[np.float64]] = {}

@@ -2,25 +2,25 @@
 
 Source: Johnson, Alahi and Fei-Fei 2016, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", section 3.1 and
 supplementary material, table 1; instance normalization after each convolution but the last (Ulyanov, Vedaldi and Lempitsky
-2016). ``down1`` to ``down3`` halve the picture twice; residual blocks (``block1_1``, ``block1_2``, ...) add what they find to
-what they were given; ``up1``, ``up2`` and ``out`` enlarge it again.
+2016). ``down1`` to ``down3`` halve the picture twice. Residual blocks (``block1_1``, ``block1_2``, ...) add what they find to
+what they were given. ``up1``, ``up2`` and ``out`` enlarge it again.
 
-As there: kernels, strides, the number of blocks. Not as there: every convolution pads by reflection (the paper pads once, by
-40, and its blocks eat the margin away), so that any picture keeps its size; enlarging repeats pixels before a convolution of
-stride 1, where transposed convolutions leave checkerboards (Odena, Dumoulin and Olah 2016); the last stage is linear and makes
-a normalized image, where the paper scales a tanh.
+The kernels, the strides and the number of blocks are the paper's. Three things are not. Every convolution pads by reflection,
+so that any picture keeps its size; the paper pads once, by 40, and its blocks eat the margin away. Enlarging repeats pixels
+before a convolution of stride 1; transposed convolutions leave checkerboards (Odena, Dumoulin and Olah 2016). The last stage is
+linear and makes a normalized image; the paper scales a tanh.
 
-A network of ours (``skips``) also adds the map of ``down2`` to that of ``up1``, and ``down1``'s to ``up2``'s, as U-Net and
-LinkNet do (Ronneberger, Fischer and Brox 2015; Chaurasia and Culurciello 2017): it has a picture's fine shapes at once, where
-the paper's has to learn in 40000 steps to carry them through maps of a quarter of the size.
+With ``skips``, a network also adds the map of ``down2`` to that of ``up1``, and ``down1``'s to ``up2``'s, as U-Net and LinkNet
+do (Ronneberger, Fischer and Brox 2015; Chaurasia and Culurciello 2017). It has a picture's fine shapes at once; the paper's
+network learns in 40000 steps to carry them through maps of a quarter of the size.
 
-It may also make a change and not a picture (``residual``): the last stage adds the picture itself, as Kim, Lee and Lee 2016 do
-for super-resolution ("Accurate Image Super-Resolution Using Very Deep Convolutional Networks"). So training begins with the
-photograph, as a style transfer does; and its light and contrast, which instance normalization takes from every map, come
-through. Without, pictures are dimmer, and their losses lower.
+With ``residual``, it makes a change and not a picture: the last stage adds the picture itself, as Kim, Lee and Lee 2016 do for
+super-resolution ("Accurate Image Super-Resolution Using Very Deep Convolutional Networks"). Training then begins with the
+photograph, as a style transfer does. Its light and contrast, which instance normalization takes from every map, come through.
+Without it pictures are dimmer, and their losses lower.
 
-The sizes: a convolution of stride 2 makes a side of ceil(n / 2) from n. ``up1`` repeats each pixel and drops the last row or
-column where the map that ``down3`` halved was odd, ``up2`` likewise; so the output has the input's size, whatever it is.
+A convolution of stride 2 makes a side of ceil(n / 2) from n. ``up1`` repeats each pixel and drops the last row or column where
+the map that ``down3`` halved was odd; ``up2`` likewise. So the output has the input's size.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from isostyle.errors import InputError, shown
 
 #: Of all convolutions but the first and the last.
 INNER_KERNEL = 3
-#: The first and the last have an odd one of at most that much, for reflection needs a picture that is larger than its half.
+#: Of the first and the last, at most: reflection needs a picture that is larger than half of it.
 MOST_KERNEL = 9
 #: Instance normalization divides by sqrt(variance + this). The frameworks' default is 1e-5; a power of two near it is the same
 #: number in float32, in which Paddle keeps it, and in float64.
 EPSILON = 2.0**-17
-#: What a stage adds that adds the picture.
+#: What the last stage adds if it adds the picture.
 PICTURE = "picture"
 #: More than this is a slip of the keyboard, or a file that is not to be believed.
 MOST_CHANNELS, MOST_BLOCKS = 1024, 64
@@ -47,7 +47,7 @@ LEAST_SIDE = 5
 
 @dataclass(frozen=True)
 class Stage:
-    """Repeat pixels, pad by reflection, convolve, normalize, add, ReLU: what of these a stage does, in this order."""
+    """What a stage does of these, in this order: repeat pixels, pad by reflection, convolve, normalize, add, ReLU."""
 
     name: str
     in_channels: int
@@ -88,7 +88,7 @@ class TransformNetwork:
     residual: bool = False
 
     def check(self) -> None:
-        """Raises InputError if there are too few or too many channels or blocks, or kernels are not of the usual kind."""
+        """Raises InputError if there are too few or too many channels or blocks, or the outer kernel is even or too large."""
         if len(self.widths) != 3 or not all(1 <= width <= MOST_CHANNELS for width in self.widths):
             raise InputError(f"a style network has three numbers of channels in 1..{MOST_CHANNELS}, not {shown(self.widths)}")
         if not 0 <= self.blocks <= MOST_BLOCKS:
@@ -117,7 +117,7 @@ class TransformNetwork:
 
     @cached_property
     def added(self) -> frozenset[str]:
-        """The stages whose outputs are added later on, and the picture if it is; no other map outlives the stage after it."""
+        """The stages whose outputs are added later on, and the picture if it is. No other map outlives the next stage."""
         return frozenset(stage.adds for stage in self.stages if stage.adds is not None)
 
     @property
@@ -153,5 +153,5 @@ class TransformNetwork:
 
 #: The paper's.
 JOHNSON = TransformNetwork((32, 64, 128), 5)
-#: Of the networks that ship with isostyle, and that `isostyle train` trains by default: 0.8 MB.
+#: Of the style networks that ship with isostyle, and the default of `isostyle train`: 0.8 MB.
 NARROW = TransformNetwork((12, 24, 48), 4, outer_kernel=5, skips=True)

@@ -48,6 +48,7 @@ def test_the_default_is_d2l_but_for_the_size():
         {"optimizer": AdamSettings(0.3, epsilon=1e-7)},
         {"schedule": StepDecay(51, 0.8)},
         {"size": LongSide(450)},
+        {"pyramid": (Level(0.5, 1),)},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -58,20 +59,6 @@ def test_the_digest_changes_with_every_number(change):
 def test_the_digest_does_not_tell_whole_numbers_from_equal_ones():
     whole = dataclasses.replace(D2L, style_weight=10_000, content_layers=(("conv4_4", 1),))
     assert whole.digest == D2L.digest
-
-
-def test_a_recipe_of_before_the_line_search_keeps_its_digest():
-    tutorial = find("tutorial")
-    assert tutorial.digest == "b6fa43eceee83045604c39f9570b373b0b75eb962905d56f76ba3421601c0aac"
-    searching = dataclasses.replace(tutorial.optimizer, line_search="strong-wolfe")
-    assert dataclasses.replace(tutorial, clamped=False).digest != (
-        dataclasses.replace(tutorial, clamped=False, optimizer=searching).digest
-    )
-
-
-def test_a_recipe_without_pyramid_has_the_digest_that_it_had_before_there_were_pyramids():
-    assert D2L.digest == "043444f991f15dbf509adc6df7c7bb77c9e7fe6c8c318e1b1919b50d5541bc17"
-    assert dataclasses.replace(D2L, pyramid=(Level(0.5, 1),)).digest != D2L.digest
 
 
 def test_the_levels_of_a_recipe_end_with_the_full_size():
@@ -144,9 +131,9 @@ def test_a_square_is_scaled_by_its_shorter_side_before_it_is_cut_out():
         ({"steps": 2.5}, "number of steps must be a whole number"),
         ({"gram_divisor": "cwh"}, "Gram divisor must be one of chw, hw, 1, not 'cwh'"),
         ({"start": "contnet"}, "start must be one of content, style, noise"),
-        ({"style_layers": ()}, "needs at least one style tap"),
+        ({"style_layers": ()}, "needs at least one style layer"),
         ({"style_layers": (("conv1_1", 1.0), ("conv1_1", 2.0))}, "each only once"),
-        ({"content_layers": (("conv4_4", math.nan),)}, "weight of the content tap conv4_4 must be"),
+        ({"content_layers": (("conv4_4", math.nan),)}, "weight of the content layer conv4_4 must be"),
         ({"schedule": StepDecay(0, 0.8)}, "number of steps between decays must be"),
         ({"schedule": StepDecay(50, 0.0)}, "factor of the schedule must be"),
         ({"size": ExactSize(0, 450)}, "size must be a whole number of at least 1 pixel, not 0"),

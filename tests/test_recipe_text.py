@@ -223,7 +223,7 @@ def test_a_file_s_table_takes_the_place_of_the_base_s_whole():
         ('base = "d2l"\n[size]\nkind = "as-is"\npixels = 3', "there is no key size.pixels; there are none here"),
         ('base = "d2l"\n[size]\nkind = ["as-is"]', "size.kind must be one of"),
         ('base = "d2l"\n[content_layers]\nconv4_2 = "a"', "content_layers.conv4_2 must be a number, not 'a'"),
-        ('base = "d2l"\n[content_layers]', "needs at least one content tap"),
+        ('base = "d2l"\n[content_layers]', "needs at least one content layer"),
         (
             'base = "d2l"\n[report]\nfirst = 1\nevery = 2\n[report.values]\nloss = 1',
             "one of content, style, tv, total, not 'loss'",
@@ -257,7 +257,7 @@ def test_a_file_that_is_not_there_is_an_error_and_a_name_is_a_published_recipe()
 
 def test_differences_name_what_differs_and_nothing_else():
     assert set(differences(D2L, find("d2l-mxnet-tab"))) == {"optimizer"}
-    assert set(differences(D2L, find("d2l-torch-tab"))) == {"content taps", "style taps"}
+    assert set(differences(D2L, find("d2l-torch-tab"))) == {"content layers", "style layers"}
     assert differences(D2L, D2L) == {}
 
 
@@ -265,7 +265,7 @@ NUDGED = {
     "weights": {"tv_weight": 10.000000001},
     "optimizer": {"optimizer": AdamSettings(0.30000000001)},
     "schedule": {"schedule": StepDecay(50, 0.80000000001)},
-    "content taps": {"content_layers": (("conv4_4", 1.00000000001),)},
+    "content layers": {"content_layers": (("conv4_4", 1.00000000001),)},
 }
 
 

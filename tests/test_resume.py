@@ -250,7 +250,14 @@ def test_half_a_file_is_refused(checkpoint):
 
 def test_one_of_another_kind_is_refused(tmp_path):
     (tmp_path / "c").write_bytes(tensors_file({}, {"schema": "isostyle.training/1"}))
-    with pytest.raises(InputError, match="is no checkpoint of a run that this isostyle reads: it is 'isostyle.training/1'"):
+    with pytest.raises(InputError, match="is no checkpoint of a run: it is 'isostyle.training/1'"):
+        isostyle.resume(tmp_path / "c")
+
+
+@pytest.mark.parametrize(("edition", "age"), [(1, "an older"), (3, "a newer")])
+def test_one_of_another_edition_is_refused(tmp_path, edition, age):
+    (tmp_path / "c").write_bytes(tensors_file({}, {"schema": f"isostyle.run/{edition}"}))
+    with pytest.raises(InputError, match=f"was written by {age} isostyle, and this one cannot go on from it"):
         isostyle.resume(tmp_path / "c")
 
 
@@ -262,19 +269,22 @@ def without(table, key):
     ("change", "words"),
     [
         ({"settings": lambda found: without(found.settings, "seed")}, "seed"),
-        ({"settings": lambda found: {**found.settings, "threads": "2"}}, "its settings are not those of a run"),
-        ({"history": lambda found: []}, "its history is no list of tables"),
-        ({"history": lambda found: [{"step": 0}]}, "its history lacks a loss"),
-        ({"inputs": lambda found: without(found.inputs, "style")}, "its inputs are not those of a run"),
+        ({"settings": lambda found: {**found.settings, "threads": "2"}}, "'2' is no threads of its settings"),
+        ({"history": lambda found: []}, "its history are not those of a run"),
+        ({"history": lambda found: [without(row, "tv") for row in found.history]}, "it has no 'tv'"),
+        ({"inputs": lambda found: without(found.inputs, "style")}, "its inputs or its history are not those of a run"),
         ({"position": lambda found: dataclasses.replace(found.position, level=1)}, "a level that its recipe does not have"),
-        ({"position": lambda found: dataclasses.replace(found.position, evaluations=-1)}, "its position is none"),
+        (
+            {"position": lambda found: dataclasses.replace(found.position, steps_before=-1)},
+            "its position counts fewer than none",
+        ),
         (
             {"position": lambda found: dataclasses.replace(found.position, state=without(found.position.state, "moment2"))},
-            "its optimizer lacks moment2",
+            "it has no 'moment2'",
         ),
         (
             {"recipe": lambda found: dataclasses.replace(found.recipe, optimizer=LbfgsSettings(), schedule=Constant())},
-            "its optimizer lacks",
+            "it has no '(block|pairs|scale|move|gradient|total)'",
         ),
     ],
     ids=[
@@ -284,7 +294,7 @@ def without(table, key):
         "a history without losses",
         "no style image",
         "a level too many",
-        "fewer evaluations than none",
+        "fewer steps than none",
         "half an optimizer",
         "another optimizer",
     ],

@@ -306,6 +306,43 @@ def test_a_search_in_a_broken_direction_ends_the_run():
         events(SEARCHING, Waves(spoil))
 
 
+# Positions
+
+
+def test_a_run_with_a_search_stands_at_a_picture_that_was_taken():
+    for event in run(Waves(), SEARCHING, None, START):
+        if not event.finished:
+            position = event.position()
+            assert position.evaluation <= event.evaluation
+            assert np.array_equal(position.state["image"], event.image()) == (not event.trial)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [dataclasses.replace(D2L, steps=4), dataclasses.replace(LBFGS, optimizer=LbfgsSettings(iterations=3), steps=7), SEARCHING],
+    ids=["Adam", "L-BFGS", "L-BFGS with a line search"],
+)
+def test_a_run_goes_on_from_any_position_as_if_it_had_never_stopped(recipe):
+    def told(event):
+        return (
+            event.step,
+            event.evaluation,
+            event.learning_rate,
+            event.terms,
+            event.image().tolist(),
+            event.trial,
+            event.finished,
+        )
+
+    whole, positions = [], []
+    for event in run(Waves(), recipe, None, START):
+        whole.append(told(event))
+        positions += [] if event.finished else [event.position()]
+    for position in positions:
+        rest = [told(event) for event in run(Waves(), recipe, None, position)]
+        assert rest == whole[position.evaluation :]
+
+
 # From coarse to fine
 
 

@@ -1,14 +1,14 @@
-"""Checkpoints of a run: all that is needed to go on, bit by bit as if it had never stopped.
+"""Checkpoints of a run: all that is needed to go on, to the same bits as if it had never stopped.
 
-A file is safetensors: the optimizer's tensors (``image``, ``moment1``, ...), in the run's dtype; in its metadata the
+A file is safetensors. Its tensors are the optimizer's (``image``, ``moment1``, ...), in the run's dtype. Its metadata has the
 optimizer's numbers, the recipe, the inputs with their digests, the settings, and the losses so far. It holds no code, no
-weights and no picture but the one that is being painted.
+weights, and no picture but the one that is being painted.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,51 +16,57 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 
-from isostyle.errors import InputError
+from isostyle.checks import parsed, require_count
+from isostyle.errors import InputError, shown
 from isostyle.interface import Array
-from isostyle.optim import PLAIN, missing
+from isostyle.optim import needed
 from isostyle.recipe import Recipe
 from isostyle.recipe_text import from_dict
 from isostyle.system.files import read_input, reason, sha256
 from isostyle.system.tensors import read_tensors, tensors_file
 from isostyle.transfer.descent import Position
 
-SCHEMA = "isostyle.run/1"
-#: Of a history's row, with what else the run has.
-LOSSES = frozenset(("step", "evaluation", "learning_rate", "content", "style", "tv", "total"))
-#: What the settings are, and of which type.
-SETTINGS: dict[str, type | tuple[type, ...]] = {
-    "seed": int,
-    "network": str,
-    "network_sha256": str,
-    "dtype": str,
-    "precision": str,
-    "backend": str,
-    "device": str,
-    "threads": int,
+#: What it is, and its edition: this isostyle reads no other.
+KIND, EDITION = "isostyle.run", 2
+SCHEMA = f"{KIND}/{EDITION}"
+
+#: Keys that a table has, and the types of their values. A number may have been written without its point.
+Keys = Mapping[str, type | tuple[type, ...]]
+NUMBER, OPTIONAL_NUMBER = (int, float), (int, float, type(None))
+POSITION: Keys = {
+    **dict.fromkeys(("level", "steps_before", "evaluations_before", "evaluations"), int),
+    "scale_before": OPTIONAL_NUMBER,
+    "state": dict,
+}
+SETTINGS: Keys = {
+    **dict.fromkeys(("network", "network_sha256", "dtype", "precision", "backend", "device", "on_divergence"), str),
+    **dict.fromkeys(("seed", "threads", "checkpoint_every"), int),
     "tile": (int, type(None)),
-    "on_divergence": str,
     "diverged": list,
-    "checkpoint_every": int,
     "kept": dict,
 }
+INPUT: Keys = {"pixels_sha256": str, "path": str}
+BACKEND: Keys = {"name": str}
+#: Of a history's row, with what else the run has.
+LOSSES: Keys = dict.fromkeys(("step", "evaluation", "learning_rate", "content", "style", "tv", "total"), NUMBER)
 
 
 @dataclass(frozen=True)
 class RunCheckpoint:
     """A run that stands still."""
 
-    #: As it runs: with all that was overridden, and a history that was cut to fit into memory.
+    #: As it runs: with all that was overridden, and an L-BFGS history that was cut to fit into memory.
     recipe: Recipe
     position: Position
-    #: Of the run, as :func:`isostyle.stylize` has them: :data:`SETTINGS`; ``kept`` is what else was to be kept. Plain JSON.
+    #: :data:`SETTINGS`, as :func:`isostyle.stylize` has them; ``kept`` is its ``keep``. Plain JSON.
     settings: Mapping[str, Any]
     #: By role (content, style, init): path if it has one, digests, size. Plain JSON.
     inputs: Mapping[str, Mapping[str, Any]]
+    #: A row for each evaluation; in a file, up to ``position``.
     history: list[dict[str, float]]
     #: What computed it, one after another. Plain JSON.
     backends: list[dict[str, Any]]
-    #: That it has run so far.
+    #: How long it has run so far.
     seconds: float
 
     @property
@@ -76,31 +82,23 @@ def dump(checkpoint: RunCheckpoint) -> bytes:
     state = sorted(position.state.items())
     tensors = {name: value for name, value in state if isinstance(value, np.ndarray)}
     numbers = {name: value for name, value in state if name not in tensors}
-    metadata = {
-        "schema": SCHEMA,
-        "recipe": json.dumps(checkpoint.recipe.as_dict()),
-        "position": json.dumps(
-            {
-                "level": position.level,
-                "steps_before": position.steps_before,
-                "evaluations_before": position.evaluations_before,
-                "scale_before": position.scale_before,
-                "evaluations": position.evaluations,
-                "state": numbers,
-            }
-        ),
-        "settings": json.dumps(checkpoint.settings),
-        "inputs": json.dumps(checkpoint.inputs),
-        "history": json.dumps(checkpoint.history),
-        "backends": json.dumps(checkpoint.backends),
-        "seconds": repr(checkpoint.seconds),
+    tables = {
+        "recipe": checkpoint.recipe.as_dict(),
+        "position": {**vars(position), "state": numbers},
+        "settings": checkpoint.settings,
+        "inputs": checkpoint.inputs,
+        # A search that goes on begins anew, and its trials with it.
+        "history": [row for row in checkpoint.history if row["evaluation"] <= position.evaluation],
+        "backends": checkpoint.backends,
+        "seconds": checkpoint.seconds,
     }
+    metadata = {"schema": SCHEMA, **{key: json.dumps(table) for key, table in tables.items()}}
     metadata["sha256"] = digest(tensors, metadata)
     return tensors_file(tensors, metadata, checkpoint.settings["dtype"])
 
 
 def digest(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
-    """Of everything in a file but itself."""
+    """SHA-256 of everything in a file but itself."""
     parts = [f"{name} {sha256(np.ascontiguousarray(tensors[name]).tobytes())}" for name in sorted(tensors)]
     parts += [f"{key} {sha256(text.encode())}" for key, text in sorted(metadata.items()) if key != "sha256"]
     return sha256("\n".join(parts).encode())
@@ -112,58 +110,68 @@ def load(path: Path) -> RunCheckpoint:
     Raises:
         InputError: there is none, or it is damaged, of another version, or could not have been written by a run.
     """
-    name = str(path)
+    name = repr(str(path))
     try:
         tensors, metadata = read_tensors(read_input(path))
-        if (schema := str(metadata["schema"])) != SCHEMA:
-            words = f"{schema[:60]!r}, not {SCHEMA!r}"
-            raise InputError(f"{name!r} is no checkpoint of a run that this isostyle reads: it is {words}")
-        if digest(tensors, metadata) != metadata["sha256"]:
-            raise InputError(f"{name!r} is damaged: it is not what was saved")
-        tables = {key: json.loads(metadata[key]) for key in ("recipe", "position", "settings", "inputs", "history", "backends")}
-        recipe = from_dict(tables["recipe"])
-        position = position_of(tables["position"], tensors)
-        check(recipe, position, tables)
-        seconds = float(metadata["seconds"])
+        require_schema(str(metadata["schema"]), name)
+        if digest(tensors, metadata) != metadata.pop("sha256"):
+            raise InputError(f"{name} is damaged: it is not what was saved")
+        return made_of(tensors, {key: parsed(json.loads, text) for key, text in metadata.items() if key != "schema"})
     except InputError:
         raise
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"{name!r} is not a run's checkpoint, or not all of it: {reason(error)}") from None
-    return RunCheckpoint(recipe, position, tables["settings"], tables["inputs"], tables["history"], tables["backends"], seconds)
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{name} is not a run's checkpoint, or not all of it: {reason(error)}") from None
 
 
-def position_of(table: Mapping[str, Any], tensors: Mapping[str, Array]) -> Position:
-    """Raises KeyError, TypeError or ValueError if it is none."""
-    counts = {key: int(table[key]) for key in ("level", "steps_before", "evaluations_before", "evaluations")}
-    scale = None if table["scale_before"] is None else float(table["scale_before"])
-    numbers = dict(table["state"])
-    if min(counts.values()) < 0 or not all(isinstance(value, PLAIN) for value in numbers.values()):
-        raise ValueError("its position is none")
-    image = tensors["image"]
-    if image.ndim != 4 or image.shape[:2] != (1, 3) or any(tensor.shape != image.shape for tensor in tensors.values()):
-        raise ValueError("its tensors are not all of one picture's shape")
-    return Position(scale_before=scale, state={**tensors, **numbers}, **counts)
+def require_schema(schema: str, name: str) -> None:
+    """Raises InputError unless ``schema`` is that of the checkpoints that this isostyle writes."""
+    if schema.startswith(f"{KIND}/") and schema != SCHEMA:
+        age = "an older" if schema < SCHEMA else "a newer"
+        raise InputError(f"{name} was written by {age} isostyle, and this one cannot go on from it")
+    if schema != SCHEMA:
+        raise InputError(f"{name} is no checkpoint of a run: it is {shown(schema)}, not {SCHEMA!r}")
 
 
-def check(recipe: Recipe, position: Position, tables: Mapping[str, Any]) -> None:
-    """Raises ValueError for what no run writes; the digest is no proof against a forger."""
-    if position.level > len(recipe.pyramid):
+def made_of(tensors: Mapping[str, Array], tables: Mapping[str, Any]) -> RunCheckpoint:
+    """The checkpoint that a file's tensors and tables make.
+
+    Raises:
+        InputError, KeyError, TypeError, ValueError, AttributeError: no run writes them. The digest is no proof against forgers.
+    """
+    position, settings, inputs, history = (tables[key] for key in ("position", "settings", "inputs", "history"))
+    require("position", POSITION, [position])
+    require("settings", SETTINGS, [settings])
+    require("inputs", INPUT, [{"path": "", **about} for about in inputs.values()])
+    require("history", LOSSES, history)
+    require("backends", BACKEND, tables["backends"])
+    if not {"content", "style"} <= inputs.keys() <= {"content", "style", "init"} or not history:
+        raise ValueError("its inputs or its history are not those of a run")
+    require_count(settings["checkpoint_every"], "number of evaluations between checkpoints")
+    recipe, state = from_dict(tables["recipe"]), {**tensors, **position["state"]}
+    stands = Position(**{**position, "state": state})
+    if min(stands.steps_before, stands.evaluations_before, stands.evaluations) < 0:
+        raise ValueError("its position counts fewer than none")
+    if not 0 <= stands.level <= len(recipe.pyramid):
         raise ValueError("it stands at a level that its recipe does not have")
-    settings, inputs = tables["settings"], tables["inputs"]
-    wrong = any(not isinstance(settings[key], kinds) for key, kinds in SETTINGS.items())
-    if wrong or settings["checkpoint_every"] < 1 or settings["on_divergence"] not in ("stop", "retry"):
-        raise ValueError("its settings are not those of a run")
-    dtypes = {value.dtype.name for value in position.state.values() if isinstance(value, np.ndarray)}
-    if settings["dtype"] not in ("float32", "float64") or dtypes != {settings["dtype"]}:
+    needs_tensors, needs_numbers = needed(recipe, state)
+    require("optimizer", dict.fromkeys(needs_numbers, NUMBER), [position["state"]])
+    require("optimizer", dict.fromkeys(needs_tensors, np.ndarray), [tensors])
+    require_tensors(tensors, settings["dtype"])
+    return RunCheckpoint(recipe, stands, settings, inputs, history, tables["backends"], float(tables["seconds"]))
+
+
+def require(what: str, keys: Keys, entries: Iterable[Any]) -> None:
+    """Raises ValueError, KeyError or TypeError unless all entries have ``keys``, with values of their types."""
+    for entry in entries:
+        for key, kinds in keys.items():
+            if not isinstance(entry[key], kinds):
+                raise ValueError(f"{shown(entry[key])} is no {key} of its {what}")
+
+
+def require_tensors(tensors: Mapping[str, Array], dtype: str) -> None:
+    """Raises ValueError unless all tensors are of one picture's shape, (1, 3, H, W), and of the run's ``dtype``."""
+    shape = tensors["image"].shape
+    if len(shape) != 4 or shape[:2] != (1, 3) or any(tensor.shape != shape for tensor in tensors.values()):
+        raise ValueError("its tensors are not all of one picture's shape")
+    if dtype not in ("float32", "float64") or any(tensor.dtype.name != dtype for tensor in tensors.values()):
         raise ValueError("its tensors are not of its dtype")
-    if not {"content", "style"} <= inputs.keys() <= {"content", "style", "init"} or not all(
-        isinstance(about["pixels_sha256"], str) and isinstance(about.get("path", ""), str) for about in inputs.values()
-    ):
-        raise ValueError("its inputs are not those of a run")
-    for key in ("history", "backends"):
-        if not tables[key] or not all(isinstance(row, dict) for row in tables[key]):
-            raise ValueError(f"its {key} is no list of tables")
-    if not all(row.keys() >= LOSSES for row in tables["history"]):
-        raise ValueError("its history lacks a loss")
-    if lacking := missing(recipe, position.state):
-        raise ValueError(f"its optimizer lacks {lacking}")

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from isostyle.errors import IsostyleError
 from isostyle.images.arrays import resize_array
-from isostyle.interface import Array, Engine, Evaluation, Targets, Tensor
+from isostyle.interface import Array, Engine, Evaluation, Objective, Targets, Tensor
 from isostyle.losses import first_non_finite, summed
-from isostyle.optim import PLAIN, State, optimizer
+from isostyle.optim import PLAIN, Judgment, State, optimizer
 from isostyle.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where a run stands between two evaluations: all that is needed to go on, bit by bit as if it had never stopped."""
+    """Where a run stands after an update: all that is needed to go on, to the same bits as if it had never stopped."""
 
     #: Of a pyramid, counted from 0.
     level: int
@@ -32,6 +31,11 @@ class Position:
     evaluations: int
     #: The optimizer's, its tensors as NumPy arrays.
     state: State
+
+    @property
+    def evaluation(self) -> int:
+        """The number of the last evaluation that came before."""
+        return self.evaluations_before + self.evaluations
 
 
 @dataclass(frozen=True)
@@ -56,22 +60,22 @@ class Event:
     planned: int
     #: Whether it is the last event, and the picture the result.
     finished: bool = False
-    #: Whether a line search only tried this picture, and went on from another: no picture to keep, with whatever losses.
+    #: Whether a line search tried this picture and did not take it: no picture to keep, whatever its losses are.
     trial: bool = False
-    #: What the optimizer has to say: why it came to an end, or that a block of L-BFGS ended early.
+    #: Why the optimizer came to an end, or that a block of L-BFGS ended early.
     note: str | None = None
-    #: Where the run stands after this evaluation and the update that follows it; copied from the device when it is called,
-    #: which must be before the next event. None if it is finished.
+    #: Where the run stands after this evaluation and the update that follows it; in the middle of a line search, where the
+    #: search began. Copied from the device when it is called, which must be before the next event. None if the run is finished.
     position: Callable[[], Position] | None = None
 
     @property
     def losses(self) -> dict[str, float]:
-        """content, style, tv and total: terms of all taps added up."""
+        """content, style, tv and total: the terms of all taps added up."""
         return summed(self.terms)
 
 
 class Diverged(IsostyleError):
-    """A run went where nothing can come of it."""
+    """The losses or the picture of a run can no longer be used."""
 
 
 class ExplodingLoss(Diverged):
@@ -84,7 +88,7 @@ class ExplodingLoss(Diverged):
 
 
 class NonFiniteLoss(Diverged):
-    """A loss became infinite or not a number. ``last_good`` is the last event before it that was no trial, or None."""
+    """A loss became infinite or NaN. ``last_good`` is the last event before it that was no trial, or None."""
 
     def __init__(self, term: str, value: float, step: int, last_good: Event | None) -> None:
         self.term, self.value, self.step, self.last_good = term, value, step, last_good
@@ -95,14 +99,29 @@ class NonFiniteLoss(Diverged):
 class Reached:
     """How far a run has come at the end of a level."""
 
-    #: None if the run is finished.
-    image: Array | None
-    step: int
-    evaluations: int
+    step: int = 0
+    evaluations: int = 0
     #: What L-BFGS has found: the length of its moves over that of gradients; None before its first update, and for Adam.
-    scale: float | None
+    scale: float | None = None
     #: The last event of a picture that was no trial.
-    last: Event | None
+    last: Event | None = None
+    #: None if the run is finished.
+    image: Array | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """What part of a run a level of its pyramid is; by default the whole."""
+
+    level: int = 0
+    #: Where the level before it ended.
+    before: Reached = Reached()
+    #: The share of all work that lies before it, and its own.
+    work: tuple[float, float] = (0.0, 1.0)
+    #: Evaluations of all levels; None: its own.
+    planned: int | None = None
+    #: Whether its last picture is evaluated. If not, the next level does so, at its own size.
+    finish: bool = True
 
 
 def climb(
@@ -111,18 +130,25 @@ def climb(
     start: list[Array],
     position: Position | None = None,
 ) -> Iterator[Event]:
-    """The events of a run that goes from coarse to fine: :func:`run` for each of ``levels``, a recipe with the size (height,
-    width) and a function that makes the content and the style image of that level (both in the recipe's space, (1, 3, H, W)).
-    ``start`` is taken out of its list, so that it does not last longer than it is needed. Each level starts from the picture of
-    the one before, resized. A run that stood at ``position`` goes on from there; ``start`` does not count.
+    """The events of a run that goes from coarse to fine: :func:`run` for each of ``levels``.
 
-    Steps and evaluations are counted on. The optimizer and its schedule begin anew; but L-BFGS with a line search is told its
-    scale: losses are means over pixels, so the curvature that a pixel sees falls with their number, and its inverse grows.
+    Each level starts from the picture of the one before, resized. Steps and evaluations are counted on. The optimizer and its
+    schedule begin anew, but L-BFGS with a line search is told its scale: losses are means over pixels, so the curvature that a
+    pixel sees falls with their number, and its inverse grows.
+
+    Args:
+        engine: computes all levels.
+        levels: of each the recipe, the size (height, width) and a function that makes the content and the style image, both in
+            the recipe's space, (1, 3, H, W).
+        start: the first level's image, in a list from which it is taken, so that it lasts no longer than it is needed.
+        position: where an interrupted run stood. It goes on from there, and ``start`` does not count.
 
     Raises:
         NonFiniteLoss: as :func:`run`.
     """
-    reached: Reached | None = None
+    reached = Reached()
+    if position is not None:
+        reached = Reached(position.steps_before, position.evaluations_before, position.scale_before)
     pixels = [math.prod(size) for _, size, _ in levels]
     planned = sum(recipe.updates for recipe, _, _ in levels)
     works = [recipe.updates * cost for (recipe, _, _), cost in zip(levels, pixels, strict=True)]
@@ -130,121 +156,138 @@ def climb(
         if position is not None and i < position.level:
             continue
         targets = engine.targets(recipe, *pictures())
-        if reached is not None and reached.image is not None:
+        if reached.image is not None:
             start.append(resize_array(reached.image, *size))
             if reached.scale is not None:
                 reached = dataclasses.replace(reached, scale=reached.scale * pixels[i] / pixels[i - 1])
-        finish, work = i == len(levels) - 1, (sum(works[:i]) / sum(works), works[i] / sum(works))
-        given = position.state["image"] if position is not None else start.pop()
-        reached = yield from run(
-            engine,
-            recipe,
-            targets,
-            given,
-            before=reached,
-            finish=finish,
-            work=work,
-            planned=planned,
-            level=i,
-            position=position,
-        )
+        work = sum(works[:i]) / sum(works), works[i] / sum(works)
+        part = Part(i, reached, work, planned, finish=i == len(levels) - 1)
+        reached = yield from run(engine, recipe, targets, start.pop() if position is None else position, part)
         position = None
 
 
 def run(
-    engine: Engine,
-    recipe: Recipe,
-    targets: Targets,
-    start: Array,
-    *,
-    before: Reached | None = None,
-    finish: bool = True,
-    work: tuple[float, float] = (0.0, 1.0),
-    planned: int | None = None,
-    level: int = 0,
-    position: Position | None = None,
+    engine: Engine, recipe: Recipe, targets: Targets, start: Array | Position, part: Part = Part()
 ) -> Generator[Event, None, Reached]:
-    """Optimize the image ``start`` (in the recipe's space, shape (1, 3, H, W)); an event for each evaluation.
+    """Optimize an image; an event for each evaluation.
 
     An event's losses belong to the picture *before* the update that follows it; the last event is the finished picture's.
-    A run ends after ``recipe.updates`` updates, or earlier if its optimizer comes to an end; evaluations that L-BFGS repeats,
+    A run ends after ``recipe.updates`` updates, or earlier if its optimizer comes to an end. Evaluations that L-BFGS repeats,
     because a block of updates ended early, count too, as its published users count them.
 
-    With a line search each trial is an evaluation, and has an event, with the losses and the image that were tried. If the
-    search takes it, it is the picture of the next step, as any other; if not, it is a ``trial``. (Where a search is given up
-    and takes an earlier one, that picture's event was a trial, too; the next block's first evaluation tells of it again.) After
-    ``recipe.steps`` evaluations a search that goes on is dropped, and the last picture is the one that it began from.
+    With a line search each trial is an evaluation and has an event, with the losses and the image that were tried. If the
+    search takes it, it is the picture of the next step, as any other; if not, it is a ``trial``. (A search that gives up takes
+    an earlier trial. The next block's first evaluation tells of that picture again.) After ``recipe.steps`` evaluations a
+    search that goes on is dropped, and the last picture is the one that it began from.
 
-    ``before``: the level of a pyramid from which it goes on, counting and with its scale. If it shall not ``finish``, its last
-    picture is not evaluated: the next level does so, at its own size. ``work``: the share of all work that lies before it, and
-    its own. ``planned``: evaluations of all levels. ``level``: its number. ``position``: where it stood when it was
-    interrupted; what it yields is the rest of what it would have yielded. (But if its first evaluation fails, there is no last
-    good picture.)
+    Args:
+        engine: computes.
+        recipe: what is minimized, and how; without a pyramid.
+        targets: what the image is pulled toward.
+        start: the image to begin with, in the recipe's space, (1, 3, H, W); or where an interrupted run stood, whose other
+            events then follow.
+        part: what part of the run this is, if it goes from coarse to fine.
 
     Raises:
         NonFiniteLoss: a term, or a pixel of the image, is no longer finite. At a trial that is no error: the search shortens.
     """
-    objective = engine.objective(recipe, targets)
-    method = optimizer(recipe)
-    size = start.shape[2], start.shape[3]
-    if position is not None:
-        before = Reached(None, position.steps_before, position.evaluations_before, position.scale_before, None)
-        given = position.state.items()
-        state = {name: engine.tensor(value) if isinstance(value, np.ndarray) else value for name, value in given}
-        del given
-    else:
-        state = method.start(engine.tensor(start), before.scale if before else None)
+    descent = Descent(engine, recipe, engine.objective(recipe, targets), start, part)
     del start  # as large as the picture
-    last = before.last if before else None
-    steps_before, evaluations_before = (before.step, before.evaluations) if before else (0, 0)
-    scale_before = before.scale if before else None
-    evaluations = position.evaluations if position is not None else 0
-    position = None
-    found: list[Event] = []
+    yield from descent.events()
+    return descent.end()
 
-    def evaluate(image: Tensor) -> tuple[Tensor, Evaluation]:
-        nonlocal evaluations
-        if recipe.clamped:
+
+class Descent:
+    """One level of a run: evaluates what its optimizer asks for, and makes an event of each judgment."""
+
+    def __init__(self, engine: Engine, recipe: Recipe, objective: Objective, start: Array | Position, part: Part) -> None:
+        self.engine, self.recipe, self.objective, self.part = engine, recipe, objective, part
+        self.method = optimizer(recipe)
+        #: The optimizer's, after the last update.
+        self.state: State
+        #: Evaluations of this level: all, and those before ``state``.
+        self.evaluations = self.standing = 0
+        if isinstance(start, Position):
+            given = start.state.items()
+            self.state = {name: engine.tensor(value) if isinstance(value, np.ndarray) else value for name, value in given}
+            self.evaluations = self.standing = start.evaluations
+        else:
+            self.state = self.method.start(engine.tensor(start), part.before.scale)
+        #: The last event of a picture that was no trial.
+        self.last = part.before.last
+
+    def events(self) -> Iterator[Event]:
+        """All events of the level."""
+        judgments = self.method.steps(self.state, self.evaluate)
+        while not self.is_over():
+            yield self.event(next(judgments))
+        judgments.close()
+        if self.part.finish and "end" not in self.state:
+            self.evaluate(self.state["image"])
+            yield self.event(Judgment(self.state, self.state["step"]), finished=True)
+
+    def is_over(self) -> bool:
+        """Whether no update is to come. Without a search, L-BFGS looks at the number of evaluations between blocks only."""
+        between_blocks = self.recipe.searches or self.state.get("block", 0) == 0
+        return "end" in self.state or (self.evaluations >= self.recipe.steps and between_blocks)
+
+    def evaluate(self, image: Tensor) -> tuple[Tensor, Evaluation]:
+        """What the optimizer asks for: the image that was evaluated, and what was found there."""
+        trial = image is not self.state["image"]
+        if self.recipe.clamped:
             image = image.clip(0, 1)
-        evaluation = objective(image)
-        evaluations += 1
+        evaluation = self.objective(image)
+        self.evaluations += 1
         terms = {name: float(value) for name, value in evaluation.terms.items()}
-        # Paddle's ReLU maps NaN to 0 and MXNet's pooling ignores it, so finite losses do not prove a finite image.
-        terms_and_image = {**terms, "the image": float(abs(image).sum())}
-        step = steps_before + state["step"]
-        broken = first_non_finite(terms_and_image)
-        # A line search may go too far, and comes back; but not from a picture that is broken itself.
-        if broken is not None and not ("trial" in state and math.isfinite(float(abs(state["image"]).sum()))):
-            raise NonFiniteLoss(broken, terms_and_image[broken], step, last)
-        count, rate = evaluations_before + evaluations, method.learning_rate(state)
-        done = work[0] + work[1] * min(1.0, (evaluations - 1) / recipe.updates)
-        found.append(Event(step, count, rate, terms, lambda: engine.array(image), size, done, planned or recipe.updates))
+        self.require_finite(terms, image, trial)
+        self.seen = image, terms
         return image, evaluation
 
-    def here(standing: list[State]) -> Position:
-        (following,) = standing
-        arrays = {name: value if isinstance(value, PLAIN) else engine.array(value) for name, value in following.items()}
-        return Position(level, steps_before, evaluations_before, scale_before, evaluations, arrays)
+    def require_finite(self, terms: Mapping[str, float], image: Tensor, trial: bool) -> None:
+        # Paddle's ReLU maps NaN to 0 and MXNet's pooling ignores it, so finite losses do not prove a finite image.
+        values = {**terms, "the image": float(abs(image).sum())}
+        broken = first_non_finite(values)
+        # A line search may go too far, and comes back; but not from a picture that is broken itself.
+        if broken is not None and not (trial and math.isfinite(float(abs(self.state["image"]).sum()))):
+            raise NonFiniteLoss(broken, values[broken], self.part.before.step + self.state["step"], self.last)
 
-    while not ("end" in state or (evaluations >= recipe.steps and (recipe.searches or state.get("block", 0) == 0))):
-        following = method.step(state, evaluate)
-        (event,) = found
-        found.clear()
-        note = following.get("end") or following.pop("note", None)
-        over = finish and "end" in following
-        event = dataclasses.replace(event, note=note, finished=over, trial=following.get("tried", False))
-        if "trial" in state and not event.trial:
-            # A search has taken its trial: the losses are those of the picture after its update.
-            event = dataclasses.replace(event, step=steps_before + following["step"])
+    def event(self, judgment: Judgment, finished: bool = False) -> Event:
+        """The event of the last evaluation; from here on the run stands where its judgment says."""
+        rate = self.method.learning_rate(self.state)
+        if judgment.state is not self.state:
+            self.state, self.standing = judgment.state, self.evaluations
+        image, terms = self.seen
+        before, (done, share) = self.part.before, self.part.work
+        finished = finished or (self.part.finish and "end" in self.state)
+        event = Event(
+            step=before.step + judgment.step,
+            evaluation=before.evaluations + self.evaluations,
+            learning_rate=rate,
+            terms=terms,
+            image=lambda: self.engine.array(image),
+            size=(image.shape[2], image.shape[3]),
+            done=done + share * min(1.0, (self.evaluations - 1) / self.recipe.updates),
+            planned=self.part.planned or self.recipe.updates,
+            finished=finished,
+            trial=judgment.tried,
+            note=judgment.note,
+            position=None if finished else self.position,
+        )
         if not event.trial:
-            last = event
-        standing = [following]
-        yield event if over else dataclasses.replace(event, position=partial(here, standing))
-        standing.clear()  # or an event that is kept would keep tensors as large as the picture
-        state = following
-    if finish and "end" not in state:
-        evaluate(state["image"])
-        yield dataclasses.replace(found[0], finished=True)
-    scale = state.get("scale") if state.get("pairs") else scale_before
-    image = None if finish else engine.array(state["image"])
-    return Reached(image, steps_before + state["step"], evaluations_before + evaluations, scale, last)
+            self.last = event
+        return event
+
+    def position(self) -> Position:
+        """Where the run stands."""
+        arrays = {name: value if isinstance(value, PLAIN) else self.engine.array(value) for name, value in self.state.items()}
+        before = self.part.before
+        return Position(self.part.level, before.step, before.evaluations, before.scale, self.standing, arrays)
+
+    def end(self) -> Reached:
+        """How far the level has come; and the end of all that an event which is kept would keep with it."""
+        before, state = self.part.before, self.state
+        scale = state.get("scale") if state.get("pairs") else before.scale
+        image = None if self.part.finish else self.engine.array(state["image"])
+        self.state = {}
+        del self.objective
+        return Reached(before.step + state["step"], before.evaluations + self.evaluations, scale, self.last, image)
