@@ -209,7 +209,7 @@ def _mxnet_obstacle(installed: bool) -> str | None:
 #: Words in what frameworks say when memory does not suffice; the last is oneDNN's, which torch, MXNet and Paddle compute with.
 OF_MEMORY = ("memory", "alloc", "could not create a primitive")
 #: What can be done then.
-LESS_MEMORY = "try a smaller --size, a smaller --tile, or a lower --max-memory"
+LESS_MEMORY = "try a smaller size, a smaller tile, or a lower memory limit"
 
 
 def failure(framework: str, at: str, error: Exception, less_memory: str = LESS_MEMORY) -> FrameworkFailure:

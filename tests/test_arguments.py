@@ -32,8 +32,8 @@ from isostyle.published import D2L
 from isostyle.checks import MOST
 from isostyle.style_networks import file as style_network
 from isostyle.system import memory
-from isostyle.transfer import override, stylize
-from isostyle.transfer import rerun as rerunning
+from isostyle.transfer import manifest as manifests
+from isostyle.transfer import override
 from isostyle.transform_network import MOST_BLOCKS, MOST_CHANNELS
 from isostyle.weights import cache, store
 
@@ -330,7 +330,7 @@ def nodes(tree):
 
 
 MANIFEST = {
-    "schema": stylize.MANIFEST_SCHEMA,
+    "schema": manifests.MANIFEST_SCHEMA,
     "isostyle": "0",
     "recipe": {"digest": D2L.digest, **json.loads(json.dumps(D2L.as_dict()))},
     "network": {"name": "compact", "weights": "compact", "weights_sha256": "0"},
@@ -350,7 +350,7 @@ MANIFEST = {
 
 def test_the_manifest_of_these_tests_is_one(place):
     (place / "m.json").write_text(json.dumps(MANIFEST))
-    assert rerunning.load(place / "m.json") == MANIFEST
+    assert manifests.load(place / "m.json") == MANIFEST
 
 
 @steady
@@ -359,8 +359,8 @@ def test_a_manifest_is_whole_or_a_sentence(place, data):
     file = place / "m.json"
     tree = data.draw(trees) if data.draw(st.booleans()) else changed(MANIFEST, data)
     file.write_text(data.draw(st.sampled_from([json.dumps(tree)] * 9 + [DEEP])))
-    found = value_or_sentence(rerunning.load, file)
-    assert found is None or rerunning.recipe_of(found).steps >= 1
+    found = value_or_sentence(manifests.load, file)
+    assert found is None or manifests.recipe_of(found).steps >= 1
 
 
 @steady

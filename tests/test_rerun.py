@@ -114,13 +114,14 @@ def test_pictures_may_have_moved(made, capsys):
     [
         (lambda told: told.pop("recipe"), "not the manifest of a run, or not all of it: it has no 'recipe'"),
         (lambda told: told["recipe"].update(steps="many"), "steps"),
-        (lambda told: told.update(schema="isostyle.apply/1"), "'isostyle.apply/1', not 'isostyle.manifest/1'"),
+        (lambda told: told.update(schema="isostyle.apply/1"), "'isostyle.apply/1', not 'isostyle.manifest/2'"),
+        (lambda told: told.update(schema="isostyle.manifest/1"), "was written by an older isostyle .*; repeat its run"),
         (lambda told: told.update(stopped_by="interrupt"), "of a run that was stopped"),
         (lambda told: told.update(seed="x"), "a value is of another type"),
         (lambda told: told.update(inputs=[]), "not the manifest"),
         (lambda told: told["inputs"].pop("style"), "it has no style image"),
     ],
-    ids=["no recipe", "a wrong recipe", "another kind", "a run that was stopped", "a seed of text", "no inputs", "no style"],
+    ids=["no recipe", "a wrong recipe", "another kind", "an older schema", "a run that was stopped", "a seed of text", "no inputs", "no style"],
 )
 def test_a_manifest_that_cannot_be_is_refused(made, change, words):
     told = json.loads(made.read_bytes())

@@ -12,10 +12,10 @@ import isostyle
 import isostyle.system.files
 import isostyle.weights.store
 from isostyle.images import arrays
-from isostyle.network import COMPACT, RGB_STD
+from isostyle.network import RGB_STD
 from isostyle.published import D2L, find
-from isostyle.recipe import AdamSettings, Constant, ExactSize, LbfgsSettings, Level, LongSide
-from isostyle.transfer import override, plan
+from isostyle.recipe import ExactSize
+from isostyle.transfer import override
 from isostyle.transfer.descent import run
 
 #: Small enough for a second, large enough for conv5_1.
@@ -108,12 +108,6 @@ def test_the_log_names_the_backend_and_a_changed_aspect(any_backend, photograph,
     isostyle.stylize(photograph, painting, backend=any_backend, log=lines.append, **QUICK)
     assert lines[0].startswith(f"backend {any_backend} ")
     assert lines[1] == "aspect changed: content 600x512 and style 64x80 squeezed to 32x48 (height x width)"
-
-
-def test_a_kept_aspect_is_not_warned_of(photograph, painting):
-    settings = dataclasses.replace(D2L, size=LongSide(100))
-    pictures = {"content": photograph, "style": Image.new("RGB", (2000, 330))}
-    assert plan.changed_aspects(pictures, plan.plan(pictures, settings, COMPACT)) == []
 
 
 def test_the_history_has_the_learning_rate_of_each_step(any_backend, photograph, painting):
@@ -218,74 +212,7 @@ def test_a_picture_smaller_than_the_deepest_tap_is_refused_and_not_enlarged(phot
         isostyle.stylize(pictures["content"], pictures["style"], backend="torch")
 
 
-# Overrides
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"pooling": "average"}, {"pooling": "average"}),
-        ({"style_layers": {"relu2_1": 0.5}}, {"style_layers": (("relu2_1", 0.5),)}),
-        ({"content_layers": (("conv4_2", 1.0),)}, {"content_layers": (("conv4_2", 1.0),)}),
-        ({"content_layers": [("conv4_2", 1)]}, {"content_layers": (("conv4_2", 1.0),)}),
-        ({"size": isostyle.ShortSide(64)}, {"size": isostyle.ShortSide(64)}),
-        ({"optimizer": "lbfgs"}, {"optimizer": LbfgsSettings(), "schedule": Constant()}),
-        ({"optimizer": "lbfgs", "learning_rate": 0.5}, {"optimizer": LbfgsSettings(0.5), "schedule": Constant()}),
-        (
-            {"optimizer": "lbfgs", "line_search": "strong-wolfe", "lbfgs_history": 20},
-            {"optimizer": LbfgsSettings(history=20, line_search="strong-wolfe"), "schedule": Constant()},
-        ),
-        (
-            {"pyramid": True},
-            {
-                "pyramid": override.PYRAMID,
-                "optimizer": LbfgsSettings(history=20, line_search="strong-wolfe"),
-                "schedule": Constant(),
-                "steps": override.PYRAMID_STEPS,
-            },
-        ),
-        (
-            {"pyramid": [(0.5, 3)], "optimizer": "lbfgs"},
-            {
-                "pyramid": (Level(0.5, 3),),
-                "optimizer": LbfgsSettings(history=20, line_search="strong-wolfe"),
-                "schedule": Constant(),
-                "steps": override.PYRAMID_STEPS,
-            },
-        ),
-        (
-            {"pyramid": [(0.5, 3)], "optimizer": LbfgsSettings()},
-            {"pyramid": (Level(0.5, 3),), "optimizer": LbfgsSettings(), "schedule": Constant()},
-        ),
-        ({"pyramid": [(0.5, 3)], "optimizer": "adam"}, {"pyramid": (Level(0.5, 3),)}),
-        ({"pyramid": False}, {}),
-        ({"optimizer": "adam"}, {}),
-        ({"learning_rate": 0.1}, {"optimizer": AdamSettings(0.1)}),
-    ],
-    ids=str,
-)
-def test_an_override_changes_what_it_names_and_nothing_else(changes, expected):
-    found, wanted = override.override("d2l", **changes), dataclasses.replace(D2L, **expected)
-    assert found.digest == wanted.digest
-    # What computes something else does not claim to be the published recipe.
-    assert (found.name, found.source) == (
-        ("d2l", D2L.source) if found.digest == D2L.digest else ("d2l-changed", "d2l, changed")
-    )
-
-
-def test_a_pyramid_of_a_clamped_recipe_keeps_its_optimizer():
-    found = override.override("tutorial", pyramid=True)
-    assert (found.optimizer, found.steps, found.pyramid) == (
-        find("tutorial").optimizer,
-        find("tutorial").steps,
-        override.PYRAMID,
-    )
-
-
-@pytest.mark.parametrize("bad", [3, [3], [(0.5, 3, 4)], "half"])
-def test_a_pyramid_of_something_else_is_refused(bad):
-    with pytest.raises(isostyle.InputError, match="a pyramid is"):
-        override.override("d2l", pyramid=bad)
+# Pyramids
 
 
 PYRAMID = {"size": (64, 96), "pyramid": [(0.25, 3), (0.5, 4)], "steps": 5}
@@ -383,57 +310,10 @@ def test_a_pyramid_gives_the_same_numbers_on_every_backend_in_float64(photograph
         np.testing.assert_allclose(other.image, first.image, rtol=1e-5, atol=1e-5)
 
 
-def test_adam_in_place_of_lbfgs_has_a_learning_rate_that_fits_the_space():
-    assert override.override("tutorial", optimizer="adam").optimizer == AdamSettings(0.07)
-    assert override.override("gatys2016", optimizer="adam").optimizer == AdamSettings(0.3)
-
-
-def test_an_unknown_optimizer_is_refused():
-    with pytest.raises(isostyle.InputError, match="optimizer must be adam or lbfgs, not 'sgd'"):
-        override.override("d2l", optimizer="sgd")
-
-
 @pytest.mark.parametrize("change", [{"style_layers": {"conv6_1": 1.0}}, {"content_layers": {"conv4-2": 1.0}}], ids=str)
 def test_a_layer_that_the_network_does_not_have_is_refused_before_any_framework_is_loaded(photograph, painting, change):
     with pytest.raises(isostyle.InputError, match="has no layer .*; did you mean"):
         isostyle.stylize(photograph, painting, backend="torch", **QUICK, **change)
-
-
-# Sizes
-
-
-def sizes(settings, **pictures):
-    return {role: planned.final for role, planned in plan.plan(pictures, settings, COMPACT).items()}
-
-
-WIDE, TALL = Image.new("RGB", (90, 60)), Image.new("RGB", (50, 80))
-
-
-@pytest.mark.parametrize(
-    ("recipe", "content", "style"),
-    [
-        ("d2l", (300, 450), (300, 450)),
-        ("isostyle", (300, 450), (450, 281)),
-        ("wei", (90, 135), (90, 135)),
-        ("lookcc", (60, 90), (80, 50)),
-        ("gatys2016", (60, 90), (60, 90)),
-        ("tutorial-square", (512, 512), (512, 512)),
-    ],
-)
-def test_each_recipe_s_sizes(recipe, content, style):
-    """Of a content image of 60x90 and a style image of 80x50, height x width; wei's 400 is cut to the longer side, 90."""
-    assert sizes(find(recipe), content=WIDE, style=TALL) == {"content": content, "style": style}
-
-
-def test_the_tutorial_refuses_pictures_of_unequal_size_and_names_the_recipe_that_crops_them():
-    with pytest.raises(isostyle.InputError, match="128x192 and 204x128; --recipe tutorial-square crops both"):
-        sizes(find("tutorial"), content=WIDE, style=TALL)
-
-
-def test_a_square_is_cut_out_of_the_middle(photograph):
-    picture = Image.fromarray(np.arange(60 * 90 * 3, dtype=np.uint32).reshape(60, 90, 3).astype(np.uint8))
-    cut = plan.fit(picture, plan.Plan((60, 90), (60, 60)))
-    np.testing.assert_array_equal(np.asarray(cut), np.asarray(picture)[:, 15:75])
 
 
 # Starts and spaces
