@@ -1,13 +1,8 @@
-"""What a run has done so far: its losses, what computed it, and how long that took."""
+"""The losses of a run so far, and whether it still makes sense to go on."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from isostyle.recipe import Recipe
-from isostyle.transfer.checkpoint import RunCheckpoint
 from isostyle.transfer.descent import Event, ExplodingLoss
 
 #: A total has exploded if it is so many times the largest of so many first ones. (Adam's first steps, from a photograph whose
@@ -16,37 +11,18 @@ EXPLOSION, EXPLOSION_FROM = 1000, 10
 
 
 class History:
-    """A run so far, from its first evaluation on; interruptions leave no gap.
+    """One row for each evaluation, from the first on; interruptions leave no gap. ``rows`` are those of an earlier process."""
 
-    Args:
-        computer: the framework, device and threads that compute from here on, ready for JSON.
-        before: where the run stood when it was interrupted.
-        diverged: why earlier attempts were given up.
-    """
-
-    def __init__(
-        self, recipe: Recipe, computer: dict[str, Any], before: RunCheckpoint | None = None, diverged: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, recipe: Recipe, rows: list[dict[str, float]]) -> None:
         self.recipe = recipe
-        self.diverged = list(diverged)
         #: As :class:`isostyle.Result` has them.
-        self.rows: list[dict[str, float]] = list(before.history) if before else []
-        #: What computed, one after another.
-        self.computers = list(before.backends) if before else []
-        if computer not in self.computers[-1:]:
-            self.computers.append(computer)
-        #: The last event that was no trial of a line search, and its row. None in this process so far.
+        self.rows: list[dict[str, float]] = []
+        #: The last event of this process that was no trial of a line search, and its row.
         self.last: tuple[Event, dict[str, float]] | None = None
         #: The first totals, by height where there are levels.
         self.first_totals: dict[float | None, list[float]] = {}
-        self.earlier = before.seconds if before else 0.0
-        self.began = time.monotonic()
-        for row in self.rows:
-            self.require_sane(row)
-
-    @property
-    def seconds(self) -> float:
-        return self.earlier + time.monotonic() - self.began
+        for row in rows:
+            self.append(row)
 
     def add(self, event: Event) -> None:
         """Raises ExplodingLoss if the run should not go on."""
@@ -55,25 +31,22 @@ class History:
             row["trial"] = float(event.trial)
         if self.recipe.pyramid:
             row |= {"height": event.size[0], "width": event.size[1]}
-        row |= {**event.losses, **event.terms}
-        self.rows.append(row)
-        self.require_sane(row)
+        self.append({**row, **event.losses, **event.terms})
         if not event.trial:
-            self.last = event, row
+            self.last = event, self.rows[-1]
 
-    def require_sane(self, row: Mapping[str, float]) -> None:
-        """Raises ExplodingLoss if the total of ``row`` is far above the first ones at its size. A trial may be."""
-        if not row.get("trial"):
+    def append(self, row: dict[str, float]) -> None:
+        self.rows.append(row)
+        if not row.get("trial"):  # those may explode
             require_sane(row, self.first_totals.setdefault(row.get("height"), []))
 
-    def first_like(self, row: Mapping[str, float]) -> dict[str, float]:
+    def first_like(self, row: dict[str, float]) -> dict[str, float]:
         """The first row of the same size: losses of smaller pictures are not to be compared."""
         return next(each for each in self.rows if all(each.get(side) == row.get(side) for side in ("height", "width")))
 
 
-def require_sane(row: Mapping[str, float], totals: list[float]) -> None:
-    """Raises ExplodingLoss if the total of a row is far above ``totals``, the first ones at its size; it joins them if they are
-    few."""
+def require_sane(row: dict[str, float], totals: list[float]) -> None:
+    """Raises ExplodingLoss if the total of a row is far above ``totals``, the first ones; it joins them if they are few."""
     total = row["total"]
     if len(totals) < EXPLOSION_FROM:
         totals.append(total)

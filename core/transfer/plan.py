@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import overload
-
-from PIL import Image
 
 from isostyle.errors import InputError
 from isostyle.images import arrays
@@ -73,10 +70,6 @@ def require_possible(role: str, picture: Pixels, resizing: Resizing, recipe: Rec
             raise InputError(f"the {role} image {what} {shape}; {deepest} needs at least {least}x{least}")
 
 
-@overload
-def fit(picture: Image.Image, resizing: Resizing) -> Image.Image: ...
-@overload
-def fit(picture: Pixels, resizing: Resizing) -> Pixels: ...
 def fit(picture: Pixels, resizing: Resizing) -> Pixels:
     """``picture``, resized and cropped."""
     return arrays.crop(arrays.resize(picture, *resizing.scaled), *resizing.final)

@@ -17,9 +17,9 @@ from isostyle.tiles import parse_tile
 
 #: Evaluations between checkpoints.
 CHECKPOINT_EVERY = 50
+#: What a checkpoint keeps of a request, beside recipe and inputs.
+KEPT = ("network", "seed", "dtype", "precision", "backend", "device", "threads", "tile", "on_divergence")
 OnDivergence = Literal["stop", "retry"]
-#: Of the pictures that a run begins with.
-ROLES = ("content", "style", "init")
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,12 @@ class Request:
     on_divergence: OnDivergence = "stop"
 
     def __post_init__(self) -> None:
-        if self.dtype not in ("float32", "float64"):
-            raise InputError(f"the dtype must be float32 or float64, not {shown(self.dtype)}")
-        if self.precision not in ("exact", "fast"):
-            raise InputError(f"the precision must be exact or fast, not {shown(self.precision)}")
+        choices = {"dtype": ("float32", "float64"), "precision": ("exact", "fast"), "on_divergence": ("stop", "retry")}
+        for name, (one, other) in choices.items():
+            if getattr(self, name) not in (one, other):
+                raise InputError(f"the {name} must be {one} or {other}, not {shown(getattr(self, name))}")
         if self.precision == "fast" and self.dtype != "float32":
             raise InputError("the precision 'fast' has no float64; leave one of the two out")
-        if self.on_divergence not in ("stop", "retry"):
-            raise InputError(f"on_divergence must be stop or retry, not {shown(self.on_divergence)}")
         if self.recipe.start == "image" and "init" not in self.inputs:
             raise InputError("a recipe that starts from an image needs one: init")
         require_seed(self.seed)
@@ -75,13 +73,11 @@ def request_again(
         InputError: a picture had no file and is not among ``changes``, or a value cannot be used.
     """
     given = {name: value for name, value in changes.items() if value is not None}
-    moved = {role: given.pop(role) for role in ROLES if role in given}
-    inputs = {}
-    for role, about in described.items():
-        source = moved.get(role, about.get("path"))
+    moved: dict[str, Any] = {role: given.pop(role) for role in ("content", "style", "init") if role in given}
+    inputs: dict[str, Any] = {role: moved.get(role, about.get("path")) for role, about in described.items()}
+    for role, source in inputs.items():
         if source is None:
             raise InputError(f"the {role} image of this run had no file; hand it over again, as {role!r}")
-        inputs[role] = source
     if given.get("backend", was["backend"]) != was["backend"]:
         given.setdefault("device", "auto")
     return Request(recipe, inputs, **{**was, "tile": was["tile"] or "off", **given})

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from isostyle.images.arrays import ImageLike
 from isostyle.transfer.descent import Event
-from isostyle.transfer.manifest import load, recipe_of
+from isostyle.transfer.manifest import at, load, recipe_of
 from isostyle.transfer.request import request_again
 from isostyle.transfer.result import Result
 from isostyle.transfer.run import carry_out
@@ -119,10 +119,3 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tu
         if pair[0] != pair[1]:
             found[name] = pair
     return found
-
-
-def at(table: Any, place: tuple[str, ...]) -> Any:
-    """The value at a path of keys; None if there is none."""
-    for key in place:
-        table = table.get(key) if isinstance(table, dict) else None
-    return table

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import time
 from collections.abc import Callable, Iterator
 
 from isostyle import recipe_text
@@ -16,10 +17,10 @@ from isostyle.system import allocation
 from isostyle.system.files import reason, remove_left_behind, write_atomically
 from isostyle.transfer import checkpoint as run_checkpoint
 from isostyle.transfer.checkpoint import RunCheckpoint
-from isostyle.transfer.descent import Diverged, Event, climb
+from isostyle.transfer.descent import Diverged, Event, Position, climb
 from isostyle.transfer.history import History
 from isostyle.transfer.manifest import manifest_of
-from isostyle.transfer.request import CHECKPOINT_EVERY, Request, Saving
+from isostyle.transfer.request import CHECKPOINT_EVERY, KEPT, Request, Saving
 from isostyle.transfer.result import Interrupted, Result, Stopped
 from isostyle.transfer.setup import Setup, set_up
 
@@ -49,7 +50,7 @@ def carry_out(
     for left in range(RETRIES, -1, -1):
         setup = set_up(request, before, log)
         try:
-            return Run(setup, before, diverged, saving, callback, log).finish()
+            return Run(setup, before, diverged, saving).finish(callback, log)
         except Stopped as error:
             if request.on_divergence == "stop" or left == 0 or not isinstance(error.__cause__, Diverged):
                 raise
@@ -76,27 +77,25 @@ def slower(recipe: Recipe) -> Recipe:
 
 
 class Run:
-    """A run in progress."""
+    """A run in progress, from the beginning or from where it stood ``before``; ``diverged``: why earlier attempts ended."""
 
-    def __init__(
-        self,
-        setup: Setup,
-        before: RunCheckpoint | None,
-        diverged: list[str],
-        saving: Saving | None,
-        callback: Callable[[Event], None],
-        log: Callable[[str], None],
-    ) -> None:
-        self.setup, self.saving, self.callback, self.log = setup, saving, callback, log
+    def __init__(self, setup: Setup, before: RunCheckpoint | None, diverged: list[str], saving: Saving | None) -> None:
+        self.setup, self.saving = setup, saving
         self.position = before.position if before else None
-        self.history = History(setup.recipe, {**setup.computer, "threads": setup.threads}, before, diverged)
+        self.history = History(setup.request.recipe, before.history if before else [])
+        computer = {**setup.computer, "threads": setup.request.threads}
+        computers = before.backends if before else []
+        self.diverged = list(diverged)
+        #: What computed, one after another.
+        self.computers = computers if computer in computers[-1:] else [*computers, computer]
+        self.began = time.monotonic() - (before.seconds if before else 0)
         #: A state to go back to, if the run diverges.
         self.good: RunCheckpoint | None = None
         #: Evaluations at the last checkpoint and at ``good``.
         self.saved = self.kept = int(self.history.rows[-1]["evaluation"]) if before else 0
 
-    def finish(self) -> Result:
-        """Run to the end.
+    def finish(self, callback: Callable[[Event], None], log: Callable[[str], None]) -> Result:
+        """Run to the end, and tell ``callback`` and ``log`` of it.
 
         Raises:
             Stopped, Interrupted: as :func:`isostyle.stylize`.
@@ -106,14 +105,14 @@ class Run:
             for event in self.events():
                 self.history.add(event)
                 if event.note:
-                    self.log(event.note)
+                    log(event.note)
                 if problem is None:
-                    problem = self.called_back(event)
-                # A line search goes on to the next update, for only there a run can be gone on from.
-                if problem and (self.saving is None or event.position or event.finished):
-                    self.save(event)
+                    problem = interrupted(callback, event)
+                # A checkpoint cannot be in the middle of a line search: that goes on to its end.
+                is_over = problem is not None and bool(self.saving is None or event.position or event.finished)
+                self.keep(event, log, now=is_over)
+                if is_over:
                     break
-                self.keep(event)
         except (Diverged, FrameworkFailure, KeyboardInterrupt) as error:
             problem = problem or error
         result = self.result(problem)
@@ -138,70 +137,64 @@ class Run:
             begun = [level for level in levels if level.begun] or levels[:1]
             raise failure(setup.framework.name, "size {}x{}".format(*begun[-1].size), error) from error
 
-    def called_back(self, event: Event) -> KeyboardInterrupt | None:
-        """Call the callback; Ctrl-C, if that is what it raises."""
-        try:
-            self.callback(event)
-        except KeyboardInterrupt as error:
-            return error
-        return None
-
-    def keep(self, event: Event) -> None:
-        """Write a checkpoint, and remember a state to go back to, if they are due: at the first event from which a run can go
-        on, after so many evaluations."""
+    def keep(self, event: Event, log: Callable[[str], None], *, now: bool) -> None:
+        """Write a checkpoint, and remember a state to go back to, ``now`` or if they are due: at the first event at which a run
+        can go on, after so many evaluations."""
         if event.position is None:
             return
-        if self.saving and event.evaluation // self.saving.every > self.saved // self.saving.every:
-            self.save(event)
-        is_due = event.evaluation // RETRY_EVERY > self.kept // RETRY_EVERY
-        if self.setup.request.on_divergence == "retry" and is_due and not event.trial:
-            self.good, self.kept = self.checkpoint(event), event.evaluation
+        count, saving = event.evaluation, self.saving
+        if saving and (now or count // saving.every > self.saved // saving.every):
+            self.saved = count
+            try:
+                write_atomically(saving.path, run_checkpoint.dump(self.checkpoint(event.position(), saving)))
+            except OSError as error:
+                # A disk that is full now may not be so at the next one; the run is worth more.
+                log(f"the checkpoint {str(saving.path)!r} cannot be written: {reason(error)}")
+        if self.setup.request.on_divergence == "retry" and not event.trial and count // RETRY_EVERY > self.kept // RETRY_EVERY:
+            self.kept, self.good = count, self.checkpoint(event.position(), saving)
 
-    def save(self, event: Event) -> None:
-        """Write a checkpoint, if that was asked for and the run can go on from there."""
-        if self.saving is None or event.position is None:
-            return
-        self.saved = event.evaluation
-        try:
-            write_atomically(self.saving.path, run_checkpoint.dump(self.checkpoint(event)))
-        except OSError as error:
-            # A disk that is full now may not be so at the next one; the run is worth more.
-            self.log(f"the checkpoint {str(self.saving.path)!r} cannot be written: {reason(error)}")
-
-    def checkpoint(self, event: Event) -> RunCheckpoint:
-        """Where the run stands after ``event``, which must be the present one."""
-        assert event.position is not None
-        setup, request, history = self.setup, self.setup.request, self.history
+    def checkpoint(self, position: Position, saving: Saving | None) -> RunCheckpoint:
+        """The run as it stands at ``position``."""
+        request = self.setup.request
         settings = {
-            "seed": request.seed,
-            "network": request.network,
-            "network_sha256": setup.weights.digest,
-            "dtype": request.dtype,
-            "precision": request.precision,
-            "backend": setup.framework.name,
-            "device": setup.device,
-            "threads": setup.threads,
-            "tile": setup.choice.tile,
-            "on_divergence": request.on_divergence,
-            "diverged": history.diverged,
-            "checkpoint_every": self.saving.every if self.saving else CHECKPOINT_EVERY,
-            "kept": dict(self.saving.keep) if self.saving else {},
+            **{name: getattr(request, name) for name in KEPT},
+            "network_sha256": self.setup.weights.digest,
+            "tile": self.setup.choice.tile,
+            "diverged": self.diverged,
+            "checkpoint_every": saving.every if saving else CHECKPOINT_EVERY,
+            "kept": dict(saving.keep) if saving else {},
         }
         # Absolute, for the run may go on from another folder.
         inputs = {
             role: {**about, "path": os.path.abspath(about["path"])} if "path" in about else about
-            for role, about in setup.pictures.described.items()
+            for role, about in self.setup.pictures.described.items()
         }
-        rows, computers = list(history.rows), history.computers
-        return RunCheckpoint(setup.recipe, event.position(), settings, inputs, rows, computers, history.seconds)
+        rows, seconds = list(self.history.rows), time.monotonic() - self.began
+        return RunCheckpoint(request.recipe, position, settings, inputs, rows, self.computers, seconds)
 
     def result(self, problem: BaseException | None) -> Result | None:
         """The last picture; None if there is none yet."""
+        seconds = time.monotonic() - self.began
         if self.history.last is None:
             return None
-        recipe, pictures = self.setup.recipe, self.setup.pictures
+        pictures, space = self.setup.pictures, self.setup.request.recipe.space
         image = self.history.last[0].image()
-        picture = arrays.to_picture(image, recipe.space)
-        manifest = manifest_of(self.setup, self.history, image, picture, problem)
-        alpha = pictures.alpha_of(picture.height, picture.width)
-        return Result(picture, image, self.history.rows, manifest, recipe.space, alpha, pictures.exif)
+        picture = arrays.to_picture(image, space)
+        manifest = manifest_of(self.setup, self.history, image, picture, seconds, problem)
+        if len(self.computers) > 1:
+            manifest["backends"] = self.computers
+        if self.diverged:
+            manifest["diverged"] = self.diverged
+        alpha = pictures.alpha
+        if alpha is not None and alpha.size != picture.size:  # a run may end at a coarse level of its pyramid
+            alpha = arrays.resize(alpha, picture.height, picture.width)
+        return Result(picture, image, self.history.rows, manifest, space, alpha, pictures.exif)
+
+
+def interrupted(callback: Callable[[Event], None], event: Event) -> KeyboardInterrupt | None:
+    """Call ``callback``; return the Ctrl-C that it raises, if it does."""
+    try:
+        callback(event)
+    except KeyboardInterrupt as error:
+        return error
+    return None

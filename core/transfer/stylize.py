@@ -13,14 +13,11 @@ from isostyle.recipe import NAMED_STARTS, AdamSettings, LbfgsSettings, Level, Li
 from isostyle.transfer.checkpoint import load
 from isostyle.transfer.descent import Event
 from isostyle.transfer.override import override
-from isostyle.transfer.request import CHECKPOINT_EVERY, OnDivergence, Request, Saving, request_again
+from isostyle.transfer.request import CHECKPOINT_EVERY, KEPT, OnDivergence, Request, Saving, request_again
 from isostyle.transfer.result import Interrupted, Result, Stopped
 from isostyle.transfer.run import carry_out
 
 __all__ = ["Interrupted", "Result", "Stopped", "resume", "stylize"]
-
-#: What a checkpoint keeps of a :class:`Request`, beside recipe and inputs.
-KEPT = ("network", "seed", "dtype", "precision", "backend", "device", "threads", "tile", "on_divergence")
 
 
 def stylize(
