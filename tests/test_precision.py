@@ -48,14 +48,14 @@ def assert_fast_is_near(backend):
         made = engine(backend, precision)
         evaluation = made.objective(RECIPE, made.targets(RECIPE, content, style))(made.tensor(image))
         found[precision] = evaluation.terms, made.array(evaluation.gradient).ravel().astype(np.float64)
-    (exact, slope), (fast, fast_slope) = found["exact"], found["fast"]
+    (exact, gradient), (fast, fast_gradient) = found["exact"], found["fast"]
     assert list(fast) == list(exact)
     for name, term in exact.items():
         tolerance = TOTAL_TOLERANCE if name == "total" else TERM_TOLERANCE
         assert float(fast[name]) == pytest.approx(float(term), rel=tolerance), name
-    cosine = slope @ fast_slope / np.linalg.norm(slope) / np.linalg.norm(fast_slope)
+    cosine = gradient @ fast_gradient / np.linalg.norm(gradient) / np.linalg.norm(fast_gradient)
     assert cosine > 1 - DIRECTION_TOLERANCE
-    assert np.linalg.norm(fast_slope) == pytest.approx(np.linalg.norm(slope), rel=0.02)
+    assert np.linalg.norm(fast_gradient) == pytest.approx(np.linalg.norm(gradient), rel=0.02)
 
 
 def test_fast_terms_and_gradient_are_near_the_exact_ones(backend):
@@ -92,8 +92,8 @@ def assert_the_final_total_is_near(backend, tolerance, **options):
     assert fast.manifest["backend"]["precision"] == "fast"
     # The fast picture's losses, by the exact objective.
     made = engine(backend, "exact")
-    arrays = [arrays.to_array(arrays.read(picture, "a picture"), "float32", "normalized") for picture in (content, style)]
-    terms = made.objective(RECIPE, made.targets(RECIPE, *arrays))(made.tensor(fast.image)).terms
+    images = [arrays.to_array(arrays.read(picture, "a picture"), "float32", "normalized") for picture in (content, style)]
+    terms = made.objective(RECIPE, made.targets(RECIPE, *images))(made.tensor(fast.image)).terms
     assert float(terms["total"]) == pytest.approx(exact.history[-1]["total"], rel=tolerance)
 
 
@@ -167,13 +167,13 @@ def test_where_nothing_is_faster_fast_is_exact(backend, device, monkeypatch):
     if backend.name == "torch":
         import torch
 
-        from isostyle.backends.torch import fast as torch_fast
+        from isostyle.backends.torch import fast as module
 
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))
     else:
         module = sys.modules[type(backend).__module__]
     plain = object()
-    monkeypatch.setattr(torch_fast, f"{backend.name.title()}Engine", lambda *arguments: plain)
+    monkeypatch.setattr(module, f"{backend.name.title()}Engine", lambda *arguments: plain)
     chosen = store.load("compact")
     found = backend.prepare(chosen.network, chosen.parameters, device=device, dtype="float32", precision="fast")
     assert found is plain

@@ -329,13 +329,13 @@ def test_every_start_begins_where_it_says(any_backend, photograph, painting, rec
     settings = find(recipe)
     found = events[0].image()
     content, style = (arrays.to_array(arrays.resize(p, 32, 48), "float32", settings.space) for p in (photograph, painting))
-    deviation = 0.3 * (np.array(RGB_STD).reshape(1, 3, 1, 1) if settings.space == "unit" else 1)
+    std = 0.3 * (np.array(RGB_STD).reshape(1, 3, 1, 1) if settings.space == "unit" else 1)
     expected = {
         "content": content,
         "style": style,
         "noise": arrays.noise(content.shape, 4, "float32"),
         "uniform-noise": arrays.uniform_noise(content.shape, 4, "float32"),
-        "content+noise": content + deviation * arrays.noise(content.shape, 4, "float32"),
+        "content+noise": content + std * arrays.noise(content.shape, 4, "float32"),
     }[start]
     np.testing.assert_allclose(found, expected.clip(0, 1) if settings.clamped else expected, rtol=1e-6, atol=1e-6)
 

@@ -1,6 +1,6 @@
 """The painting that `isostyle demo` uses as its style image: a harvest moon over an autumn valley, in oils.
 
-Nothing is loaded from disk. `Plan` composes the picture (what is where, how light it is, which way the brush moves
+Nothing is loaded from disk. `Composition` composes the picture (what is where, how light it is, which way the brush moves
 there), and `paint` covers a canvas with strokes along that plan: a broad underpainting first, then smaller and smaller
 strokes, and at last a light from the upper left on the relief of the paint.
 """
@@ -63,7 +63,7 @@ def mix_colors(part: str, tone: Floats) -> Floats:
     return np.stack([np.interp(tone, places, stops[:, channel]) for channel in range(3)], axis=-1)
 
 
-class Plan:
+class Composition:
     """What to paint where, for each pixel of a small picture (H, W).
 
     `part` (H, W) indexes PARTS, `tone` (H, W) runs from 0 dark to 1 light, `flow` (H, W, 2) is the unit direction
@@ -169,7 +169,7 @@ class Plan:
             self.put("cypress", (np.abs(side) < outline) & (y > top), tone, (lean, -1.0 - rise), 2)
 
 
-def prime(plan: Plan, width: int, height: int) -> Pixels:
+def prime(plan: Composition, width: int, height: int) -> Pixels:
     """A canvas (height, width, 3) toned with a dim copy of the plan, so that no gap between strokes is bare."""
     ground = np.zeros((*plan.tone.shape, 3))
     for number, name in enumerate(PARTS):
@@ -178,7 +178,7 @@ def prime(plan: Plan, width: int, height: int) -> Pixels:
     return np.array(Image.fromarray(ground.astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def trace(plan: Plan, starts: Floats, step: float) -> tuple[Floats, NDArray[np.int64]]:
+def trace(plan: Composition, starts: Floats, step: float) -> tuple[Floats, NDArray[np.int64]]:
     """Follow the flow field from each start (N, 2), x and y in plan pixels, by `step` plan pixels at a time (against
     the flow where negative). Returns the paths (N, TRACE_STEPS + 1, 2) and how many of its points each may use: a
     stroke ends soon after it leaves the part of the picture where it began, as a painter's would."""
@@ -242,7 +242,7 @@ def light_relief(canvas: Pixels, relief: Floats32) -> None:
 def paint(width: int = 900, height: int = 600, seed: int = 7) -> Image.Image:
     """Paint the picture, `width` x `height` pixels, RGB. The same seed gives the same picture."""
     rng = np.random.RandomState(seed)
-    plan = Plan(max(2, round(width * PLAN_SCALE)), max(2, round(height * PLAN_SCALE)), rng)
+    plan = Composition(max(2, round(width * PLAN_SCALE)), max(2, round(height * PLAN_SCALE)), rng)
     canvas = prime(plan, width * SUPERSAMPLE, height * SUPERSAMPLE)
     relief = np.zeros(canvas.shape[:2], dtype=np.float32)
     zoom = SUPERSAMPLE / PLAN_SCALE  # from plan to canvas pixels

@@ -100,8 +100,10 @@ def load(path: Path) -> dict[str, Any]:
     if schema != MANIFEST_SCHEMA:
         raise InputError(f"{name} is not the manifest of a run: it is {shown(schema)}, not {MANIFEST_SCHEMA!r}")
     for place, kind in TYPES.items():
-        if not isinstance(at(found, place), kind):
-            raise InputError(f"{name} is not the manifest of a run: {'.'.join(place)} is {shown(at(found, place))}")
+        if not isinstance(value := at(found, place), kind):
+            key = ".".join(place)
+            wrong = f"it has no {key}" if value is None else f"its {key} is {shown(value)}"
+            raise InputError(f"{name} is not the manifest of a run: {wrong}")
     recipe_of(found)
     if (stopped := found.get("stopped_by")) is not None:
         raise InputError(f"{name} is of a run that was stopped ({shown(stopped)}); what it would have made is not known")
