@@ -55,11 +55,7 @@ def allowance(max_memory: str | int | None, *, on_cpu: bool, ask: bool) -> tuple
 
 
 def parse(amount: str | int) -> int:
-    """Bytes, from a number of them or from a text as ``4GiB``, ``512 MiB`` or ``1.5GB``.
-
-    Raises:
-        InputError: it is neither.
-    """
+    """Bytes, from a number of them or from a text as ``4GiB``, ``512 MiB`` or ``1.5GB``. Raises InputError if it is neither."""
     if isinstance(amount, int) and not isinstance(amount, bool) and amount > 0:
         return amount
     if isinstance(amount, str):
