@@ -28,7 +28,7 @@ PALETTE = {
 }
 PARTS = tuple(PALETTE)  # from back to front: strokes of one size are laid in this order
 ACCENT_SHARE = 0.045  # of the strokes take their color from another part, which ties the picture together
-TONE_SPREAD = 0.10  # standard deviation of the tone, from stroke to stroke and between the two paints on a brush
+TONE_SPREAD = 0.10  # std of the tone, from stroke to stroke and between the two paints on a brush
 
 # Brushes, broadest first: (width, stroke length, coverage). Width and length are in pixels of a 900 x 600 picture;
 # coverage is the area of the strokes over that of the picture.
@@ -108,9 +108,9 @@ class Composition:
             near = np.exp(-((np.hypot(x - swirl_x, y - swirl_y) / radius) ** 2) / 2)
             phase = phase + turns * np.arctan2(y - swirl_y, x - swirl_x) + 60 * radius * near
         wave = np.exp(1j * phase)  # the gradient is taken through this, where the angle's jump at +-pi does not show
-        slope_y, slope_x = (np.imag(np.conj(wave) * slope) for slope in np.gradient(wave))
+        gradient_y, gradient_x = (np.imag(np.conj(wave) * gradient) for gradient in np.gradient(wave))
         bands = 0.29 + 0.2 * np.sin(phase) + 0.08 * self.cloud + 0.24 * np.clip((y - 0.28) / 0.25, 0, 1)
-        self.put("sky", y > -1, bands + (0.8 - bands) * halo, (slope_y, -slope_x), 1)
+        self.put("sky", y > -1, bands + (0.8 - bands) * halo, (gradient_y, -gradient_x), 1)
         for center_x, center_y, radius in (MOON, *((*star, STAR_RADIUS) for star in STARS)):
             distance = np.hypot(x - center_x, y - center_y)
             self.put("moon", distance < radius, 1.1 - distance / radius, (center_y - y, x - center_x), 4)
@@ -122,10 +122,10 @@ class Composition:
         mountains = 0.50 - 0.06 * np.sin(3.4 * x + 0.2) - 0.025 * np.sin(8.1 * x + 1) - 0.01 * np.sin(21 * x)
         hills = 0.60 + 0.03 * np.sin(4.4 * x + 2.4) + 0.012 * np.sin(11 * x)
         for name, ridge, steepness in (("mountains", mountains, 0.9), ("hills", hills, 0.1)):
-            depth, slope = y - ridge, np.gradient(ridge, axis=1) * len(ridge)
+            depth, gradient = y - ridge, np.gradient(ridge, axis=1) * len(ridge)
             fold = np.sin(38 * x + 30 * depth * steepness + 3 * cloud)
-            tone = 0.8 - 5 * depth + 0.5 * slope + 0.2 * cloud + 0.22 * fold
-            self.put(name, depth > 0, tone, (level, slope + steepness * fold + 0.5 * cloud), 1)
+            tone = 0.8 - 5 * depth + 0.5 * gradient + 0.2 * cloud + 0.22 * fold
+            self.put(name, depth > 0, tone, (level, gradient + steepness * fold + 0.5 * cloud), 1)
         right, down = x - VANISHING_POINT[0], y - VANISHING_POINT[1]
         field = y > 0.69 + 0.02 * np.sin(3 * x + 1)
         furrows = np.sin(7 * right / np.maximum(down, 0.03) + cloud)
