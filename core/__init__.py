@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from isostyle.style_networks.trainer import TrainingRecipe
     from isostyle.transfer.descent import Event
     from isostyle.transfer.rerun import Rerun, rerun
-    from isostyle.transfer.stylize import Interrupted, Result, Stopped, resume, stylize
+    from isostyle.transfer.result import Interrupted, Result, Stopped
+    from isostyle.transfer.stylize import resume, stylize
 
 __all__ = [
     "RECIPES",
@@ -52,7 +53,8 @@ __all__ = [
 
 _HOME = {
     **dict.fromkeys(("Applier", "apply"), "isostyle.style_networks.apply"),
-    **dict.fromkeys(("Interrupted", "Result", "Stopped", "resume", "stylize"), "isostyle.transfer.stylize"),
+    **dict.fromkeys(("Interrupted", "Result", "Stopped"), "isostyle.transfer.result"),
+    **dict.fromkeys(("resume", "stylize"), "isostyle.transfer.stylize"),
     "RECIPES": "isostyle.published",
     **dict.fromkeys(("AsIs", "ExactSize", "LongSide", "Recipe", "ShortSide", "Square"), "isostyle.recipe"),
     **dict.fromkeys(("Rerun", "rerun"), "isostyle.transfer.rerun"),

@@ -136,7 +136,7 @@ TUTORIAL = Recipe(
         "point under the optimizer's feet: L-BFGS goes on from the clamped point and remembers the unclamped move.",
         "Its loop says `run[0] <= 300`, but looks only between blocks of 20 evaluations: 320 are made, if no block ends early.",
         "Both pictures must come out equally large: tutorial-square crops them.",
-        "The source also publishes a start from white noise (normal, clamped before the first evaluation): --init noise.",
+        "The source also publishes a start from white noise (normal, clamped before the first evaluation): init noise.",
     ),
     content_layers=alike("conv2_2"),
     style_layers=alike("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"),
@@ -215,7 +215,7 @@ LOOKCC = Recipe(
         "Its text says that it taps after pooling; its code taps ReLUs.",
         "Pictures as large as they are: Gram matrices, divided by nothing, grow with the pixels of either picture.",
         "The source also publishes starts from uniform noise in 0..1, in normalized space and of 300x300 pixels "
-        "(--init uniform-noise, here of the content image's size), and from the style image (--init style, resized to the "
+        "(init uniform-noise, here of the content image's size), and from the style image (init style, resized to the "
         "content image's size).",
         "Ours: the picture is denormalized with the exact constants, where the source draws it with rounded ones.",
     ),

@@ -31,7 +31,7 @@ MAX_THREADS = 1024
 #: Words in what frameworks say when memory does not suffice; the last is oneDNN's, which torch, MXNet and Paddle compute with.
 OF_MEMORY = ("memory", "alloc", "could not create a primitive")
 #: What can be done then.
-LESS_MEMORY = "try a smaller --size, a smaller --tile, or a lower --max-memory"
+LESS_MEMORY = "try a smaller size, a smaller tile, or a lower memory limit"
 #: What the user has set; :func:`load` sets the variable itself.
 USER_THREADS = os.environ.get("OMP_NUM_THREADS", "")
 

@@ -1,4 +1,4 @@
-"""Peak memory and seconds a step of large pictures: the tables in docs/large-pictures.md, and the numbers in core/transfer/memory_plan.py.
+"""Peak memory and seconds a step of large pictures: the tables in docs/large-pictures.md, and the numbers of memory_plan.py.
 
     python scripts/large_pictures.py CONTENT STYLE [--backends torch] [--megapixels 6,12,24] [--write docs/large-pictures.md]
     python scripts/large_pictures.py CONTENT STYLE --tile 768       # the same tile for all: what each pixel more costs
@@ -134,8 +134,8 @@ def main(
             click.echo(" | ".join(rows[-1]), err=True)
         if len(found) > 1:
             first, last = found[0], found[-1]
-            slope = (last["peak"] - first["peak"]) / (last["copy"] - first["copy"])
-            click.echo(f"{backend}: from the first size to the last, {slope:.1f} copies for each copy", err=True)
+            growth = (last["peak"] - first["peak"]) / (last["copy"] - first["copy"])
+            click.echo(f"{backend}: from the first size to the last, {growth:.1f} copies for each copy", err=True)
     header = [
         "backend",
         "height x width",

@@ -2,7 +2,7 @@
 
     python scripts/lesson_in_place_relu.py --write docs/in-place-relu.md
 
-The recipes `d2l` and `d2l-torch-tab` differ in their taps only: before the ReLU, and after it but for the last. Pictures,
+The recipes `d2l` and `d2l-torch-tab` differ in their layers only: before the ReLU, and after it but for the last. Pictures,
 network, start and steps are the same; losses and gradients in float64, the runs in float32 as published.
 """
 
@@ -56,16 +56,16 @@ def main(backend: str, network: str, write: Path | None) -> None:
     pair = demo.photograph(), demo.painting()
     content, style = (arrays.to_array(arrays.resize(picture, *D2L.size.fit(1, 1)), "float64") for picture in pair)
     start = content + 0.3 * arrays.noise(content.shape, 0, "float64")
-    (mine, my_slope), (theirs, their_slope) = evaluate(backend, network, start, content, style).values()
+    (mine, my_gradient), (theirs, their_gradient) = evaluate(backend, network, start, content, style).values()
     taps = zip((tap for tap in mine if tap != "tv"), (tap for tap in theirs if tap != "tv"), strict=True)
     rows = []
     for one, other in taps:
         name = one if one == other else f"{one}, {other}"
         rows.append([name, f"{mine[one]:.4g}", f"{theirs[other]:.4g}", f"{theirs[other] / mine[one]:.2f}"])
     table = markdown(["term", "`d2l`", "`d2l-torch-tab`", "ratio"], rows)
-    cosine = float((my_slope * their_slope).sum() / np.linalg.norm(my_slope) / np.linalg.norm(their_slope))
-    apart = float(np.linalg.norm(my_slope - their_slope) / np.linalg.norm(my_slope))
-    signs = float((np.sign(my_slope) != np.sign(their_slope)).mean())
+    cosine = float((my_gradient * their_gradient).sum() / np.linalg.norm(my_gradient) / np.linalg.norm(their_gradient))
+    apart = float(np.linalg.norm(my_gradient - their_gradient) / np.linalg.norm(my_gradient))
+    signs = float((np.sign(my_gradient) != np.sign(their_gradient)).mean())
     publish(
         f"{table}\n\nGradients of the total: cosine {cosine:.3f}, relative difference {apart:.2f}; {signs:.0%} of all "
         "components have another sign, which is all that Adam's first step looks at.",

@@ -1,4 +1,4 @@
-"""Peak memory and seconds of a style network on large pictures: the table in docs/style-networks.md, and applying.py's numbers.
+"""Peak memory and seconds of a style network on large pictures: the table in docs/style-networks.md, and apply.py's numbers.
 
     python scripts/style_memory.py [--backends torch] [--megapixels 6,24] [--tile auto] [--write docs/style-networks.md]
     python scripts/style_memory.py --model          # bytes for each byte of maps, of whole pictures and of tiles
@@ -132,7 +132,7 @@ def model_table(backends: list[str], options: list[str]) -> str:
     """By backend: what a pixel more of a whole picture, and of a tile, costs, over the bytes of the maps that are counted."""
     from isostyle.style_networks.apply import (
         PILLOW_BYTES,
-        WHOLE_BYTES,  # noqa: I001
+        WHOLE_BYTES,
         estimated_bytes,
         kept_values,
         most,

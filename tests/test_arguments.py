@@ -31,8 +31,8 @@ from isostyle.conformance.bench import commands as bench
 from isostyle.published import D2L
 from isostyle.style_networks import file as style_network
 from isostyle.system import memory
-from isostyle.transfer import override, stylize
-from isostyle.transfer import rerun as rerunning
+from isostyle.transfer import manifest as manifests
+from isostyle.transfer import override
 from isostyle.transform_network import MOST_BLOCKS, MOST_CHANNELS
 from isostyle.weights import cache, store
 
@@ -327,7 +327,7 @@ def nodes(tree):
 
 
 MANIFEST = {
-    "schema": stylize.MANIFEST_SCHEMA,
+    "schema": manifests.MANIFEST_SCHEMA,
     "isostyle": "0",
     "recipe": {"digest": D2L.digest, **json.loads(json.dumps(D2L.as_dict()))},
     "network": {"name": "compact", "weights": "compact", "weights_sha256": "0"},
@@ -347,7 +347,7 @@ MANIFEST = {
 
 def test_the_manifest_of_these_tests_is_one(place):
     (place / "m.json").write_text(json.dumps(MANIFEST))
-    assert rerunning.load(place / "m.json") == MANIFEST
+    assert manifests.load(place / "m.json") == MANIFEST
 
 
 @steady
@@ -356,8 +356,8 @@ def test_a_manifest_is_whole_or_a_sentence(place, data):
     file = place / "m.json"
     tree = data.draw(trees) if data.draw(st.booleans()) else changed(MANIFEST, data)
     file.write_text(json.dumps(tree))
-    found = value_or_sentence(rerunning.load, file)
-    assert found is None or rerunning.recipe_of(found).steps >= 1
+    found = value_or_sentence(manifests.load, file)
+    assert found is None or manifests.recipe_of(found).steps >= 1
 
 
 @steady

@@ -146,7 +146,7 @@ def test_a_run_in_tiles_makes_the_same_picture_and_its_manifest_says_so(folder, 
 def test_memory_that_does_not_suffice_is_an_error_before_anything_runs(folder, any_backend, capsys):
     arguments = ["run", "photo.jpg", "painting.png", "--backend", any_backend, "--max-memory", "1MiB", *QUICK]
     assert isostyle(*arguments) == 2
-    assert "the 1 MiB of --max-memory are less than" in capsys.readouterr().err
+    assert "the memory limit of 1 MiB is less than" in capsys.readouterr().err
     assert names(folder) == ["painting.png", "photo.jpg"]
 
 
@@ -561,7 +561,7 @@ def test_version_and_help(capsys):
         (["photo.jpg", "painting.png", "--optimizer", "sgd"], "optimizer must be adam or lbfgs, not 'sgd'"),
         (["photo.jpg", "painting.png", "--pyramid", "half"], "--pyramid takes levels, as 0.25:60,0.5:40"),
         (["photo.jpg", "painting.png", "--pyramid", "0.5:3,0.25:3"], "levels of a pyramid go from small to large"),
-        (["photo.jpg", "painting.png", "--line-search", "strong-wolfe"], "is Adam: add --optimizer lbfgs"),
+        (["photo.jpg", "painting.png", "--line-search", "strong-wolfe"], "is Adam: make it lbfgs"),
         (["photo.jpg", "-dash.jpg"], "The file '-dash.jpg' goes behind --, after the options. See `isostyle run --help`."),
         (
             ["photo.jpg", "painting.png", "--recipe", "tutorial", "--line-search", "strong-wolfe"],
@@ -717,12 +717,12 @@ def test_a_run_without_a_single_good_step_overwrites_nothing(folder, any_backend
 
 def test_an_error_of_the_framework_s_own_is_one_line(folder, any_backend, capsys, monkeypatch):
     from isostyle import registry
-    from isostyle.transfer import stylize
+    from isostyle.transfer import run as running
 
     def fail(*arguments):
         raise RuntimeError("cannot allocate 9000 bytes\nsecond line")
 
-    monkeypatch.setattr(stylize, "climb", fail)
+    monkeypatch.setattr(running, "climb", fail)
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 1
     line = f"isostyle: {any_backend} failed at size 32x48: cannot allocate 9000 bytes; {registry.LESS_MEMORY}\n"
     assert line in capsys.readouterr().err

@@ -44,8 +44,9 @@ COUNT_THREADS = """
 import os, sys
 os.environ.pop("OMP_NUM_THREADS", None)
 import numpy as np
-from isostyle import registry, weights
-chosen = weights.load("compact")
+from isostyle import registry
+from isostyle.weights import store
+chosen = store.load("compact")
 backend = registry.load(sys.argv[1], int(sys.argv[2]))
 engine = backend.prepare(chosen.network, chosen.parameters, device="cpu", dtype="float32")
 feature = engine.features(engine.tensor(np.ones((1, 3, 128, 128))), ["conv2_1"])["conv2_1"]

@@ -4,7 +4,9 @@ import dataclasses
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from isostyle import InputError, tiles
@@ -118,29 +120,29 @@ def test_off_is_off_and_a_given_tile_is_taken(monkeypatch):
 
 def test_nothing_fits():
     with pytest.raises(
-        InputError, match=r"even in tiles of 128 pixels .* GiB, more than the 724 MiB that --max-memory leaves"
+        InputError, match=r"even in tiles of 128 pixels .* GiB, more than the 724 MiB that the memory limit leaves"
     ) as found:
         memory_plan.choose(model(), "auto", "1GiB")
-    assert str(found.value).endswith("(1.0 GiB, 300 MiB in use); choose a smaller --size, or a larger --max-memory")
+    assert str(found.value).endswith("(1.0 GiB, 300 MiB in use); choose a smaller size, or a larger limit")
 
 
 def test_without_a_limit_of_one_s_own_what_does_not_fit_can_be_tried_all_the_same(monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: GIB)
     with pytest.raises(
-        InputError, match="the 922 MiB that can be used; choose a smaller --size; --tile 128 tries it all the same"
+        InputError, match="the 922 MiB that can be used; choose a smaller size; a tile of 128 is tried all the same"
     ):
         memory_plan.choose(model(), "auto", None)
     assert memory_plan.choose(model(), "128", None).tile == 128
 
 
 def test_less_than_the_program_itself_takes():
-    with pytest.raises(InputError, match="the 200 MiB of --max-memory are less than the 300 MiB that the program takes"):
+    with pytest.raises(InputError, match="the memory limit of 200 MiB is less than the 300 MiB that the program takes"):
         memory_plan.choose(model(), "auto", "200MiB")
 
 
 @pytest.mark.parametrize(("tile", "what"), [("off", "the picture as a whole"), (2048, "tiles of 2048 pixels")])
 def test_what_was_asked_for_does_not_fit(tile, what):
-    with pytest.raises(InputError, match=f"{what} would take about .*; try --tile auto, or a larger --max-memory"):
+    with pytest.raises(InputError, match=f"{what} would take about .*; try tiles that are chosen"):
         memory_plan.choose(model(), tile, "4GiB")
 
 
@@ -221,13 +223,13 @@ def test_memory_that_is_kept_after_it_was_freed_is_given_back_before_a_run_is_me
 
 @pytest.fixture
 def system(tmp_path, monkeypatch):
-    """Files as in /proc and /sys/fs/cgroup."""
+    """A machine with 5000 KiB to spare, and files as in /proc and /sys/fs/cgroup."""
     monkeypatch.undo()
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=5000 * 1024))
 
     def write(files, groups):
-        for name, text in {"meminfo": "MemTotal: 9000 kB\nMemAvailable: 5000 kB\n", "self/cgroup": groups}.items():
-            (tmp_path / "proc" / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / "proc" / name).write_text(text)
+        (tmp_path / "proc" / "self").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "proc" / "self" / "cgroup").write_text(groups)
         for name, text in files.items():
             (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "cgroup" / name).write_text(text)
@@ -236,7 +238,7 @@ def system(tmp_path, monkeypatch):
     return write
 
 
-def test_what_linux_says_is_available(system):
+def test_without_control_groups_all_that_is_free_can_be_had(system):
     assert system({}, "0::/\n") == 5000 * 1024
 
 
@@ -274,7 +276,7 @@ def test_this_process_has_some_memory(monkeypatch):
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a child from its parent")
 def test_a_child_s_peak_is_its_own_and_not_its_parent_s():
-    code = "from isostyle import memory; print(memory.peak())"
+    code = "from isostyle.system import memory; print(memory.peak())"
     parent = f"import subprocess, sys; x = b'x' * 200_000_000; subprocess.run([sys.executable, '-c', {code!r}], check=True)"
     done = subprocess.run([sys.executable, "-c", parent], check=True, stdout=subprocess.PIPE, text=True)
     assert 0 < int(done.stdout) < 200_000_000

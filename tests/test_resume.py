@@ -18,7 +18,8 @@ from isostyle.cli.main import main
 from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Level
 from isostyle.system.tensors import tensors_file
 from isostyle.transfer import checkpoint as run_checkpoint
-from isostyle.transfer import stylize
+from isostyle.transfer import history as run_history
+from isostyle.transfer import run as running
 from isostyle.transfer.descent import ExplodingLoss
 
 #: Small enough for a second, large enough for conv5_1.
@@ -108,7 +109,7 @@ def test_pictures_without_a_file_are_to_be_handed_over_again(any_backend, pictur
     images = [np.asarray(Image.open(path)) for path in pictures]
     whole = isostyle.stylize(*images, size=SIZE, steps=3, threads=THREADS, backend=any_backend)
     interrupted(images, tmp_path / "c", 2, steps=3, backend=any_backend)
-    with pytest.raises(InputError, match=r"run had no file; hand it over again \(--content FILE\)"):
+    with pytest.raises(InputError, match=r"run had no file; hand it over again, as 'content'"):
         isostyle.resume(tmp_path / "c")
     resumed = isostyle.resume(tmp_path / "c", content=images[0], style=pictures[1])
     assert resumed.image.tobytes() == whole.image.tobytes()
@@ -178,14 +179,14 @@ def test_an_error_of_the_disk_does_not_end_the_run(any_backend, pictures, tmp_pa
 @pytest.fixture
 def wild(any_backend, monkeypatch):
     """Runs whose totals explode from evaluation 16 on if the learning rate is above 0.1."""
-    climb = stylize.climb
+    climb = running.climb
 
     def told(*arguments):
         for event in climb(*arguments):
             explodes = event.evaluation > 15 and event.learning_rate > 0.1
             yield dataclasses.replace(event, terms={**event.terms, "total": 1e9}) if explodes else event
 
-    monkeypatch.setattr(stylize, "climb", told)
+    monkeypatch.setattr(running, "climb", told)
     return {"backend": any_backend, "size": SIZE, "steps": 20, "optimizer": AdamSettings(0.3)}
 
 
@@ -208,10 +209,10 @@ def test_retry_goes_on_from_the_last_good_state_at_half_the_rate(wild, pictures)
 
 def test_retry_gives_up_in_the_end(any_backend, pictures, monkeypatch):
     attempts = []
-    monkeypatch.setattr(stylize, "require_sane", lambda row, totals: attempts.append(1) or explode(row))
+    monkeypatch.setattr(run_history, "require_sane", lambda row, totals: attempts.append(1) or explode(row))
     with pytest.raises(isostyle.Stopped, match="try a smaller learning rate"):
         isostyle.stylize(*pictures, backend=any_backend, size=SIZE, steps=2, on_divergence="retry")
-    assert len(attempts) == 1 + stylize.RETRIES
+    assert len(attempts) == 1 + running.RETRIES
 
 
 def explode(row):

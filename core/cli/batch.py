@@ -324,7 +324,7 @@ class Crew:
 
 def is_manifest(path: Path) -> bool:
     """Whether a file is the manifest of a run, and nobody's own."""
-    from isostyle.transfer.stylize import MANIFEST_SCHEMA
+    from isostyle.transfer.manifest import MANIFEST_SCHEMA
 
     try:
         return bool(json.loads(path.read_bytes())["schema"] == MANIFEST_SCHEMA)

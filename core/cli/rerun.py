@@ -52,9 +52,10 @@ def rerun(manifest: Path, output: Path | None, force: bool, quiet: bool, **optio
     from isostyle.cli.produce import produce, watched
     from isostyle.images.options import options_of
     from isostyle.system.files import check_outputs
+    from isostyle.transfer import manifest as manifests
     from isostyle.transfer import rerun as rerunning
 
-    then = rerunning.load(manifest)
+    then = manifests.load(manifest)
     inputs = [manifest, *(Path(options[name]) for name in ("content", "style", "init", "network") if options[name])]
     inputs += [Path(about["path"]) for about in then["inputs"].values() if isinstance(about.get("path"), str)]
     outputs = None
@@ -68,7 +69,7 @@ def rerun(manifest: Path, output: Path | None, force: bool, quiet: bool, **optio
         found.append(rerunning.rerun(manifest, **options, **how))
         return found[0].result
 
-    recipe = rerunning.recipe_of(then)
+    recipe = manifests.recipe_of(then)
     if outputs is not None:
         produce(make, recipe, outputs, None, quiet=quiet)
     else:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 from PIL import Image
 
 from isostyle.demo.painting import paint
@@ -20,10 +18,10 @@ def photograph() -> Image.Image:
     Raises:
         InputError: matplotlib is not installed.
     """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise InputError("the demo's photograph and plot need matplotlib: pip install 'isostyle[plot]'")
-    from matplotlib.cbook import get_sample_data
-
+    try:
+        from matplotlib.cbook import get_sample_data
+    except ImportError:
+        raise InputError("the demo's photograph and plot need matplotlib: pip install 'isostyle[plot]'") from None
     return decode.read_rgb(str(get_sample_data(PORTRAIT, asfileobj=False)))
 
 

@@ -1,6 +1,6 @@
 """The painting that `isostyle demo` uses as its style image: a harvest moon over an autumn valley, in oils.
 
-Nothing is loaded from disk. `Plan` composes the picture (what is where, how light it is, which way the brush moves
+Nothing is loaded from disk. `Composition` composes the picture (what is where, how light it is, which way the brush moves
 there), and `paint` covers a canvas with strokes along that plan: a broad underpainting first, then smaller and smaller
 strokes, and at last a light from the upper left on the relief of the paint.
 """
@@ -28,7 +28,7 @@ PALETTE = {
 }
 PARTS = tuple(PALETTE)  # from back to front: strokes of one size are laid in this order
 ACCENT_SHARE = 0.045  # of the strokes take their color from another part, which ties the picture together
-TONE_SPREAD = 0.10  # standard deviation of the tone, from stroke to stroke and between the two paints on a brush
+TONE_SPREAD = 0.10  # std of the tone, from stroke to stroke and between the two paints on a brush
 
 # Brushes, broadest first: (width, stroke length, coverage). Width and length are in pixels of a 900 x 600 picture;
 # coverage is the area of the strokes over that of the picture.
@@ -63,7 +63,7 @@ def mix_colors(part: str, tone: Floats) -> Floats:
     return np.stack([np.interp(tone, places, stops[:, channel]) for channel in range(3)], axis=-1)
 
 
-class Plan:
+class Composition:
     """What to paint where, for each pixel of a small picture (H, W).
 
     `part` (H, W) indexes PARTS, `tone` (H, W) runs from 0 dark to 1 light, `flow` (H, W, 2) is the unit direction
@@ -108,9 +108,9 @@ class Plan:
             near = np.exp(-((np.hypot(x - swirl_x, y - swirl_y) / radius) ** 2) / 2)
             phase = phase + turns * np.arctan2(y - swirl_y, x - swirl_x) + 60 * radius * near
         wave = np.exp(1j * phase)  # the gradient is taken through this, where the angle's jump at +-pi does not show
-        slope_y, slope_x = (np.imag(np.conj(wave) * slope) for slope in np.gradient(wave))
+        gradient_y, gradient_x = (np.imag(np.conj(wave) * gradient) for gradient in np.gradient(wave))
         bands = 0.29 + 0.2 * np.sin(phase) + 0.08 * self.cloud + 0.24 * np.clip((y - 0.28) / 0.25, 0, 1)
-        self.put("sky", y > -1, bands + (0.8 - bands) * halo, (slope_y, -slope_x), 1)
+        self.put("sky", y > -1, bands + (0.8 - bands) * halo, (gradient_y, -gradient_x), 1)
         for center_x, center_y, radius in (MOON, *((*star, STAR_RADIUS) for star in STARS)):
             distance = np.hypot(x - center_x, y - center_y)
             self.put("moon", distance < radius, 1.1 - distance / radius, (center_y - y, x - center_x), 4)
@@ -122,10 +122,10 @@ class Plan:
         mountains = 0.50 - 0.06 * np.sin(3.4 * x + 0.2) - 0.025 * np.sin(8.1 * x + 1) - 0.01 * np.sin(21 * x)
         hills = 0.60 + 0.03 * np.sin(4.4 * x + 2.4) + 0.012 * np.sin(11 * x)
         for name, ridge, steepness in (("mountains", mountains, 0.9), ("hills", hills, 0.1)):
-            depth, slope = y - ridge, np.gradient(ridge, axis=1) * len(ridge)
+            depth, gradient = y - ridge, np.gradient(ridge, axis=1) * len(ridge)
             fold = np.sin(38 * x + 30 * depth * steepness + 3 * cloud)
-            tone = 0.8 - 5 * depth + 0.5 * slope + 0.2 * cloud + 0.22 * fold
-            self.put(name, depth > 0, tone, (level, slope + steepness * fold + 0.5 * cloud), 1)
+            tone = 0.8 - 5 * depth + 0.5 * gradient + 0.2 * cloud + 0.22 * fold
+            self.put(name, depth > 0, tone, (level, gradient + steepness * fold + 0.5 * cloud), 1)
         right, down = x - VANISHING_POINT[0], y - VANISHING_POINT[1]
         field = y > 0.69 + 0.02 * np.sin(3 * x + 1)
         furrows = np.sin(7 * right / np.maximum(down, 0.03) + cloud)
@@ -169,7 +169,7 @@ class Plan:
             self.put("cypress", (np.abs(side) < outline) & (y > top), tone, (lean, -1.0 - rise), 2)
 
 
-def prime(plan: Plan, width: int, height: int) -> Pixels:
+def prime(plan: Composition, width: int, height: int) -> Pixels:
     """A canvas (height, width, 3) toned with a dim copy of the plan, so that no gap between strokes is bare."""
     ground = np.zeros((*plan.tone.shape, 3))
     for number, name in enumerate(PARTS):
@@ -178,7 +178,7 @@ def prime(plan: Plan, width: int, height: int) -> Pixels:
     return np.array(Image.fromarray(ground.astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def trace(plan: Plan, starts: Floats, step: float) -> tuple[Floats, NDArray[np.int64]]:
+def trace(plan: Composition, starts: Floats, step: float) -> tuple[Floats, NDArray[np.int64]]:
     """Follow the flow field from each start (N, 2), x and y in plan pixels, by `step` plan pixels at a time (against
     the flow where negative). Returns the paths (N, TRACE_STEPS + 1, 2) and how many of its points each may use: a
     stroke ends soon after it leaves the part of the picture where it began, as a painter's would."""
@@ -242,7 +242,7 @@ def light_relief(canvas: Pixels, relief: Floats32) -> None:
 def paint(width: int = 900, height: int = 600, seed: int = 7) -> Image.Image:
     """Paint the picture, `width` x `height` pixels, RGB. The same seed gives the same picture."""
     rng = np.random.RandomState(seed)
-    plan = Plan(max(2, round(width * PLAN_SCALE)), max(2, round(height * PLAN_SCALE)), rng)
+    plan = Composition(max(2, round(width * PLAN_SCALE)), max(2, round(height * PLAN_SCALE)), rng)
     canvas = prime(plan, width * SUPERSAMPLE, height * SUPERSAMPLE)
     relief = np.zeros(canvas.shape[:2], dtype=np.float32)
     zoom = SUPERSAMPLE / PLAN_SCALE  # from plan to canvas pixels

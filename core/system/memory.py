@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import psutil
+
 from isostyle.errors import InputError, shown
 from isostyle.system import allocation
+
+if sys.platform != "win32":
+    import resource
 
 #: Buffers that depend on no picture, and memory that was freed in pieces into which nothing larger fits: programs keep what is
 #: freed (:mod:`isostyle.system.allocation`).
@@ -24,34 +28,34 @@ def allowance(max_memory: str | int | None, *, on_cpu: bool, ask: bool) -> tuple
     """Bytes that may be taken beyond what the process has already, and what to call them; None if there is no limit.
 
     Args:
-        max_memory: of the whole process, as :func:`choose` has it.
-        ask: whether the system is asked what is free, where ``max_memory`` does not say.
+        max_memory: of the whole process, as :func:`parse` takes it.
+        on_cpu: whether tensors live in the memory that the system tells of.
+        ask: whether to ask the system what is free, where ``max_memory`` does not say.
 
     Raises:
         InputError: ``max_memory`` cannot be used.
     """
     most = None if max_memory is None else parse(max_memory)
     if on_cpu and (most is not None or ask):
-        # What a run before this one has left is free, although the process still has it.
+        # What an earlier run has left is free, although the process still has it.
         allocation.give_back_freed_memory()
     if most is not None:
         used = resident() if on_cpu else 0
         if most <= used:
             raise InputError(
-                f"the {text_of(most)} of --max-memory are less than the {text_of(used)} that the program takes before it begins"
+                f"the memory limit of {text_of(most)} is less than the {text_of(used)} that the program takes before it begins"
             )
         if not used:
-            return most, f"the {text_of(most)} of --max-memory"
-        return most - used, f"the {text_of(most - used)} that --max-memory leaves ({text_of(most)}, {text_of(used)} in use)"
-    free = available() if on_cpu and ask else None
-    if free is None:
+            return most, f"the memory limit of {text_of(most)}"
+        return most - used, f"the {text_of(most - used)} that the memory limit leaves ({text_of(most)}, {text_of(used)} in use)"
+    if not (on_cpu and ask):
         return None, ""
-    limit = int(SHARE_OF_FREE * free)
+    limit = int(SHARE_OF_FREE * available())
     return limit, f"the {text_of(limit)} that can be used"
 
 
 def parse(amount: str | int) -> int:
-    """Bytes, from a number of them or from a text as ``4GiB``, ``512 MiB`` or ``1.5GB``."""
+    """Bytes, from a number of them or from a text as ``4GiB``, ``512 MiB`` or ``1.5GB``. Raises InputError if it is neither."""
     if isinstance(amount, int) and not isinstance(amount, bool) and amount > 0:
         return amount
     if isinstance(amount, str):
@@ -68,42 +72,29 @@ def text_of(count: int) -> str:
 
 
 def resident() -> int:
-    """Bytes of memory that this process has now; where only its peak is known (not Linux), that; 0 if nothing is."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return peak() or 0
+    """Bytes of memory that this process has now."""
+    return int(psutil.Process().memory_info().rss)
 
 
-def peak() -> int | None:
-    """Largest resident size that this process has had, in bytes; None where the system does not tell (Windows).
+def peak() -> int:
+    """The most bytes of memory that this process has had; psutil knows it on Windows only.
 
-    Linux counts what the parent had before it started this process into getrusage's, and not into VmHWM.
+    Linux counts into getrusage's, and not into VmHWM, what the parent had before it started this process.
     """
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    try:
-        import resource
-    except ImportError:
-        return None
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    with contextlib.suppress(OSError):
+        status = Path("/proc/self/status").read_text()
+        if found := re.search(r"^VmHWM:\s*(\d+) kB", status, flags=re.MULTILINE):
+            return int(found[1]) * 1024
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else largest * 1024
 
 
-def available(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Bytes that can be had without swapping: what Linux says is available, and no more than this process's control groups
-    allow; elsewhere all of the machine's memory; None if nothing is known."""
-    try:
-        fields = dict(line.split(":", 1) for line in (proc / "meminfo").read_text().splitlines() if ":" in line)
-        found = [int(fields["MemAvailable"].split()[0]) * 1024]
-    except (OSError, ValueError, KeyError, IndexError):
-        try:
-            found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-        except (OSError, ValueError, AttributeError):
-            return None
-    return max(0, min(found + list(left_in_groups(proc, cgroups))))
+def available(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes that can be had without swapping, on this machine and in the control groups of this process (Linux)."""
+    free = int(psutil.virtual_memory().available)
+    return max(0, min([free, *left_in_groups(proc, cgroups)]))
 
 
 def left_in_groups(proc: Path, cgroups: Path) -> Iterable[int]:

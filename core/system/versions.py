@@ -1,4 +1,4 @@
-"""Versions of what computes beside the framework, for a manifest."""
+"""What computes beside the framework."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import PIL
 
 
 def versions() -> dict[str, str]:
-    """Of what computes beside the framework, for a manifest."""
+    """Version by name, for a manifest."""
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,

@@ -1,8 +1,7 @@
-"""How much memory a run will take, how much there is, and the tiles (:mod:`isostyle.tiles`) that fit.
+"""How much memory a run will take, and the tiles (:mod:`isostyle.tiles`) with which it fits.
 
-The estimate is a model: whole images, whole content maps, and for each pixel of a crop the maps that are computed there, times
-what the backend needs for each of their bytes. ``python scripts/large_pictures.py CONTENT STYLE --model`` measures the
-numbers below.
+The estimate counts whole images, whole content maps, and for each pixel of a crop the maps that are computed there, times what
+the backend needs for each of their bytes. ``python scripts/large_pictures.py CONTENT STYLE --model`` measures these numbers.
 """
 
 from __future__ import annotations
@@ -22,29 +21,27 @@ from isostyle.system.memory import CONSTANT, allowance, text_of
 from isostyle.tiles import parse_tile
 
 #: Bytes that an evaluation holds at its peak, for each byte of the maps that it computes (the outputs of convolutions, ReLUs
-#: and pools): ReLUs and pools keep theirs for the way back, MXNet keeps those of convolutions, too. Of a backend that is not
-#: here, the largest. Measured with torch 2.13, mxnet 1.9.1 and paddle 3.3 on an AVX2 CPU: 1.8, 3.2 and 2.7 of whole pictures;
-#: of tiles of 768 pixels, whose maps are multiplied and added up besides, 1.4, 3.8 and 3.6.
+#: and pools). ReLUs and pools keep theirs for the backward pass; MXNet keeps those of convolutions, too. A backend that is not
+#: here gets the largest. Measured with torch 2.13, mxnet 1.9.1 and paddle 3.3 on an AVX2 CPU: 1.8, 3.2 and 2.7 of whole
+#: pictures; of tiles of 768 pixels, whose maps are multiplied and added up besides, 1.4, 3.8 and 3.6.
 BYTES_PER_BYTE: Mapping[str, float] = {"torch": 2.0, "mxnet": 4.2, "paddle": 4.0}
-#: Whole images that are held at the same time at most: the last event's, the one that is evaluated, what the optimizer keeps
-#: and its temporaries, or NumPy's copies of image and gradient. L-BFGS has two more for each pair of its history.
+#: The most whole images that are held at a time: the last event's, the one that is evaluated, what the optimizer keeps and its
+#: temporaries, or NumPy's copies of image and gradient. L-BFGS has two more for each pair of its history.
 ADAM_IMAGES = 8
 LBFGS_IMAGES = 10
 #: A line search has its direction, the gradient at the lower end of its bracket, and its trial.
 SEARCH_IMAGES = 3
-#: The side of the tiles, in pixels, for which an L-BFGS history is cut if both do not fit: smaller ones cost more time.
+#: The side of the tiles, in pixels, for which an L-BFGS history is cut if both do not fit. Smaller tiles cost more time.
 TILE_BESIDE_HISTORY = 512
 #: No smaller tile is chosen, though one may be given: nearly all of the work would be in halos.
 LEAST_TILE = 128
-
-Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Choice:
     """How a run goes about its memory."""
 
-    #: With a shorter history, perhaps.
+    #: Perhaps with a shorter history.
     recipe: Recipe
     #: The side of a tile's window in pixels; None: the picture is computed whole.
     tile: int | None
@@ -58,17 +55,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class Model:
-    """What a run takes: a recipe, on a network, in a backend, with images of these sizes (height, width)."""
+    """What decides how much memory a run takes; the sizes of both images are (height, width)."""
 
     recipe: Recipe
     network: Network
     backend: str
     dtype: Dtype
-    content: Size
-    style: Size
+    content: tuple[int, int]
+    style: tuple[int, int]
 
     def bytes(self, tile: int | None, history: int | None = None) -> int:
-        """Of a run in tiles, or whole; with a shorter history than the recipe's."""
+        """Bytes that a run takes, in tiles or whole, perhaps with a shorter history than the recipe's."""
         recipe, item = self.recipe, {"float32": 4, "float64": 8}[self.dtype]
         style_layers, content_layers = ([tap for tap, _ in taps] for taps in (recipe.style_layers, recipe.content_layers))
         crops = max(
@@ -79,24 +76,26 @@ class Model:
         layers = [self.network.layer(tap) for tap in content_layers]
         # Of targets, NumPy's array; and the engine's tensor, where the picture is computed whole.
         targets = sum(layer.out_channels * area(self.content, layer.halvings) for layer in layers) * (2 if tile is None else 1)
-        images = ADAM_IMAGES
-        if isinstance(recipe.optimizer, LbfgsSettings):
-            images = (
-                LBFGS_IMAGES
-                + SEARCH_IMAGES * recipe.searches
-                + 2 * min(recipe.optimizer.history if history is None else history, recipe.most_updates)
-            )
+        images = self.images(history)
         # Before the run: both pictures, the start, and the content map.
         held = max(images * area(self.content), 3 * area(self.content) + area(self.style)) * 3
         return CONSTANT + math.ceil(item * (computed + targets + held))
 
-    def crop(self, size: Size, taps: Iterable[str], tile: int | None) -> int:
+    def images(self, history: int | None) -> int:
+        """Whole images that are held at a time."""
+        optimizer, recipe = self.recipe.optimizer, self.recipe
+        if not isinstance(optimizer, LbfgsSettings):
+            return ADAM_IMAGES
+        pairs = min(optimizer.history if history is None else history, recipe.most_updates)
+        return LBFGS_IMAGES + SEARCH_IMAGES * recipe.searches + 2 * pairs
+
+    def crop(self, size: tuple[int, int], taps: Iterable[str], tile: int | None) -> int:
         """Pixels of the largest crop that is computed at a time."""
         if tile is None:
             return area(size)
         return math.prod(max(span.last - span.first for span in axis) for axis in self.axes(size, taps, tile))
 
-    def axes(self, size: Size, taps: Iterable[str], tile: int) -> list[list[tiles.Span]]:
+    def axes(self, size: tuple[int, int], taps: Iterable[str], tile: int) -> list[list[tiles.Span]]:
         """Rows and columns of the windows: every row with every column is one."""
         taps = tuple(taps)
         grid, halo = tiles.grid_of(self.network, taps), tiles.halo_of(self.network, taps)
@@ -133,41 +132,51 @@ def choose(model: Model, tile: str | int, max_memory: str | int | None, *, on_cp
     """
     side = parse_tile(tile)
     limit, allowed = allowance(max_memory, on_cpu=on_cpu, ask=side == "auto")
+    if limit is None or side != "auto":
+        return as_given(model, side if isinstance(side, int) else None, limit, allowed)
     whole = model.bytes(None)
-    given = None if isinstance(side, str) else side
-    if limit is None or side == "off" or given is not None:
-        taken = model.bytes(given)
-        lines = () if given is None else narrow(model, given)
-        if limit is not None and taken > limit:
-            how = "the picture as a whole" if given is None else f"tiles of {given} pixels"
-            history = fitting_history(model, given, limit)
-            if history is None:
-                raise InputError(
-                    f"{how} would take about {text_of(taken)}, more than {allowed}; try --tile auto, or a larger --max-memory"
-                )
-            return shortened(model, given, history, limit, lines)
-        return Choice(model.recipe, given, taken, limit, lines)
     if whole <= limit:
         return Choice(model.recipe, None, whole, limit)
     why = f"as a whole it would take about {text_of(whole)}, more than {allowed}"
+    largest = model.largest(limit)
     remembers = isinstance(model.recipe.optimizer, LbfgsSettings)
-    found = model.largest(limit)
-    if found is not None and (found >= TILE_BESIDE_HISTORY or not remembers):
-        return Choice(model.recipe, found, model.bytes(found), limit, (told(model, found, why),))
+    if largest is not None and (largest >= TILE_BESIDE_HISTORY or not remembers):
+        return Choice(model.recipe, largest, model.bytes(largest), limit, (told(model, largest, why),))
     # Rather a shorter history than small tiles: these as with one pair, and then as many pairs as there is room for.
-    if remembers and (most_of := model.largest(limit, 1)) is not None:
-        for found in (min(most_of, max(model.smallest(), TILE_BESIDE_HISTORY)), most_of):
+    if remembers and (most := model.largest(limit, 1)) is not None:
+        for found in (min(most, max(model.smallest(), TILE_BESIDE_HISTORY)), most):
             if (history := fitting_history(model, found, limit)) is not None:
                 return shortened(model, found, history, limit, (told(model, found, why),))
-    least = model.bytes(model.smallest(), 1)
-    instead = f"--tile {model.smallest()} tries it all the same" if max_memory is None else "or a larger --max-memory"
+    smallest = model.smallest()
+    least = text_of(model.bytes(smallest, 1))
+    instead = f"; a tile of {smallest} is tried all the same if you ask for it" if max_memory is None else ", or a larger limit"
     raise InputError(
-        f"even in tiles of {model.smallest()} pixels the run would take about {text_of(least)}, more than {allowed}; "
-        f"choose a smaller --size{';' if max_memory is None else ','} {instead}"
+        f"even in tiles of {smallest} pixels the run would take about {least}, more than {allowed}; "
+        f"choose a smaller size{instead}"
     )
 
 
+def as_given(model: Model, tile: int | None, limit: int | None, allowed: str) -> Choice:
+    """The tile that was given, or none; with a shorter history if that makes it fit.
+
+    Raises:
+        InputError: it does not fit.
+    """
+    taken = model.bytes(tile)
+    lines = () if tile is None else narrow(model, tile)
+    if limit is None or taken <= limit:
+        return Choice(model.recipe, tile, taken, limit, lines)
+    history = fitting_history(model, tile, limit)
+    if history is None:
+        how = "the picture as a whole" if tile is None else f"tiles of {tile} pixels"
+        raise InputError(
+            f"{how} would take about {text_of(taken)}, more than {allowed}; try tiles that are chosen (auto), or a larger limit"
+        )
+    return shortened(model, tile, history, limit, lines)
+
+
 def told(model: Model, tile: int, why: str) -> str:
+    """The line that says that a picture is computed in tiles."""
     count = math.prod(len(axis) for axis in model.axes(model.content, model.recipe.taps, tile))
     halo = tiles.halo_of(model.network, model.recipe.taps)
     return f"in {count} tiles of at most {tile}x{tile} pixels, each with a halo of {halo}: {why}"
@@ -186,12 +195,13 @@ def fitting_history(model: Model, tile: int | None, limit: int) -> int | None:
     settings = model.recipe.optimizer
     if not isinstance(settings, LbfgsSettings):
         return None
-    # What is held before the run may be more than the first pairs take, so that they cost nothing: tried, and not divided.
+    # What is held before the run may be more than the first pairs take, which then cost nothing: so try, and do not divide.
     lengths = range(1, settings.history + 1)
     return bisect.bisect_right(lengths, limit, key=lambda length: model.bytes(tile, length)) or None
 
 
 def shortened(model: Model, tile: int | None, history: int, limit: int, lines: tuple[str, ...]) -> Choice:
+    """A choice with a history that is no longer than ``history``, and a line if that makes it shorter."""
     settings = model.recipe.optimizer
     assert isinstance(settings, LbfgsSettings)
     if history >= settings.history:
@@ -207,8 +217,6 @@ def maps_of(network: Network, taps: Iterable[str]) -> float:
     return math.fsum(layer.out_channels / 4**layer.halvings for layer in network.cut(taps))
 
 
-def area(size: Size, halvings: int = 0) -> int:
+def area(size: tuple[int, int], halvings: int = 0) -> int:
+    """Pixels of a map, behind so many pools."""
     return (size[0] >> halvings) * (size[1] >> halvings)
-
-
-# What the system tells

@@ -24,12 +24,12 @@ from isostyle.recipe import (
 )
 
 #: Adam's first learning rate where ``optimizer="adam"`` replaces L-BFGS: d2l's, in normalized space; ours in 0..1, which is
-#: narrower by ImageNet's deviation of about 0.23.
+#: narrower by ImageNet's std of about 0.23.
 ADAM_RATES: dict[Space, float] = {"normalized": 0.3, "unit": 0.07}
-#: What ``pyramid=True`` makes of a recipe: coarse levels, evaluations of the full size, and how all of them are optimized.
-#: Measured with the compact network at 300x450 (torch, float32): 500 steps of Adam come to a total of 3.12; this after 34
-#: evaluations of the full size, which with the levels before them are the work of 53. Without levels it takes 72 (and 200 for
-#: 2.25, where levels save an eighth). L-BFGS's scale, taken along, saves four evaluations at the full size.
+#: What ``pyramid=True`` makes of a recipe: coarse levels, evaluations at the full size, and how all of them are optimized.
+#: Measured with the compact network at 300x450 (torch, float32): 500 steps of Adam come to a total of 3.12. This takes 34
+#: evaluations at the full size, which with the levels before them are the work of 53. Without levels it takes 72 (and 200 for
+#: 2.25, where levels save an eighth). Taking L-BFGS's scale along saves four evaluations at the full size.
 PYRAMID = (Level(0.25, 60), Level(0.5, 60))
 PYRAMID_STEPS = 40
 PYRAMID_OPTIMIZER = LbfgsSettings(history=20, line_search="strong-wolfe")
@@ -57,48 +57,54 @@ def override(
     if not isinstance(found, Recipe):
         raise InputError(f"a recipe must be a name, a .toml file or a Recipe, not {shown(found)}")
     changes = {name: value for name, value in changes.items() if value is not None}
-    if isinstance(size, Size):
-        changes["size"] = size
-    elif size is not None:
-        try:
-            sides = [operator.index(side) for side in (size if isinstance(size, Sequence) else [size])]
-            changes["size"] = LongSide(*sides) if len(sides) == 1 else ExactSize(*sides)
-        except TypeError:
-            raise InputError(f"the size must be (height, width), or one number for the longer side, not {size!r}") from None
-    for name, taps in (("content_layers", content_layers), ("style_layers", style_layers)):
-        if taps is not None:
-            pairs = taps.items() if isinstance(taps, Mapping) else taps
+    if size is not None:
+        changes["size"] = size_of(size)
+    for name, layers in (("content_layers", content_layers), ("style_layers", style_layers)):
+        if layers is not None:
+            pairs = layers.items() if isinstance(layers, Mapping) else layers
             changes[name] = tuple(pairs) if isinstance(pairs, Iterable) else pairs
-    settings = found.optimizer
     if pyramid is not None:
         changes["pyramid"] = levels_of(pyramid)
+    settings = optimizer_of(optimizer, found)
     # A name stands for what is usual: with a pyramid, that has a line search. Settings mean what they say.
-    climbs = changes.get("pyramid", found.pyramid) and not (found.clamped or found.searches)
-    if isinstance(optimizer, str):
-        if optimizer not in ("adam", "lbfgs"):
-            raise InputError(f"the optimizer must be adam or lbfgs, not {optimizer!r}")
-        if optimizer != settings.kind:
-            settings = LbfgsSettings() if optimizer == "lbfgs" else AdamSettings(ADAM_RATES[found.space])
-    elif isinstance(optimizer, AdamSettings | LbfgsSettings):
-        settings = optimizer
-    elif optimizer is not None:
-        raise InputError(f"the optimizer must be adam, lbfgs or settings of one, not {shown(optimizer)}")
-    if climbs and (optimizer == "lbfgs" or (optimizer is None and pyramid is not None)):
+    is_usual = optimizer == "lbfgs" or (optimizer is None and pyramid is not None)
+    if is_usual and changes.get("pyramid", found.pyramid) and not (found.clamped or found.searches):
         settings = PYRAMID_OPTIMIZER
         changes.setdefault("steps", PYRAMID_STEPS)
     if isinstance(settings, LbfgsSettings):
         changes["schedule"] = Constant()
-    if learning_rate is not None:
-        settings = dataclasses.replace(settings, learning_rate=learning_rate)
-    if line_search is not None or lbfgs_history is not None:
-        if not isinstance(settings, LbfgsSettings):
-            raise InputError("a line search and a history are L-BFGS's, and the optimizer is Adam: add --optimizer lbfgs")
-        settings = dataclasses.replace(
-            settings,
-            line_search=settings.line_search if line_search is None else line_search,
-            history=settings.history if lbfgs_history is None else lbfgs_history,
-        )
+    elif line_search is not None or lbfgs_history is not None:
+        raise InputError("a line search and a history are L-BFGS's, and the optimizer is Adam: make it lbfgs")
+    numbers: dict[str, Any] = {"learning_rate": learning_rate, "line_search": line_search, "history": lbfgs_history}
+    given = {name: value for name, value in numbers.items() if value is not None}
+    settings = dataclasses.replace(settings, **given)
     return recipe_text.named(dataclasses.replace(found, optimizer=settings, **changes), found)
+
+
+def size_of(size: Size | tuple[int, int] | int) -> Size:
+    """A size as a user may give it."""
+    if isinstance(size, Size):
+        return size
+    try:
+        sides = [operator.index(side) for side in (size if isinstance(size, Sequence) else [size])]
+        return LongSide(*sides) if len(sides) == 1 else ExactSize(*sides)
+    except TypeError:
+        raise InputError(f"the size must be (height, width), or one number for the longer side, not {shown(size)}") from None
+
+
+def optimizer_of(optimizer: str | AdamSettings | LbfgsSettings | None, recipe: Recipe) -> AdamSettings | LbfgsSettings:
+    """An optimizer as a user may give it, in place of the one of ``recipe``."""
+    if optimizer is None:
+        return recipe.optimizer
+    if isinstance(optimizer, AdamSettings | LbfgsSettings):
+        return optimizer
+    if not isinstance(optimizer, str):
+        raise InputError(f"the optimizer must be adam, lbfgs or settings of one, not {shown(optimizer)}")
+    if optimizer not in ("adam", "lbfgs"):
+        raise InputError(f"the optimizer must be adam or lbfgs, not {shown(optimizer)}")
+    if optimizer == recipe.optimizer.kind:
+        return recipe.optimizer
+    return LbfgsSettings() if optimizer == "lbfgs" else AdamSettings(ADAM_RATES[recipe.space])
 
 
 def levels_of(pyramid: bool | Sequence[Level | tuple[float, int]]) -> tuple[Level, ...]:

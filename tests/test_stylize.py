@@ -12,10 +12,12 @@ import isostyle
 import isostyle.system.files
 import isostyle.weights.store
 from isostyle.images import arrays
-from isostyle.network import COMPACT, RGB_STD
+from isostyle.network import RGB_STD
 from isostyle.published import D2L, find
-from isostyle.recipe import AdamSettings, Constant, ExactSize, LbfgsSettings, Level, LongSide
-from isostyle.transfer import override, plan
+from isostyle.recipe import ExactSize
+from isostyle.transfer import checkpoint as run_checkpoint
+from isostyle.transfer import override
+from isostyle.transfer import run as running
 from isostyle.transfer.descent import run
 
 #: Small enough for a second, large enough for conv5_1.
@@ -110,12 +112,6 @@ def test_the_log_names_the_backend_and_a_changed_aspect(any_backend, photograph,
     assert lines[1] == "aspect changed: content 600x512 and style 64x80 squeezed to 32x48 (height x width)"
 
 
-def test_a_kept_aspect_is_not_warned_of(photograph, painting):
-    settings = dataclasses.replace(D2L, size=LongSide(100))
-    pictures = {"content": photograph, "style": Image.new("RGB", (2000, 330))}
-    assert plan.changed_aspects(pictures, plan.plan(pictures, settings, COMPACT)) == []
-
-
 def test_the_history_has_the_learning_rate_of_each_step(any_backend, photograph, painting):
     recipe = dataclasses.replace(D2L, size=ExactSize(32, 48), steps=2, schedule=dataclasses.replace(D2L.schedule, every=1))
     result = isostyle.stylize(photograph, painting, backend=any_backend, recipe=recipe)
@@ -161,6 +157,30 @@ def test_ctrl_c_at_a_line_search_s_trial_keeps_the_picture_before(any_backend, p
     np.testing.assert_array_equal(result.image, kept[-1])
     assert result.history[-1]["trial"] == 1
     assert result.manifest["losses"]["last"] == result.history[-2]
+
+
+def test_ctrl_c_where_a_run_cannot_be_gone_on_from_goes_on_to_where_it_can(
+    any_backend, photograph, painting, tmp_path, monkeypatch
+):
+    """In the middle of a line search there is no checkpoint; nobody is told of what follows."""
+    climb, seen = running.climb, []
+
+    def searching(*arguments):
+        for event in climb(*arguments):
+            yield dataclasses.replace(event, position=None) if event.evaluation in (2, 3) else event
+
+    def press(event):
+        seen.append(event.evaluation)
+        if event.evaluation == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "climb", searching)
+    with pytest.raises(isostyle.Interrupted):
+        isostyle.stylize(
+            photograph, painting, backend=any_backend, callback=press, checkpoint=tmp_path / "c", size=(32, 48), steps=9
+        )
+    assert seen == [1, 2]
+    assert run_checkpoint.load(tmp_path / "c").history[-1]["evaluation"] == 4
 
 
 @pytest.mark.parametrize(
@@ -218,74 +238,7 @@ def test_a_picture_smaller_than_the_deepest_tap_is_refused_and_not_enlarged(phot
         isostyle.stylize(pictures["content"], pictures["style"], backend="torch")
 
 
-# Overrides
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"pooling": "average"}, {"pooling": "average"}),
-        ({"style_layers": {"relu2_1": 0.5}}, {"style_layers": (("relu2_1", 0.5),)}),
-        ({"content_layers": (("conv4_2", 1.0),)}, {"content_layers": (("conv4_2", 1.0),)}),
-        ({"content_layers": [("conv4_2", 1)]}, {"content_layers": (("conv4_2", 1.0),)}),
-        ({"size": isostyle.ShortSide(64)}, {"size": isostyle.ShortSide(64)}),
-        ({"optimizer": "lbfgs"}, {"optimizer": LbfgsSettings(), "schedule": Constant()}),
-        ({"optimizer": "lbfgs", "learning_rate": 0.5}, {"optimizer": LbfgsSettings(0.5), "schedule": Constant()}),
-        (
-            {"optimizer": "lbfgs", "line_search": "strong-wolfe", "lbfgs_history": 20},
-            {"optimizer": LbfgsSettings(history=20, line_search="strong-wolfe"), "schedule": Constant()},
-        ),
-        (
-            {"pyramid": True},
-            {
-                "pyramid": override.PYRAMID,
-                "optimizer": LbfgsSettings(history=20, line_search="strong-wolfe"),
-                "schedule": Constant(),
-                "steps": override.PYRAMID_STEPS,
-            },
-        ),
-        (
-            {"pyramid": [(0.5, 3)], "optimizer": "lbfgs"},
-            {
-                "pyramid": (Level(0.5, 3),),
-                "optimizer": LbfgsSettings(history=20, line_search="strong-wolfe"),
-                "schedule": Constant(),
-                "steps": override.PYRAMID_STEPS,
-            },
-        ),
-        (
-            {"pyramid": [(0.5, 3)], "optimizer": LbfgsSettings()},
-            {"pyramid": (Level(0.5, 3),), "optimizer": LbfgsSettings(), "schedule": Constant()},
-        ),
-        ({"pyramid": [(0.5, 3)], "optimizer": "adam"}, {"pyramid": (Level(0.5, 3),)}),
-        ({"pyramid": False}, {}),
-        ({"optimizer": "adam"}, {}),
-        ({"learning_rate": 0.1}, {"optimizer": AdamSettings(0.1)}),
-    ],
-    ids=str,
-)
-def test_an_override_changes_what_it_names_and_nothing_else(changes, expected):
-    found, wanted = override.override("d2l", **changes), dataclasses.replace(D2L, **expected)
-    assert found.digest == wanted.digest
-    # What computes something else does not claim to be the published recipe.
-    assert (found.name, found.source) == (
-        ("d2l", D2L.source) if found.digest == D2L.digest else ("d2l-changed", "d2l, changed")
-    )
-
-
-def test_a_pyramid_of_a_clamped_recipe_keeps_its_optimizer():
-    found = override.override("tutorial", pyramid=True)
-    assert (found.optimizer, found.steps, found.pyramid) == (
-        find("tutorial").optimizer,
-        find("tutorial").steps,
-        override.PYRAMID,
-    )
-
-
-@pytest.mark.parametrize("bad", [3, [3], [(0.5, 3, 4)], "half"])
-def test_a_pyramid_of_something_else_is_refused(bad):
-    with pytest.raises(isostyle.InputError, match="a pyramid is"):
-        override.override("d2l", pyramid=bad)
+# Pyramids
 
 
 PYRAMID = {"size": (64, 96), "pyramid": [(0.25, 3), (0.5, 4)], "steps": 5}
@@ -383,57 +336,10 @@ def test_a_pyramid_gives_the_same_numbers_on_every_backend_in_float64(photograph
         np.testing.assert_allclose(other.image, first.image, rtol=1e-5, atol=1e-5)
 
 
-def test_adam_in_place_of_lbfgs_has_a_learning_rate_that_fits_the_space():
-    assert override.override("tutorial", optimizer="adam").optimizer == AdamSettings(0.07)
-    assert override.override("gatys2016", optimizer="adam").optimizer == AdamSettings(0.3)
-
-
-def test_an_unknown_optimizer_is_refused():
-    with pytest.raises(isostyle.InputError, match="optimizer must be adam or lbfgs, not 'sgd'"):
-        override.override("d2l", optimizer="sgd")
-
-
 @pytest.mark.parametrize("change", [{"style_layers": {"conv6_1": 1.0}}, {"content_layers": {"conv4-2": 1.0}}], ids=str)
 def test_a_layer_that_the_network_does_not_have_is_refused_before_any_framework_is_loaded(photograph, painting, change):
     with pytest.raises(isostyle.InputError, match="has no layer .*; did you mean"):
         isostyle.stylize(photograph, painting, backend="torch", **QUICK, **change)
-
-
-# Sizes
-
-
-def sizes(settings, **pictures):
-    return {role: planned.final for role, planned in plan.plan(pictures, settings, COMPACT).items()}
-
-
-WIDE, TALL = Image.new("RGB", (90, 60)), Image.new("RGB", (50, 80))
-
-
-@pytest.mark.parametrize(
-    ("recipe", "content", "style"),
-    [
-        ("d2l", (300, 450), (300, 450)),
-        ("isostyle", (300, 450), (450, 281)),
-        ("wei", (90, 135), (90, 135)),
-        ("lookcc", (60, 90), (80, 50)),
-        ("gatys2016", (60, 90), (60, 90)),
-        ("tutorial-square", (512, 512), (512, 512)),
-    ],
-)
-def test_each_recipe_s_sizes(recipe, content, style):
-    """Of a content image of 60x90 and a style image of 80x50, height x width; wei's 400 is cut to the longer side, 90."""
-    assert sizes(find(recipe), content=WIDE, style=TALL) == {"content": content, "style": style}
-
-
-def test_the_tutorial_refuses_pictures_of_unequal_size_and_names_the_recipe_that_crops_them():
-    with pytest.raises(isostyle.InputError, match="128x192 and 204x128; --recipe tutorial-square crops both"):
-        sizes(find("tutorial"), content=WIDE, style=TALL)
-
-
-def test_a_square_is_cut_out_of_the_middle(photograph):
-    picture = Image.fromarray(np.arange(60 * 90 * 3, dtype=np.uint32).reshape(60, 90, 3).astype(np.uint8))
-    cut = plan.fit(picture, plan.Plan((60, 90), (60, 60)))
-    np.testing.assert_array_equal(np.asarray(cut), np.asarray(picture)[:, 15:75])
 
 
 # Starts and spaces
@@ -449,13 +355,13 @@ def test_every_start_begins_where_it_says(any_backend, photograph, painting, rec
     settings = find(recipe)
     found = events[0].image()
     content, style = (arrays.to_array(arrays.resize(p, 32, 48), "float32", settings.space) for p in (photograph, painting))
-    deviation = 0.3 * (np.array(RGB_STD).reshape(1, 3, 1, 1) if settings.space == "unit" else 1)
+    std = 0.3 * (np.array(RGB_STD).reshape(1, 3, 1, 1) if settings.space == "unit" else 1)
     expected = {
         "content": content,
         "style": style,
         "noise": arrays.noise(content.shape, 4, "float32"),
         "uniform-noise": arrays.uniform_noise(content.shape, 4, "float32"),
-        "content+noise": content + deviation * arrays.noise(content.shape, 4, "float32"),
+        "content+noise": content + std * arrays.noise(content.shape, 4, "float32"),
     }[start]
     np.testing.assert_allclose(found, expected.clip(0, 1) if settings.clamped else expected, rtol=1e-6, atol=1e-6)
 

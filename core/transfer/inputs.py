@@ -1,0 +1,128 @@
+"""The pictures of a run: they are read once, and become arrays level by level.
+
+A picture of 24 megapixels takes 72 MB or more, and its array 288 MB; so a picture goes as soon as it is an array, and an array
+as soon as it is a tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from isostyle.errors import InputError
+from isostyle.images import arrays
+from isostyle.images.decode import ImageLike, describe, read_picture
+from isostyle.images.deep import Pixels
+from isostyle.interface import Array, Dtype
+from isostyle.network import RGB_STD, Network
+from isostyle.recipe import START_NOISE_STD, Recipe
+from isostyle.transfer.plan import Resizing, fit, plan
+
+
+@dataclass
+class Pictures:
+    """What was read, by role: content, style, and init if a run starts from an image."""
+
+    #: Whoever has no more use for one takes it out.
+    pixels: dict[str, Pixels] = field(default_factory=dict)
+    #: What a manifest says of each: path and digest of its file if it has one, digest of its pixels, size.
+    described: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: Of the content image: its transparency, mode L, and its EXIF.
+    alpha: Image.Image | None = None
+    exif: bytes | None = None
+    #: What the user should know.
+    lines: list[str] = field(default_factory=list)
+
+
+def read_pictures(sources: Mapping[str, ImageLike], before: Mapping[str, Mapping[str, Any]] | None = None) -> Pictures:
+    """Read the pictures of a run; of one that goes on, they must be those that it had ``before``, as described then.
+
+    Raises:
+        InputError: one cannot be read, or is another.
+    """
+    pictures = Pictures()
+    for role, source in sources.items():
+        found, digest = read_picture(source, f"the {role} image")
+        about = describe(source, found.pixels, digest)
+        pictures.pixels[role], pictures.described[role] = found.pixels, about
+        pictures.lines += found.lines
+        if role == "content":
+            pictures.alpha, pictures.exif = found.alpha, found.exif
+        del found  # its transparency is as large as the picture
+        if before is not None and about["pixels_sha256"] != before[role]["pixels_sha256"]:
+            name = repr(about["path"]) if "path" in about else f"the {role} image"
+            raise InputError(f"{name} is not the {role} image that this run began with")
+    return pictures
+
+
+@dataclass
+class RunLevel:
+    """A level of a run: its recipe, and how it resizes the pictures. A run without a pyramid has one."""
+
+    recipe: Recipe
+    resizings: Mapping[str, Resizing]
+    #: By role. All levels share them; the last one takes them out.
+    pixels: dict[str, Pixels]
+    dtype: Dtype
+    last: bool = False
+    #: Whether the run has come here.
+    begun: bool = False
+    #: By role, shape (1, 3, H, W), in the recipe's space: what :meth:`start` has made and :meth:`content_and_style` will take.
+    arrays: dict[str, Array] = field(default_factory=dict)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the image that is optimized."""
+        return self.resizings["content"].final
+
+    def fit(self, role: str) -> Pixels:
+        """A picture at the size that it has at this level."""
+        return fit(self.pixels.pop(role) if self.last else self.pixels[role], self.resizings[role])
+
+    def array(self, picture: Pixels) -> Array:
+        """A picture in the recipe's space, shape (1, 3, H, W)."""
+        return arrays.to_array(picture, self.dtype, self.recipe.space)
+
+    def start(self, seed: int) -> Array:
+        """The image (1, 3, H, W), in the recipe's space, that a run starts from if this is its first level."""
+        fitted = {role: self.fit(role) for role in list(self.pixels)}
+        self.arrays = {role: self.array(picture) for role, picture in fitted.items()}
+        content, rule = self.arrays["content"], self.recipe.start
+        if rule == "noise":
+            return arrays.noise(content.shape, seed, self.dtype)
+        if rule == "uniform-noise":
+            return arrays.uniform_noise(content.shape, seed, self.dtype)
+        if rule == "content+noise":
+            std = np.array(RGB_STD if self.recipe.space == "unit" else (1, 1, 1)).reshape(1, 3, 1, 1) * START_NOISE_STD
+            noisy: Array = content + arrays.noise(content.shape, seed, self.dtype) * std.astype(self.dtype)
+            return noisy
+        if rule == "style":
+            return self.array(arrays.resize(fitted["style"], *content.shape[2:]))
+        return self.arrays["init"] if rule == "image" else content
+
+    def content_and_style(self) -> tuple[Array, Array]:
+        """Both images, when the run comes to this level; they last no longer than the caller keeps them."""
+        self.begun = True
+        self.pixels.pop("init", None)
+        found = self.arrays or {role: self.array(self.fit(role)) for role in ("content", "style")}
+        self.arrays = {}
+        return found["content"], found["style"]
+
+
+def plan_levels(
+    pixels: dict[str, Pixels], recipe: Recipe, network: Network, dtype: Dtype, *, gpu: bool
+) -> tuple[list[RunLevel], list[str]]:
+    """The levels of ``recipe``, and a line for each that is left out because a picture would be too small there."""
+    levels, lines = [], []
+    for share, recipe_of_level in recipe.levels:
+        try:
+            resizings = plan(pixels, recipe, network, gpu=gpu, share=share)
+        except InputError as error:
+            lines.append(f"the level {share:g} of the pyramid is left out: {error}")
+            continue
+        levels.append(RunLevel(recipe_of_level, resizings, pixels, dtype, last=share == 1))
+    return levels, lines

@@ -1,0 +1,97 @@
+"""What a run is asked to compute. ``stylize`` makes a request from its arguments, ``resume`` and ``rerun`` from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from isostyle.checks import require_count, require_seed
+from isostyle.errors import InputError, shown
+from isostyle.images.decode import ImageLike
+from isostyle.interface import Dtype, Precision
+from isostyle.recipe import Recipe
+from isostyle.system import memory
+from isostyle.tiles import parse_tile
+
+#: Evaluations between checkpoints.
+CHECKPOINT_EVERY = 50
+#: What a checkpoint keeps of a request, beside recipe and inputs.
+KEPT = ("network", "seed", "dtype", "precision", "backend", "device", "threads", "tile", "on_divergence")
+OnDivergence = Literal["stop", "retry"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be computed; :func:`isostyle.stylize` describes each field.
+
+    Raises:
+        InputError: a value cannot be used.
+    """
+
+    recipe: Recipe
+    #: By role: content, style, and init if the recipe starts from an image.
+    inputs: Mapping[str, ImageLike]
+    network: str
+    seed: int
+    dtype: Dtype
+    precision: Precision
+    backend: str
+    device: str
+    threads: int | None
+    tile: str | int
+    max_memory: str | int | None = None
+    on_divergence: OnDivergence = "stop"
+
+    def __post_init__(self) -> None:
+        choices = {"dtype": ("float32", "float64"), "precision": ("exact", "fast"), "on_divergence": ("stop", "retry")}
+        for name, (one, other) in choices.items():
+            if getattr(self, name) not in (one, other):
+                raise InputError(f"the {name} must be {one} or {other}, not {shown(getattr(self, name))}")
+        if self.precision == "fast" and self.dtype != "float32":
+            raise InputError("the precision 'fast' has no float64; leave one of the two out")
+        if self.recipe.start == "image" and "init" not in self.inputs:
+            raise InputError("a recipe that starts from an image needs one: init")
+        require_seed(self.seed)
+        parse_tile(self.tile)
+        if self.max_memory is not None:
+            memory.parse(self.max_memory)
+
+
+def request_again(
+    recipe: Recipe, described: Mapping[str, Mapping[str, Any]], was: Mapping[str, Any], **changes: Any
+) -> Request:
+    """The request of an earlier run.
+
+    Args:
+        described: its inputs by role, as a checkpoint or a manifest describes them.
+        was: its other settings, by the names of :class:`Request`.
+        changes: pictures by role, and settings, that are others now; None leaves them as they were.
+
+    Raises:
+        InputError: a picture had no file and is not among ``changes``, or a value cannot be used.
+    """
+    given = {name: value for name, value in changes.items() if value is not None}
+    moved: dict[str, Any] = {role: given.pop(role) for role in ("content", "style", "init") if role in given}
+    inputs: dict[str, Any] = {role: moved.get(role, about.get("path")) for role, about in described.items()}
+    for role, source in inputs.items():
+        if source is None:
+            raise InputError(f"the {role} image of this run had no file; hand it over again, as {role!r}")
+    if given.get("backend", was["backend"]) != was["backend"]:
+        given.setdefault("device", "auto")
+    return Request(recipe, inputs, **{**was, "tile": was["tile"] or "off", **given})
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Where checkpoints go, and how often."""
+
+    path: Path
+    #: Evaluations.
+    every: int
+    #: What else goes into them, as plain JSON: the command line says there where its picture goes.
+    keep: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        require_count(self.every, "number of evaluations between checkpoints")

@@ -1,0 +1,200 @@
+"""A run in progress: it takes the events of the descent, keeps the history, writes checkpoints, and makes the result."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterator
+
+from isostyle import recipe_text
+from isostyle.errors import FrameworkFailure, IsostyleError
+from isostyle.images import arrays
+from isostyle.recipe import Recipe
+from isostyle.registry import failure
+from isostyle.system import allocation
+from isostyle.system.files import reason, remove_left_behind, write_atomically
+from isostyle.transfer import checkpoint as run_checkpoint
+from isostyle.transfer.checkpoint import RunCheckpoint
+from isostyle.transfer.descent import Diverged, Event, Position, climb
+from isostyle.transfer.history import History
+from isostyle.transfer.manifest import manifest_of
+from isostyle.transfer.request import CHECKPOINT_EVERY, KEPT, Request, Saving
+from isostyle.transfer.result import Interrupted, Result, Stopped
+from isostyle.transfer.setup import Setup, set_up
+
+#: How often a run that diverged is tried again, and the evaluations between states that it can go back to.
+RETRIES, RETRY_EVERY = 5, 10
+
+
+def carry_out(
+    request: Request,
+    *,
+    before: RunCheckpoint | None = None,
+    saving: Saving | None = None,
+    callback: Callable[[Event], None] | None = None,
+    log: Callable[[str], None] | None = None,
+) -> Result:
+    """Compute what was asked for, from the beginning or from where the run stood ``before``. If it diverges and that was asked
+    for, go back to its last good state, at half the learning rate.
+
+    Raises:
+        InputError: something that was asked for cannot be.
+        Stopped, Interrupted: as :func:`isostyle.stylize`.
+    """
+    callback, log = callback or ignore, log or ignore
+    if saving:
+        remove_left_behind([saving.path])
+    diverged: list[str] = list(before.settings["diverged"]) if before else []
+    for left in range(RETRIES, -1, -1):
+        setup = set_up(request, before, log)
+        try:
+            return Run(setup, before, diverged, saving).finish(callback, log)
+        except Stopped as error:
+            if request.on_divergence == "stop" or left == 0 or not isinstance(error.__cause__, Diverged):
+                raise
+            before = error.good or before
+            diverged.append(str(error))
+            recipe = slower(before.recipe if before else request.recipe)
+            request = dataclasses.replace(request, recipe=recipe)
+            if before:
+                before = dataclasses.replace(before, recipe=recipe)
+            at = f"evaluation {before.history[-1]['evaluation']}" if before else "the beginning"
+            rate = recipe.optimizer.learning_rate
+            log(f"{str(error).partition(';')[0]}; once more from {at}, at the learning rate {rate:g}")
+    raise AssertionError("the last attempt returns or raises")
+
+
+def ignore(_: object) -> None:
+    """In place of a callback or a log."""
+
+
+def slower(recipe: Recipe) -> Recipe:
+    """``recipe`` at half its learning rate."""
+    optimizer = dataclasses.replace(recipe.optimizer, learning_rate=recipe.optimizer.learning_rate / 2)
+    return recipe_text.named(dataclasses.replace(recipe, optimizer=optimizer), recipe)
+
+
+class Run:
+    """A run in progress, from the beginning or from where it stood ``before``; ``diverged``: why earlier attempts ended."""
+
+    def __init__(self, setup: Setup, before: RunCheckpoint | None, diverged: list[str], saving: Saving | None) -> None:
+        self.setup, self.saving = setup, saving
+        self.position = before.position if before else None
+        self.history = History(setup.request.recipe, before.history if before else [])
+        computer = {**setup.computer, "threads": setup.request.threads}
+        computers = before.backends if before else []
+        self.diverged = list(diverged)
+        #: What computed, one after another.
+        self.computers = computers if computer in computers[-1:] else [*computers, computer]
+        self.began = time.monotonic() - (before.seconds if before else 0)
+        #: A state to go back to, if the run diverges.
+        self.good: RunCheckpoint | None = None
+        #: Evaluations at the last checkpoint and at ``good``.
+        self.saved = self.kept = int(self.history.rows[-1]["evaluation"]) if before else 0
+
+    def finish(self, callback: Callable[[Event], None], log: Callable[[str], None]) -> Result:
+        """Run to the end, and tell ``callback`` and ``log`` of it.
+
+        Raises:
+            Stopped, Interrupted: as :func:`isostyle.stylize`.
+        """
+        problem: IsostyleError | KeyboardInterrupt | None = None
+        try:
+            for event in self.events():
+                self.history.add(event)
+                if event.note:
+                    log(event.note)
+                if problem is None:
+                    problem = interrupted(callback, event)
+                # A checkpoint cannot be in the middle of a line search: that goes on to its end.
+                is_over = problem is not None and bool(self.saving is None or event.position or event.finished)
+                self.keep(event, log, now=is_over)
+                if is_over:
+                    break
+        except (Diverged, FrameworkFailure, KeyboardInterrupt) as error:
+            problem = problem or error
+        result = self.result(problem)
+        if isinstance(problem, KeyboardInterrupt):
+            raise Interrupted(result) from problem
+        if problem is not None:
+            raise Stopped(problem, result, self.good) from problem
+        assert result is not None  # a recipe has at least one step
+        return result
+
+    def events(self) -> Iterator[Event]:
+        """The events of the descent. What the framework raises becomes a FrameworkFailure."""
+        setup, levels = self.setup, self.setup.levels
+        given = [(level.recipe, level.size, level.content_and_style) for level in levels]
+        in_tiles = setup.choice.tile is not None
+        try:
+            with allocation.large_blocks(kept=False) if in_tiles else contextlib.nullcontext():
+                yield from climb(setup.engine(), given, setup.start, self.position)
+        except IsostyleError:
+            raise
+        except Exception as error:
+            begun = [level for level in levels if level.begun] or levels[:1]
+            raise failure(setup.framework.name, "size {}x{}".format(*begun[-1].size), error) from error
+
+    def keep(self, event: Event, log: Callable[[str], None], *, now: bool) -> None:
+        """Write a checkpoint, and remember a state to go back to, ``now`` or if they are due: at the first event at which a run
+        can go on, after so many evaluations."""
+        if event.position is None:
+            return
+        count, saving = event.evaluation, self.saving
+        if saving and (now or count // saving.every > self.saved // saving.every):
+            self.saved = count
+            try:
+                write_atomically(saving.path, run_checkpoint.dump(self.checkpoint(event.position(), saving)))
+            except OSError as error:
+                # A disk that is full now may not be so at the next one; the run is worth more.
+                log(f"the checkpoint {str(saving.path)!r} cannot be written: {reason(error)}")
+        if self.setup.request.on_divergence == "retry" and not event.trial and count // RETRY_EVERY > self.kept // RETRY_EVERY:
+            self.kept, self.good = count, self.checkpoint(event.position(), saving)
+
+    def checkpoint(self, position: Position, saving: Saving | None) -> RunCheckpoint:
+        """The run as it stands at ``position``."""
+        request = self.setup.request
+        settings = {
+            **{name: getattr(request, name) for name in KEPT},
+            "network_sha256": self.setup.weights.digest,
+            "tile": self.setup.choice.tile,
+            "diverged": self.diverged,
+            "checkpoint_every": saving.every if saving else CHECKPOINT_EVERY,
+            "kept": dict(saving.keep) if saving else {},
+        }
+        # Absolute, for the run may go on from another folder.
+        inputs = {
+            role: {**about, "path": os.path.abspath(about["path"])} if "path" in about else about
+            for role, about in self.setup.pictures.described.items()
+        }
+        rows, seconds = list(self.history.rows), time.monotonic() - self.began
+        return RunCheckpoint(request.recipe, position, settings, inputs, rows, self.computers, seconds)
+
+    def result(self, problem: BaseException | None) -> Result | None:
+        """The last picture; None if there is none yet."""
+        seconds = time.monotonic() - self.began
+        if self.history.last is None:
+            return None
+        pictures, space = self.setup.pictures, self.setup.request.recipe.space
+        image = self.history.last[0].image()
+        picture = arrays.to_picture(image, space)
+        manifest = manifest_of(self.setup, self.history, image, picture, seconds, problem)
+        if len(self.computers) > 1:
+            manifest["backends"] = self.computers
+        if self.diverged:
+            manifest["diverged"] = self.diverged
+        alpha = pictures.alpha
+        if alpha is not None and alpha.size != picture.size:  # a run may end at a coarse level of its pyramid
+            alpha = arrays.resize(alpha, picture.height, picture.width)
+        return Result(picture, image, self.history.rows, manifest, space, alpha, pictures.exif)
+
+
+def interrupted(callback: Callable[[Event], None], event: Event) -> KeyboardInterrupt | None:
+    """Call ``callback``; return the Ctrl-C that it raises, if it does."""
+    try:
+        callback(event)
+    except KeyboardInterrupt as error:
+        return error
+    return None
