@@ -157,7 +157,7 @@ def train(
     """
     from isostyle.cli.interrupts import interruptible
     from isostyle.cli.outputs import make_folder, save
-    from isostyle.cli.report import strip
+    from isostyle.images.strip import strip
     from isostyle.recipe import AdamSettings
     from isostyle.recipe_text import load
     from isostyle.style_networks import file as style_network

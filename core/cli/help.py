@@ -1,0 +1,35 @@
+"""How a command shows its help: in groups of options, without boxes, and as plain text where it is piped."""
+
+from __future__ import annotations
+
+import inspect
+
+import click
+import rich_click
+from click.formatting import wrap_text
+from rich.text import Text
+
+#: As wide as click's own help, whatever the terminal.
+WIDTH = 80
+STYLE = {
+    "theme": "default-slim",
+    "max_width": WIDTH,
+    "commands_panel_title": "More commands",
+    # A terminal is one if it says so, and no CI system.
+    "force_terminal": None,
+}
+
+
+class Help(rich_click.RichCommand):
+    """Shows paragraphs as click does."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        text = inspect.cleandoc(self.help or "")
+        formatter.write(Text(wrap_text(text, WIDTH, preserve_paragraphs=True) + "\n"))
+
+    def get_help(self, ctx: click.Context) -> str:
+        return "\n".join(line.rstrip() for line in super().get_help(ctx).splitlines())
+
+
+class Command(Help):
+    """A command of `isostyle`."""
