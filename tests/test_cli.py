@@ -16,13 +16,14 @@ import pytest
 from conftest import BACKENDS, obtain
 from PIL import Image
 
-from isostyle.cli import interrupts, produce
+from isostyle.cli import watch
 from isostyle.cli import main as main_cli
 from isostyle.cli.progress import Teller, say
 from isostyle.cli.report import history_bytes
 from isostyle.images import encode
 from isostyle.recipe import Reporting
 from isostyle.recipe_text import to_toml
+from isostyle.transfer import stylize
 from isostyle.transfer.descent import Event
 from isostyle.transfer.override import override
 
@@ -419,7 +420,7 @@ def test_a_picture_that_is_kept_from_a_coarse_level_is_called_one(folder, any_ba
         if event.evaluation == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(produce.Report, "event", press)
+    monkeypatch.setattr(watch.Report, "event", press)
     command = ["run", "photo.jpg", "painting.png", "--backend", any_backend, "--size", "32x48"]
     assert isostyle(*command, "--pyramid", "0.5:7") == 130
     assert re.search("the picture of step ., at 16x24 of a coarse level, is kept", capsys.readouterr().err)
@@ -435,7 +436,7 @@ def test_progress_at_a_trial_has_the_losses_of_the_last_picture_that_was_none(ca
 
     recipe = override("d2l", optimizer="lbfgs", line_search="strong-wolfe")
     reporting = Reporting(first=3, every=3, values=(("total", 1.0),))
-    report = produce.Report(dataclasses.replace(recipe, report=reporting), Teller(say, say))
+    report = watch.Report(dataclasses.replace(recipe, report=reporting), Teller(say, say))
     for each in (event(1, 8.0), event(2, 5.0), event(3, 1e9, trial=True)):
         report.event(each)
     assert capsys.readouterr().err == "evaluation 3/3  total 5\n"
@@ -449,9 +450,9 @@ def half_done(number, done):
 
 def test_the_time_left_of_a_resumed_run_counts_only_what_this_session_did(capsys, monkeypatch):
     recipe = dataclasses.replace(override("d2l"), report=Reporting(first=1, every=1, values=(("total", 1.0),)))
-    report = produce.Report(recipe, Teller(say, say))
+    report = watch.Report(recipe, Teller(say, say))
     for seconds, event in ((7.0, half_done(51, 0.5)), (17.0, half_done(61, 0.6))):
-        monkeypatch.setattr(main_cli.time, "monotonic", lambda seconds=seconds: seconds)
+        monkeypatch.setattr(watch.time, "monotonic", lambda seconds=seconds: seconds)
         report.event(event)
     first, second = capsys.readouterr().err.splitlines()
     assert "eta" not in first
@@ -463,7 +464,7 @@ def test_the_bar_of_a_resumed_run_counts_only_what_this_session_did():
 
     seconds = 0.0
     live = Progress(get_time=lambda: seconds, speed_estimate_period=100)
-    bar = produce.Bar(override("d2l"), Teller(say, say, live), live)
+    bar = watch.Report(override("d2l"), Teller(say, say, live))
     for seconds, event in ((7.0, half_done(51, 0.5)), (17.0, half_done(61, 0.6))):  # noqa: B007 - the clock reads it
         bar.event(event)
     (task,) = live.tasks
@@ -763,61 +764,47 @@ def test_a_diverging_run_says_where_and_keeps_the_last_good_picture(folder, any_
     assert "Traceback" not in captured.err
 
 
-def test_ctrl_c_that_a_destructor_swallows_stops_the_run_all_the_same(folder, any_backend, capsys, monkeypatch):
-    """Python prints an exception that is raised inside __del__, and goes on."""
-    monkeypatch.setattr(interrupts.Interrupt, "__call__", lambda self, signum, frame: setattr(self, "seen", True))
-    monkeypatch.setattr(produce.Report, "event", lambda self, event: os.kill(os.getpid(), signal.SIGINT))
+def test_the_first_ctrl_c_waits_for_the_next_event_whose_picture_is_kept(folder, any_backend, capsys, monkeypatch):
+    monkeypatch.setattr(watch.Report, "event", lambda self, event: signal.raise_signal(signal.SIGINT))
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 130
     assert "interrupted; the picture of step 1 is kept" in capsys.readouterr().err
+    assert json.loads((folder / "photo-painting.json").read_text())["stopped_by"] == "interrupt"
 
 
-def test_ctrl_c_while_a_destructor_runs_is_neither_lost_nor_printed(folder, any_backend, capsys, monkeypatch):
-    class Array:
-        def __del__(self):
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(produce.Report, "event", lambda self, event: Array() and None)
-    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 130
-    said = capsys.readouterr().err
-    assert "interrupted; the picture of step 1 is kept" in said
-    assert "Exception ignored" not in said
-
-
-def test_ctrl_c_while_an_object_is_made_leaves_none_half_made(folder, any_backend, capsys, monkeypatch):
-    class Array:
-        def __init__(self):
-            signal.raise_signal(signal.SIGINT)
-            self.handle = 1
-
-        def __del__(self):
-            del self.handle
-
-    lost = []
-    monkeypatch.setattr(sys, "unraisablehook", lost.append)
-    monkeypatch.setattr(produce.Report, "event", lambda self, event: Array() and None)
-    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 130
-    assert "interrupted; the picture of step 1 is kept" in capsys.readouterr().err
-    assert not lost
-
-
-@pytest.mark.parametrize("waits", [False, True])
-def test_ctrl_c_while_an_object_is_made_does_not_silence_the_next(waits):
-    class Array:
-        def __init__(self):
-            signal.raise_signal(signal.SIGINT)
-
-        def __del__(self):
-            pass
-
-    with interrupts.interruptible() as interrupt:
-        if waits:
-            interrupt.later()
-            signal.raise_signal(signal.SIGINT)
-        Array()
-        assert interrupt.seen
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+def test_the_second_ctrl_c_does_not_wait_and_the_last_picture_is_kept(folder, any_backend, capsys, monkeypatch):
+    def press_twice(self, event):
         signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(watch.Report, "event", press_twice)
+    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 130
+    assert "interrupted; the picture of step 0 is kept" in capsys.readouterr().err
+
+
+def test_sigterm_is_as_ctrl_c_with_an_exit_code_of_its_own(folder, any_backend, capsys, monkeypatch):
+    monkeypatch.setattr(watch.Report, "event", lambda self, event: signal.raise_signal(signal.SIGTERM))
+    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 143
+    assert "interrupted; the picture of step 1 is kept" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_the_picture_is_written_does_nothing(folder, any_backend, monkeypatch):
+    plain = encode.save
+
+    def press(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        plain(*arguments)
+
+    monkeypatch.setattr(encode, "save", press)
+    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 0
+    assert opened("photo-painting.png")[1] == (48, 32)
+
+
+def test_ctrl_c_before_there_is_a_picture_leaves_nothing(folder, any_backend, capsys, monkeypatch):
+    monkeypatch.setattr(stylize.decode, "read_picture", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(stylize, "read_picture", lambda *_: signal.raise_signal(signal.SIGINT))
+    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 130
+    assert capsys.readouterr().err.strip() == "isostyle: interrupted before there was a picture"
+    assert names(folder) == ["painting.png", "photo.jpg"]
 
 
 @pytest.mark.slow

@@ -22,8 +22,9 @@ def test_importing_isostyle_imports_no_framework_and_not_even_numpy():
 
 
 def test_the_command_line_s_help_imports_no_framework_and_not_even_numpy():
-    modules, _ = modules_after("from isostyle.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass")
-    assert not modules & (FRAMEWORKS | {"numpy", "PIL", "matplotlib", "rich", "requests"})
+    for option in ("--help", "--version"):
+        modules, _ = modules_after(f"from isostyle.cli.main import main\ntry: main(['{option}'])\nexcept SystemExit: pass")
+        assert not modules & (FRAMEWORKS | {"numpy", "PIL", "matplotlib", "requests"})
 
 
 def test_every_public_name_is_there_and_imports_no_framework():
@@ -44,8 +45,9 @@ COUNT_THREADS = """
 import os, sys
 os.environ.pop("OMP_NUM_THREADS", None)
 import numpy as np
-from isostyle import registry, weights
-chosen = weights.load("compact")
+from isostyle import registry
+from isostyle.weights import store
+chosen = store.load("compact")
 backend = registry.load(sys.argv[1], int(sys.argv[2]))
 engine = backend.prepare(chosen.network, chosen.parameters, device="cpu", dtype="float32")
 feature = engine.features(engine.tensor(np.ones((1, 3, 128, 128))), ["conv2_1"])["conv2_1"]

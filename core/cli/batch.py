@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import rich_click as click
+from click.core import ParameterSource
+from click.exceptions import Exit
 
 from isostyle import registry
 from isostyle.cli import batch_plan
@@ -142,7 +144,7 @@ def batch(
         count = Counter(outcome.state for outcome in outcomes)
         finished = count[DONE] + count[THERE]
         click.echo(f"isostyle: interrupted; {finished} of {len(runs)} are finished; the same command goes on", err=True)
-        raise click.exceptions.Exit(interrupt.exit_code)
+        raise Exit(interrupt.exit_code)
     if failed:
         raise IsostyleError(f"{len(failed)} of {len(runs)} runs failed")
 
@@ -157,13 +159,13 @@ def parse(run: BatchRun) -> dict[str, Any]:
         with run_parser.make_context("run", run.arguments) as context:
             params: dict[str, Any] = context.params
             for name in (*SET_FOR_EACH, *OPTIONS_OF_BATCH):
-                if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
+                if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
                     instead = "put it before --" if name in OPTIONS_OF_BATCH else "it is set for each"
                     raise InputError(f"--{name} is the batch's own, and no option of its runs; {instead}")
             settings_of(params)
             encode.check(run.output, taken_from(dict(params)))
             return params
-    except click.exceptions.Exit:
+    except Exit:
         said = "options that end a command are none of a run's"
     except click.UsageError as error:
         said = error.format_message()

@@ -23,7 +23,7 @@ STYLE = {
 class Help(rich_click.RichCommand):
     """Shows paragraphs as click does."""
 
-    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_help_text(self, ctx: rich_click.RichContext, formatter: rich_click.RichHelpFormatter) -> None:  # type: ignore[override]
         text = inspect.cleandoc(self.help or "")
         formatter.write(Text(wrap_text(text, WIDTH, preserve_paragraphs=True) + "\n"))
 

@@ -64,7 +64,7 @@ class Commands(Help, rich_click.RichGroup):
         for row in COMMANDS:
             if row.name == cmd_name:
                 if LISTING in ctx.meta:
-                    return rich_click.RichCommand(row.name, short_help=row.help, panel=row.panel)
+                    return rich_click.RichCommand(name=row.name, short_help=row.help, panel=row.panel)
                 command: click.Command = getattr(importlib.import_module(row.module), row.name)
                 return command
         for entry in entry_points(group=GROUP):
@@ -73,7 +73,7 @@ class Commands(Help, rich_click.RichGroup):
                 return command
         return None
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_options(self, ctx: rich_click.RichContext, formatter: rich_click.RichHelpFormatter) -> None:  # type: ignore[override]
         """List commands and options by the table: help loads no command's module."""
         ctx.meta[LISTING] = True
         super().format_options(ctx, formatter)

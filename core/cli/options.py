@@ -209,7 +209,7 @@ recipe_options = together(
 )
 optimizer_options = together(
     argument(OPTIMIZER, "--optimizer", "NAME", "adam (first rate 0.3, or 0.07 for images in 0..1) or lbfgs (constant rate 1)."),
-    argument(OPTIMIZER, "--lr --learning-rate", "X", "Learning rate of the first step (d2l: 0.3)."),
+    argument(OPTIMIZER, "--lr learning_rate", "X", "Learning rate of the first step (d2l: 0.3)."),
     argument(OPTIMIZER, "--line-search", "KIND", "Of L-BFGS: none or strong-wolfe."),
     argument(OPTIMIZER, "--lbfgs-history", "N", "How many updates L-BFGS remembers."),
     argument(

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
@@ -54,9 +54,10 @@ class Teller:
         """Move the bar. False if there is none: then a line may be due."""
         if self.live is None:
             return False
+        fields: dict[str, Any] = {self.field: text}
         if self.task is None:
-            self.task = self.live.add_task("", total=total, **{self.field: text})
-        self.live.update(self.task, completed=done, total=total, **{self.field: text})  # type: ignore[arg-type]
+            self.task = self.live.add_task("", total=total, **fields)
+        self.live.update(self.task, completed=done, total=total, **fields)
         return True
 
 
