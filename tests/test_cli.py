@@ -16,8 +16,8 @@ import pytest
 from conftest import BACKENDS, obtain
 from PIL import Image
 
-from isostyle.cli import watch
 from isostyle.cli import main as main_cli
+from isostyle.cli import watch
 from isostyle.cli.progress import Teller, say
 from isostyle.cli.report import history_bytes
 from isostyle.images import encode
