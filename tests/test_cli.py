@@ -153,8 +153,9 @@ def test_memory_that_does_not_suffice_is_an_error_before_anything_runs(folder, a
 
 def test_what_does_not_fit_is_computed_in_tiles_and_said_in_one_line(folder, any_backend, capsys, monkeypatch):
     from isostyle.system import memory
+    from isostyle.transfer import memory_plan
 
-    monkeypatch.setattr(memory, "CONSTANT", 0)
+    monkeypatch.setattr(memory_plan, "CONSTANT", 0)
     # Enough for a tile of the thriftiest and of the most wasteful backend, and less than any takes for the whole picture.
     monkeypatch.setattr(memory, "available", lambda: 80 * 10**6)
     assert (
