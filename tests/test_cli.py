@@ -3,10 +3,12 @@
 import re
 import sys
 
+import click
 import pytest
 from PIL import Image
 
 from isostyle.cli import main as main_cli
+from isostyle.cli.help import WIDTH
 
 QUICK = ["--size", "32x48", "--steps", "4"]
 
@@ -101,3 +103,28 @@ def test_version_and_help(capsys):
     assert capsys.readouterr().out.startswith("isostyle, version ")
     assert isostyle("run", "--help") == 0
     assert "--style-weight" in capsys.readouterr().out
+
+
+def test_the_help_of_run_groups_its_options_the_most_used_first(capsys):
+    assert isostyle("run", "--help") == 0
+    headings = [line for line in capsys.readouterr().out.splitlines() if re.fullmatch(r"[A-Z][a-z ]+:", line)]
+    groups = ["Most used:", "Picture:", "Recipe:", "Optimizer:", "Speed and size:", "Surviving:", "Output:", "Options:"]
+    assert headings == ["Examples:", *groups]
+
+
+@pytest.mark.parametrize("name", ["", "run", "resume", "rerun", "batch", "demo", "recipes", "backends"])
+def test_help_that_is_piped_is_plain_and_as_wide_as_a_terminal(capsys, monkeypatch, name):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")  # for which rich-click has colors
+    monkeypatch.setenv("COLUMNS", "200")
+    assert isostyle(*name.split(), "--help") == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "…" not in out
+    assert [line for line in out.splitlines() if line.rstrip() != line] == []
+    assert max(map(len, out.splitlines())) <= WIDTH
+
+
+@pytest.mark.parametrize("entry", main_cli.COMMANDS, ids=lambda entry: entry.name)
+def test_every_command_of_the_table_is_where_it_says(entry):
+    command = main_cli.cli.get_command(click.Context(main_cli.cli), entry.name)
+    assert command.name == entry.name

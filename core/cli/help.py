@@ -15,13 +15,13 @@ STYLE = {
     "theme": "default-slim",
     "max_width": WIDTH,
     "commands_panel_title": "More commands",
-    # A terminal is one if it says so, and no CI system.
+    # rich-click would color pipes in CI systems.
     "force_terminal": None,
 }
 
 
-class Help(rich_click.RichCommand):
-    """Shows paragraphs as click does."""
+class Command(rich_click.RichCommand):
+    """A command whose help has its paragraphs as click sets them."""
 
     def format_help_text(self, ctx: rich_click.RichContext, formatter: rich_click.RichHelpFormatter) -> None:  # type: ignore[override]
         text = inspect.cleandoc(self.help or "")
@@ -29,7 +29,3 @@ class Help(rich_click.RichCommand):
 
     def get_help(self, ctx: click.Context) -> str:
         return "\n".join(line.rstrip() for line in super().get_help(ctx).splitlines())
-
-
-class Command(Help):
-    """A command of `isostyle`."""

@@ -13,14 +13,14 @@ import click
 import rich_click
 
 from isostyle._version import __version__
-from isostyle.cli.help import STYLE, Help
+from isostyle.cli.help import STYLE, Command
 from isostyle.cli.interrupts import Terminated
 from isostyle.cli.progress import fail
 from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, IsostyleError
 from isostyle.system import allocation
 
 
-class Command(NamedTuple):
+class Entry(NamedTuple):
     """What `isostyle --help` says of a command, and where it is."""
 
     name: str
@@ -30,21 +30,19 @@ class Command(NamedTuple):
 
 
 PICTURES, NETWORKS, KNOWN = "Pictures", "Style networks", "What there is"
-COMMANDS = (
-    Command("run", "isostyle.cli.run", PICTURES, "Paint a photograph in the manner of a painting."),
-    Command("resume", "isostyle.cli.resume", PICTURES, "Go on with a run that was interrupted."),
-    Command("rerun", "isostyle.cli.rerun", PICTURES, "Repeat a run from its manifest, and say whether the same came out."),
-    Command("batch", "isostyle.cli.batch", PICTURES, "Make many pictures: tables of runs, or many contents in many styles."),
-    Command("demo", "isostyle.cli.demo", PICTURES, "Make a picture at once, from nothing."),
-    Command("train", "isostyle.cli.train", NETWORKS, "Train a network for one style."),
-    Command("apply", "isostyle.cli.apply", NETWORKS, "Paint pictures and videos with a style network, in one pass."),
-    Command(
-        "styles", "isostyle.cli.apply", NETWORKS, "List the style networks that ship with isostyle, or say what files are."
-    ),
-    Command("export", "isostyle.cli.export", NETWORKS, "Write a style network as an ONNX model."),
-    Command("recipes", "isostyle.cli.recipes", KNOWN, "List the recipes, show every number of one, or compare two."),
-    Command("weights", "isostyle.cli.weights", KNOWN, "Get the real VGG-19 and VGG-16, once."),
-    Command("backends", "isostyle.cli.backends", KNOWN, "Show what is installed, and why the rest is not."),
+COMMANDS: Sequence[Entry] = (
+    Entry("run", "isostyle.cli.run", PICTURES, "Paint a photograph in the manner of a painting."),
+    Entry("resume", "isostyle.cli.resume", PICTURES, "Go on with a run that was interrupted."),
+    Entry("rerun", "isostyle.cli.rerun", PICTURES, "Repeat a run from its manifest, and say whether the same came out."),
+    Entry("batch", "isostyle.cli.batch", PICTURES, "Make many pictures: tables of runs, or many contents in many styles."),
+    Entry("demo", "isostyle.cli.demo", PICTURES, "Make a picture at once, from nothing."),
+    Entry("train", "isostyle.cli.train", NETWORKS, "Train a network for one style."),
+    Entry("apply", "isostyle.cli.apply", NETWORKS, "Paint pictures and videos with a style network, in one pass."),
+    Entry("styles", "isostyle.cli.apply", NETWORKS, "List the style networks that ship with isostyle, or say what files are."),
+    Entry("export", "isostyle.cli.export", NETWORKS, "Write a style network as an ONNX model."),
+    Entry("recipes", "isostyle.cli.recipes", KNOWN, "List the recipes, show every number of one, or compare two."),
+    Entry("weights", "isostyle.cli.weights", KNOWN, "Get the real VGG-19 and VGG-16, once."),
+    Entry("backends", "isostyle.cli.backends", KNOWN, "Show what is installed, and why the rest is not."),
 )
 #: Entry points whose commands join this command line.
 GROUP = "isostyle.commands"
@@ -54,7 +52,7 @@ EXIT_FAILED = 1
 LESS_MEMORY = "try smaller pictures, or a lower --max-memory where there is one"
 
 
-class Commands(Help, rich_click.RichGroup):
+class Commands(Command, rich_click.RichGroup):
     """The commands of :data:`COMMANDS`, and those that other rooms register as entry points."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
