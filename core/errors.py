@@ -4,13 +4,7 @@ from __future__ import annotations
 
 #: 128 and the number of the signal, SIGINT and SIGTERM, as shells have it.
 EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
-#: What can be done when memory does not suffice, whatever the command. It stands here because there may be none left to import
-#: anything.
-LESS_MEMORY = "try smaller pictures, or a lower memory limit where there is one"
-#: What Python and the system's loader say when they lack memory, in errors that are no MemoryError: there is no stack for a
-#: thread, or no room for a library.
-OF_THREADS, OF_LIBRARIES = "can't start new thread", "failed to map segment"
-#: Characters of a value in a message: what a user wrote may be as long as a file.
+#: Of a value in a message; what a user wrote may be as long as a file.
 SHOWN = 60
 
 

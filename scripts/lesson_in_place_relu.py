@@ -17,7 +17,7 @@ from tables import markdown, publish
 
 import isostyle
 from isostyle import registry
-from isostyle.cli.report import strip
+from isostyle.images.strip import strip
 from isostyle.demo import inputs as demo
 from isostyle.images import arrays
 from isostyle.interface import Array

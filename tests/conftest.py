@@ -140,6 +140,15 @@ def noisy(content):
     return (content + 0.3 * arrays.noise(content.shape, 276, "float64")).astype(np.float32).astype(np.float64)
 
 
+@pytest.fixture
+def folder(tmp_path, monkeypatch, photograph):
+    """A working folder with a photograph and a painting."""
+    monkeypatch.chdir(tmp_path)
+    photograph.resize((128, 150)).save("photo.jpg")
+    Image.effect_noise((90, 70), 80).convert("RGB").save("painting.png")
+    return tmp_path
+
+
 def draw(path, phase):
     """A small picture of waves, another for each phase, as a file."""
     y, x = np.mgrid[0:40, 0:60]

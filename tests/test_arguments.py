@@ -21,9 +21,8 @@ from isostyle import InputError, recipe_text, registry, tiles
 from isostyle.checks import MOST
 from isostyle.cli import apply as apply_cli
 from isostyle.cli import batch as batch_cli
-from isostyle.cli import batch_plan, options
+from isostyle.cli import batch_plan, options, outputs
 from isostyle.cli import main as main_cli
-from isostyle.cli import resume as resume_cli
 from isostyle.cli import train as train_cli
 from isostyle.cli.batch_plan import BatchRun
 from isostyle.conformance import commands, declared
@@ -369,12 +368,13 @@ def test_a_manifest_beside_an_output_is_asked_and_never_trusted(place, data):
     output.with_suffix(".json").write_text(json.dumps(tree))
     manifest = output.with_suffix(".json")
     run = BatchRun(place / "content.png", place / "style.png", output, ())
-    assert resume_cli.is_unfinished(manifest, D2L) in (True, False)
-    assert batch_cli.is_manifest(manifest) in (True, False)
+    told = outputs.manifest_of(output)
+    assert outputs.is_unfinished(told, D2L) in (True, False)
+    assert batch_cli.is_manifest(told) in (True, False)
     assert isinstance(batch_cli.total_of(run), float | None)
     assert apply_cli.rows_of(manifest, "0") == []
     with contextlib.suppress(InputError):  # the pictures are not there
-        assert batch_cli.finished(run, batch_cli.parse(run)) is False
+        assert batch_cli.is_finished(run, batch_cli.parse(run)) is False
     manifest.unlink()
 
 

@@ -22,8 +22,9 @@ def test_importing_isostyle_imports_no_framework_and_not_even_numpy():
 
 
 def test_the_command_line_s_help_imports_no_framework_and_not_even_numpy():
-    modules, _ = modules_after("from isostyle.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass")
-    assert not modules & (FRAMEWORKS | {"numpy", "PIL", "matplotlib", "rich", "requests"})
+    for option in ("--help", "--version"):
+        modules, _ = modules_after(f"from isostyle.cli.main import main\ntry: main(['{option}'])\nexcept SystemExit: pass")
+        assert not modules & (FRAMEWORKS | {"numpy", "PIL", "matplotlib", "requests"})
 
 
 def test_every_public_name_is_there_and_imports_no_framework():

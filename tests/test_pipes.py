@@ -139,14 +139,15 @@ def test_a_terminal_is_no_place_for_a_picture(folder, monkeypatch, capsys):
 def test_a_run_with_a_piped_content_goes_on_when_it_is_handed_over_again(folder, any_backend):
     arguments = ["run", "-", "style.png", "-o", "-", "--checkpoint", "c", "--checkpoint-every", "1", "--backend", any_backend]
     code = (
-        "from isostyle import api, cli\n"
-        "plain = api.climb\n"
+        "from isostyle.cli.main import main\n"
+        "from isostyle.transfer import stylize\n"
+        "plain = stylize.climb\n"
         "def climb(*given):\n"
         "    for event in plain(*given):\n"
         "        yield event\n"
         "        if event.evaluation == 2: raise KeyboardInterrupt\n"
-        "api.climb = climb\n"
-        f"cli.main({[*arguments, *QUICK]!r})"
+        "stylize.climb = climb\n"
+        f"main({[*arguments, *QUICK]!r})"
     )
     given = (folder / "content.png").read_bytes()
     done = subprocess.run([sys.executable, "-c", code], input=given, capture_output=True, check=False)

@@ -22,7 +22,7 @@ flags\t\t: amx_bf16
 #: Ten rounds of 40 MB; each page of 4 KiB that is given back and taken again is a fault: 100,000 of them.
 FAULTS = """
 import resource, sys
-from isostyle import allocation
+from isostyle.system import allocation
 if sys.argv[1] == "keep" and not allocation.keep_freed_memory():
     sys.exit("this C library cannot be told to keep memory")
 x = b"x" * 40_000_000
@@ -35,7 +35,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 #: Where the heap ends before and after 2.5 GiB are freed, none of which was touched.
 HEAP = """
 import ctypes, sys
-from isostyle import allocation
+from isostyle.system import allocation
 if not allocation.keep_freed_memory():
     sys.exit("this C library cannot be told to keep memory")
 library = ctypes.CDLL(None)
@@ -51,7 +51,7 @@ print(*(end - ends[0] for end in ends))
 #: Pages that ten rounds of 40 MB take anew, where large blocks lie apart, where they are kept within that, and behind it.
 APART = """
 import resource, sys
-from isostyle import allocation
+from isostyle.system import allocation
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(10):
@@ -71,9 +71,9 @@ print(*found, faults())
 """
 MKL = """
 import os
-from isostyle import processor
-processor.vendor = lambda: {vendor!r}
-processor.flags = lambda: frozenset({{"avx2"}})
+from isostyle.system import cpu
+cpu.vendor = lambda: {vendor!r}
+cpu.flags = lambda: frozenset({{"avx2"}})
 import isostyle.backends.paddle.engine
 print(os.environ.get("MKL_DEBUG_CPU_TYPE"))
 """

@@ -126,7 +126,7 @@ def test_omp_num_threads_is_the_default_where_it_is_a_number(monkeypatch, value,
 def test_a_signal_waits_until_the_framework_is_imported_and_is_not_lost(signalled, monkeypatch, name, number):
     monkeypatch.setattr(Signalled, "signals", (number,))
     before = signal.getsignal(number)
-    with interrupts.interruptible(terminable=True, alike=True) as interrupt:
+    with interrupts.interruptible() as interrupt:
         with pytest.raises(KeyboardInterrupt):
             registry.load(name)
         assert signal.getsignal(number) is interrupt
@@ -146,7 +146,7 @@ def test_a_second_ctrl_c_does_not_wait(signalled, monkeypatch):
 def test_a_second_sigterm_waits_as_the_first(signalled, monkeypatch):
     """`timeout` sends it to the process and to its group, so that it comes twice."""
     monkeypatch.setattr(Signalled, "signals", (signal.SIGTERM, signal.SIGTERM))
-    with interrupts.interruptible(terminable=True), pytest.raises(SystemExit):
+    with interrupts.interruptible(), pytest.raises(interrupts.Terminated):
         registry.load("signalled")
     assert Signalled.imported == 1
 

@@ -17,7 +17,7 @@ import click
 from isostyle.cli.options import picture_options, taken_from
 from isostyle.cli.pipes import PIPE, FileOrPipe, stem
 from isostyle.cli.progress import Teller, readable, teller
-from isostyle.errors import EXIT_INTERRUPTED, InputError, IsostyleError, shown
+from isostyle.errors import InputError, IsostyleError, shown
 from isostyle.images.options import PictureOptions
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def apply(
         check_outputs(told_of, given, force=force or skip_existing, instead=instead)
         pictures_to = [job.output for job in jobs if job.output != PIPE]
         check_outputs(pictures_to, [*given, *told_of], force=force, instead=instead)
-        with interruptible(terminable=True) as interrupt, meter(len(jobs), quiet) as told:
+        with interruptible() as interrupt, meter(len(jobs), quiet) as told:
             try:
                 applier = Applier(found, log=told.line, **options)
             except BackendMissing:
@@ -168,6 +168,7 @@ def apply(
                 if interrupt.seen:
                     raise interrupt.error from None
                 raise
+            interrupt.later()
             by_name = {each.picture: each for each in outputs}
             work = Work(applier, jobs, several, by_name, ffmpeg, interrupt, told, earlier)
             began = time.monotonic()
@@ -190,7 +191,7 @@ def apply(
             raise
         where = f", manifest in {str(manifest)!r}" if manifest else ""
         click.echo(f"isostyle: interrupted; {work.count()} done{where}", err=True)
-        raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
+        raise click.exceptions.Exit(interrupt.exit_code) from None
     finally:
         if made and not worked and folder is not None:
             with contextlib.suppress(OSError):

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import subprocess
 import sys
-import threading
+import tempfile
 import time
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, Any
 
-import click
+import rich_click as click
+from click.core import ParameterSource
+from click.exceptions import Exit
 
-from isostyle.cli.options import taken_from
+from isostyle import registry
+from isostyle.cli import batch_plan
+from isostyle.cli.batch_plan import BatchRun
+from isostyle.cli.help import Command
+from isostyle.cli.interrupts import Interrupt, interruptible
+from isostyle.cli.options import FORCE, QUIET, run_parser, settings_of, taken_from
+from isostyle.cli.outputs import is_unfinished, make_folder, manifest_of
 from isostyle.cli.progress import Teller, readable, teller
-from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, InputError, IsostyleError
+from isostyle.errors import EXIT_TERMINATED, InputError, IsostyleError
+from isostyle.images import encode
 from isostyle.images.options import options_of
+from isostyle.system import memory
+from isostyle.system.files import read_input, sha256
+from isostyle.transfer import checkpoint as run_checkpoint
+from isostyle.transfer.stylize import MANIFEST_SCHEMA
+from isostyle.weights import store
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from isostyle.cli.batch_plan import BatchRun
-
-#: Of a batch's own, which the options of its runs cannot be.
-TAKEN = ("output", "manifest", "checkpoint", "force", "quiet")
-#: Those of them that the batch takes itself.
+#: Options of `isostyle run` that the batch sets for each, ...
+SET_FOR_EACH = ("manifest", "checkpoint")
+#: ... and those that it takes itself.
 OPTIONS_OF_BATCH = ("force", "quiet")
-#: Between two looks at whether Ctrl-C was pressed.
-LOOK_SECONDS = 0.2
+#: Between two looks at the processes.
+LOOK_SECONDS = 0.05
 DONE, THERE, FAILED, STOPPED = "done", "was there", "failed", "stopped"
 
 
@@ -49,7 +57,7 @@ class Outcome:
     reason: str = ""
 
 
-@click.command(short_help="Make many pictures: tables of runs, or many contents in many styles.")
+@click.command(cls=Command)
 @click.argument("table", required=False, type=click.Path(path_type=Path))
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTIONS]")
 @click.option(
@@ -65,8 +73,8 @@ class Outcome:
     help="Where pictures go that no table names, as CONTENT-STYLE.png; made if it is not there [default: the current folder].",
 )
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Runs at a time.")
-@click.option("--force", is_flag=True, help="Overwrite pictures that are there; without, finished runs are skipped.")
-@click.option("--quiet", is_flag=True, help="Print nothing but the table of those that failed.")
+@FORCE
+@QUIET
 def batch(
     table: Path | None,
     options: tuple[str, ...],
@@ -80,8 +88,9 @@ def batch(
     """Make many pictures, each by an `isostyle run` of its own; what fails is named, and the others go on.
 
     \b
+    Examples:
       isostyle batch --content photos/ --style 'paintings/*.jpg' -o out/
-      isostyle batch --content photos/ --style oil.jpg -o out/ --workers 2 -- --recipe painterly --steps 200
+      isostyle batch --content photos/ --style oil.jpg --workers 2 -- --steps 200
       isostyle batch runs.csv
       isostyle batch runs.toml -o out/ -- --backend paddle
 
@@ -105,29 +114,25 @@ def batch(
     Exit codes: 0 all done; 1 some failed; 2 the input cannot be used, and nothing was written; 130 or 143 stopped by Ctrl-C or
     SIGTERM (pictures and checkpoints are kept; the same command goes on).
     """
-    from isostyle.cli import batch_plan
-    from isostyle.cli.interrupts import interruptible
-    from isostyle.cli.outputs import make_folder
-
     if table is not None and str(table).startswith("-"):
         table, options = None, (str(table), *options)
     place = folder or Path()
     runs = batch_plan.every_pair(contents, styles, place, options) if contents or styles or table is None else []
     if table is not None:
         runs = batch_plan.apart([*runs, *batch_plan.read_table(table, place, options)])
-    asked = [parse(run) for run in runs]
+    asked = [(run, parse(run)) for run in runs]
     for parent in dict.fromkeys(run.output.parent for run in runs):
         if parent != place and not parent.is_dir():
             raise InputError(f"there is no folder {str(parent)!r} to write to")
     made = make_folder(place)
     outcomes: list[Outcome] = []
     try:
-        with interruptible(terminable=True, alike=True) as interrupt, meter(len(runs), quiet) as told:
-            crew = Crew(workers, force)
+        with interruptible() as interrupt, teller(quiet, width=20) as told:
             interrupt.later()
-            for outcome in crew.work(list(zip(runs, asked, strict=True)), lambda: interrupt.seen):
+            told.bar(0, len(runs))
+            for outcome in work(asked, workers, interrupt, force=force):
                 outcomes.append(outcome)
-                told.outcome(outcome)
+                tell(told, outcome, len(outcomes), len(runs))
     finally:
         if made and not any(outcome.state in (DONE, STOPPED) for outcome in outcomes):
             with contextlib.suppress(OSError):
@@ -136,9 +141,10 @@ def batch(
     if not quiet or failed:
         click.echo(as_table(failed if quiet else outcomes))
     if interrupt.seen:
-        count = sum(outcome.state in (DONE, THERE) for outcome in outcomes)
-        click.echo(f"isostyle: interrupted; {count} of {len(runs)} are finished; the same command goes on", err=True)
-        raise click.exceptions.Exit(EXIT_TERMINATED if interrupt.terminated else EXIT_INTERRUPTED)
+        count = Counter(outcome.state for outcome in outcomes)
+        finished = count[DONE] + count[THERE]
+        click.echo(f"isostyle: interrupted; {finished} of {len(runs)} are finished; the same command goes on", err=True)
+        raise Exit(interrupt.exit_code)
     if failed:
         raise IsostyleError(f"{len(failed)} of {len(runs)} runs failed")
 
@@ -149,44 +155,33 @@ def parse(run: BatchRun) -> dict[str, Any]:
     Raises:
         InputError: it would.
     """
-    from isostyle.cli import options
-    from isostyle.cli import run as run_cli
-    from isostyle.images import encode
-
-    where = f"{str(run.content)!r} with {str(run.style)!r}"
     try:
-        with run_cli.run.make_context("run", run.arguments) as context:
+        with run_parser.make_context("run", run.arguments) as context:
             params: dict[str, Any] = context.params
-            for name in TAKEN:
-                given = context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
-                if name != "output" and given:
-                    before = " put it before --" if name in OPTIONS_OF_BATCH else " it is set for each"
-                    raise InputError(f"{where}: --{name} is the batch's own, and no option of its runs;{before}")
-            options.settings_of(params)
+            for name in (*SET_FOR_EACH, *OPTIONS_OF_BATCH):
+                if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+                    instead = "put it before --" if name in OPTIONS_OF_BATCH else "it is set for each"
+                    raise InputError(f"--{name} is the batch's own, and no option of its runs; {instead}")
+            settings_of(params)
             encode.check(run.output, taken_from(dict(params)))
             return params
+    except Exit:
+        said = "options that end a command are none of a run's"
+    except click.UsageError as error:
+        said = error.format_message()
     except InputError as error:
-        raise error if str(error).startswith(where) else InputError(f"{where}: {error}") from None
-    except (click.exceptions.Exit, click.UsageError) as error:
-        said = (
-            error.format_message() if isinstance(error, click.UsageError) else "options that end a command are none of a run's"
-        )
-        raise InputError(f"{where}: {said}") from None
+        said = str(error)
+    raise InputError(f"{str(run.content)!r} with {str(run.style)!r}: {said}")
 
 
-def finished(run: BatchRun, asked: dict[str, Any]) -> bool:
+def is_finished(run: BatchRun, asked: dict[str, Any]) -> bool:
     """Whether a run's picture is there, and its manifest says that it is what is asked for.
 
     Raises:
         InputError: what is asked for cannot be.
     """
-    from isostyle.cli.options import settings_of
-    from isostyle.cli.outputs import manifest_path
-    from isostyle.system.files import read_input, sha256
-    from isostyle.weights import store
-
+    told = manifest_of(run.output)
     try:
-        told = json.loads(manifest_path(run.output).read_bytes())
         was = [
             told["stopped_by"],
             told["recipe"]["digest"],
@@ -199,7 +194,7 @@ def finished(run: BatchRun, asked: dict[str, Any]) -> bool:
             options_of(told["output"]),
         ]
         backend = told["backend"]["name"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (KeyError, TypeError, AttributeError, ValueError):
         return False
     settings = settings_of(asked)
     pictures = [sha256(read_input(path)) for path in (run.content, run.style)]
@@ -211,134 +206,129 @@ def finished(run: BatchRun, asked: dict[str, Any]) -> bool:
 
 
 @dataclass
-class Crew:
-    """So many runs at a time, each a process."""
+class Process:
+    """An `isostyle` that makes one picture."""
 
-    workers: int
-    force: bool
-    #: Those that run.
-    processes: set[subprocess.Popen[str]] = field(default_factory=set)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    stopping: bool = False
+    run: BatchRun
+    asked: dict[str, Any]
+    #: Of `isostyle run`, for when there is nothing to resume; or it cannot be.
+    arguments: list[str]
+    resumes: bool
+    began: float = field(default_factory=time.monotonic)
 
-    def work(self, runs: Sequence[tuple[BatchRun, dict[str, Any]]], stop: Any) -> Iterator[Outcome]:
-        """What became of each, as they end; if ``stop()`` becomes true, those under way are ended, and no other is begun."""
-        with ThreadPoolExecutor(self.workers) as pool:
-            waiting: set[Future[Outcome]] = {pool.submit(self.one, run, asked) for run, asked in runs}
-            try:
-                while waiting:
-                    ended, waiting = wait(waiting, LOOK_SECONDS, FIRST_COMPLETED)
-                    if stop() and not self.stopping:
-                        self.end()
-                        waiting -= {future for future in waiting if future.cancel()}
-                    yield from (future.result() for future in ended if not future.canceled())
-            finally:
-                self.end()
-
-    def end(self) -> None:
-        """Let those that run keep picture and checkpoint, and come to an end."""
-        with self.lock:
-            self.stopping = True
-            for process in self.processes:
-                process.send_signal(signal.SIGTERM)
-
-    def one(self, run: BatchRun, asked: dict[str, Any]) -> Outcome:
-        began = time.monotonic()
-        try:
-            if not self.force and finished(run, asked):
-                return Outcome(run, THERE, 0.0, total_of(run))
-            code, said = self.go_on(run, asked) if run.checkpoint.exists() and not self.force else (None, "")
-            if code is None:
-                code, said = self.call(["run", *self.flags(run, asked), *run.arguments])
-        except IsostyleError as error:
-            return Outcome(run, FAILED, time.monotonic() - began, reason=str(error))
-        seconds = time.monotonic() - began
-        if code == 0:
-            return Outcome(run, DONE, seconds, total_of(run))
-        if self.stopping and code in (EXIT_TERMINATED, -signal.SIGTERM):
-            return Outcome(run, STOPPED, seconds)
-        lines = said.strip().splitlines()
-        reason = (
-            lines[-1].removeprefix("isostyle: ") if lines else f"ended by signal {-code}" if code < 0 else f"exit code {code}"
+    def __post_init__(self) -> None:
+        goes_on = ["resume", str(self.run.checkpoint), "-o", str(self.run.output), "--quiet"]
+        self.said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process runs
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "isostyle", *(goes_on if self.resumes else self.arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self.said,
+            # A session of its own: Ctrl-C on the terminal reaches the batch alone, which ends each in good order.
+            start_new_session=True,
         )
-        return Outcome(run, FAILED, seconds, reason=reason)
 
-    def go_on(self, run: BatchRun, asked: dict[str, Any]) -> tuple[int | None, str]:
-        """Resume a run; None if its checkpoint is of another."""
-        from isostyle.cli.options import settings_of
-        from isostyle.transfer import checkpoint as run_checkpoint
-
-        try:
-            kept = run_checkpoint.load(run.checkpoint)
-        except InputError:
-            return None, ""
-        if kept.recipe.digest != settings_of(asked).digest or kept.settings["seed"] != asked["seed"]:
-            return None, ""
-        code, said = self.call(["resume", str(run.checkpoint), "-o", str(run.output), "--quiet"])
-        return (None if code == InputError.exit_code else code), said
-
-    def flags(self, run: BatchRun, asked: dict[str, Any]) -> list[str]:
-        """What a batch adds to each run."""
-        from isostyle import registry
-        from isostyle.cli.options import settings_of
-        from isostyle.cli.outputs import manifest_path
-        from isostyle.cli.resume import is_unfinished
-        from isostyle.system import memory
-
-        found = ["--quiet", "--checkpoint", str(run.checkpoint)]
-        if self.workers > 1:
-            if asked["threads"] is None:
-                found += ["--threads", str(max(1, registry.default_threads() // self.workers))]
-            if asked["max_memory"] is None and (free := memory.available()) is not None:
-                found += ["--max-memory", f"{int(memory.SHARE_OF_FREE * free / self.workers) // 2**20}MiB"]
-        manifest = manifest_path(run.output)
-        left_behind = run.checkpoint.exists() or is_unfinished(manifest, settings_of(asked))
-        if self.force or left_behind or (is_manifest(manifest) and not run.output.exists()):
-            found.append("--force")
-        return found
-
-    def call(self, arguments: list[str]) -> tuple[int, str]:
-        """Exit code of an `isostyle`, and what it said on stderr."""
-        command = [sys.executable, "-m", "isostyle", *arguments]
-        with self.lock:
-            if self.stopping:
-                return EXIT_TERMINATED, ""
-            # A session of its own: Ctrl-C on the terminal reaches the batch alone, which then ends each in good order, once.
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                start_new_session=True,
-            )
-            self.processes.add(process)
-        try:
-            _, said = process.communicate()
-        finally:
-            with self.lock:
-                self.processes.discard(process)
-        return process.returncode, said
+    def outcome(self, stopped: bool) -> Outcome:
+        """What became of the run, whose process has ended."""
+        code, seconds = self.process.returncode, time.monotonic() - self.began
+        self.said.seek(0)
+        lines = self.said.read().decode(errors="replace").strip().splitlines()
+        self.said.close()
+        if code == 0:
+            return Outcome(self.run, DONE, seconds, total_of(self.run))
+        if stopped and code in (EXIT_TERMINATED, -signal.SIGTERM):
+            return Outcome(self.run, STOPPED, seconds)
+        ended = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
+        return Outcome(self.run, FAILED, seconds, reason=lines[-1].removeprefix("isostyle: ") if lines else ended)
 
 
-def is_manifest(path: Path) -> bool:
-    """Whether a file is the manifest of a run, and nobody's own."""
-    from isostyle.transfer.manifest import MANIFEST_SCHEMA
-
+def work(
+    runs: Sequence[tuple[BatchRun, dict[str, Any]]], workers: int, interrupt: Interrupt, *, force: bool
+) -> Iterator[Outcome]:
+    """What became of each run, as they end. At an interrupt those under way keep picture and checkpoint; no other begins."""
+    waiting, running = deque(runs), list[Process]()
+    stopped = False
     try:
-        return bool(json.loads(path.read_bytes())["schema"] == MANIFEST_SCHEMA)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        while running or (waiting and not interrupt.seen):
+            if interrupt.seen and not stopped:
+                stopped = True
+                terminate(running)
+            while waiting and len(running) < workers and not interrupt.seen:
+                begun = begin(*waiting.popleft(), workers, force=force)
+                if isinstance(begun, Outcome):
+                    yield begun
+                else:
+                    running.append(begun)
+            for each in [each for each in running if each.process.poll() is not None]:
+                running.remove(each)
+                if each.resumes and each.process.returncode == InputError.exit_code and not stopped:
+                    running.append(Process(each.run, each.asked, each.arguments, resumes=False))
+                else:
+                    yield each.outcome(stopped)
+            time.sleep(LOOK_SECONDS if running else 0)
+    finally:
+        terminate(running)
+
+
+def terminate(running: Sequence[Process]) -> None:
+    """Let processes keep picture and checkpoint, and come to an end."""
+    for each in running:
+        each.process.send_signal(signal.SIGTERM)
+
+
+def begin(run: BatchRun, asked: dict[str, Any], workers: int, *, force: bool) -> Process | Outcome:
+    """Begin a run, or go on with it; its outcome, if it is finished, or cannot begin."""
+    try:
+        if not force and is_finished(run, asked):
+            return Outcome(run, THERE, total=total_of(run))
+        arguments = ["run", *flags(run, asked, workers, force=force), *run.arguments]
+        return Process(run, asked, arguments, resumes=not force and can_go_on(run, asked))
+    except IsostyleError as error:
+        return Outcome(run, FAILED, reason=str(error))
+
+
+def can_go_on(run: BatchRun, asked: dict[str, Any]) -> bool:
+    """Whether there is a checkpoint of the run that is asked for."""
+    try:
+        kept = run_checkpoint.load(run.checkpoint)
+    except InputError:
         return False
+    return kept.recipe.digest == settings_of(asked).digest and kept.settings["seed"] == asked["seed"]
+
+
+def flags(run: BatchRun, asked: dict[str, Any], workers: int, *, force: bool) -> list[str]:
+    """What a batch adds to the options of a run."""
+    found = ["--quiet", "--checkpoint", str(run.checkpoint)]
+    if workers > 1:
+        if asked["threads"] is None:
+            found += ["--threads", str(max(1, registry.default_threads() // workers))]
+        if asked["max_memory"] is None and (free := memory.available()) is not None:
+            found += ["--max-memory", f"{int(memory.SHARE_OF_FREE * free / workers) // 2**20}MiB"]
+    told = manifest_of(run.output)
+    left_behind = run.checkpoint.exists() or is_unfinished(told, settings_of(asked))
+    if force or left_behind or (is_manifest(told) and not run.output.exists()):
+        found.append("--force")
+    return found
+
+
+def is_manifest(told: Any) -> bool:
+    """Whether what a file says is the manifest of a run, and nobody's own."""
+    return isinstance(told, dict) and told.get("schema") == MANIFEST_SCHEMA
 
 
 def total_of(run: BatchRun) -> float | None:
-    from isostyle.cli.outputs import manifest_path
-
     try:
-        return float(json.loads(manifest_path(run.output).read_bytes())["losses"]["last"]["total"])
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return float(manifest_of(run.output)["losses"]["last"]["total"])
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
+
+
+def tell(told: Teller, outcome: Outcome, number: int, count: int) -> None:
+    """One run more has ended; beside a bar only failures are lines."""
+    name = readable(outcome.run.output)
+    if not told.bar(number, count, name) or outcome.reason:
+        why = f": {outcome.reason}" if outcome.reason else ""
+        told.line(f"{number}/{count}  {name}  {outcome.state}{why}")
 
 
 def as_table(outcomes: Sequence[Outcome]) -> str:
@@ -350,36 +340,3 @@ def as_table(outcomes: Sequence[Outcome]) -> str:
         rows.append((readable(each.run.output), each.state, seconds, total))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows)
-
-
-class Report:
-    """Lines on stderr."""
-
-    def __init__(self, count: int, teller: Teller) -> None:
-        self.count, self.number, self.line = count, 0, teller.line
-
-    def outcome(self, outcome: Outcome) -> None:
-        self.number += 1
-        what = f": {outcome.reason}" if outcome.reason else ""
-        self.line(f"{self.number}/{self.count}  {readable(outcome.run.output)}  {outcome.state}{what}")
-
-
-class Bar(Report):
-    """A bar on a terminal; only failures are lines."""
-
-    def __init__(self, count: int, teller: Teller, live: Progress) -> None:
-        super().__init__(count, teller)
-        self.live = live
-        self.task = live.add_task("", total=count, last="")
-
-    def outcome(self, outcome: Outcome) -> None:
-        self.live.update(self.task, advance=1, last=readable(outcome.run.output))
-        if outcome.reason:
-            super().outcome(outcome)
-
-
-@contextlib.contextmanager
-def meter(count: int, quiet: bool) -> Iterator[Report]:
-    """The one that fits."""
-    with teller(quiet, "last", width=20) as told:
-        yield Report(count, told) if told.live is None else Bar(count, told, told.live)

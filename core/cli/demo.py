@@ -4,70 +4,67 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import click
+import rich_click as click
 
-from isostyle.cli.options import common_options
-from isostyle.cli.outputs import make_folder, save
-from isostyle.cli.run import transfer
-from isostyle.errors import (
-    InputError,
-)
+from isostyle.cli.help import Command
+from isostyle.cli.interrupts import interruptible
+from isostyle.cli.options import BACKEND, DEVICE, FIRST, FORCE, QUIET, SIZE, STEPS, THREADS, file_option
+from isostyle.cli.outputs import make_folder, outputs_of, save
+from isostyle.cli.watch import finish, watched
+from isostyle.demo.inputs import painting, photograph
+from isostyle.errors import InputError
+from isostyle.images.options import PictureOptions
+from isostyle.images.strip import strip
+from isostyle.recipe import Size
+from isostyle.system.files import check_outputs
+from isostyle.transfer.override import override
+from isostyle.transfer.stylize import stylize
 
-if TYPE_CHECKING:
-    pass
-
-DEMO_FOLDER = "isostyle-demo"
+DEMO_FOLDER = Path("isostyle-demo")
 DEMO_RECIPE = "painterly"
-DEMO_STRIP_HEIGHT = 450
+#: Of the strip of pictures, in pixels.
+STRIP_HEIGHT = 450
 
 
-@click.command(short_help="Make a picture at once, from nothing.")
-@click.option(
-    "-o",
-    "--output",
-    "folder",
-    type=click.Path(path_type=Path),
-    default=DEMO_FOLDER,
-    show_default=True,
-    metavar="FOLDER",
-    help="Where the pictures go; made if it does not exist.",
-)
-@common_options
-def demo(folder: Path, force: bool, **options: Any) -> None:
+@click.command(cls=Command)
+@file_option(FIRST, "-o --output folder", "Where the pictures go.", "FOLDER", default=DEMO_FOLDER)
+@BACKEND
+@STEPS
+@SIZE
+@DEVICE
+@THREADS
+@FORCE
+@QUIET
+def demo(folder: Path, steps: int | None, size: Size | None, force: bool, quiet: bool, **options: Any) -> None:
     """Stylize a portrait (matplotlib's sample) with a painting that isostyle draws itself; nothing is downloaded.
 
     Writes content.png, style.png, result.png, side-by-side.png, losses.png and result.json.
     """
-    from isostyle.cli.report import strip
-    from isostyle.demo.inputs import painting, photograph
-    from isostyle.published import find
-    from isostyle.system.files import check_outputs
-    from isostyle.transfer.override import override
-
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{str(folder)!r} is a file; name a folder")
     content = photograph()
-    override(DEMO_RECIPE, steps=options["steps"], size=options["size"])  # errors before the painting, not after
+    settings = override(DEMO_RECIPE, steps=steps, size=size)
+    outputs = outputs_of(folder / "result.png", None, PictureOptions(), manifest=None, plot=folder / "losses.png")
+    beside = {name: folder / f"{name}.png" for name in ("content", "style", "side-by-side")}
     made = make_folder(folder)
     try:
-        beside = {name: folder / name for name in ("content.png", "style.png", "side-by-side.png")}
-        check_outputs(
-            [*beside.values(), *(folder / name for name in ("result.png", "result.json", "losses.png"))], [], force=force
-        )
-        if not options["quiet"]:
+        check_outputs([*beside.values(), *outputs.files], [], force=force)
+        if not quiet:
             click.echo("drawing a painting", err=True)
         style = painting()
-        picture, plot = folder / "result.png", folder / "losses.png"
-        result = transfer(content, style, picture, recipe=find(DEMO_RECIPE), plot=plot, force=force, **options)
+        with interruptible() as interrupt:
+            with watched(settings, outputs, interrupt, quiet=quiet) as watch:
+                watch.result = stylize(content, style, recipe=settings, callback=watch.callback, log=watch.log, **options)
+            result = finish(watch, outputs, quiet=quiet)
+            side_by_side = strip([content, style, result.picture], STRIP_HEIGHT)
+            for name, picture in (("content", content), ("style", style), ("side-by-side", side_by_side)):
+                save(picture, beside[name])
     finally:
         if made:
-            # Gone again only if a wrong option stopped the demo before it wrote anything.
+            # Gone again only if nothing was written: a wrong option, or Ctrl-C.
             with contextlib.suppress(OSError):
                 folder.rmdir()
-    side_by_side = strip([content, style, result.picture], DEMO_STRIP_HEIGHT)
-    for name, picture_of in (("content.png", content), ("style.png", style), ("side-by-side.png", side_by_side)):
-        save(picture_of, beside[name])
-    if not options["quiet"]:
-        click.echo(f"wrote {beside['side-by-side.png']}: photograph, painting and result")
+    if not quiet:
+        click.echo(f"wrote {beside['side-by-side']}: photograph, painting and result")

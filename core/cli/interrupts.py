@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM."""
+"""Ctrl-C and SIGTERM: the first waits for the next event, so that its picture is kept; the second ends the work at once."""
 
 from __future__ import annotations
 
@@ -7,94 +7,69 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import TYPE_CHECKING
 
-from isostyle.cli.progress import fail
-from isostyle.errors import (
-    EXIT_TERMINATED,
-)
+from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 
-if TYPE_CHECKING:
-    pass
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which batch systems send: as Ctrl-C, with an exit code of its own."""
 
 
 class Interrupt:
-    """Ctrl-C, once: the first raises KeyboardInterrupt, those after it do nothing while the picture is saved.
+    """Handles SIGINT and SIGTERM. Until :meth:`later` is called, the first raises at once: there is nothing to keep yet."""
 
-    SIGTERM, which batch systems send, is the same with an exit code of its own, where a command asks for it. One that comes
-    while an object with a destructor is made, or its destructor runs, as of MXNet's many arrays, only makes ``seen`` true.
-    """
-
-    def __init__(self, alike: bool) -> None:
-        """``alike``: SIGTERM raises KeyboardInterrupt, too, and only ``terminated`` tells."""
+    def __init__(self) -> None:
+        #: Whether a signal has come; :meth:`heed` raises then.
         self.seen = False
-        self.ignored = False
-        self.raised = False
-        self.waits = False
-        self.alike = alike
+        #: Whether the first signal, which says how the command ends, was SIGTERM.
         self.terminated = False
-        #: What to raise once it is ``seen``.
-        self.error: BaseException = KeyboardInterrupt()
+        self.waits = False
+        self.ignored = False
 
-    def ignore(self) -> None:
-        self.ignored = True
+    @property
+    def error(self) -> KeyboardInterrupt:
+        return Terminated() if self.terminated else KeyboardInterrupt()
 
-    def leave_if_terminated(self) -> None:
-        """The end of a run that SIGTERM stopped before there was a picture."""
-        if self.terminated:
-            fail("terminated before there was a picture", EXIT_TERMINATED)
+    @property
+    def exit_code(self) -> int:
+        return EXIT_TERMINATED if self.terminated else EXIT_INTERRUPTED
 
     def later(self) -> None:
-        """From here on the first one is only ``seen``; whoever looks ends when it suits him. The second one raises."""
+        """From here on the first signal waits until :meth:`heed` is called. The second raises."""
         self.waits = True
 
     def heed(self) -> None:
-        """Raises, where it suits, if one was ``seen``; those after it do nothing."""
+        """Raise if a signal has come; those after it do nothing."""
         if self.seen:
-            self.raised = True
+            self.ignored = True
             raise self.error
+
+    def ignore(self) -> None:
+        """From here on signals do nothing: what was made is being written."""
+        self.ignored = True
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        if self.ignored or self.raised:
+        if self.ignored:
             return
-        now = self.seen or not self.waits
-        self.seen = True
-        if signum == signal.SIGTERM:
-            self.terminated = True
-            if not self.alike:
-                self.error = SystemExit(EXIT_TERMINATED)
-        # Else the next one raises, or whoever looks at ``seen``.
-        if now and not makes_or_destroys(frame):
-            self.raised = True
-            raise self.error
-
-
-def makes_or_destroys(frame: FrameType | None) -> bool:
-    """Whether an object that has a destructor is being made, or one is being destroyed, where the program stands.
-
-    An exception in a destructor is printed and lost, and one that leaves an object half-made has its destructor fail later:
-    that of MXNet's arrays looks for the handle that they were to get.
-    """
-    if frame is not None and frame.f_code.co_name == "__init__" and hasattr(type(frame.f_locals.get("self")), "__del__"):
-        return True
-    while frame is not None:
-        if frame.f_code.co_name == "__del__":
-            return True
-        frame = frame.f_back
-    return False
+        if not self.seen:
+            self.seen, self.terminated = True, signum == signal.SIGTERM
+            if self.waits:
+                return
+        else:
+            self.ignored = True
+        raise self.error
 
 
 @contextlib.contextmanager
-def interruptible(*, terminable: bool = False, alike: bool = False) -> Iterator[Interrupt]:
-    """Handle SIGINT, and SIGTERM, as long as this lasts (in the main thread; Python allows it nowhere else)."""
-    interrupt = Interrupt(alike)
+def interruptible() -> Iterator[Interrupt]:
+    """Handle SIGINT and SIGTERM as long as this lasts (in the main thread; Python allows it nowhere else)."""
+    interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-    signals = [signal.SIGINT, *([signal.SIGTERM] if terminable else [])]
-    before = [signal.signal(number, interrupt) for number in signals]
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield interrupt
     finally:
-        for number, handler in zip(signals, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)

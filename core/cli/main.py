@@ -1,74 +1,106 @@
-"""The command line. Heavy imports stand inside the commands, so that `isostyle --help` answers at once."""
+"""The command line: a table of commands, whose modules are loaded when they are asked for, and what becomes of errors."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
+from typing import Any, NamedTuple
 
 import click
+import rich_click
 
 from isostyle._version import __version__
-from isostyle.cli.apply import apply, styles
-from isostyle.cli.backends import backends
-from isostyle.cli.batch import batch
-from isostyle.cli.demo import demo
-from isostyle.cli.export import export
+from isostyle.cli.help import STYLE, Command
+from isostyle.cli.interrupts import Terminated
 from isostyle.cli.progress import fail
-from isostyle.cli.recipes import recipes
-from isostyle.cli.rerun import rerun
-from isostyle.cli.resume import resume
-from isostyle.cli.run import run
-from isostyle.cli.train import train
-from isostyle.cli.weights import weights
-from isostyle.errors import (
-    EXIT_INTERRUPTED,
-    LESS_MEMORY,
-    OF_LIBRARIES,
-    OF_THREADS,
-    IsostyleError,
-)
+from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, IsostyleError
 from isostyle.system import allocation
 
+
+class Entry(NamedTuple):
+    """What `isostyle --help` says of a command, and where it is."""
+
+    name: str
+    module: str
+    panel: str
+    help: str
+
+
+PICTURES, NETWORKS, KNOWN = "Pictures", "Style networks", "What there is"
+COMMANDS: Sequence[Entry] = (
+    Entry("run", "isostyle.cli.run", PICTURES, "Paint a photograph in the manner of a painting."),
+    Entry("resume", "isostyle.cli.resume", PICTURES, "Go on with a run that was interrupted."),
+    Entry("rerun", "isostyle.cli.rerun", PICTURES, "Repeat a run from its manifest, and say whether the same came out."),
+    Entry("batch", "isostyle.cli.batch", PICTURES, "Make many pictures: tables of runs, or many contents in many styles."),
+    Entry("demo", "isostyle.cli.demo", PICTURES, "Make a picture at once, from nothing."),
+    Entry("train", "isostyle.cli.train", NETWORKS, "Train a network for one style."),
+    Entry("apply", "isostyle.cli.apply", NETWORKS, "Paint pictures and videos with a style network, in one pass."),
+    Entry("styles", "isostyle.cli.apply", NETWORKS, "List the style networks that ship with isostyle, or say what files are."),
+    Entry("export", "isostyle.cli.export", NETWORKS, "Write a style network as an ONNX model."),
+    Entry("recipes", "isostyle.cli.recipes", KNOWN, "List the recipes, show every number of one, or compare two."),
+    Entry("weights", "isostyle.cli.weights", KNOWN, "Get the real VGG-19 and VGG-16, once."),
+    Entry("backends", "isostyle.cli.backends", KNOWN, "Show what is installed, and why the rest is not."),
+)
 #: Entry points whose commands join this command line.
-COMMANDS = "isostyle.commands"
+GROUP = "isostyle.commands"
+#: Set in a context whose help lists the commands.
+LISTING = "isostyle.listing"
 EXIT_FAILED = 1
+LESS_MEMORY = "try smaller pictures, or a lower --max-memory where there is one"
 
 
-class Commands(click.Group):
-    """This file's commands, and those that other rooms register under the entry-point group ``isostyle.commands``."""
+class Commands(Command, rich_click.RichGroup):
+    """The commands of :data:`COMMANDS`, and those that other rooms register as entry points."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), *sorted(entry.name for entry in entry_points(group=COMMANDS))]
+        return [*(command.name for command in COMMANDS), *sorted(entry.name for entry in entry_points(group=GROUP))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if (own := super().get_command(ctx, cmd_name)) is not None:
-            return own
-        for entry in entry_points(group=COMMANDS):
+        for row in COMMANDS:
+            if row.name == cmd_name:
+                if LISTING in ctx.meta:
+                    return rich_click.RichCommand(name=row.name, short_help=row.help, panel=row.panel)
+                command: click.Command = getattr(importlib.import_module(row.module), row.name)
+                return command
+        for entry in entry_points(group=GROUP):
             if entry.name == cmd_name:
-                command: click.Command = entry.load()
+                command = entry.load()
                 return command
         return None
 
+    def format_options(self, ctx: rich_click.RichContext, formatter: rich_click.RichHelpFormatter) -> None:  # type: ignore[override]
+        """List commands and options by the table: help loads no command's module."""
+        ctx.meta[LISTING] = True
+        super().format_options(ctx, formatter)
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
-@click.version_option(__version__, prog_name="isostyle")
+    def invoke(self, ctx: click.Context) -> Any:
+        # Here, since click takes it for Ctrl-C further up.
+        try:
+            return super().invoke(ctx)
+        except Terminated:
+            fail("terminated before there was a picture", EXIT_TERMINATED)
+
+
+@rich_click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "rich_help_config": STYLE},
+    invoke_without_command=True,
+)
+@rich_click.version_option(__version__, prog_name="isostyle")
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Neural style transfer with PyTorch, Apache MXNet or PaddlePaddle: one specification, the same picture.
 
     \b
+    First steps:
       isostyle demo                           a picture at once, from nothing
       isostyle run photo.jpg painting.jpg     your own
-      isostyle train painting.jpg photos/     a network that paints any picture in one pass
-      isostyle apply STYLE photos/ -o out/    and paints them: pictures, folders, videos
-      isostyle batch runs.csv                 many pictures; what was interrupted goes on
-      isostyle recipes                        what has been published, ready to run
+      isostyle apply oil photos/ -o out/      pictures, folders, videos in one pass
       isostyle weights fetch vgg19            the real VGG-19, once
-      isostyle backends                       what is installed, and why the rest is not
-      isostyle conform                        proof that it computes the right numbers
-      isostyle bench                          what each framework costs, as published and ours
+      isostyle conform                        proof that the numbers are right
 
     Exit codes: 0 done; 1 the run failed; 2 the input cannot be used; 130 stopped by Ctrl-C, 143 by SIGTERM (the last picture is
     kept).
@@ -77,32 +109,13 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-cli.add_command(run)
-cli.add_command(resume)
-cli.add_command(demo)
-cli.add_command(backends)
-cli.add_command(recipes)
-cli.add_command(apply)
-cli.add_command(batch)
-cli.add_command(export)
-cli.add_command(rerun)
-cli.add_command(styles)
-cli.add_command(train)
-cli.add_command(weights)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every error that is foreseen is one sentence on stderr."""
     allocation.keep_freed_memory()
     try:
         code = cli.main(arguments, prog_name="isostyle", standalone_mode=False)
     except click.UsageError as error:
-        given = sys.argv[1:] if arguments is None else arguments
-        where = error.ctx.command_path if error.ctx else command_in(given)
-        said = error.format_message()
-        if isinstance(error, click.NoSuchOption) and (file := next(filter(is_dashed_file, given), None)):
-            said += f" The file {file!r} goes behind --, after the options."
-        fail(f"{said}{'' if said.endswith(('.', '?', '!')) else '.'} See `{where} --help`.", error.exit_code)
+        fail(usage_sentence(error, sys.argv[1:] if arguments is None else arguments), error.exit_code)
     except click.ClickException as error:
         fail(error.format_message(), error.exit_code)
     except IsostyleError as error:
@@ -111,13 +124,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail("interrupted before there was a picture", EXIT_INTERRUPTED)
     except MemoryError:
         fail(f"out of memory; {LESS_MEMORY}", EXIT_FAILED)
-    except (RuntimeError, ImportError) as error:
-        if not any(words in str(error) for words in (OF_THREADS, OF_LIBRARIES)):
-            raise
-        fail(f"out of memory: {error}; {LESS_MEMORY}", EXIT_FAILED)
     except OSError as error:
         fail(f"{str(error.filename)!r}: {error.strerror}" if error.filename else str(error), EXIT_FAILED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def usage_sentence(error: click.UsageError, arguments: Sequence[str]) -> str:
+    """What is wrong with the command line, and whose help to ask for."""
+    where = error.ctx.command_path if error.ctx else command_in(arguments)
+    said = error.format_message()
+    if isinstance(error, click.NoSuchOption) and (file := next(filter(is_dashed_file, arguments), None)):
+        said += f" The file {file!r} goes behind --, after the options."
+    return f"{said}{'' if said.endswith(('.', '?', '!')) else '.'} See `{where} --help`."
 
 
 def is_dashed_file(word: str) -> bool:

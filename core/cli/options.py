@@ -1,59 +1,54 @@
-"""Options that commands share, and how their values are read."""
+"""The options of `isostyle run` and those that several commands share, each declared once; and how their values are read."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import rich_click
 
-from isostyle.errors import (
-    InputError,
-    shown,
-)
+from isostyle.cli.pipes import FileOrPipe
+from isostyle.errors import InputError, shown
 from isostyle.images.options import BEST_QUALITY, BITS, DROP, KEEP, NAMES, QUALITY, PictureOptions
+from isostyle.recipe import NAMED_STARTS, AsIs, ExactSize, LongSide, Recipe, ShortSide, Size, Square, Taps
+from isostyle.recipe_text import load
+from isostyle.transfer.override import override
+from isostyle.transfer.stylize import stylize
 
-if TYPE_CHECKING:
-    from isostyle.recipe import Recipe, Size, Taps
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
+#: Groups of options in ``--help``.
+FIRST, PICTURE, RECIPE, OPTIMIZER = "Most used", "Picture", "Recipe", "Optimizer"
+SPEED, SURVIVING, INPUTS, OUTPUT = "Speed and size", "Surviving", "Inputs", "Output"
+#: By name.
+ARGUMENTS = inspect.signature(stylize).parameters
 #: ``--pyramid`` without levels.
 USUAL = "usual"
 #: Takes the pyramid of a recipe's file away.
 NO_PYRAMID = "none"
 #: Options that replace parts of a recipe.
 OVERRIDES = (
-    "size",
-    "steps",
-    "content_weight",
-    "style_weight",
-    "tv_weight",
-    "content_layers",
-    "style_layers",
-    "pooling",
-    "optimizer",
-    "learning_rate",
-    "line_search",
-    "lbfgs_history",
-    "pyramid",
+    *("size", "steps", "content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "pooling"),
+    *("optimizer", "learning_rate", "line_search", "lbfgs_history", "pyramid"),
 )
+SIZE_RULES: dict[str, Callable[[int], Size]] = {"": LongSide, "long": LongSide, "short": ShortSide, "square": Square}
 
 
 def parse_size(ctx: click.Context, param: click.Parameter, value: str | None) -> Size | None:
     """``300x450``: height x width, both images; ``450``, ``long:450``, ``short:300``, ``square:512``, ``as-is``."""
-    from isostyle.recipe import AsIs, ExactSize, LongSide, ShortSide, Square
-
     if value is None:
         return None
     rule, _, number = value.lower().rpartition(":")
-    rules: dict[str, Callable[[int], Size]] = {"": LongSide, "long": LongSide, "short": ShortSide, "square": Square}
     try:
         if value.lower() == "as-is":
             return AsIs()
         if not rule and "x" in number:
             height, width = (int(side) for side in number.split("x"))
             return ExactSize(height, width)
-        return rules[rule](int(number))
+        return SIZE_RULES[rule](int(number))
     except (ValueError, KeyError):
         raise InputError(
             "the size must be HEIGHTxWIDTH, as 300x450; long:N, or N alone, for the longer side; short:N for the shorter one; "
@@ -65,16 +60,11 @@ def parse_taps(ctx: click.Context, param: click.Parameter, value: str | None) ->
     """``conv1_1,conv2_1=0.5``: layers, each with its weight; 1 if it has none."""
     if value is None:
         return None
-    taps = []
-    for part in value.split(","):
-        name, given, weight = part.strip().partition("=")
-        try:
-            taps.append((name.strip(), float(weight) if given else 1.0))
-        except ValueError:
-            raise InputError(
-                f"{param.opts[0]} takes layers and weights, as conv1_1=1,conv2_1=0.5, not {shown(value)}"
-            ) from None
-    return tuple(taps)
+    pairs = [part.strip().partition("=") for part in value.split(",")]
+    try:
+        return tuple((name.strip(), float(weight) if given else 1.0) for name, given, weight in pairs)
+    except ValueError:
+        raise InputError(f"{param.opts[0]} takes layers and weights, as conv1_1=1,conv2_1=0.5, not {shown(value)}") from None
 
 
 def parse_pyramid(ctx: click.Context, param: click.Parameter, value: str | None) -> bool | list[tuple[float, int]] | None:
@@ -94,45 +84,7 @@ def parse_pyramid(ctx: click.Context, param: click.Parameter, value: str | None)
         ) from None
 
 
-#: Options that several commands share, each declared once.
-BACKEND = click.option(
-    "--backend",
-    default="auto",
-    show_default=True,
-    metavar="NAME",
-    help="torch, mxnet, paddle, or auto: the first of torch, paddle, mxnet that is installed.",
-)
-DEVICE = click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="NAME",
-    help="cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.",
-)
-THREADS = click.option("--threads", type=int, metavar="N", help="CPU threads [default: OMP_NUM_THREADS, or all cores].")
-MAX_MEMORY = click.option(
-    "--max-memory", metavar="SIZE", help="Of the whole program, as 4GiB [default: nine tenths of what is free]."
-)
-FORCE = click.option("--force", is_flag=True, help="Overwrite outputs that exist.")
-QUIET = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
-STEPS = click.option(
-    "--steps",
-    type=int,
-    metavar="N",
-    help="Updates of the picture; with a line search, evaluations; with a pyramid, those of the full size [default: the recipe's].",
-)
-SIZE = click.option(
-    "--size",
-    callback=parse_size,
-    metavar="SIZE",
-    help="450 or long:450, the longer side; short:300, the shorter one; 300x450, exact height x width; square:512, cropped; "
-    "as-is [default: the recipe's].",
-)
-
-
-def together(
-    *options: Callable[[Callable[..., None]], Callable[..., None]],
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def together(*options: Decorator) -> Decorator:
     """Several options as one decorator, in the order of ``--help``."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -143,8 +95,186 @@ def together(
     return decorate
 
 
-#: Options that `run` and `demo` share.
-common_options = together(BACKEND, STEPS, SIZE, DEVICE, THREADS, FORCE, QUIET)
+def option(panel: str, names: str, metavar: str | None, text: str, **how: Any) -> Decorator:
+    """An option in a group of ``--help``; ``names`` are its names, as ``"-o --output"``."""
+    default = how.get("default") is not None
+    return rich_click.option(*names.split(), panel=panel, metavar=metavar, help=text, show_default=default, **how)
+
+
+def flag(panel: str, name: str, text: str) -> Decorator:
+    return option(panel, name, None, text, is_flag=True)
+
+
+def file_option(panel: str, names: str, text: str, metavar: str = "FILE", **how: Any) -> Decorator:
+    return option(panel, names, metavar, text, type=click.Path(path_type=Path), **how)
+
+
+def pipe_option(panel: str, names: str, text: str) -> Decorator:
+    return option(panel, names, "FILE", text, type=FileOrPipe())
+
+
+def argument(panel: str, names: str, metavar: str, text: str, **how: Any) -> Decorator:
+    """An option that is an argument of :func:`isostyle.stylize`, whose signature says its type and its default."""
+    parameter = ARGUMENTS[names.split()[-1].removeprefix("--").replace("-", "_")]
+    kind = {"int": int, "float": float}.get(str(parameter.annotation).partition(" ")[0])
+    return option(panel, names, metavar, text, type=kind, default=parameter.default, **how)
+
+
+# What several commands share.
+
+BACKEND = argument(
+    FIRST, "--backend", "NAME", "torch, mxnet, paddle, or auto: the first of torch, paddle, mxnet that is there."
+)
+DEVICE = argument(SPEED, "--device", "NAME", "cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.")
+THREADS = argument(SPEED, "--threads", "N", "CPU threads [default: OMP_NUM_THREADS, or all cores].")
+MAX_MEMORY = argument(SPEED, "--max-memory", "SIZE", "Of the whole program, as 4GiB [default: nine tenths of what is free].")
+STEPS = argument(
+    FIRST, "--steps", "N", "Updates of the picture; evaluations with a line search or a pyramid, at the full size."
+)
+SIZE = argument(
+    FIRST,
+    "--size",
+    "SIZE",
+    "450 or long:450, the longer side; short:300, the shorter one; 300x450, exact height x width; square:512, cropped; as-is.",
+    callback=parse_size,
+)
+FORCE = flag(OUTPUT, "--force", "Overwrite outputs that exist.")
+QUIET = flag(OUTPUT, "--quiet", "Print nothing but errors.")
+MANIFEST = file_option(OUTPUT, "--manifest", "The manifest [default: beside the picture, as .json; with -o -, none].")
+#: How a picture is encoded.
+encoding_options = together(
+    option(
+        PICTURE,
+        "--alpha",
+        None,
+        "Keep the content's transparency, where the format can hold it, or lay it on white.",
+        type=click.Choice([KEEP, DROP]),
+        default=KEEP,
+    ),
+    option(
+        PICTURE,
+        "--bits",
+        None,
+        "Bits of a sample; 16 for .png and .tif.",
+        type=click.Choice([str(count) for count in BITS]),
+        default=str(BITS[0]),
+    ),
+    option(PICTURE, "--quality", "N", "Of JPEG, WebP and AVIF.", type=click.IntRange(1, BEST_QUALITY), default=QUALITY),
+    flag(PICTURE, "--strip", "Leave the content's EXIF out (camera, time, place)."),
+)
+#: How a picture is written.
+picture_options = together(encoding_options, MANIFEST)
+#: How a computation is repeated elsewhere: where its inputs are now, and what computes.
+again_options = together(
+    pipe_option(INPUTS, "--content", "Where the content image is, if it was moved, or was piped in."),
+    pipe_option(INPUTS, "--style", "Likewise, the style image."),
+    file_option(INPUTS, "--init", "Likewise, a picture that the run began with."),
+    option(INPUTS, "--network", "FILE", "Likewise, the weights."),
+    option(SPEED, "--backend", "NAME", "Another framework: then within bounds at best, not to the same bits."),
+    option(SPEED, "--device", "NAME", "Another device; likewise."),
+    option(SPEED, "--threads", "N", "Another number of CPU threads; likewise.", type=int),
+)
+
+
+# What `isostyle run` takes.
+
+first_options = together(
+    pipe_option(
+        FIRST, "-o --output", "The picture; its suffix says the format, - is standard output [default: ./CONTENT-STYLE.png]."
+    ),
+    argument(
+        FIRST,
+        "--recipe",
+        "NAME|FILE.toml",
+        "What to compute: `isostyle recipes` lists recipes; with NAME --toml it prints one to change.",
+    ),
+    argument(FIRST, "--style-weight", "X", "Effective weight of the style terms (d2l: 1e4)."),
+    argument(FIRST, "--content-weight", "X", "Effective weight of the content terms (d2l: 1)."),
+    SIZE,
+    STEPS,
+    BACKEND,
+)
+recipe_options = together(
+    argument(RECIPE, "--tv-weight", "X", "Effective weight of the total variation (d2l: 10)."),
+    argument(
+        RECIPE, "--content-layers", "LAYERS", "Layers with weights, as conv4_2 or relu4_2=0.5,conv5_2.", callback=parse_taps
+    ),
+    argument(RECIPE, "--style-layers", "LAYERS", "Likewise, as conv1_1,conv2_1=0.5.", callback=parse_taps),
+    argument(RECIPE, "--pooling", "KIND", "max or average."),
+    argument(RECIPE, "--init", "START", "content, style, noise, uniform-noise, content+noise, or a picture."),
+    argument(RECIPE, "--seed", "N", "Seed of the noise; the same noise on every backend."),
+    argument(
+        RECIPE, "--network", "NAME", "compact, which ships with isostyle; vgg19 or vgg16 (`isostyle weights`); or a file."
+    ),
+)
+optimizer_options = together(
+    argument(OPTIMIZER, "--optimizer", "NAME", "adam (first rate 0.3, or 0.07 for images in 0..1) or lbfgs (constant rate 1)."),
+    argument(OPTIMIZER, "--lr learning_rate", "X", "Learning rate of the first step (d2l: 0.3)."),
+    argument(OPTIMIZER, "--line-search", "KIND", "Of L-BFGS: none or strong-wolfe."),
+    argument(OPTIMIZER, "--lbfgs-history", "N", "How many updates L-BFGS remembers."),
+    argument(
+        OPTIMIZER,
+        "--pyramid",
+        "[LEVELS]",
+        "From coarse to fine, with L-BFGS and a line search: 60 evaluations at 1/4 of height and width, 60 at 1/2, and 40 "
+        "(--steps) at the full size; or levels of your own, as 0.25:60,0.5:40 (share:evaluations); or none, for a recipe that "
+        "has some. Stands behind CONTENT and STYLE.",
+        callback=parse_pyramid,
+        is_flag=False,
+        flag_value=USUAL,
+    ),
+)
+speed_options = together(
+    DEVICE,
+    THREADS,
+    argument(SPEED, "--dtype", "TYPE", "float32 or float64."),
+    argument(
+        SPEED,
+        "--precision",
+        "exact|fast",
+        "fast: whatever is fastest here (bfloat16 or Winograd convolutions); with Adam the final total is within 2 %.",
+    ),
+    argument(
+        SPEED,
+        "--tile",
+        "N",
+        "Side of a tile in pixels; off; or auto: in tiles, to the same numbers, if the whole does not fit into memory.",
+    ),
+    MAX_MEMORY,
+)
+surviving_options = together(
+    file_option(SURVIVING, "--checkpoint", "For `isostyle resume FILE` after Ctrl-C, SIGTERM or a crash; gone at the end."),
+    argument(SURVIVING, "--checkpoint-every", "N", "Evaluations between checkpoints."),
+    argument(
+        SURVIVING,
+        "--on-divergence",
+        "stop|retry",
+        "If a loss explodes or is no longer finite: stop, or go on from the last good state at half the learning rate.",
+    ),
+    option(SURVIVING, "--save-every", "N", "Also save OUT-0010.png, ... every N steps.", type=int),
+)
+run_options = together(
+    rich_click.argument("content", type=FileOrPipe()),
+    rich_click.argument("style", type=FileOrPipe()),
+    first_options,
+    option(PICTURE, "--format kind", "SUFFIX", "With -o -: png, jpg, webp, tif, ... [default: png]."),
+    encoding_options,
+    recipe_options,
+    optimizer_options,
+    speed_options,
+    surviving_options,
+    MANIFEST,
+    file_option(OUTPUT, "--history", "Losses of every step, .csv or .json."),
+    file_option(OUTPUT, "--plot", "Plot of the losses, .png, .svg or .pdf."),
+    FORCE,
+    QUIET,
+)
+
+
+@rich_click.command("run")
+@run_options
+def run_parser(**options: Any) -> None:
+    """Parse what `isostyle run` takes, for a batch, whose runs are processes of their own."""
 
 
 def settings_of(options: dict[str, Any]) -> Recipe:
@@ -153,51 +283,12 @@ def settings_of(options: dict[str, Any]) -> Recipe:
     Raises:
         InputError: there is none.
     """
-    from isostyle.recipe import NAMED_STARTS
-    from isostyle.recipe_text import load
-    from isostyle.transfer.override import override
-
-    given = {**options, "learning_rate": options["lr"], "optimizer": options["optimizer"]}
     init = options["init"]
     start = None if init is None else init if init in NAMED_STARTS else "image"
-    return override(load(options["recipe"]), start=start, **{name: given[name] for name in OVERRIDES})
-
-
-#: How a picture is written.
-picture_options = together(
-    click.option(
-        "--alpha",
-        type=click.Choice([KEEP, DROP]),
-        default=KEEP,
-        show_default=True,
-        help="The content's transparency, where the format can hold it; drop: it is laid on white.",
-    ),
-    click.option(
-        "--bits",
-        type=click.Choice([str(count) for count in BITS]),
-        default=str(BITS[0]),
-        show_default=True,
-        help="Of a sample; 16 for .png and .tif.",
-    ),
-    click.option(
-        "--quality",
-        type=click.IntRange(1, BEST_QUALITY),
-        default=QUALITY,
-        show_default=True,
-        metavar="N",
-        help="Of JPEG, WebP and AVIF, 1 to 100.",
-    ),
-    click.option("--strip", is_flag=True, help="Leave the content's EXIF out (camera, time, place)."),
-    click.option(
-        "--manifest",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="Where the manifest goes [default: beside the picture, as .json; with -o -, nowhere].",
-    ),
-)
+    return override(load(options["recipe"]), start=start, **{name: options[name] for name in OVERRIDES})
 
 
 def taken_from(options: dict[str, Any]) -> PictureOptions:
-    """What :func:`picture_options` gave to a command; gone from ``options``."""
+    """What :data:`picture_options` gave to a command; gone from ``options``."""
     given = {name: options.pop(name) for name in NAMES}
     return PictureOptions(**{**given, "bits": int(given["bits"])})

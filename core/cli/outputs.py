@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from PIL.Image import Image
+
+from isostyle.cli import pipes
 from isostyle.cli.pipes import PIPE
-from isostyle.errors import (
-    InputError,
-    IsostyleError,
-)
+from isostyle.cli.report import check_history, check_plot, history_bytes, plot_bytes
+from isostyle.errors import InputError, IsostyleError
+from isostyle.images import encode, suffixes
+from isostyle.images.encode import Finished
 from isostyle.images.options import PictureOptions
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from isostyle.images.encode import Finished
+from isostyle.recipe import Recipe
+from isostyle.system import files
+from isostyle.transfer.stylize import Result
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,9 @@ class Outputs:
     kind: str
     options: PictureOptions
     manifest: Path | None
-    history: Path | None
-    plot: Path | None
-    save_every: int | None
+    history: Path | None = None
+    plot: Path | None = None
+    save_every: int | None = None
 
     @property
     def files(self) -> list[Path]:
@@ -45,7 +48,7 @@ class Outputs:
 
     @property
     def kept(self) -> dict[str, Any]:
-        """For a checkpoint: absolute, for a run may be resumed from another folder."""
+        """What a checkpoint keeps: absolute paths, since a run may be resumed from another folder."""
         places = {"picture": self.picture, "manifest": self.manifest, "history": self.history, "plot": self.plot}
         return {
             **{name: None if path is None else str(path if path == PIPE else path.resolve()) for name, path in places.items()},
@@ -68,12 +71,15 @@ def outputs_of(
     """Where a run's outputs go.
 
     Raises:
-        InputError: the format is none, cannot hold what the options ask for, or is said twice; or standard output cannot take
-            a picture.
+        InputError: a format is none, cannot hold what the options ask for, or is said twice; or standard output cannot take a
+            picture.
     """
-    from isostyle.cli.pipes import require_stdout
-    from isostyle.images import encode, suffixes
-
+    if save_every is not None and save_every < 1:
+        raise InputError(f"--save-every must be at least 1, not {save_every}")
+    if history:
+        check_history(history)
+    if plot:
+        check_plot(plot)
     if picture != PIPE:
         if kind is not None and f".{kind.removeprefix('.').lower()}" != picture.suffix.lower():
             raise InputError("--format is for standard output, -o -; a file's format is its suffix")
@@ -87,24 +93,56 @@ def outputs_of(
     encode.check(Path(f"picture{suffix}"), options)
     if save_every is not None:
         raise InputError("--save-every puts pictures beside the result, and standard output has no place beside it")
-    require_stdout()
-    return Outputs(picture, suffix, options, manifest, history, plot, None)
+    pipes.require_stdout()
+    return Outputs(picture, suffix, options, manifest, history, plot)
 
 
 def beside(picture: Path | None) -> Path | None:
     """Where the manifest of a picture goes if nothing else is said."""
-    return None if picture is None or picture == PIPE else manifest_path(picture)
+    return None if picture is None or picture == PIPE else picture.with_suffix(".json")
 
 
-def manifest_path(output: Path) -> Path:
-    return output.with_suffix(".json")
+def manifest_of(picture: Path) -> Any:
+    """What the manifest beside a picture says; None if there is none, or it is no JSON."""
+    try:
+        return json.loads(picture.with_suffix(".json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
-def save(picture: Image, path: Path) -> None:
-    """Write an RGB picture whole or not at all, in the format of the suffix."""
-    from isostyle.images import encode
+def is_unfinished(told: Any, recipe: Recipe) -> bool:
+    """Whether a manifest is that of a run of ``recipe`` that was stopped."""
+    try:
+        return told["stopped_by"] is not None and told["recipe"]["digest"] == recipe.digest
+    except (KeyError, TypeError):
+        return False
 
-    encode.save(encode.Finished(picture), path, PictureOptions())
+
+def write(result: Result, outputs: Outputs, title: str) -> None:
+    """Write the picture of a run, its manifest, and the history and the plot if they are asked for.
+
+    Raises:
+        KeptElsewhere: as :func:`deliver`; the manifest goes beside the picture.
+        IsostyleError: the picture is written, and another file cannot be.
+    """
+    result.manifest["output"] = {
+        **({} if outputs.picture == PIPE else {"path": str(outputs.picture)}),
+        "format": suffixes.format_of(outputs.kind),
+        **outputs.options.as_dict(),
+    }
+    manifest = (json.dumps(result.manifest, indent=1) + "\n").encode()
+    try:
+        deliver(result.finished, outputs)
+    except encode.KeptElsewhere as error:
+        with contextlib.suppress(OSError):
+            error.place.with_suffix(".json").write_bytes(manifest)
+        raise
+    if outputs.manifest:
+        write_beside(outputs.manifest, manifest, outputs)
+    if outputs.history:
+        write_beside(outputs.history, history_bytes(result.history, outputs.history.suffix), outputs)
+    if outputs.plot:
+        write_beside(outputs.plot, plot_bytes(result.history, outputs.plot.suffix, title), outputs)
 
 
 def deliver(finished: Finished, outputs: Outputs) -> None:
@@ -114,9 +152,6 @@ def deliver(finished: Finished, outputs: Outputs) -> None:
     Raises:
         KeptElsewhere: it went there; the message says where and why.
     """
-    from isostyle.cli import pipes
-    from isostyle.images import encode, suffixes
-
     try:
         if outputs.picture == PIPE:
             pipes.write_stdout(encode.encode(finished, suffixes.format_of(outputs.kind), outputs.options))
@@ -127,22 +162,23 @@ def deliver(finished: Finished, outputs: Outputs) -> None:
         raise encode.keep_elsewhere(finished, outputs.options, outputs.name, stem, error) from error
 
 
-def write_beside(path: Path | None, data: bytes, outputs: Outputs) -> None:
+def write_beside(path: Path, data: bytes, outputs: Outputs) -> None:
     """Write what goes with a picture that is written.
 
     Raises:
         IsostyleError: it cannot be written; the message says that there is a picture.
     """
-    from isostyle.system import files
-
-    if path is None:
-        return
     try:
         files.write_atomically(path, data)
     except OSError as error:
         raise IsostyleError(
             f"the picture went to {outputs.name!r}, but {str(path)!r} cannot be written: {files.reason(error)}"
         ) from error
+
+
+def save(picture: Image, path: Path) -> None:
+    """Write an RGB picture whole or not at all, in the format of the suffix."""
+    encode.save(Finished(picture), path, PictureOptions())
 
 
 def stage_path(output: Path, step: int) -> Path:

@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from isostyle.errors import (
-    InputError,
-)
-
-if TYPE_CHECKING:
-    pass
-
-from typing import TYPE_CHECKING
-
+from isostyle.errors import InputError
 from isostyle.system.files import MAX_BYTES, reason
 
 if TYPE_CHECKING:
@@ -42,7 +34,7 @@ class FileOrPipe(PathType):
 
 
 def stem(path: Path) -> str:
-    """Of the name of what is made of an input."""
+    """The name, without its suffix, of what is made of an input."""
     return STDIN if path == PIPE else path.stem
 
 
@@ -74,7 +66,7 @@ def require_stdout() -> None:
 
 
 def write_stdout(data: memoryview) -> None:
-    """Raises OSError if it does not take all of it."""
+    """Raises OSError if standard output does not take all of it."""
     sys.stdout.flush()
     # Past Python's own buffer: what a reader that went away left in there would be tried again, and complained of, at the end.
     with open(os.dup(sys.stdout.fileno()), "wb", buffering=0) as stream:
@@ -83,13 +75,11 @@ def write_stdout(data: memoryview) -> None:
 
 
 def piped(*sources: Any) -> list[Any]:
-    """``sources``, but what is to be read from standard input as its bytes.
+    """``sources``, but the bytes of standard input in place of :data:`PIPE`.
 
     Raises:
-        InputError: that is more than one, or cannot be read.
+        InputError: two of them are standard input, or it cannot be read.
     """
-    from isostyle.cli.pipes import read_stdin
-
     pipes = [isinstance(source, Path) and source == PIPE for source in sources]
     if sum(pipes) > 1:
         raise InputError("- is standard input, and that is one picture, not two")

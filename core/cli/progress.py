@@ -7,28 +7,27 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, NoReturn
 
 import click
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 
 def say(text: str) -> None:
-    """A line; a reader that went away (`2>&1 | head`) or a full disk must not end the work."""
+    """Print a line. A reader that went away (`2>&1 | head`) or a full disk must not end the work."""
     with contextlib.suppress(OSError):
         click.echo(text, err=True)
 
 
+def fail(message: str, code: int) -> NoReturn:
+    """End the program with one line on stderr."""
+    click.echo(f"isostyle: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
 def readable(path: Path | str) -> str:
-    """A file's name, which may hold what a terminal would obey, or what is no text."""
+    """A file's name, quoted if it holds what a terminal would obey, or what is no text."""
     name = str(path)
     return name if name.isprintable() else repr(name)
 
@@ -37,40 +36,47 @@ def on_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Teller:
     """How a command tells of its work."""
 
-    #: Says a line;
+    #: Prints a line;
     line: Callable[[str], None]
-    #: one that is said with ``--quiet``, too.
+    #: one that is printed with ``--quiet``, too.
     failure: Callable[[str], None]
-    #: The bar, if there is one.
+    #: The bar, on a terminal, ...
     live: Progress | None = None
+    #: ... and the field of its text.
+    field: str = "text"
+    task: TaskID | None = None
+
+    def bar(self, done: float, total: float, text: str = "") -> bool:
+        """Move the bar. False if there is none: then a line may be due."""
+        if self.live is None:
+            return False
+        fields: dict[str, Any] = {self.field: text}
+        if self.task is None:
+            self.task = self.live.add_task("", total=total, **fields)
+        self.live.update(self.task, completed=done, total=total, **fields)
+        return True
 
 
 @contextlib.contextmanager
-def teller(quiet: bool, field: str, width: int) -> Iterator[Teller]:
-    """The one that fits: silent, lines above a bar on a terminal (see :func:`live_bar`), lines elsewhere."""
-    if quiet:
-        yield Teller(lambda text: None, say)
-    elif not on_terminal():
-        yield Teller(say, say)
-    else:
-        with live_bar(field, width) as live:
+def teller(quiet: bool, field: str = "text", width: int = 12) -> Iterator[Teller]:
+    """The teller that fits: silent, lines above a bar of so many letters on a terminal, lines elsewhere."""
+    if quiet or not on_terminal():
+        yield Teller((lambda text: None) if quiet else say, say)
+        return
+    with live_bar(field, width) as live:
 
-            def above(text: str) -> None:
-                live.console.print(text, highlight=False, markup=False)
+        def above(text: str) -> None:
+            live.console.print(text, highlight=False, markup=False)
 
-            yield Teller(above, above, live)
+        yield Teller(above, above, live, field)
 
 
-@contextlib.contextmanager
-def live_bar(field: str, width: int) -> Iterator[Progress]:
+def live_bar(field: str, width: int) -> Progress:
     """A bar of so many letters with count, time left, and the task's ``field``."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     columns = (
         BarColumn(bar_width=width),
         MofNCompleteColumn(),
@@ -78,10 +84,4 @@ def live_bar(field: str, width: int) -> Iterator[Progress]:
         # A file's name may hold what rich would take for markup.
         TextColumn(f"{{task.fields[{field}]}}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True)) as live:
-        yield live
-
-
-def fail(message: str, code: int) -> None:
-    click.echo(f"isostyle: {' '.join(message.split())}", err=True)
-    sys.exit(code)
+    return Progress(*columns, console=Console(stderr=True))

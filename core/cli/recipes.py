@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import Any
 
-import click
+import rich_click as click
 
-from isostyle.errors import (
-    InputError,
-)
+from isostyle.cli.help import Command
+from isostyle.errors import InputError
+from isostyle.published import RECIPES
+from isostyle.recipe import Recipe
+from isostyle.recipe_text import differences, load, rows, to_toml
 
-if TYPE_CHECKING:
-    pass
 
-
-@click.command(short_help="List the recipes, show every number of one, or compare two.")
+@click.command(cls=Command)
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.option("--toml", "as_toml", is_flag=True, help="Print it as a file to change and run: `--recipe my.toml`.")
@@ -24,46 +23,51 @@ def recipes(name: str | None, as_json: bool, as_toml: bool, diff: tuple[str, str
     """List the recipes, show every number of one, or compare two. NAME, A and B may be files, too.
 
     \b
+    Examples:
       isostyle recipes d2l
       isostyle recipes --diff d2l d2l-torch-tab
       isostyle recipes painterly --toml > my.toml
     """
-    from isostyle.published import RECIPES
-    from isostyle.recipe_text import differences, load, rows, to_toml
-
     if (name is not None) + bool(diff) > 1 or as_json + as_toml + bool(diff) > 1:
         raise InputError("--diff, --json and --toml are different answers; choose one, and --diff names its recipes itself")
+    if as_toml and name is None:
+        raise InputError("--toml prints one recipe; name it")
     if diff:
-        one, other = (load(each) for each in diff)
-        found = differences(one, other)
-        width = max(len(one.name), len(other.name))
-        click.echo(f"{one.name} and {other.name} " + ("differ in" if found else "compute the same"))
-        for key, values in found.items():
-            for recipe, value in zip((one, other), values, strict=True):
-                click.echo(f"  {key if recipe is one else '':<16} {recipe.name:<{width}}  {value}")
-        return
-    if name is None:
-        if as_toml:
-            raise InputError("--toml prints one recipe; name it")
-        if as_json:
-            click.echo(json.dumps([{"digest": recipe.digest, **recipe.as_dict()} for recipe in RECIPES.values()], indent=1))
-            return
+        compare(*(load(each) for each in diff))
+    elif as_toml and name is not None:
+        click.echo(to_toml(load(name)), nl=False)
+    elif as_json:
+        found = as_table(load(name)) if name is not None else [as_table(recipe) for recipe in RECIPES.values()]
+        click.echo(json.dumps(found, indent=1))
+    elif name is not None:
+        show(load(name))
+    else:
         width = max(map(len, RECIPES))
         for recipe in RECIPES.values():
             click.echo(f"{recipe.name:<{width}}  {recipe.source}")
-        return
-    recipe = load(name)
-    if as_toml:
-        click.echo(to_toml(recipe), nl=False)
-        return
-    if as_json:
-        click.echo(json.dumps({"digest": recipe.digest, **recipe.as_dict()}, indent=1))
-        return
+
+
+def as_table(recipe: Recipe) -> dict[str, Any]:
+    return {"digest": recipe.digest, **recipe.as_dict()}
+
+
+def show(recipe: Recipe) -> None:
+    """Every number of a recipe."""
     click.echo(recipe.name)
     for key, value in {"source": printable(recipe.source), "digest": recipe.digest, **rows(recipe)}.items():
         click.echo(f"  {key:<16} {value}")
     for note in recipe.notes:
         click.echo(f"  * {printable(note)}")
+
+
+def compare(one: Recipe, other: Recipe) -> None:
+    """What two recipes do differently."""
+    found = differences(one, other)
+    width = max(len(one.name), len(other.name))
+    click.echo(f"{one.name} and {other.name} " + ("differ in" if found else "compute the same"))
+    for key, values in found.items():
+        for recipe, value in zip((one, other), values, strict=True):
+            click.echo(f"  {key if recipe is one else '':<16} {recipe.name:<{width}}  {value}")
 
 
 def printable(text: str) -> str:

@@ -10,16 +10,12 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from isostyle.errors import InputError
 
 HISTORY_SUFFIXES = (".csv", ".json")
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 #: Color-blind safe (Okabe and Ito 2008).
 CURVES = {"total": "#000000", "content": "#0072B2", "style": "#D55E00", "tv": "#009E73"}
-#: Space between and around the pictures of a strip, in pixels.
-STRIP_GAP = 8
 
 
 def check_history(path: Path) -> None:
@@ -51,7 +47,7 @@ def history_bytes(history: Sequence[dict[str, float]], suffix: str) -> bytes:
 
 def plot_bytes(history: Sequence[dict[str, float]], suffix: str, title: str) -> bytes:
     """The weighted losses against steps, logarithmic, as the bytes of an image file."""
-    # Figure itself, not pyplot: no global state, and no window system is asked for.
+    # Not pyplot, which has global state and asks for a window system.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -70,15 +66,3 @@ def plot_bytes(history: Sequence[dict[str, float]], suffix: str, title: str) -> 
     file = io.BytesIO()
     figure.savefig(file, format=suffix.lower().lstrip("."), dpi=150)
     return file.getvalue()
-
-
-def strip(pictures: Sequence[Image.Image], height: int) -> Image.Image:
-    """Pictures side by side on white, each scaled to ``height`` pixels."""
-    scaled = [p.resize((round(p.width * height / p.height), height), Image.Resampling.LANCZOS) for p in pictures]
-    width = sum(p.width for p in scaled) + STRIP_GAP * (len(scaled) + 1)
-    canvas = Image.new("RGB", (width, height + 2 * STRIP_GAP), "white")
-    left = STRIP_GAP
-    for picture in scaled:
-        canvas.paste(picture, (left, STRIP_GAP))
-        left += picture.width + STRIP_GAP
-    return canvas

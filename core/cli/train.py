@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isostyle.cli.progress import Teller, readable, teller
-from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, InputError, shown
+from isostyle.errors import InputError, shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress as LiveBar
@@ -157,7 +157,7 @@ def train(
     """
     from isostyle.cli.interrupts import interruptible
     from isostyle.cli.outputs import make_folder, save
-    from isostyle.cli.report import strip
+    from isostyle.images.strip import strip
     from isostyle.recipe import AdamSettings
     from isostyle.recipe_text import load
     from isostyle.style_networks import file as style_network
@@ -190,7 +190,7 @@ def train(
     if samples:
         check_samples(samples, photographs, fresh=not (force or resume))
 
-    with interruptible(terminable=True) as interrupt, reporter(settings.steps, quiet) as report:
+    with interruptible() as interrupt, reporter(settings.steps, quiet) as report:
         if begins:
             report.line(f"there is no {str(checkpoint)!r} to go on from yet: from the beginning")
 
@@ -225,8 +225,7 @@ def train(
             report.line(
                 f"isostyle: interrupted after {error.step} steps; the network so far is in {str(output)!r}; --resume goes on"
             )
-            ended = isinstance(interrupt.error, SystemExit)
-            raise click.exceptions.Exit(EXIT_TERMINATED if ended else EXIT_INTERRUPTED) from None
+            raise click.exceptions.Exit(interrupt.exit_code) from None
         data = style_network.dump(made)
         write_atomically(output, data)
     if not quiet:

@@ -14,7 +14,7 @@ from isostyle.images import arrays
 from isostyle.recipe import Recipe
 from isostyle.registry import failure
 from isostyle.system import allocation
-from isostyle.system.files import reason, remove_left_behind, write_atomically
+from isostyle.system.files import reason, write_atomically
 from isostyle.transfer import checkpoint as run_checkpoint
 from isostyle.transfer.checkpoint import RunCheckpoint
 from isostyle.transfer.descent import Diverged, Event, Position, climb
@@ -44,8 +44,6 @@ def carry_out(
         Stopped, Interrupted: as :func:`isostyle.stylize`.
     """
     callback, log = callback or ignore, log or ignore
-    if saving:
-        remove_left_behind([saving.path])
     diverged: list[str] = list(before.settings["diverged"]) if before else []
     for left in range(RETRIES, -1, -1):
         setup = set_up(request, before, log)

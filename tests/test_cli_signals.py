@@ -1,0 +1,90 @@
+"""Ctrl-C and SIGTERM while a picture is made."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+from conftest import BACKENDS, obtain
+from test_cli import QUICK, isostyle, names, opened, program
+
+from isostyle.cli import watch
+from isostyle.images import encode
+from isostyle.transfer import stylize
+
+
+def test_a_picture_that_is_kept_from_a_coarse_level_is_called_one(folder, any_backend, capsys, monkeypatch):
+    def press(self, event):
+        if event.evaluation == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(watch.Report, "event", press)
+    command = ["run", "photo.jpg", "painting.png", "--backend", any_backend, "--size", "32x48"]
+    assert isostyle(*command, "--pyramid", "0.5:7") == 130
+    assert re.search("the picture of step ., at 16x24 of a coarse level, is kept", capsys.readouterr().err)
+    assert opened("photo-painting.png")[1] == (24, 16)
+
+
+def test_the_first_ctrl_c_waits_for_the_next_event_whose_picture_is_kept(folder, any_backend, capsys, monkeypatch):
+    monkeypatch.setattr(watch.Report, "event", lambda self, event: signal.raise_signal(signal.SIGINT))
+    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 130
+    assert "interrupted; the picture of step 1 is kept" in capsys.readouterr().err
+    assert json.loads((folder / "photo-painting.json").read_text())["stopped_by"] == "interrupt"
+
+
+def test_the_second_ctrl_c_does_not_wait_and_the_last_picture_is_kept(folder, any_backend, capsys, monkeypatch):
+    def press_twice(self, event):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(watch.Report, "event", press_twice)
+    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 130
+    assert "interrupted; the picture of step 0 is kept" in capsys.readouterr().err
+
+
+def test_sigterm_is_as_ctrl_c_with_an_exit_code_of_its_own(folder, any_backend, capsys, monkeypatch):
+    monkeypatch.setattr(watch.Report, "event", lambda self, event: signal.raise_signal(signal.SIGTERM))
+    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 143
+    assert "interrupted; the picture of step 1 is kept" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_the_picture_is_written_does_nothing(folder, any_backend, monkeypatch):
+    plain = encode.save
+
+    def press(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        plain(*arguments)
+
+    monkeypatch.setattr(encode, "save", press)
+    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 0
+    assert opened("photo-painting.png")[1] == (48, 32)
+
+
+def test_ctrl_c_before_there_is_a_picture_leaves_nothing(folder, any_backend, capsys, monkeypatch):
+    monkeypatch.setattr(stylize.decode, "read_picture", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(stylize, "read_picture", lambda *_: signal.raise_signal(signal.SIGINT))
+    assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 130
+    assert capsys.readouterr().err.strip() == "isostyle: interrupted before there was a picture"
+    assert names(folder) == ["painting.png", "photo.jpg"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BACKENDS)
+def test_ctrl_c_keeps_the_last_picture_and_says_so(folder, name):
+    obtain(name)
+    command = program("--backend", name, "--size", "48x64", "--steps", "100000")
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        seen = []
+        for line in process.stderr:
+            seen.append(line)
+            if line.startswith("evaluation     20/"):
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130, "".join(seen) + rest
+    assert "interrupted; the picture of step " in rest
+    assert "Traceback" not in rest
+    assert opened("photo-painting.png")[1] == (64, 48)
+    assert json.loads((folder / "photo-painting.json").read_text())["stopped_by"] == "interrupt"
