@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from isostyle.errors import InputError
-from isostyle.images import arrays, decode
+from isostyle.images import arrays
 from isostyle.images.suffixes import is_picture
 from isostyle.interface import Array
 from isostyle.recipe import ShortSide
@@ -42,6 +42,10 @@ class Crop:
     mirrored: bool
 
 
+#: Where held-out photographs are looked at.
+CENTER = Crop(0, 0.5, 0.5, False)
+
+
 def scan(folder: Path, crop: int) -> Folder:
     """The photographs of ``folder`` and the folders in it whose sides have at least ``crop`` pixels, by their headers.
 
@@ -56,7 +60,7 @@ def scan(folder: Path, crop: int) -> Folder:
         try:
             if not path.is_file():
                 raise InputError("it is no file")  # a pipe would keep us waiting
-            width, height = decode.size(path)
+            width, height = arrays.size(path)
         except Exception as error:
             # Pillow meets broken files with many kinds of exceptions; a folder of thousands always has one.
             skipped[path] = f"cannot be decoded: {reason(error)}"
@@ -141,7 +145,7 @@ class Cutter:
         for i in range(len(self.files)):
             path = self.files[(number + i) % len(self.files)]
             try:
-                picture = decode.read_rgb(path)
+                picture = arrays.read(path)
                 if min(picture.size) < self.side:
                     raise InputError(f"it has become smaller than a crop of {self.side} pixels")
                 return picture
