@@ -18,8 +18,9 @@ from isostyle.optim import Adam
 from isostyle.style_networks import checkpoint as training_state
 from isostyle.style_networks import file as style_network
 from isostyle.style_networks import train as training
-from isostyle.style_networks.train import TrainingInterrupted, held_out, train
+from isostyle.style_networks.train import TrainingInterrupted, train
 from isostyle.style_networks.trainer import NonFiniteTraining, Trainer, TrainingRecipe
+from isostyle.style_networks.training_inputs import held_out
 from isostyle.transform_network import TransformNetwork
 
 TINY = TrainingRecipe(network=TransformNetwork((2, 3, 4), 1), steps=4, batch=2, crop=32, style_size=40)
@@ -132,6 +133,14 @@ def test_a_damaged_checkpoint_is_refused(any_backend, style_file, photographs, t
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(InputError, match="is damaged"):
+        training_state.load(path, TINY.network)
+
+
+def test_a_checkpoint_of_an_older_version_is_refused_in_one_sentence(any_backend, style_file, photographs, tmp_path):
+    path = tmp_path / "c"
+    train(style_file, photographs, recipe=dataclasses.replace(TINY, steps=1), backend=any_backend, checkpoint=path)
+    path.write_bytes(path.read_bytes().replace(b"isostyle.training/2", b"isostyle.training/1"))
+    with pytest.raises(InputError, match="is a training's checkpoint of another version of isostyle: .* 'isostyle.training/1'"):
         training_state.load(path, TINY.network)
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 import click
 
 from isostyle._version import __version__
-from isostyle.cli.apply import apply, styles
+from isostyle.cli.apply import apply
 from isostyle.cli.backends import backends
 from isostyle.cli.batch import batch
 from isostyle.cli.demo import demo
@@ -20,6 +20,7 @@ from isostyle.cli.recipes import recipes
 from isostyle.cli.rerun import rerun
 from isostyle.cli.resume import resume
 from isostyle.cli.run import run
+from isostyle.cli.styles import styles
 from isostyle.cli.train import train
 from isostyle.cli.weights import weights
 from isostyle.errors import (

@@ -94,14 +94,14 @@ def onnx_bytes(style: StyleNetwork) -> bytes:
     except ImportError:
         raise InputError("writing ONNX needs the package onnx: pip install 'isostyle[onnx]'") from None
     helper, graph = onnx.helper, Graph(onnx)
-    mean, deviation = graph.per_channel("mean", RGB_MEAN), graph.per_channel("deviation", RGB_STD)
-    x = graph.node("Div", [graph.node("Sub", [INPUT, mean], "centered"), deviation], "normalized")
+    mean, std = graph.per_channel("mean", RGB_MEAN), graph.per_channel("std", RGB_STD)
+    x = graph.node("Div", [graph.node("Sub", [INPUT, mean], "centered"), std], "normalized")
     given: dict[str, str] = {}
     made = {PICTURE: x}
     for stage in style.network.stages:
         given[stage.name] = x
         x = made[stage.name] = graph.stage(stage, style.parameters, x, given, made)
-    x = graph.node("Add", [graph.node("Mul", [x, deviation], "scaled"), mean], "unclipped")
+    x = graph.node("Add", [graph.node("Mul", [x, std], "scaled"), mean], "unclipped")
     low, high = graph.constant("low", 0, np.float32), graph.constant("high", 1, np.float32)
     graph.node("Clip", [x, low, high], OUTPUT)
     shape = [1, 3, "height", "width"]
