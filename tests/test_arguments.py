@@ -18,10 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isostyle import InputError, recipe_text, registry, tiles
-from isostyle.checks import MOST
-from isostyle.cli import apply as apply_cli
 from isostyle.cli import batch as batch_cli
-from isostyle.cli import batch_plan, options
+from isostyle.cli import apply_plan, batch_plan, options
 from isostyle.cli import main as main_cli
 from isostyle.cli import resume as resume_cli
 from isostyle.cli import train as train_cli
@@ -29,6 +27,7 @@ from isostyle.cli.batch_plan import BatchRun
 from isostyle.conformance import commands, declared
 from isostyle.conformance.bench import commands as bench
 from isostyle.published import D2L
+from isostyle.checks import MOST
 from isostyle.style_networks import file as style_network
 from isostyle.system import memory
 from isostyle.transfer import override, stylize
@@ -178,7 +177,7 @@ def test_names_with_paths_are_pairs(text):
 @steady
 @given(made_of("png", ".jpg", "WEBP"))
 def test_a_format_is_a_suffix(text):
-    found = value_or_sentence(apply_cli.suffix_of, text)
+    found = value_or_sentence(apply_plan.suffix_of, text)
     assert found is None or found in {".png", ".jpg", ".webp"} or found.startswith(".")
 
 
@@ -372,10 +371,23 @@ def test_a_manifest_beside_an_output_is_asked_and_never_trusted(place, data):
     assert resume_cli.is_unfinished(manifest, D2L) in (True, False)
     assert batch_cli.is_manifest(manifest) in (True, False)
     assert isinstance(batch_cli.total_of(run), float | None)
-    assert apply_cli.rows_of(manifest, "0") == []
     with contextlib.suppress(InputError):  # the pictures are not there
         assert batch_cli.finished(run, batch_cli.parse(run)) is False
     manifest.unlink()
+
+
+RECORD = {"schema": cache.SCHEMA, "name": "vgg19", "file": "vgg19-00000000.safetensors", "sha256": "0"}
+
+
+@steady
+@given(st.data())
+def test_a_record_of_cached_weights_is_whole_or_a_sentence(place, data):
+    cache.folder().mkdir(parents=True, exist_ok=True)
+    tree = data.draw(trees) if data.draw(st.booleans()) else changed(RECORD, data)
+    (cache.folder() / "vgg19.json").write_text(data.draw(st.sampled_from([json.dumps(tree)] * 9 + [DEEP])))
+    found = value_or_sentence(cache.find, "vgg19")
+    (cache.folder() / "vgg19.json").unlink()
+    assert found is None or found.name == "vgg19"
 
 
 # The whole command line

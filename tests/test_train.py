@@ -334,7 +334,7 @@ def test_the_file_says_what_computed_it_one_after_another(any_backend, style_fil
 
 
 def test_sigterm_keeps_network_and_checkpoint(any_backend, style_file, photographs, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(train_cli.Report, "step", lambda self, progress: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(train_cli.Watch, "line", lambda self, progress, done: os.kill(os.getpid(), signal.SIGTERM))
     output = tmp_path / "out.safetensors"
     code, _, err = run(["train", style_file, photographs, "-o", output, "--backend", any_backend, *OPTIONS], capsys)
     assert code == 143

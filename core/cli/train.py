@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.progress import Progress as LiveBar
 
 from isostyle.cli.interrupts import Interrupt, interruptible
 from isostyle.cli.options import BACKEND, DEVICE, FORCE, QUIET, THREADS
@@ -183,8 +183,7 @@ def train(
     with interruptible(terminable=True, alike=True) as interrupt, teller(quiet, "losses", width=12) as told:
         if resume and not goes_on:
             told.line(f"there is no {str(checkpoint)!r} to go on from yet: from the beginning")
-        # The step that is under way when Ctrl-C or SIGTERM comes is finished first.
-        interrupt.later()
+        interrupt.later()  # the step that is under way when a signal comes is finished first
         try:
             made = training.train(
                 style,
@@ -195,7 +194,7 @@ def train(
                 network=network,
                 checkpoint=checkpoint,
                 resume=goes_on,
-                callback=Watch(Report(settings.steps, told), sheets, interrupt),
+                callback=Watch(settings.steps, told, sheets, interrupt),
                 log=told.line,
                 **options,
             )
@@ -288,39 +287,31 @@ class Sheets:
             told.line(f"cannot write {str(path)!r}: {reason(error)}")  # the training is worth more
 
 
-@dataclass(frozen=True)
 class Watch:
-    """What follows each step."""
+    """What follows each step: a bar with the time left and the losses on a terminal, elsewhere lines on stderr; a sheet of
+    samples; and the end, if a signal has come."""
 
-    report: Report
-    sheets: Sheets | None
-    interrupt: Interrupt
-
-    def __call__(self, progress: Progress) -> None:
-        self.report.step(progress)
-        if self.sheets:
-            self.sheets.write(progress, self.report.told)
-        self.interrupt.heed()
-
-
-class Report:
-    """What is told of the steps: a bar with the time left and the losses on a terminal; elsewhere lines on stderr."""
-
-    def __init__(self, steps: int, told: Teller) -> None:
-        self.steps, self.told = steps, told
+    def __init__(self, steps: int, told: Teller, sheets: Sheets | None, interrupt: Interrupt) -> None:
+        self.steps, self.told, self.sheets, self.interrupt = steps, told, sheets, interrupt
         self.began: tuple[float, int] | None = None
         self.task: Any = None
 
-    def step(self, progress: Progress) -> None:
-        """Tell of a step, if it is time."""
+    def __call__(self, progress: Progress) -> None:
+        """Tell of a step."""
         done = progress.event.step + 1
         if self.told.live is None:
             self.line(progress, done)
-            return
+        else:
+            self.bar(self.told.live, progress, done)
+        if self.sheets:
+            self.sheets.write(progress, self.told)
+        self.interrupt.heed()
+
+    def bar(self, live: LiveBar, progress: Progress, done: int) -> None:
+        """Move the bar. The steps of an earlier session are done, but tell nothing about the time that the rest takes."""
         if self.task is None:
-            # The steps of an earlier session are done, but tell nothing about the time that the rest takes.
-            self.task = self.told.live.add_task("", total=self.steps, completed=done, losses="")
-        self.told.live.update(self.task, completed=done, losses=losses(progress, digits=3))
+            self.task = live.add_task("", total=self.steps, completed=done, losses="")
+        live.update(self.task, completed=done, losses=losses(progress, digits=3))
         if progress.held_out is not None:
             self.told.line(f"step {done}: median total of held-out photographs {progress.held_out:.4g}")
 

@@ -143,28 +143,31 @@ class Applier:
         log: Callable[[str], None] | None = None,
     ) -> None:
         """As :func:`apply`."""
-        check_options(dtype, long_side, bits, max_memory)
+        check_options(dtype, long_side, bits)
         self.side = parse_tile(tile)
         self.style = style if isinstance(style, StyleNetwork) else style_network.find(os.fspath(style))
         self.long_side, self.dtype, self.deep = long_side, dtype, bits == 16
         self.log = log or (lambda line: None)
         framework = self.framework = frameworks.load(backend, device, threads)
-        on_cpu = framework.device == "cpu"
+        self.on_cpu = framework.device == "cpu"
         # Once, before the first picture: what an earlier one took and left is free for the next, but not to the system's eyes.
-        self.limit, self.allowed = memory.allowance(max_memory, on_cpu=on_cpu, ask=self.side == "auto")
+        self.limit, self.allowed = memory.allowance(max_memory, on_cpu=self.on_cpu, ask=self.side == "auto")
         self.demand = Demand(self.style.network, framework.backend.name, dtype, self.deep)
         #: By height and width: a video has thousands of frames of one size.
         self.choices: dict[tuple[int, int], TileChoice] = {}
         self.transform = registry.transform(framework.backend, self.style.network, device=framework.device, dtype=dtype)
         self.parameters = {name: self.transform.tensor(array) for name, array in self.style.parameters.items()}
-        network, found = dataclasses.asdict(self.style.network), framework.backend
         #: What is the same for all pictures, ready for JSON.
         self.about: dict[str, Any] = {
             "schema": MANIFEST_SCHEMA,
             "isostyle": __version__,
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "style": {"name": self.style.name, "parameters_sha256": self.style.digest, **network},
-            "backend": {"name": found.name, "version": found.version(), "device": framework.device, "dtype": dtype},
+            "style": {
+                "name": self.style.name,
+                "parameters_sha256": self.style.digest,
+                **dataclasses.asdict(self.style.network),
+            },
+            "backend": {**framework.about, "dtype": dtype},
             "threads": framework.threads,
             "versions": versions(),
         }
@@ -205,8 +208,7 @@ class Applier:
             InputError: it does not fit into memory.
         """
         if size not in self.choices:
-            on_cpu = self.framework.device == "cpu"
-            choice = choose_tile(self.demand, size, self.side, self.limit, self.allowed, on_cpu=on_cpu)
+            choice = choose_tile(self.demand, size, self.side, self.limit, self.allowed, on_cpu=self.on_cpu)
             if choice.line is not None:
                 self.log(choice.line)
             self.choices[size] = choice
@@ -248,7 +250,7 @@ class Applier:
         return image
 
 
-def check_options(dtype: str, long_side: int | None, bits: int, max_memory: str | int | None) -> None:
+def check_options(dtype: str, long_side: int | None, bits: int) -> None:
     """Raises InputError if one of these arguments of :func:`apply` cannot be used."""
     if dtype not in ("float32", "float64"):
         raise InputError(f"the dtype must be float32 or float64, not {shown(dtype)}")
@@ -256,8 +258,6 @@ def check_options(dtype: str, long_side: int | None, bits: int, max_memory: str 
         require_count(long_side, "longer side", "pixel")
     if bits not in BITS:
         raise InputError(f"a picture has 8 or 16 bits a sample, not {shown(bits)}")
-    if max_memory is not None:
-        memory.parse(max_memory)
 
 
 def picture_of(picture: ImageLike | PictureIn) -> PictureIn:

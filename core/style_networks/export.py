@@ -55,14 +55,8 @@ class Graph:
         name = stage.name
         if stage.restores is not None:
             scales = self.constant("scales", [1, 1, 2, 2], np.float32)
-            x = self.node(
-                "Resize",
-                [x, "", scales],
-                f"{name}.repeated",
-                mode="nearest",
-                coordinate_transformation_mode="asymmetric",
-                nearest_mode="floor",
-            )
+            nearest = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+            x = self.node("Resize", [x, "", scales], f"{name}.repeated", **nearest)
             size = self.node("Shape", [given[stage.restores]], f"{name}.size", start=2, end=4)
             begins, axes = self.constant("begins", [0, 0], np.int64), self.constant("axes", [2, 3], np.int64)
             x = self.node("Slice", [x, begins, size, axes], f"{name}.restored")
@@ -105,23 +99,18 @@ def onnx_bytes(style: StyleNetwork) -> bytes:
     low, high = graph.constant("low", 0, np.float32), graph.constant("high", 1, np.float32)
     graph.node("Clip", [x, low, high], OUTPUT)
     shape = [1, 3, "height", "width"]
-    ends = [
-        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape, doc_string="RGB in 0..1") for name in (INPUT, OUTPUT)
-    ]
+    tensor, said = onnx.TensorProto.FLOAT, "RGB in 0..1"
+    ends = [[helper.make_tensor_value_info(name, tensor, shape, doc_string=said)] for name in (INPUT, OUTPUT)]
     model = helper.make_model(
-        helper.make_graph(graph.nodes, "style_network", ends[:1], ends[1:], graph.constants),
+        helper.make_graph(graph.nodes, "style_network", *ends, graph.constants),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="isostyle",
         producer_version=__version__,
         doc_string=DOC,
     )
-    about = {
-        "style": style.name,
-        "parameters_sha256": style.digest,
-        "input": "RGB, 0..1, float32",
-        "output": "RGB, 0..1, float32",
-    }
+    kind = "RGB, 0..1, float32"
+    about = {"style": style.name, "parameters_sha256": style.digest, "input": kind, "output": kind}
     helper.set_model_props(model, about)
     onnx.checker.check_model(model, full_check=True)
     data: bytes = model.SerializeToString(deterministic=True)

@@ -23,6 +23,11 @@ class Framework:
         plural = "s" * (self.threads > 1)
         return f"backend {self.backend.name} {self.backend.version()} on {self.device}, {self.threads} thread{plural}"
 
+    @property
+    def about(self) -> dict[str, str]:
+        """Plain JSON."""
+        return {"name": self.backend.name, "version": self.backend.version(), "device": self.device}
+
     @contextlib.contextmanager
     def failures(self, at: str, less_memory: str) -> Iterator[None]:
         """Turn what the backend raises while this lasts into one sentence, which says what ``at``, and how to need

@@ -84,14 +84,14 @@ def pictures_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"there is no folder {str(folder)!r} of photographs")
     found: list[Path] = []
-
-    def refuse(error: OSError) -> None:
-        raise InputError(f"the folder {str(error.filename)!r} cannot be read: {reason(error)}") from None
-
     for place, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [path for name in sorted(names) if is_picture(path := Path(place, name)) and not name.startswith(".")]
     return found
+
+
+def refuse(error: OSError) -> None:
+    raise InputError(f"the folder {str(error.filename)!r} cannot be read: {reason(error)}") from None
 
 
 def places(seed: int, photographs: int, first: int, count: int) -> list[Crop]:
@@ -145,10 +145,7 @@ class Cutter:
         for i in range(len(self.files)):
             path = self.files[(number + i) % len(self.files)]
             try:
-                picture = arrays.read(path)
-                if min(picture.size) < self.side:
-                    raise InputError(f"it has become smaller than a crop of {self.side} pixels")
-                return picture
+                return arrays.read(path)
             except InputError as error:
                 if path not in self.broken:
                     self.broken.add(path)

@@ -123,7 +123,7 @@ def train(
     for line in (*inputs.lines, str(framework)):
         tell(line)
     called = name or (Path(style).stem if isinstance(style, (str, Path)) else "style")
-    training = Training(inputs, framework, precision, before, encodable(called), path, tell)
+    training = Training(inputs, framework, precision, before, called, path, tell)
     return training.run(every, callback)
 
 
@@ -154,18 +154,13 @@ class Training:
         tell: Callable[[str], None],
     ) -> None:
         """``before``: what it goes on from. ``checkpoint``: the file that is written. ``name``: of the style."""
-        self.inputs, self.framework, self.name = inputs, framework, name
+        self.inputs, self.framework = inputs, framework
+        # A question mark for each byte that is not UTF-8: old archives have such file names, JSON must not.
+        self.name = name.encode("utf-8", "replace").decode()
         self.checkpoint, self.tell = checkpoint, tell
         self.looked_at = self.look_at()
         self.trainer = self.trainer_of(precision)
-        backend = framework.backend
-        computes = {
-            "name": backend.name,
-            "version": backend.version(),
-            "device": framework.device,
-            "threads": framework.threads,
-            "precision": precision,
-        }
+        computes = {**framework.about, "threads": framework.threads, "precision": precision}
         #: What has computed it, one after another. Plain JSON.
         self.backends: list[dict[str, Any]] = [computes]
         self.history: list[dict[str, float]] = []
@@ -313,8 +308,3 @@ class Training:
         }
         parameters = {name: tensors["image"] for name, tensors in self.arrays().items()}
         return StyleNetwork(inputs.recipe.network, parameters, self.name, thumbnail(inputs.picture), about, self.history)
-
-
-def encodable(name: str) -> str:
-    """``name`` with a question mark for each byte that is not UTF-8: old archives have such file names, JSON must not."""
-    return name.encode("utf-8", "replace").decode()
