@@ -1,4 +1,4 @@
-"""Peak memory and seconds of a style network on large pictures: the table in docs/style-networks.md, and memory_plan.py's numbers.
+"""Peak memory and seconds of a style network on large pictures: the table in docs/style-networks.md, and the model's numbers.
 
     python scripts/style_memory.py [--backends torch] [--megapixels 6,24] [--tile auto] [--write docs/style-networks.md]
     python scripts/style_memory.py --model          # bytes for each byte of maps, of whole pictures and of tiles

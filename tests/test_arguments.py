@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isostyle import InputError, recipe_text, registry, tiles
-from isostyle.cli import batch as batch_cli
+from isostyle.checks import MOST
 from isostyle.cli import apply_plan, batch_plan, options
+from isostyle.cli import batch as batch_cli
 from isostyle.cli import main as main_cli
 from isostyle.cli import resume as resume_cli
 from isostyle.cli import train as train_cli
@@ -27,7 +28,6 @@ from isostyle.cli.batch_plan import BatchRun
 from isostyle.conformance import commands, declared
 from isostyle.conformance.bench import commands as bench
 from isostyle.published import D2L
-from isostyle.checks import MOST
 from isostyle.style_networks import file as style_network
 from isostyle.system import memory
 from isostyle.transfer import override, stylize
