@@ -187,7 +187,9 @@ def test_a_diverging_training_names_what_broke_and_keeps_the_checkpoint(
     path = tmp_path / "c"
     train(style_file, photographs, recipe=half, backend=any_backend, checkpoint=path)
     kept = path.read_bytes()
-    monkeypatch.setattr(Adam, "update", lambda self, state, slope: {**state, "step": state["step"] + 1, "image": slope / 0.0})
+    monkeypatch.setattr(
+        Adam, "update", lambda self, state, gradient: {**state, "step": state["step"] + 1, "image": gradient / 0.0}
+    )
     with pytest.raises(NonFiniteTraining, match=r"the parameter down1.weight became (nan|inf) at step 2 "):
         train(style_file, photographs, recipe=TINY, backend=any_backend, checkpoint=path, resume=True, every=1)
     assert path.read_bytes() == kept
@@ -334,7 +336,7 @@ def test_the_file_says_what_computed_it_one_after_another(any_backend, style_fil
 
 
 def test_sigterm_keeps_network_and_checkpoint(any_backend, style_file, photographs, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(train_cli.Watch, "line", lambda self, progress, done: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(train_cli.TrainingWatch, "line", lambda self, progress, done: os.kill(os.getpid(), signal.SIGTERM))
     output = tmp_path / "out.safetensors"
     code, _, err = run(["train", style_file, photographs, "-o", output, "--backend", any_backend, *OPTIONS], capsys)
     assert code == 143

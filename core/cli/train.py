@@ -194,7 +194,7 @@ def train(
                 network=network,
                 checkpoint=checkpoint,
                 resume=goes_on,
-                callback=Watch(settings.steps, told, sheets, interrupt),
+                callback=TrainingWatch(settings.steps, told, sheets, interrupt),
                 log=told.line,
                 **options,
             )
@@ -287,7 +287,7 @@ class Sheets:
             told.line(f"cannot write {str(path)!r}: {reason(error)}")  # the training is worth more
 
 
-class Watch:
+class TrainingWatch:
     """What follows each step: a bar with the time left and the losses on a terminal, elsewhere lines on stderr; a sheet of
     samples; and the end, if a signal has come."""
 

@@ -29,7 +29,7 @@ DOC = (
 
 
 class Graph:
-    """Nodes and constants of a model, as they come."""
+    """Nodes and constants of a model, in the order in which they were added."""
 
     def __init__(self, onnx: Any) -> None:
         self.onnx = onnx
@@ -51,7 +51,7 @@ class Graph:
         return self.constant(name, np.reshape(values, (1, -1, 1, 1)), np.float32)
 
     def stage(self, stage: Stage, parameters: Any, x: str, given: dict[str, str], made: dict[str, str]) -> str:
-        """What :mod:`isostyle.transform_network` says of a stage, in its order."""
+        """Add the nodes of a stage, in the order of :mod:`isostyle.transform_network`; the name of what it makes."""
         name = stage.name
         if stage.restores is not None:
             scales = self.constant("scales", [1, 1, 2, 2], np.float32)
@@ -78,7 +78,7 @@ class Graph:
 
 
 def onnx_bytes(style: StyleNetwork) -> bytes:
-    """The file: the same bytes for the same network, isostyle and onnx.
+    """An ONNX file: the same bytes for the same network, isostyle and onnx.
 
     Raises:
         InputError: the package onnx is not installed.

@@ -55,12 +55,12 @@ PATIENCE = 600
 
 
 def is_video(path: Path) -> bool:
-    """By its name."""
+    """Whether a file's name says that it is a video."""
     return path.suffix.lower() in CONTAINERS
 
 
 def find_ffmpeg() -> str:
-    """The program.
+    """The path of the program.
 
     Raises:
         InputError: there is none.
@@ -126,14 +126,14 @@ def probe(ffmpeg: str, path: Path) -> Video:
 
 
 def matrix_of(told: str, height: int) -> str:
-    """What ffmpeg says of the colors, in its line on the stream. Where it says nothing, players take HD for BT.709, and ffmpeg
-    for BT.601."""
+    """How YUV is to be read: ``auto``, as ffmpeg says in its line on the stream. Where it says nothing, players take HD for
+    BT.709, and ffmpeg for BT.601."""
     streams = [line for line in told.splitlines() if "Video:" in line]
     return "bt709" if streams and height >= HD_HEIGHT and not re.search(MATRICES, streams[0]) else "auto"
 
 
 def url(path: Path) -> str:
-    """As ffmpeg takes it: neither an option nor another protocol, whatever the file is called."""
+    """A path as ffmpeg takes it: never an option or another protocol, whatever the file is called."""
     return f"file:{path.resolve()}"
 
 
@@ -228,7 +228,7 @@ def pixel_format(size: tuple[int, int]) -> str:
 
 
 class Process:
-    """ffmpeg at one end of a pipe; when its use ends, however it ends, so does the process."""
+    """ffmpeg at one end of a pipe. As a context manager it ends the process, however its use ends."""
 
     def __init__(self, command: list[str], *, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL) -> None:
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 (__exit__ closes it)
@@ -261,7 +261,7 @@ class Process:
         return Image.frombytes("RGB", (video.width, video.height), data) if len(data) == size else None
 
     def ends(self) -> bool:
-        """Wait until it has done its work; whether it succeeded."""
+        """Wait until the process has done its work, and say whether it succeeded."""
         if self.process.stdin is not None:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
@@ -271,10 +271,12 @@ class Process:
             return False
 
     def complaints(self) -> str:
+        """What it has printed to its standard error."""
         self.errors.seek(0)
         return self.errors.read().decode(errors="replace")
 
     def failure(self, what: str) -> IsostyleError:
+        """An error that says ``what`` failed, and why."""
         self.ends()
         return IsostyleError(f"{what}: {last_line(self.complaints())}")
 
