@@ -90,11 +90,12 @@ def apply(
     """Paint PICTURE in the style that the network STYLE was trained for: one pass, and no optimization.
 
     \b
-      isostyle apply oil photo.jpg                                ./photo-oil.png
+    Examples:
+      isostyle apply oil photo.jpg                      ./photo-oil.png
       isostyle apply my.safetensors photo.jpg -o out.jpg --backend paddle
-      isostyle apply glass holiday/ -o painted/                   every picture of a folder
+      isostyle apply glass holiday/ -o painted/         every picture of a folder
       isostyle apply glass 'holiday/*.jpg' more/*.png -o painted/ --long-side 1600
-      isostyle apply glass film.mp4 -o painted.mp4                a video, with its sound
+      isostyle apply glass film.mp4 -o painted.mp4      a video, with its sound
       fetch | isostyle apply oil - -o - --format jpg | show
 
     STYLE is a .safetensors file that `isostyle train` wrote, or a name that `isostyle styles` lists.
@@ -106,7 +107,7 @@ def apply(
     --skip-existing goes on with a folder that was interrupted.
 
     Exit codes: 0 done; 1 some failed (each is named; the others are done); 2 the input cannot be used, and nothing was written;
-    130 stopped by Ctrl-C (what is done is kept).
+    130 or 143 stopped by Ctrl-C or SIGTERM (what is done is kept).
     """
     network = style_network.find(style)
     how = taken_from(options)

@@ -169,7 +169,7 @@ class Work:
 
         def change(frame: Image) -> Image:
             self.interrupt.heed()
-            made = self.applier(frame)
+            made = self.applier(PictureIn(frame))
             if not about:
                 self.told.line(f"{readable(job.source)}: {self.described(source, made.picture)}")
             about.update({key: made.manifest["output"][key] for key in ("tile", "estimated_memory_bytes")})

@@ -181,7 +181,7 @@ class Applier:
             FrameworkFailure: the framework failed.
             IsostyleError: the network made numbers that are not finite.
         """
-        given = picture_of(picture)
+        given = picture if isinstance(picture, PictureIn) else decode.read(picture, "the picture")
         pixels = self.shrunk(given.pixels)
         size = pixels.height, pixels.width
         self.style.network.sizes(*size)  # refuses one that is too small
@@ -258,12 +258,3 @@ def check_options(dtype: str, long_side: int | None, bits: int) -> None:
         require_count(long_side, "longer side", "pixel")
     if bits not in BITS:
         raise InputError(f"a picture has 8 or 16 bits a sample, not {shown(bits)}")
-
-
-def picture_of(picture: ImageLike | PictureIn) -> PictureIn:
-    """A picture that was decoded already, as a frame of a video was, or is decoded now."""
-    if isinstance(picture, PictureIn):
-        return picture
-    if isinstance(picture, Image.Image) and picture.mode == "RGB" and not picture.info:
-        return PictureIn(picture)
-    return decode.read(picture, "the picture")
