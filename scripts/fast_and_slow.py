@@ -32,9 +32,9 @@ from isostyle.recipe import LongSide, Recipe
 from isostyle.style_networks import file as style_network
 from isostyle.style_networks.apply import Applier
 from isostyle.style_networks.file import StyleNetwork
-from isostyle.style_networks.photographs import cut, scan
-from isostyle.style_networks.train import CENTER, held_out
+from isostyle.style_networks.photographs import CENTER, cut, scan
 from isostyle.style_networks.trainer import Trainer, TrainingRecipe, first_parameters
+from isostyle.style_networks.training_inputs import held_out
 from isostyle.system import allocation
 from isostyle.transfer import descent
 from isostyle.transfer.descent import Event

@@ -17,9 +17,9 @@ from tables import markdown, publish
 
 import isostyle
 from isostyle import registry
-from isostyle.images.strip import strip
 from isostyle.demo import inputs as demo
 from isostyle.images import arrays
+from isostyle.images.strip import strip
 from isostyle.interface import Array
 from isostyle.published import D2L, find
 from isostyle.weights import store

@@ -1,4 +1,4 @@
-"""Peak memory and seconds of a style network on large pictures: the table in docs/style-networks.md, and apply.py's numbers.
+"""Peak memory and seconds of a style network on large pictures: the table in docs/style-networks.md, and the model's numbers.
 
     python scripts/style_memory.py [--backends torch] [--megapixels 6,24] [--tile auto] [--write docs/style-networks.md]
     python scripts/style_memory.py --model          # bytes for each byte of maps, of whole pictures and of tiles
@@ -53,8 +53,8 @@ def measure(backend: str, size: tuple[int, int], threads: int, tile: str, limit:
         "start": before,
         "peak": (memory.peak() or 0) - before,
         "pixels": size[0] * size[1],
-        "tile": made.about["tile"],
-        "estimate": made.about["estimated_memory_bytes"],
+        "tile": made.manifest["output"]["tile"],
+        "estimate": made.manifest["output"]["estimated_memory_bytes"],
     }
 
 
@@ -72,7 +72,7 @@ def run(backend: str, size: tuple[int, int], options: list[str]) -> dict[str, An
 @click.option("--threads", default=2, show_default=True)
 @click.option("--tile", default="auto", show_default=True)
 @click.option("--max-memory", default="3GiB", show_default=True, help="For --tile auto.")
-@click.option("--model", is_flag=True, help="Measure what core/style_networks/apply.py says of each backend.")
+@click.option("--model", is_flag=True, help="Measure what core/style_networks/memory_plan.py says of each backend.")
 @click.option("--write", type=click.Path(exists=True, path_type=Path), help="Put the table between the marks in this file.")
 @click.option("--one", nargs=3, hidden=True, help="Measure this backend, height and width in this process and print JSON.")
 def main(
@@ -130,20 +130,14 @@ def main(
 
 def model_table(backends: list[str], options: list[str]) -> str:
     """By backend: what a pixel more of a whole picture, and of a tile, costs, over the bytes of the maps that are counted."""
-    from isostyle.style_networks.apply import (
-        PILLOW_BYTES,
-        WHOLE_BYTES,
-        estimated_bytes,
-        kept_values,
-        most,
-    )
+    from isostyle.style_networks.memory_plan import PILLOW_BYTES, WHOLE_BYTES, Demand, kept_values, most
     from isostyle.transform_network import NARROW
 
     rows = []
     for backend in backends:
         small, large = (run(backend, (side, side), [*options, "--tile", "off"]) for side in WHOLE_SIDES)
         a_pixel = (large["peak"] - small["peak"]) / (large["pixels"] - small["pixels"])
-        one, other = (estimated_bytes(NARROW, backend, "float32", (side, side), None) for side in WHOLE_SIDES)
+        one, other = (Demand(NARROW, backend, "float32").bytes((side, side), None) for side in WHOLE_SIDES)
         maps = ((other - one) / (large["pixels"] - small["pixels"]) - PILLOW_BYTES) / most(WHOLE_BYTES, backend)
         rest = large["peak"] - a_pixel * large["pixels"]
         side = 2 * TILE_SIDES[-1]

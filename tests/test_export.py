@@ -54,8 +54,8 @@ def test_onnxruntime_computes_what_the_backend_computes(backend, network, size):
 
 
 def unnormalized(image):
-    mean, deviation = (np.reshape(values, (1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
-    return image * deviation + mean
+    mean, std = (np.reshape(values, (1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
+    return image * std + mean
 
 
 def test_the_model_says_what_it_takes_and_where_it_comes_from():

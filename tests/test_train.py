@@ -18,8 +18,9 @@ from isostyle.optim import Adam
 from isostyle.style_networks import checkpoint as training_state
 from isostyle.style_networks import file as style_network
 from isostyle.style_networks import train as training
-from isostyle.style_networks.train import TrainingInterrupted, held_out, train
+from isostyle.style_networks.train import TrainingInterrupted, train
 from isostyle.style_networks.trainer import NonFiniteTraining, Trainer, TrainingRecipe
+from isostyle.style_networks.training_inputs import held_out
 from isostyle.transform_network import TransformNetwork
 
 TINY = TrainingRecipe(network=TransformNetwork((2, 3, 4), 1), steps=4, batch=2, crop=32, style_size=40)
@@ -135,6 +136,14 @@ def test_a_damaged_checkpoint_is_refused(any_backend, style_file, photographs, t
         training_state.load(path, TINY.network)
 
 
+def test_a_checkpoint_of_an_older_version_is_refused_in_one_sentence(any_backend, style_file, photographs, tmp_path):
+    path = tmp_path / "c"
+    train(style_file, photographs, recipe=dataclasses.replace(TINY, steps=1), backend=any_backend, checkpoint=path)
+    path.write_bytes(path.read_bytes().replace(b"isostyle.training/2", b"isostyle.training/1"))
+    with pytest.raises(InputError, match="is a training's checkpoint of another version of isostyle: .* 'isostyle.training/1'"):
+        training_state.load(path, TINY.network)
+
+
 def test_held_out_photographs_are_a_tenth_and_at_most_ten():
     assert len(held_out(5, 0)) == 0
     assert len(held_out(20, 0)) == 2
@@ -178,7 +187,9 @@ def test_a_diverging_training_names_what_broke_and_keeps_the_checkpoint(
     path = tmp_path / "c"
     train(style_file, photographs, recipe=half, backend=any_backend, checkpoint=path)
     kept = path.read_bytes()
-    monkeypatch.setattr(Adam, "update", lambda self, state, slope: {**state, "step": state["step"] + 1, "image": slope / 0.0})
+    monkeypatch.setattr(
+        Adam, "update", lambda self, state, gradient: {**state, "step": state["step"] + 1, "image": gradient / 0.0}
+    )
     with pytest.raises(NonFiniteTraining, match=r"the parameter down1.weight became (nan|inf) at step 2 "):
         train(style_file, photographs, recipe=TINY, backend=any_backend, checkpoint=path, resume=True, every=1)
     assert path.read_bytes() == kept
@@ -325,7 +336,7 @@ def test_the_file_says_what_computed_it_one_after_another(any_backend, style_fil
 
 
 def test_sigterm_keeps_network_and_checkpoint(any_backend, style_file, photographs, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(train_cli.Report, "step", lambda self, progress: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(train_cli.TrainingWatch, "line", lambda self, progress, done: os.kill(os.getpid(), signal.SIGTERM))
     output = tmp_path / "out.safetensors"
     code, _, err = run(["train", style_file, photographs, "-o", output, "--backend", any_backend, *OPTIONS], capsys)
     assert code == 143

@@ -32,7 +32,7 @@ from isostyle.images.options import options_of
 from isostyle.system import memory
 from isostyle.system.files import read_input, sha256
 from isostyle.transfer import checkpoint as run_checkpoint
-from isostyle.transfer.stylize import MANIFEST_SCHEMA
+from isostyle.transfer.manifest import MANIFEST_SCHEMA
 from isostyle.weights import store
 
 #: Options of `isostyle run` that the batch sets for each, ...

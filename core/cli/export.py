@@ -6,8 +6,12 @@ from pathlib import Path
 
 import click
 
+from isostyle.cli.options import FORCE, QUIET
 from isostyle.cli.progress import readable
 from isostyle.errors import InputError
+from isostyle.style_networks import file as style_network
+from isostyle.style_networks.export import OPSET, SUFFIX, onnx_bytes
+from isostyle.system.files import check_outputs, write_atomically
 
 
 @click.command(short_help="Write a style network as an ONNX model.")
@@ -15,8 +19,8 @@ from isostyle.errors import InputError
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="The model, .onnx [default: ./STYLE.onnx]."
 )
-@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@FORCE
+@QUIET
 def export(style: str, output: Path | None, force: bool, quiet: bool) -> None:
     """Write the network STYLE (a name of `isostyle styles`, or a .safetensors file) as an ONNX model.
 
@@ -29,10 +33,6 @@ def export(style: str, output: Path | None, force: bool, quiet: bool) -> None:
     Input `image`: float32, (1, 3, height, width), RGB in 0..1, of any size; output `painted`: likewise. The normalization that
     the network was trained with is part of the model. Needs the package onnx (pip install 'isostyle[onnx]'), no framework.
     """
-    from isostyle.style_networks import file as style_network
-    from isostyle.style_networks.export import OPSET, SUFFIX, onnx_bytes
-    from isostyle.system.files import check_outputs, write_atomically
-
     found = style_network.find(style)
     output = output or Path(f"{Path(style).stem}{SUFFIX}")
     if output.suffix.lower() != SUFFIX:

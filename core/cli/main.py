@@ -38,7 +38,7 @@ COMMANDS: Sequence[Entry] = (
     Entry("demo", "isostyle.cli.demo", PICTURES, "Make a picture at once, from nothing."),
     Entry("train", "isostyle.cli.train", NETWORKS, "Train a network for one style."),
     Entry("apply", "isostyle.cli.apply", NETWORKS, "Paint pictures and videos with a style network, in one pass."),
-    Entry("styles", "isostyle.cli.apply", NETWORKS, "List the style networks that ship with isostyle, or say what files are."),
+    Entry("styles", "isostyle.cli.styles", NETWORKS, "List the style networks that ship with isostyle, or say what files are."),
     Entry("export", "isostyle.cli.export", NETWORKS, "Write a style network as an ONNX model."),
     Entry("recipes", "isostyle.cli.recipes", KNOWN, "List the recipes, show every number of one, or compare two."),
     Entry("weights", "isostyle.cli.weights", KNOWN, "Get the real VGG-19 and VGG-16, once."),

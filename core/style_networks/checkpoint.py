@@ -1,7 +1,7 @@
-"""Checkpoints of a training: all that is needed to go on, bit by bit as if it had never stopped.
+"""Checkpoints of a training: with one, a training goes on to the same bits as if it had never stopped.
 
-A file is safetensors: each parameter under its name, and what Adam keeps of it as ``NAME/moment1`` and ``NAME/moment2``; in its
-metadata how many steps were made, the settings that they were made with, and the losses so far.
+A file is safetensors: each parameter under its name, and what Adam keeps of it as ``NAME/moment1`` and ``NAME/moment2``. Its
+metadata say how many steps were made, with which settings, and the losses so far.
 """
 
 from __future__ import annotations
@@ -13,24 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import safe_open
 
 from isostyle.errors import InputError
 from isostyle.interface import Array
+from isostyle.style_networks.metadata import BROKEN, json_of, read_parts
 from isostyle.system.files import read_input, reason, sha256
-from isostyle.system.tensors import read_tensors, tensors_file
+from isostyle.system.tensors import tensors_file
 from isostyle.transform_network import TransformNetwork
 
-SCHEMA = "isostyle.training/1"
-#: A longer head than this is no checkpoint's.
-MAX_HEAD = 2**26
+SCHEMA = "isostyle.training/2"
 #: Tensors that Adam's state has for each parameter; the first is the parameter itself.
 TENSORS = {"image": "", "moment1": "/moment1", "moment2": "/moment2"}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training that stands still."""
+    """A training between two steps."""
 
     step: int
     #: By parameter: ``image``, ``moment1``, ``moment2``, as NumPy arrays.
@@ -57,6 +56,7 @@ def dump(checkpoint: Checkpoint) -> bytes:
 
 
 def digest(tensors: Mapping[str, Array]) -> str:
+    """SHA-256 of the numbers, little-endian float32, in the order of their names."""
     return sha256(b"".join(np.ascontiguousarray(tensors[name], "<f4").tobytes() for name in sorted(tensors)))
 
 
@@ -64,11 +64,10 @@ def progress_of(path: Path) -> tuple[int, int] | None:
     """How many steps the training of a checkpoint has made, and of how many; None if that cannot be read. Only the file's head
     is looked at."""
     try:
-        with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            metadata = json.loads(stream.read(min(length, MAX_HEAD)))["__metadata__"]
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata()
         return int(metadata["step"]), int(json.loads(metadata["settings"])["recipe"]["steps"])
-    except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
+    except (OSError, *BROKEN):
         return None
 
 
@@ -79,21 +78,26 @@ def load(path: Path, network: TransformNetwork) -> Checkpoint:
         InputError: there is none, or it is damaged, of another version, or of another network than ``network``.
     """
     name = str(path)
+    tensors, metadata = read_parts(read_input(path), name, "a training's checkpoint", SCHEMA)
     try:
-        tensors, metadata = read_tensors(read_input(path))
-        if (schema := str(metadata["schema"])) != SCHEMA:
-            raise InputError(f"{name!r} is no checkpoint that this isostyle reads: it is {schema[:60]!r}, not {SCHEMA!r}")
-        step = int(metadata["step"])
-        settings, history, backends = (json.loads(metadata[key]) for key in ("settings", "history", "backends"))
-        if step < 0 or not (isinstance(settings, dict) and isinstance(history, list) and isinstance(backends, list)):
-            raise ValueError("its metadata are of another kind")
-        whole = digest(tensors) == metadata["tensors_sha256"]
-    except InputError:
-        raise
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"{name!r} is not a training's checkpoint, or not all of it: {reason(error)}") from None
-    if not whole:
+        step, saved = int(metadata["step"]), metadata["tensors_sha256"]
+        settings = json_of(metadata, "settings", dict)
+        history, backends = json_of(metadata, "history", list), json_of(metadata, "backends", list)
+        if step < 0:
+            raise ValueError("its number of steps is negative")
+    except BROKEN as error:
+        raise InputError(f"{name!r} has metadata that cannot be used: {reason(error)}") from None
+    if digest(tensors) != saved:
         raise InputError(f"{name!r} is damaged: its numbers are not those that were saved")
+    return Checkpoint(step, state_of(tensors, network, name), settings, history, backends)
+
+
+def state_of(tensors: Mapping[str, Array], network: TransformNetwork, name: str) -> dict[str, dict[str, Array]]:
+    """The tensors of a checkpoint called ``name``, by parameter.
+
+    Raises:
+        InputError: ``network`` has other parameters.
+    """
     state: dict[str, dict[str, Array]] = {}
     for parameter, shape in network.parameter_shapes.items():
         state[parameter] = {}
@@ -101,8 +105,8 @@ def load(path: Path, network: TransformNetwork) -> Checkpoint:
             tensor = tensors.get(parameter + suffix)
             if tensor is None or tensor.shape != shape or tensor.dtype != np.float32:
                 raise InputError(
-                    f"{name!r} is the checkpoint of another network (--width and --blocks are to be said again): no "
+                    f"{name!r} is the checkpoint of another network (repeat its --width and --blocks): it has no "
                     f"{parameter + suffix} of shape {shape}"
                 )
             state[parameter][key] = tensor
-    return Checkpoint(step, state, settings, history, backends)
+    return state

@@ -29,7 +29,7 @@ DOC = (
 
 
 class Graph:
-    """Nodes and constants of a model, as they come."""
+    """Nodes and constants of a model, in the order in which they were added."""
 
     def __init__(self, onnx: Any) -> None:
         self.onnx = onnx
@@ -51,18 +51,12 @@ class Graph:
         return self.constant(name, np.reshape(values, (1, -1, 1, 1)), np.float32)
 
     def stage(self, stage: Stage, parameters: Any, x: str, given: dict[str, str], made: dict[str, str]) -> str:
-        """What :mod:`isostyle.transform_network` says of a stage, in its order."""
+        """Add the nodes of a stage, in the order of :mod:`isostyle.transform_network`; the name of what it makes."""
         name = stage.name
         if stage.restores is not None:
             scales = self.constant("scales", [1, 1, 2, 2], np.float32)
-            x = self.node(
-                "Resize",
-                [x, "", scales],
-                f"{name}.repeated",
-                mode="nearest",
-                coordinate_transformation_mode="asymmetric",
-                nearest_mode="floor",
-            )
+            nearest = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+            x = self.node("Resize", [x, "", scales], f"{name}.repeated", **nearest)
             size = self.node("Shape", [given[stage.restores]], f"{name}.size", start=2, end=4)
             begins, axes = self.constant("begins", [0, 0], np.int64), self.constant("axes", [2, 3], np.int64)
             x = self.node("Slice", [x, begins, size, axes], f"{name}.restored")
@@ -84,7 +78,7 @@ class Graph:
 
 
 def onnx_bytes(style: StyleNetwork) -> bytes:
-    """The file: the same bytes for the same network, isostyle and onnx.
+    """An ONNX file: the same bytes for the same network, isostyle and onnx.
 
     Raises:
         InputError: the package onnx is not installed.
@@ -94,34 +88,29 @@ def onnx_bytes(style: StyleNetwork) -> bytes:
     except ImportError:
         raise InputError("writing ONNX needs the package onnx: pip install 'isostyle[onnx]'") from None
     helper, graph = onnx.helper, Graph(onnx)
-    mean, deviation = graph.per_channel("mean", RGB_MEAN), graph.per_channel("deviation", RGB_STD)
-    x = graph.node("Div", [graph.node("Sub", [INPUT, mean], "centered"), deviation], "normalized")
+    mean, std = graph.per_channel("mean", RGB_MEAN), graph.per_channel("std", RGB_STD)
+    x = graph.node("Div", [graph.node("Sub", [INPUT, mean], "centered"), std], "normalized")
     given: dict[str, str] = {}
     made = {PICTURE: x}
     for stage in style.network.stages:
         given[stage.name] = x
         x = made[stage.name] = graph.stage(stage, style.parameters, x, given, made)
-    x = graph.node("Add", [graph.node("Mul", [x, deviation], "scaled"), mean], "unclipped")
+    x = graph.node("Add", [graph.node("Mul", [x, std], "scaled"), mean], "unclipped")
     low, high = graph.constant("low", 0, np.float32), graph.constant("high", 1, np.float32)
     graph.node("Clip", [x, low, high], OUTPUT)
     shape = [1, 3, "height", "width"]
-    ends = [
-        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape, doc_string="RGB in 0..1") for name in (INPUT, OUTPUT)
-    ]
+    tensor, said = onnx.TensorProto.FLOAT, "RGB in 0..1"
+    ends = [[helper.make_tensor_value_info(name, tensor, shape, doc_string=said)] for name in (INPUT, OUTPUT)]
     model = helper.make_model(
-        helper.make_graph(graph.nodes, "style_network", ends[:1], ends[1:], graph.constants),
+        helper.make_graph(graph.nodes, "style_network", *ends, graph.constants),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="isostyle",
         producer_version=__version__,
         doc_string=DOC,
     )
-    about = {
-        "style": style.name,
-        "parameters_sha256": style.digest,
-        "input": "RGB, 0..1, float32",
-        "output": "RGB, 0..1, float32",
-    }
+    kind = "RGB, 0..1, float32"
+    about = {"style": style.name, "parameters_sha256": style.digest, "input": kind, "output": kind}
     helper.set_model_props(model, about)
     onnx.checker.check_model(model, full_check=True)
     data: bytes = model.SerializeToString(deterministic=True)

@@ -1,8 +1,8 @@
-"""Style networks as files: an image transformation network, its parameters, and all that says where they come from.
+"""Style networks as files: an image transformation network, its parameters, and where they come from.
 
-A file is safetensors: the parameters by name, float32 (:mod:`isostyle.transform_network`), and in its metadata the network's
+A file is safetensors: the parameters by name, float32 (:mod:`isostyle.transform_network`). Its metadata hold the network's
 table, the training recipe, the style image's name, digest and thumbnail, the losses of the training, and the SHA-256 of the
-parameters, so that a damaged file is told from another network. It holds no code and belongs to no framework.
+parameters, which tells a damaged file from another network. It holds no code and belongs to no framework.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from safetensors import SafetensorError
 
 from isostyle.errors import InputError, shown
 from isostyle.images import arrays
 from isostyle.interface import Parameters
 from isostyle.recipe import LongSide
-from isostyle.system.files import read_input, write_atomically
-from isostyle.system.tensors import read_tensors, tensors_file
+from isostyle.style_networks.metadata import BROKEN, json_of, read_parts
+from isostyle.system.files import read_input, reason, write_atomically
+from isostyle.system.tensors import tensors_file
 from isostyle.transform_network import TransformNetwork
 from isostyle.weights.store import parameters_digest, whole
 
-#: What the metadata's ``schema`` says; the number changes with the meaning of anything in the file.
-SCHEMA = "isostyle.style-network/1"
+#: The metadata's ``schema``. The number changes with the meaning of anything in the file.
+SCHEMA = "isostyle.style-network/2"
 SUFFIX = ".safetensors"
 #: Longer side of a thumbnail, in pixels.
 THUMBNAIL = 96
@@ -123,26 +123,14 @@ def find(name: str) -> StyleNetwork:
 
 def parse(data: bytes, name: str) -> StyleNetwork:
     """The style network in ``data``, the bytes of a file called ``name``; as :func:`load`."""
+    tensors, metadata = read_parts(data, name, "a style network", SCHEMA)
     try:
-        tensors, metadata = read_tensors(data)
-        schema = str(metadata.get("schema", "another program's"))
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"{name!r} is not a style network's safetensors file, or not all of it: {error}") from None
-    if schema != SCHEMA:
-        raise InputError(f"{name!r} is not a style network that this isostyle reads: it is {schema[:60]!r}, not {SCHEMA!r}")
-    try:
-        table = json.loads(metadata["network"])
-        full, half, quarter = (int(width) for width in table["widths"])
-        kernel, skips = int(table["outer_kernel"]), bool(table["skips"])
-        network = TransformNetwork((full, half, quarter), int(table["blocks"]), kernel, skips, bool(table["residual"]))
-        network.check()
-        training, history = json.loads(metadata["training"]), json.loads(metadata["history"])
+        network = network_of(json_of(metadata, "network", dict))
+        training, history = json_of(metadata, "training", dict), json_of(metadata, "history", list)
         small = base64.b64decode(metadata["thumbnail"], validate=True)
         digest, style = metadata["parameters_sha256"], metadata["name"]
-        if not (isinstance(training, dict) and isinstance(history, list)):
-            raise ValueError("its training is no table")
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
-        raise InputError(f"{name!r} has metadata that cannot be used: {error}") from None
+    except BROKEN as error:
+        raise InputError(f"{name!r} has metadata that cannot be used: {reason(error)}") from None
     shapes = network.parameter_shapes
     if others := sorted(set(tensors) - set(shapes)):
         raise InputError(f"{name!r} holds {others[0][:60]!r}, which is no parameter of its network")
@@ -150,3 +138,17 @@ def parse(data: bytes, name: str) -> StyleNetwork:
     if found.digest != digest:
         raise InputError(f"{name!r} is damaged: its numbers are not those that were saved (SHA-256 {found.digest[:12]}...)")
     return found
+
+
+def network_of(table: Mapping[str, Any]) -> TransformNetwork:
+    """The network that a file's table says.
+
+    Raises:
+        InputError: it is none that can be built.
+        KeyError, TypeError, ValueError, OverflowError: the table has another form.
+    """
+    full, half, quarter = (int(width) for width in table["widths"])
+    kernel, skips, residual = int(table["outer_kernel"]), bool(table["skips"]), bool(table["residual"])
+    network = TransformNetwork((full, half, quarter), int(table["blocks"]), kernel, skips, residual)
+    network.check()
+    return network

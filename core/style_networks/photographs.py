@@ -42,6 +42,10 @@ class Crop:
     mirrored: bool
 
 
+#: Where held-out photographs are looked at.
+CENTER = Crop(0, 0.5, 0.5, False)
+
+
 def scan(folder: Path, crop: int) -> Folder:
     """The photographs of ``folder`` and the folders in it whose sides have at least ``crop`` pixels, by their headers.
 
@@ -80,14 +84,14 @@ def pictures_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"there is no folder {str(folder)!r} of photographs")
     found: list[Path] = []
-
-    def refuse(error: OSError) -> None:
-        raise InputError(f"the folder {str(error.filename)!r} cannot be read: {reason(error)}") from None
-
     for place, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [path for name in sorted(names) if is_picture(path := Path(place, name)) and not name.startswith(".")]
     return found
+
+
+def refuse(error: OSError) -> None:
+    raise InputError(f"the folder {str(error.filename)!r} cannot be read: {reason(error)}") from None
 
 
 def places(seed: int, photographs: int, first: int, count: int) -> list[Crop]:
@@ -141,10 +145,7 @@ class Cutter:
         for i in range(len(self.files)):
             path = self.files[(number + i) % len(self.files)]
             try:
-                picture = decode.read_rgb(path)
-                if min(picture.size) < self.side:
-                    raise InputError(f"it has become smaller than a crop of {self.side} pixels")
-                return picture
+                return decode.read_rgb(path)
             except InputError as error:
                 if path not in self.broken:
                     self.broken.add(path)

@@ -1,14 +1,14 @@
 """Style networks on pictures larger than memory: the output by tiles, equal to the whole picture's up to rounding.
 
-Instance normalization asks for the mean and variance of a whole map before one pixel of the next is known. So the stages are
-gone through one after another, each tile by tile: a first pass over its convolution's tiles adds up the statistics, and then
-the map is known. Maps at half and at a quarter of the picture's size are kept whole, as NumPy arrays. Those at full size
-(``down1``, ``up2``) would take most of the memory and are never kept: once their statistics are known, the next stage computes
-again the piece that a tile of its own needs.
+Instance normalization needs the mean and variance of a whole map before one pixel of the next is known. So one stage follows
+another, each tile by tile: a first pass over its convolution's tiles adds up the statistics, and then the map is known. Maps at
+half and at a quarter of the picture's size are kept whole, as NumPy arrays. Those at full size (``down1``, ``up2``) would take
+most of the memory and are never kept: once their statistics are known, the next stage computes again the piece that a tile of
+its own needs.
 
-What a tile needs of its input is said by one index an axis (:func:`needed`), in which stride, reflection at the picture's
-borders, and the repeating and dropping of pixels meet. So tiles have no borders of their own, and a backend is asked for
-nothing but convolutions without padding (:meth:`isostyle.interface.Transform.convolve`).
+One index for each axis (:func:`needed`) says what a tile needs of its input. It combines stride, reflection at the picture's
+borders, and repeated and dropped pixels. So tiles have no borders of their own, and a backend only convolves without padding
+(:meth:`isostyle.interface.Transform.convolve`).
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def window(source: Source, stage: Stage, size: Size, rows: slice, columns: slice
 
 
 def gathered(block: Array, places: NDArray[np.intp], axis: int) -> Array:
+    """The values at these places of an axis; ``block`` itself if they are all of it, in order."""
     if len(places) == block.shape[axis] and np.array_equal(places, np.arange(len(places))):
         return block
     return block.take(places, axis)
@@ -246,4 +247,5 @@ def again(convolution: Source, finish: Finish, added: Source | None) -> Source:
 
 
 def piece_of(whole: Array) -> Source:
+    """A map that is kept."""
     return lambda rows, columns: whole[:, :, rows, columns]

@@ -2,54 +2,39 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from isostyle import registry
 from isostyle._version import __version__
 from isostyle.checks import require_count
-from isostyle.errors import FrameworkFailure, InputError, IsostyleError, shown
-from isostyle.images import arrays
-from isostyle.images.decode import ImageLike, read_picture, read_rgb
+from isostyle.errors import FrameworkFailure, InputError
+from isostyle.images import arrays, decode
+from isostyle.images.decode import ImageLike
 from isostyle.interface import Array, Precision
-from isostyle.optim import State
-from isostyle.recipe import LongSide
-from isostyle.registry import choose_device, failure
 from isostyle.style_networks import checkpoint as training_state
-from isostyle.style_networks import file as style_network
+from isostyle.style_networks import frameworks
 from isostyle.style_networks.checkpoint import Checkpoint
 from isostyle.style_networks.file import StyleNetwork, thumbnail
-from isostyle.style_networks.photographs import Crop, Cutter, cut, scan
-from isostyle.style_networks.trainer import Trainer, TrainingEvent, TrainingRecipe, first_parameters, require_finite, steps_of
-from isostyle.system.files import reason, sha256, write_atomically
+from isostyle.style_networks.frameworks import Framework
+from isostyle.style_networks.photographs import CENTER, Cutter, cut
+from isostyle.style_networks.trainer import Trainer, TrainingEvent, TrainingRecipe, require_finite, steps_of
+from isostyle.style_networks.training_inputs import HELD_OUT_SHARE, TrainingInputs, read_inputs, require_same
+from isostyle.system.files import reason, write_atomically
 from isostyle.system.versions import versions
-from isostyle.weights import store
 
 #: What can be done when memory does not suffice.
 LESS_MEMORY = "try a smaller --crop, --batch or --style-size"
-#: Photographs that are kept out of the training, to look at: at most so many, and at most this share.
-HELD_OUT, HELD_OUT_SHARE = 10, 0.1
 #: Every so many steps the held-out photographs are looked at, and a checkpoint is written.
 EVERY = 200
 #: Every so many steps the losses go into the file's history.
 HISTORY_EVERY = 50
-CENTER = Crop(0, 0.5, 0.5, False)
-#: What of a training's settings must be as it was when it goes on, beside the recipe, and what is said if it is not.
-WHAT_STAYS = {
-    "start_sha256": "another start",
-    "style_sha256": "another style image",
-    "loss_network_sha256": "another loss network",
-    "photographs_sha256": "other photographs",
-}
 
 
 @dataclass(frozen=True)
@@ -96,7 +81,7 @@ def train(
     Args:
         style: a path, a PIL image or an array.
         photographs: a folder; those in folders inside it count, too. Files that are broken or smaller than a crop are skipped
-            and named. Up to ten are held out of the training, to look at.
+            and named. Up to ten are held out, to look at.
         recipe: losses, network, optimizer, crops and steps; the default takes some 20 minutes on two cores.
         name: what the style is called [default: the style image's file name].
         start: a style network of the same size whose parameters the training begins with: the name of one that ships, or a
@@ -131,170 +116,135 @@ def train(
         raise InputError(f"the precision must be exact or fast, not {precision!r}")
     if resume and checkpoint is None:
         raise InputError("there is no checkpoint to resume from; name it")
-    tell = log or (lambda line: None)
-    chosen = store.load(network)
-    parameters = chosen.cut(recipe.losses.taps)
-    least = chosen.network.least_side(recipe.losses.taps)
-    opened, digest = read_picture(style, "the style image")
-    for line in opened.lines:
+    path, tell = None if checkpoint is None else Path(checkpoint), log or (lambda line: None)
+    inputs = read_inputs(recipe, style, Path(photographs), network, start)
+    before = checkpoint_of(path, inputs) if resume and path is not None else None
+    framework = frameworks.load(backend, device, threads)
+    for line in (*inputs.lines, str(framework)):
         tell(line)
-    picture = opened.eight_bits
-    height, width = LongSide(recipe.style_size).fit(picture.height, picture.width)
-    if min(height, width, recipe.crop) < least:
-        raise InputError(
-            f"crops and style image need {least} pixels a side for the deepest layer, not {min(height, width, recipe.crop)}"
-        )
-    first = first_of(start, recipe)
-    before = training_state.load(Path(checkpoint), recipe.network) if resume and checkpoint is not None else None
-    folder = scan(Path(photographs), recipe.crop)
-    held = held_out(len(folder.files), recipe.seed)
-    used = tuple(path for i, path in enumerate(folder.files) if i not in held)
-    settings = {
-        "recipe": as_json(recipe),
-        "start_sha256": first.digest,
-        "style_sha256": digest or sha256(np.asarray(picture).tobytes()),
-        "loss_network_sha256": chosen.digest,
-        # Names and sizes: reading everything would take longer than many a training.
-        "photographs_sha256": sha256(
-            b"\n".join(b"%s %d" % (os.fsencode(path.relative_to(photographs)), path.stat().st_size) for path in folder.files)
-        ),
-    }
-    if before is not None:
-        require_same(before.settings, settings, str(checkpoint))
-        if before.step > recipe.steps:
-            raise InputError(f"{str(checkpoint)!r} has {before.step} steps already; ask for more than {recipe.steps}")
-
-    count = registry.default_threads() if threads is None else threads
-    framework = registry.load(backend, count)
-    place = choose_device(device, framework.devices(), framework.name)
-    computes = {
-        "name": framework.name,
-        "version": framework.version(),
-        "device": place,
-        "threads": count,
-        "precision": precision,
-    }
-    tell(f"backend {framework.name} {framework.version()} on {place}, {count} thread{'s' * (count > 1)}")
-    engine = framework.prepare(chosen.network, parameters, device=place, dtype="float32", precision=precision)
-    transform = registry.transform(framework, recipe.network, device=place, dtype="float32")
-
-    def skip(path: Path, why: str) -> None:
-        tell(f"skipped {str(path)!r}: {why.removeprefix(repr(str(path))).lstrip()}")
-
-    tell(f"{len(used)} photographs, {len(held)} held out, {len(folder.skipped)} skipped")
-    if not held:
-        tell(f"fewer than {round(1 / HELD_OUT_SHARE)} photographs: none is held out to look at")
-    for path, why in folder.skipped.items():
-        skip(path, why)
-    looked_at = []
-    for i in sorted(held):
-        try:
-            looked_at.append(cut(read_rgb(folder.files[i]), CENTER, recipe.crop))
-        except InputError as error:
-            skip(folder.files[i], str(error))
-
-    with framework_failures(framework.name, f"a style image of {height}x{width}"):
-        trainer = Trainer(recipe, transform, engine, arrays.to_array(arrays.resize(picture, height, width), "float32"))
-    if before is None:
-        session = Session(trainer, looked_at, trainer.start(first.parameters), [])
-        backends = [computes]
-    else:
-        state = {
-            key: {**{each: transform.tensor(array) for each, array in arrays.items()}, "step": before.step}
-            for key, arrays in before.state.items()
-        }
-        session = Session(trainer, looked_at, state, list(before.history))
-        tell(f"going on from step {before.step}")
-        backends = list(before.backends)
-        if computes not in backends[-1:]:
-            backends.append(computes)
-            tell("another framework, version, device, number of threads or precision than before: not to the same bits")
-
-    def save() -> None:
-        if checkpoint is None:
-            return
-        data = training_state.dump(Checkpoint(session.step, session.arrays(), settings, session.history, backends))
-        try:
-            write_atomically(Path(checkpoint), data)
-        except OSError as error:
-            # A disk that is full now may not be so at the next one; the training is worth more.
-            tell(f"the checkpoint {str(checkpoint)!r} cannot be written: {reason(error)}")
-
-    def network_so_far() -> StyleNetwork:
-        about = {
-            "isostyle": __version__,
-            "recipe": as_json(recipe),
-            "steps": session.step,
-            "style": {"sha256": settings["style_sha256"], "size": [height, width]},
-            "start": {"name": first.name, "parameters_sha256": first.digest},
-            "loss_network": {"name": chosen.network.name, "sha256": chosen.digest},
-            "photographs": {
-                "used": len(used),
-                "held_out": len(looked_at),
-                # Those that were found broken before the first step. Which others are met, and when, is not the recipe's.
-                "skipped": len(folder.skipped) + len(held) - len(looked_at),
-                "sha256": settings["photographs_sha256"],
-            },
-            "backends": backends,
-            "versions": versions(),
-        }
-        arrays = {key: each["image"] for key, each in session.arrays().items()}
-        return StyleNetwork(
-            recipe.network, arrays, encodable(name or style_name(style)), thumbnail(picture), about, session.history
-        )
-
-    began = session.step
-    try:
-        crops = Cutter(used, recipe.crop, recipe.batch, recipe.seed, skip).steps(session.step)
-        while session.step < recipe.steps:
-            look = (session.step + 1) % every == 0 or session.step + 1 == recipe.steps
-            photographs_now = next(crops)
-            with framework_failures(framework.name, f"{recipe.batch} photographs of {recipe.crop}x{recipe.crop}"):
-                event, seen = session.advance(photographs_now, look)
-            if look:
-                save()
-            if callback:
-                callback(Progress(event, recipe.steps, seen, session.samples if look and looked_at else None))
-    except KeyboardInterrupt as error:
-        save()
-        raise TrainingInterrupted(network_so_far(), session.step) from error
-    except (InputError, FrameworkFailure):  # the photographs went away, or the memory
-        if session.step > began:
-            save()
-        raise
-    return network_so_far()
+    called = name or (Path(style).stem if isinstance(style, (str, Path)) else "style")
+    training = Training(inputs, framework, precision, before, called, path, tell)
+    return training.run(every, callback)
 
 
-@contextlib.contextmanager
-def framework_failures(framework: str, at: str) -> Iterator[None]:
-    """What a framework raises while this lasts becomes one sentence.
+def checkpoint_of(path: Path, inputs: TrainingInputs) -> Checkpoint:
+    """The checkpoint from which a training with these inputs goes on.
 
     Raises:
-        FrameworkFailure: instead of it.
+        InputError: there is none, or it is of another training, or of more steps.
     """
-    try:
-        yield
-    except IsostyleError:
-        raise
-    except Exception as error:
-        raise failure(framework, at, error, LESS_MEMORY) from error
+    found = training_state.load(path, inputs.recipe.network)
+    require_same(found.settings, inputs.settings, str(path))
+    if found.step > inputs.recipe.steps:
+        raise InputError(f"{str(path)!r} has {found.step} steps already; ask for more than {inputs.recipe.steps}")
+    return found
 
 
-class Session:
-    """A training that goes on: its state, its history, and photographs that it is not trained on."""
+class Training:
+    """A training under way: its state, its history, and where both go."""
 
     def __init__(
-        self, trainer: Trainer, looked_at: Sequence[Array], state: dict[str, State], history: list[dict[str, float]]
+        self,
+        inputs: TrainingInputs,
+        framework: Framework,
+        precision: Precision,
+        before: Checkpoint | None,
+        name: str,
+        checkpoint: Path | None,
+        tell: Callable[[str], None],
     ) -> None:
-        self.trainer, self.looked_at, self.state, self.history = trainer, looked_at, state, history
+        """``before``: what it goes on from. ``checkpoint``: the file that is written. ``name``: of the style."""
+        self.inputs, self.framework = inputs, framework
+        # A question mark for each byte that is not UTF-8: old archives have such file names, JSON must not.
+        self.name = name.encode("utf-8", "replace").decode()
+        self.checkpoint, self.tell = checkpoint, tell
+        self.looked_at = self.look_at()
+        self.trainer = self.trainer_of(precision)
+        computes = {**framework.about, "threads": framework.threads, "precision": precision}
+        #: What has computed it, one after another. Plain JSON.
+        self.backends: list[dict[str, Any]] = [computes]
+        self.history: list[dict[str, float]] = []
+        if before is None:
+            self.state = self.trainer.start(inputs.first.parameters)
+            return
+        tell(f"going on from step {before.step}")
+        self.state, self.history = self.trainer.restored(before.state, before.step), before.history
+        self.backends = [*before.backends, *([computes] if computes not in before.backends[-1:] else [])]
+        if len(self.backends) > len(before.backends):
+            tell("another framework, version, device, number of threads or precision than before: not to the same bits")
 
     @property
     def step(self) -> int:
         """Updates so far."""
         return steps_of(self.state)
 
+    def look_at(self) -> list[Array]:
+        """What is looked at: the center of each held-out photograph that can be decoded, (1, 3, crop, crop). Say which
+        photographs are used, and which are not."""
+        inputs = self.inputs
+        self.tell(f"{len(inputs.used)} photographs, {len(inputs.held_out)} held out, {len(inputs.skipped)} skipped")
+        if not inputs.held_out:
+            self.tell(f"fewer than {round(1 / HELD_OUT_SHARE)} photographs: none is held out to look at")
+        for path, why in inputs.skipped.items():
+            self.skip(path, why)
+        found = []
+        for path in inputs.held_out:
+            try:
+                found.append(cut(decode.read_rgb(path), CENTER, inputs.recipe.crop))
+            except InputError as error:
+                self.skip(path, str(error))
+        return found
+
+    def skip(self, path: Path, why: str) -> None:
+        """Say that a photograph is not used."""
+        self.tell(f"skipped {str(path)!r}: {why.removeprefix(repr(str(path))).lstrip()}")
+
+    def trainer_of(self, precision: Precision) -> Trainer:
+        """What makes the steps, with the style image and both networks on the device."""
+        inputs, backend, device = self.inputs, self.framework.backend, self.framework.device
+        losses, network = inputs.recipe.losses, inputs.loss_network
+        engine = backend.prepare(network.network, network.cut(losses.taps), device=device, dtype="float32", precision=precision)
+        transform = registry.transform(backend, inputs.recipe.network, device=device, dtype="float32")
+        height, width = inputs.size
+        with self.framework.failures(f"a style image of {height}x{width}", LESS_MEMORY):
+            picture = arrays.resize(inputs.picture, height, width)
+            return Trainer(inputs.recipe, transform, engine, arrays.to_array(picture, "float32"))
+
+    def run(self, every: int, callback: Callable[[Progress], None] | None) -> StyleNetwork:
+        """Make the steps that are left. Write a checkpoint after every so many, and where the training stops.
+
+        Raises:
+            InputError, NonFiniteTraining, FrameworkFailure, TrainingInterrupted: as :func:`train`.
+        """
+        first = self.step
+        try:
+            self.make_steps(every, callback)
+        except KeyboardInterrupt as error:
+            self.save()
+            raise TrainingInterrupted(self.network(), self.step) from error
+        except (InputError, FrameworkFailure):  # the photographs went away, or the memory
+            if self.step > first:
+                self.save()
+            raise
+        return self.network()
+
+    def make_steps(self, every: int, callback: Callable[[Progress], None] | None) -> None:
+        """The loop: crops of photographs, a step, a checkpoint now and then, the callback."""
+        recipe = self.inputs.recipe
+        at = f"{recipe.batch} photographs of {recipe.crop}x{recipe.crop}"
+        crops = Cutter(self.inputs.used, recipe.crop, recipe.batch, recipe.seed, self.skip).steps(self.step)
+        while self.step < recipe.steps:
+            photographs = next(crops)
+            look = (self.step + 1) % every == 0 or self.step + 1 == recipe.steps
+            with self.framework.failures(at, LESS_MEMORY):
+                event, seen = self.advance(photographs, look)
+            if look:
+                self.save()
+            if callback:
+                callback(Progress(event, recipe.steps, seen, self.samples if look and self.looked_at else None))
+
     def advance(self, photographs: Sequence[Array], look: bool) -> tuple[TrainingEvent, float | None]:
-        """One step, and if asked to ``look`` the median total of the photographs that are not trained on, after it.
+        """Make one step. If asked to ``look``, also find the median total of the held-out photographs after it.
 
         State and history change together, at the end: an interruption falls before or after a step.
 
@@ -313,72 +263,48 @@ class Session:
         self.state, self.history = following, [*self.history, *rows]
         return event, seen
 
-    def arrays(self) -> dict[str, dict[str, Array]]:
-        """The state as NumPy arrays, by parameter."""
-        array = self.trainer.transform.array
-        return {key: {each: array(value[each]) for each in training_state.TENSORS} for key, value in self.state.items()}
-
     def samples(self) -> list[tuple[Image.Image, Image.Image]]:
-        """The photographs that are not trained on, as they go in and come out."""
+        """The held-out photographs as they go in and come out."""
         transform, tensors = self.trainer.transform, self.trainer.parameters(self.state)
         made = (transform.array(transform.apply(tensors, transform.tensor(each))) for each in self.looked_at)
         return [(arrays.to_picture(each), arrays.to_picture(one)) for each, one in zip(self.looked_at, made, strict=True)]
 
+    def arrays(self) -> dict[str, dict[str, Array]]:
+        """The state as NumPy arrays, by parameter."""
+        array = self.trainer.transform.array
+        return {name: {key: array(value[key]) for key in training_state.TENSORS} for name, value in self.state.items()}
 
-def first_of(start: str | os.PathLike[str] | StyleNetwork | None, recipe: TrainingRecipe) -> StyleNetwork:
-    """What a training begins with.
+    def save(self) -> None:
+        """Write the checkpoint, if there is to be one."""
+        if self.checkpoint is None:
+            return
+        found = Checkpoint(self.step, self.arrays(), self.inputs.settings, self.history, self.backends)
+        try:
+            write_atomically(self.checkpoint, training_state.dump(found))
+        except OSError as error:
+            # A disk that is full now may have room at the next one; the training is worth more.
+            self.tell(f"the checkpoint {str(self.checkpoint)!r} cannot be written: {reason(error)}")
 
-    Raises:
-        InputError: there is no such network, or it is of another size than the recipe's.
-    """
-    if start is None:
-        return StyleNetwork(recipe.network, first_parameters(recipe.network, recipe.seed), "random", b"", {}, [])
-    found = start if isinstance(start, StyleNetwork) else style_network.find(os.fspath(start))
-    if found.network != recipe.network:
-        sizes = [f"{'-'.join(map(str, one.widths))} and {one.blocks} blocks" for one in (found.network, recipe.network)]
-        raise InputError(f"a training of {sizes[1]} cannot start from {found.name!r}, which has {sizes[0]}")
-    return found
-
-
-def held_out(photographs: int, seed: int) -> frozenset[int]:
-    """The numbers of the photographs that are kept out of a training."""
-    count = min(HELD_OUT, int(HELD_OUT_SHARE * photographs))
-    return frozenset(int(i) for i in np.random.RandomState([seed, 0]).permutation(photographs)[:count])
-
-
-def style_name(style: ImageLike) -> str:
-    return Path(style).stem if isinstance(style, (str, Path)) else "style"
-
-
-def encodable(name: str) -> str:
-    """``name`` with a question mark for each byte that is not UTF-8: old archives have such file names, JSON must not."""
-    return name.encode("utf-8", "replace").decode()
-
-
-def as_json(recipe: TrainingRecipe) -> dict[str, Any]:
-    """A recipe as plain JSON."""
-    losses = {"digest": recipe.losses.digest, **recipe.losses.as_dict()}
-    plain: dict[str, Any] = json.loads(json.dumps({**asdict(recipe), "losses": losses}))
-    return plain
-
-
-def require_same(before: Mapping[str, Any], now: Mapping[str, Any], name: str) -> None:
-    """Raises InputError if a training cannot go on because something is not as it was; the number of steps may differ."""
-    had, wanted = before.get("recipe"), now["recipe"]
-    if difference := next(differences(had, wanted, ""), None):
-        what, old, new = difference
-        raise InputError(f"{name!r} was trained with {what} {shown(old)}, not {shown(new)}; take the same, or begin anew")
-    for key, text in WHAT_STAYS.items():
-        if before.get(key) != now[key]:
-            raise InputError(f"{name!r} was trained with {text}; take the same, or begin anew")
-
-
-def differences(had: Any, wanted: Any, place: str) -> Iterator[tuple[str, Any, Any]]:
-    """The values of two tables that differ: what they are, and both; without the number of steps and digests of the rest."""
-    if not (isinstance(had, dict) and isinstance(wanted, dict)):
-        if had != wanted:
-            yield place, had, wanted
-        return
-    for key in wanted:
-        if (place, key) not in (("", "steps"), ("losses", "digest")):
-            yield from differences(had.get(key), wanted[key], f"{place}.{key}" if place else key)
+    def network(self) -> StyleNetwork:
+        """The network as far as it is trained."""
+        inputs, settings = self.inputs, self.inputs.settings
+        looked_at = len(self.looked_at)
+        about = {
+            "isostyle": __version__,
+            "recipe": settings["recipe"],
+            "steps": self.step,
+            "style": {"sha256": settings["style_sha256"], "size": list(inputs.size)},
+            "start": {"name": inputs.first.name, "parameters_sha256": inputs.first.digest},
+            "loss_network": {"name": inputs.loss_network.network.name, "sha256": inputs.loss_network.digest},
+            "photographs": {
+                "used": len(inputs.used),
+                "held_out": looked_at,
+                # Those that were found broken before the first step; which others are met depends on how far it came.
+                "skipped": len(inputs.skipped) + len(inputs.held_out) - looked_at,
+                "sha256": settings["photographs_sha256"],
+            },
+            "backends": self.backends,
+            "versions": versions(),
+        }
+        parameters = {name: tensors["image"] for name, tensors in self.arrays().items()}
+        return StyleNetwork(inputs.recipe.network, parameters, self.name, thumbnail(inputs.picture), about, self.history)

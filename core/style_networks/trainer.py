@@ -1,13 +1,13 @@
 """Training an image transformation network for one style: recipe x photographs -> parameters, one event a step.
 
-Johnson, Alahi and Fei-Fei 2016, section 3: the network's output for a photograph is pulled by the losses that a style transfer
-minimizes, with the photograph itself as content image; the slope of those losses with respect to the output is what a style
-transfer moves its picture by, and here it goes on, through the network, to its parameters. So training needs nothing of a
-framework but an objective (:class:`isostyle.interface.Objective`) and a :class:`isostyle.interface.Transform`, and what the
-conformance suite says of the first holds here.
+Johnson, Alahi and Fei-Fei 2016, section 3: a network's output for a photograph has the losses that a style transfer minimizes,
+with the photograph itself as content image. A style transfer moves its picture by the gradient of those losses with respect to
+the picture. Here that gradient goes on through the network to its parameters. So training needs only an objective
+(:class:`isostyle.interface.Objective`) and a :class:`isostyle.interface.Transform` of a framework, and what the conformance
+suite says of objectives holds here.
 
-Photographs go through one after the other and their gradients are added up: instance normalization knows no batch, so this is
-the same as a batch, and takes the memory of one.
+Photographs go through one after the other, and their gradients are added up. Instance normalization knows no batch, so this is
+the same as a batch, and takes the memory of one photograph.
 """
 
 from __future__ import annotations
@@ -131,7 +131,13 @@ class Trainer:
         """The state before the first step."""
         return {name: self.adam.start(self.transform.tensor(array)) for name, array in parameters.items()}
 
+    def restored(self, state: Mapping[str, Mapping[str, Array]], step: int) -> dict[str, State]:
+        """The state after ``step`` steps, from a checkpoint's arrays."""
+        tensor = self.transform.tensor
+        return {name: {**{key: tensor(array) for key, array in each.items()}, "step": step} for name, each in state.items()}
+
     def parameters(self, state: Mapping[str, State]) -> dict[str, Tensor]:
+        """The network's parameters in a state."""
         return {name: each["image"] for name, each in state.items()}
 
     def targets(self, photograph: Tensor) -> Targets:
@@ -141,7 +147,7 @@ class Trainer:
         return Targets({tap: self.engine.array(feature) for tap, feature in content.items()}, self.style)
 
     def objective(self, photograph: Tensor) -> Objective:
-        """What pulls the transformed ``photograph``."""
+        """The losses of the transformed ``photograph``."""
         return self.engine.objective(self.recipe.losses, self.targets(photograph))
 
     def losses(self, parameters: Mapping[str, Tensor], photograph: Array) -> dict[str, float]:
@@ -180,6 +186,7 @@ class Trainer:
 
 
 def sizes(what: str, tensors: Mapping[str, Tensor]) -> dict[str, float]:
+    """The sum of each tensor's absolute values, which is finite only if all of them are."""
     return {f"{what} {name}": float(abs(tensor).sum()) for name, tensor in tensors.items()}
 
 

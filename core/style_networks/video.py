@@ -23,7 +23,7 @@ from PIL import Image
 
 from isostyle.errors import InputError, IsostyleError
 from isostyle.images.decode import MAX_PIXELS
-from isostyle.system.files import fresh_file, require_regular
+from isostyle.system.files import fresh_file
 from isostyle.system.prefetch import ahead
 
 #: Constant quality: of x264, and of VP9 about the same. Both are above what the eye sees in motion.
@@ -55,12 +55,12 @@ PATIENCE = 600
 
 
 def is_video(path: Path) -> bool:
-    """By its name."""
+    """Whether a file's name says that it is a video."""
     return path.suffix.lower() in CONTAINERS
 
 
 def find_ffmpeg() -> str:
-    """The program.
+    """The path of the program.
 
     Raises:
         InputError: there is none.
@@ -99,17 +99,10 @@ def probe(ffmpeg: str, path: Path) -> Video:
         InputError: there is no such file, or ffmpeg finds no picture in it.
     """
     name = repr(str(path))
-    try:
-        require_video(path, name)
-        answer = subprocess.run(
-            [*(ffmpeg, *QUIET, *FROM_FILES, "-i", url(path)), *FIRST_FRAME],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            start_new_session=True,
-            check=False,
-        )
-    except OSError as error:
-        raise InputError(f"{ffmpeg!r} cannot be started: {error.strerror}") from None
+    if not path.is_file():  # a pipe would keep us waiting
+        raise InputError(f"there is no file {name}")
+    command = [ffmpeg, *QUIET, *FROM_FILES, "-i", url(path), *FIRST_FRAME]
+    answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, check=False)
     told = answer.stderr.decode(errors="replace")
     header = answer.stdout.partition(b"\n")[0].decode("ascii", errors="replace").split(" ")
     if header[0] != "YUV4MPEG2":
@@ -126,36 +119,21 @@ def probe(ffmpeg: str, path: Path) -> Video:
     if not 0 < rate <= MOST_RATE:
         raise InputError(f"{name} has {float(rate):g} frames a second, a variable rate perhaps; make it constant first")
     length = re.search(r"Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", told)
-    frames = None
-    if length:
-        seconds = 3600 * int(length[1]) + 60 * int(length[2]) + float(length[3])
-        frames = max(1, round(seconds * rate))
+    seconds = 3600 * int(length[1]) + 60 * int(length[2]) + float(length[3]) if length else None
+    frames = None if seconds is None else max(1, round(seconds * rate))
     aspect = Fraction(across, down) if across and down else Fraction(1)
     return Video(path, height, width, rate, aspect, frames, matrix_of(told, height))
 
 
 def matrix_of(told: str, height: int) -> str:
-    """What ffmpeg says of the colors, in its line on the stream. Where it says nothing, players take HD for BT.709, and ffmpeg
-    for BT.601."""
+    """How YUV is to be read: ``auto``, as ffmpeg says in its line on the stream. Where it says nothing, players take HD for
+    BT.709, and ffmpeg for BT.601."""
     streams = [line for line in told.splitlines() if "Video:" in line]
     return "bt709" if streams and height >= HD_HEIGHT and not re.search(MATRICES, streams[0]) else "auto"
 
 
-def require_video(path: Path, name: str) -> None:
-    """Raises InputError unless ``path`` is a file that can be read; of any size, unlike a picture."""
-    try:
-        status = path.stat()
-        with path.open("rb"):
-            pass
-    except FileNotFoundError:
-        raise InputError(f"there is no file {name}") from None
-    except OSError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror}") from None
-    require_regular(status, name, most=None)
-
-
 def url(path: Path) -> str:
-    """As ffmpeg takes it: neither an option nor another protocol, whatever the file is called."""
+    """A path as ffmpeg takes it: never an option or another protocol, whatever the file is called."""
     return f"file:{path.resolve()}"
 
 
@@ -250,7 +228,7 @@ def pixel_format(size: tuple[int, int]) -> str:
 
 
 class Process:
-    """ffmpeg at one end of a pipe; when its use ends, however it ends, so does the process."""
+    """ffmpeg at one end of a pipe. As a context manager it ends the process, however its use ends."""
 
     def __init__(self, command: list[str], *, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL) -> None:
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 (__exit__ closes it)
@@ -283,7 +261,7 @@ class Process:
         return Image.frombytes("RGB", (video.width, video.height), data) if len(data) == size else None
 
     def ends(self) -> bool:
-        """Wait until it has done its work; whether it succeeded."""
+        """Wait until the process has done its work, and say whether it succeeded."""
         if self.process.stdin is not None:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
@@ -293,10 +271,12 @@ class Process:
             return False
 
     def complaints(self) -> str:
+        """What it has printed to its standard error."""
         self.errors.seek(0)
         return self.errors.read().decode(errors="replace")
 
     def failure(self, what: str) -> IsostyleError:
+        """An error that says ``what`` failed, and why."""
         self.ends()
         return IsostyleError(f"{what}: {last_line(self.complaints())}")
 

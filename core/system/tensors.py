@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import load as load_tensors
 
-from isostyle.interface import Array, Dtype
+Array = NDArray[Any]
 
 
-def tensors_file(tensors: Mapping[str, Array], metadata: Mapping[str, str], dtype: Dtype = "float32") -> bytes:
+def tensors_file(
+    tensors: Mapping[str, Array], metadata: Mapping[str, str], dtype: Literal["float32", "float64"] = "float32"
+) -> bytes:
     """A safetensors file, in one dtype: the same bytes for the same content (the library orders metadata at random)."""
     kind = np.dtype(dtype).newbyteorder("<")
     header: dict[str, object] = {"__metadata__": dict(metadata)}

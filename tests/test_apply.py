@@ -11,9 +11,10 @@ from style_files import RESIDUAL, SMALL, random_style, write_style
 import isostyle
 from isostyle.errors import InputError, IsostyleError
 from isostyle.images import arrays
-from isostyle.style_networks import apply as applying
 from isostyle.style_networks import file as style_network
+from isostyle.style_networks import memory_plan
 from isostyle.style_networks.apply import Applier
+from isostyle.style_networks.memory_plan import Demand, choose_tile
 from isostyle.system import memory
 from isostyle.system.files import sha256
 from isostyle.transform_network import JOHNSON, NARROW
@@ -116,33 +117,34 @@ def test_a_picture_that_is_too_small_is_refused(any_backend):
 
 
 def test_large_pictures_on_a_cpu_go_in_tiles(any_backend, monkeypatch):
-    monkeypatch.setattr(applying, "WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(memory_plan, "WHOLE_PIXELS", 1000)
     found = isostyle.apply(random_style(), picture(), backend=any_backend, device="cpu", threads=2)
-    assert found.manifest["output"]["tile"] == applying.TILES[0]
+    assert found.manifest["output"]["tile"] == memory_plan.TILES[0]
 
 
-def test_a_limit_makes_tiles_smaller_and_says_so(any_backend):
-    obtain(any_backend)
-    lines = []
-    applier = Applier(random_style(), backend=any_backend, device="cpu", threads=2, log=lines.append)
-    size = 1500, 2000
+def test_a_limit_makes_tiles_smaller_and_says_so():
+    demand, size = Demand(SMALL, "torch", "float32"), (1500, 2000)
 
-    def taken(tile):
-        return applying.estimated_bytes(SMALL, any_backend, "float32", size, tile)
+    def chosen(limit):
+        return choose_tile(demand, size, "auto", limit, "the little that there is", on_cpu=True)
 
-    applier.limit, applier.allowed = (taken(256) + taken(128)) // 2, "the little that there is"
-    assert applier.choose(size) == (128, taken(128))
-    assert lines[-1].startswith("in tiles of at most 128x128 pixels: in larger ones it would take about ")
-    applier.limit = taken(64) - 1
+    found = chosen((demand.bytes(size, 256) + demand.bytes(size, 128)) // 2)
+    assert (found.tile, found.estimate) == (128, demand.bytes(size, 128))
+    assert found.line.startswith("in tiles of at most 128x128 pixels: in larger ones it would take about ")
     with pytest.raises(InputError, match="even in tiles of 64 pixels .* shrink it with --long-side"):
-        applier.choose(size)
+        chosen(demand.bytes(size, 64) - 1)
+
+
+def test_16_bits_take_six_bytes_a_pixel_more():
+    eight, sixteen = (Demand(SMALL, "torch", "float32", deep).bytes((600, 700), 256) for deep in (False, True))
+    assert sixteen - eight == 6 * 600 * 700
 
 
 def test_what_is_chosen_is_told_once_for_a_size(any_backend):
     """A video has thousands of frames."""
     lines = []
     applier = Applier(random_style(), backend=any_backend, threads=2, max_memory="1TiB", log=lines.append)
-    applier.limit = applying.estimated_bytes(SMALL, any_backend, "float32", (600, 600), 256)
+    applier.limit = applier.demand.bytes((600, 600), 256)
     for _ in range(3):
         applier(picture(600, 600))
     assert sum("in tiles" in line for line in lines) == 1
@@ -159,7 +161,7 @@ def test_a_given_tile_that_does_not_fit_is_refused(any_backend):
 @pytest.mark.parametrize(("network", "kept"), [(NARROW, 60), (JOHNSON, 96)], ids=["narrow", "paper"])
 def test_what_tiles_keep_for_each_pixel(network, kept):
     """docs/style-networks.md says so."""
-    assert 4 * applying.kept_values(network) == kept
+    assert 4 * memory_plan.kept_values(network) == kept
 
 
 # Files
@@ -168,7 +170,7 @@ def test_what_tiles_keep_for_each_pixel(network, kept):
 def test_a_truncated_file_is_refused(tmp_path):
     path = write_style(tmp_path / "wave.safetensors")
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match="is not a style network's safetensors file, or not all of it"):
+    with pytest.raises(InputError, match="is not a style network, or not all of it"):
         style_network.find(str(path))
 
 
@@ -181,10 +183,12 @@ def test_changed_numbers_are_refused(tmp_path):
         style_network.find(str(path))
 
 
-def test_another_version_is_refused(tmp_path):
+@pytest.mark.parametrize("other", [b"isostyle.style-network/1", b"isostyle.style-network/3"], ids=["older", "newer"])
+def test_another_version_is_refused_in_one_sentence(tmp_path, other):
     path = write_style(tmp_path / "wave.safetensors")
-    path.write_bytes(path.read_bytes().replace(b"isostyle.style-network/1", b"isostyle.style-network/2"))
-    with pytest.raises(InputError, match="it is 'isostyle.style-network/2', not 'isostyle.style-network/1'"):
+    path.write_bytes(path.read_bytes().replace(b"isostyle.style-network/2", other))
+    words = f"is a style network of another version of isostyle: it is '{other.decode()}', not 'isostyle.style-network/2'"
+    with pytest.raises(InputError, match=words):
         style_network.find(str(path))
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from style_files import random_style, write_style
 from test_cli import isostyle, names, opened
 
+from isostyle.cli import apply as apply_cli
 from isostyle.cli import apply_plan
 from isostyle.style_networks import file as style_network
 from isostyle.system.prefetch import ahead
@@ -70,6 +71,12 @@ def test_a_folder_that_was_left_half_done_is_gone_on_with(folder, any_backend, c
     assert [row["input"]["path"] for row in rows] == ["pics/a.jpg", "pics/b.png", "pics/c.webp"]
     assert apply("pics", "-o", "out", "--backend", any_backend, "--skip-existing") == 0
     assert "3 of 3 are there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"style": 1}', b'{"style": {"parameters_sha256": "0"}, "pictures": 3}'])
+def test_an_earlier_manifest_that_is_none_is_left_out(tmp_path, data):
+    (tmp_path / "manifest.json").write_bytes(data)
+    assert apply_cli.rows_of(tmp_path / "manifest.json", "0") == []
 
 
 @pytest.mark.parametrize("left", ["manifest.json", "a.jpg"])
@@ -259,7 +266,8 @@ def test_an_output_that_cannot_be_written_stops_the_only_picture(folder, any_bac
     assert names(folder) == ["pics", "tmp", "wave.safetensors"]
 
 
-def test_ctrl_c_keeps_what_is_done(folder, any_backend):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_keeps_what_is_done(folder, any_backend, number, code):
     """The first picture is done; the second is too large to be so soon."""
     Image.effect_noise((3000, 3000), 80).convert("RGB").save(folder / "pics" / "aa.png")
     command = [sys.executable, "-m", "isostyle", "apply", "wave.safetensors", "pics", "-o", "out", "--backend", any_backend]
@@ -267,9 +275,9 @@ def test_ctrl_c_keeps_what_is_done(folder, any_backend):
         deadline = time.monotonic() + 120
         while not (folder / "out" / "a.jpg").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, stderr = process.communicate(timeout=120)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "interrupted; 1 of 4 done" in stderr
     assert names(folder / "out") == ["a.jpg", "manifest.json"]
 
@@ -308,7 +316,7 @@ def test_styles_lists_the_good_ones_and_names_the_others(folder, capsys):
     captured = capsys.readouterr()
     assert captured.out.startswith("wave.safetensors ")
     assert "there is no style network 'oli'; there are dusk, glass, oil, or" in captured.err
-    assert "'pics/a.jpg' is not a style network's safetensors file" in captured.err
+    assert "'pics/a.jpg' is not a style network, or not all of it" in captured.err
     assert isostyle("styles", "oli", "--json") == 2
     assert capsys.readouterr().out == ""
 
