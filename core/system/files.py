@@ -10,7 +10,6 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 from isostyle.errors import InputError
 
@@ -157,19 +156,6 @@ def remove_abandoned(folder: Path) -> None:
         for file in folder.glob(UNFINISHED + "[0-9a-f]" * 32):
             if time.time() - file.stat().st_mtime > ABANDONED:
                 file.unlink()
-
-
-def lock(stream: IO[bytes], *, wait: bool) -> None:
-    """Keep an open file to this process until it is closed. Without fcntl (Windows), nothing is locked.
-
-    Raises:
-        OSError: another process has it, and not ``wait``.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        return
-    fcntl.flock(stream.fileno(), fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 def reason(error: Exception) -> str:
