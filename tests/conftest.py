@@ -48,7 +48,7 @@ OLD_NUMPY = re.compile("test_(images|decode|encode|icc|exif|arrays|optim|losses|
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items):
-    """Mark each test by what it asks for: each framework in turn, any one, or none. tox runs each where it says something new."""
+    """Mark each test by what it asks for: each framework in turn, any one, or none."""
     for item in items:
         fixtures, asked = item.fixturenames, item.function.__code__.co_names
         if "backend" in fixtures or "obtain" in asked or not BACKEND_NAMES.isdisjoint(texts(item)):

@@ -640,11 +640,11 @@ in_core("every block adds what came before the first", "transform_network", "bef
 in_core("a ReLU ends each block", "transform_network", "relu=False, adds=before", "relu=True, adds=before",
         "transform/21x18:image")
 in_core("a stride too many is undone", "transform_network", 'restores="down3"', 'restores="block1_1"', "transform/21x18:image")
-in_core("gradients of photographs added up, and not averaged", TRAINER, "slope / len(photographs) for", "slope for",
+in_core("gradients of photographs added up, and not averaged", TRAINER, "part / len(photographs) for", "part for",
         "training/d2l:down1.weight")
 in_core("losses of photographs added up, and not averaged", TRAINER, "value / len(photographs) for", "value for",
         "training/d2l:totals", "training/d2l:losses")
-in_core("only the last photograph's gradient", TRAINER, "gradient[name] + slope if gradient else slope", "slope",
+in_core("only the last photograph's gradient", TRAINER, "gradient[name] + part if gradient else part", "part",
         "training/d2l:*.weight")
 in_core("the content target is the network's own output", TRAINER, "self.objective(given)(transformed)",
         "self.objective(transformed)(transformed)", "training-gradient/d2l/21x18:content/*")
@@ -653,13 +653,13 @@ in_core("the photograph's style for the style image's", TRAINER, "items()}, self
         "training-gradient/d2l/21x18:style/*")
 in_core("the gradient of the loss without its sign", TRAINER, "vjp(evaluation.gradient)", "vjp(abs(evaluation.gradient))",
         "training-gradient/d2l/21x18:*.weight")
-in_core("a training forgets its moments", TRAINER, "self.adam.update(dict(state[name]), slope)",
-        'self.adam.update({**self.adam.start(state[name]["image"]), "step": state[name]["step"]}, slope)',
+in_core("a training forgets its moments", TRAINER, "self.adam.update(dict(state[name]), part)",
+        'self.adam.update({**self.adam.start(state[name]["image"]), "step": state[name]["step"]}, part)',
         "training/d2l:*.weight")
-in_core("every step of a training is its first", TRAINER, "self.adam.update(dict(state[name]), slope)",
-        'self.adam.update({**state[name], "step": 0}, slope)', "training/d2l:rates", "training/d2l:*.weight")
-in_core("all parameters have one second moment", TRAINER, "self.adam.update(dict(state[name]), slope)",
-        'self.adam.update({**state[name], "moment2": state[name]["moment2"] * 0 + first["moment2"].sum()}, slope)',
+in_core("every step of a training is its first", TRAINER, "self.adam.update(dict(state[name]), part)",
+        'self.adam.update({**state[name], "step": 0}, part)', "training/d2l:rates", "training/d2l:*.weight")
+in_core("all parameters have one second moment", TRAINER, "self.adam.update(dict(state[name]), part)",
+        'self.adam.update({**state[name], "moment2": state[name]["moment2"] * 0 + first["moment2"].sum()}, part)',
         "training/d2l:*.weight")
 in_core("steps of a training counted from one", TRAINER, "TrainingEvent(step, ", "TrainingEvent(step + 1, ",
         "training/d2l:steps")
@@ -734,15 +734,15 @@ in_core("a step uphill", "optim", '"image": image - move * rate', '"image": imag
 
 LBFGS = ("tutorial", "gatys2016", "gatys2016-max", "d2l-lbfgs", "d2l-wolfe")
 
-in_core("L-BFGS with a history of 10", "optim", "[-self.settings.history :]", "[-10:]", "run/{recipe}/photo:image",
+in_core("L-BFGS with a history of 10", "optim", "[-history:]", "[-10:]", "run/{recipe}/photo:image",
         recipes=LBFGS)
 in_core("L-BFGS with a whole first step", "optim", "min(1.0, 1 / float(abs(gradient).sum()))", "1.0",
         "run/{recipe}/photo:totals", recipes=LBFGS)
-in_core("L-BFGS without its initial scale", "optim", "direction = direction * memory.scale",
+in_core("L-BFGS without its initial scale", "optim", "direction = direction * self.scale",
         "direction = direction * 1.0",
         "run/{recipe}/photo:totals", recipes=LBFGS)
-in_core("L-BFGS with its second loop backwards", "optim", "in zip(memory.pairs, reversed(shares), strict=True)",
-        "in zip(memory.pairs, shares, strict=True)", "run/{recipe}/photo:totals", recipes=LBFGS)
+in_core("L-BFGS with its second loop backwards", "optim", "in zip(self.pairs, reversed(shares), strict=True)",
+        "in zip(self.pairs, shares, strict=True)", "run/{recipe}/photo:totals", recipes=LBFGS)
 in_core("L-BFGS scales by the wrong quotient", "optim", "scale = curvature / dot(change, change)",
         "scale = dot(move, move) / curvature", "run/{recipe}/photo:image", recipes=LBFGS)
 
@@ -757,28 +757,32 @@ in_core("a line search that wants half of the promised decrease", "optim", WOLFE
         "run/{recipe}/photo:steps", recipes=ZOOMING)
 in_core("a line search with a curvature condition of 0.1", "optim", WOLFE, WOLFE.replace("0.9", "0.1"),
         "run/{recipe}/photo:steps", recipes=SEARCHES)
-in_core("a line search without curvature condition", "optim", 'flat = abs(steepness) <= -CURVATURE_CONDITION * state["slope"]',
-        "flat = True", "run/{recipe}/photo:steps", recipes=("d2l-wolfe", "tutorial-wolfe"))
-in_core("the weak curvature condition for the strong one", "optim", "flat = abs(steepness) <=", "flat = -steepness <=",
+in_core("a line search without curvature condition", "optim",
+        "return abs(trial.derivative) <= -CURVATURE_CONDITION * self.start.derivative", "return True",
+        "run/{recipe}/photo:steps", recipes=("d2l-wolfe", "tutorial-wolfe"))
+in_core("the weak curvature condition for the strong one", "optim", "return abs(trial.derivative) <=",
+        "return -trial.derivative <=",
         "run/{recipe}/photo:images", recipes=("tutorial-wolfe",))
 in_core("a search that halves its bracket", "optim", "if square >= 0 and", "if square < 0 and", "run/{recipe}/photo:images",
         recipes=SEARCHES)
-in_core("a cubic with 2 for its 3", "optim", "slope_a + slope_b - 3 *", "slope_a + slope_b - 2 *",
+in_core("a cubic with 2 for its 3", "optim", "a.derivative + b.derivative - 3 *", "a.derivative + b.derivative - 2 *",
         "run/{recipe}/photo:images", recipes=ZOOMING)
-in_core("the cubic's maximum for its minimum", "optim", "(slope_b + math.sqrt(square) - mean) / bend",
-        "(slope_b - math.sqrt(square) - mean) / bend", "run/{recipe}/photo:images", recipes=ZOOMING)
+in_core("the cubic's maximum for its minimum", "optim", "(b.derivative + math.sqrt(square) - mean) / bend",
+        "(b.derivative - math.sqrt(square) - mean) / bend", "run/{recipe}/photo:images", recipes=ZOOMING)
 in_core("a search that widens a hundredfold", "optim", "MOST_WIDENING = 0.01, 10", "MOST_WIDENING = 0.01, 100",
         "run/{recipe}/photo:images", recipes=("d2l-wolfe",))
-in_core("an accepted picture is evaluated once more", "optim", "        return self.search(following)\n",
-        "        return following\n", "run/{recipe}/photo:totals", recipes=SEARCHES)
-in_core("a search in blocks of any number of evaluations", "optim", "return self.settings.iterations * 5 // 4", "return 10**6",
+in_core("an accepted picture is evaluated once more", "optim", "following.update(gradient=found.gradient, total=found.total)",
+        "pass", "run/{recipe}/photo:totals", recipes=SEARCHES)
+in_core("a search in blocks of any number of evaluations", "optim", "self.most_evaluations = settings.iterations * 5 // 4",
+        "self.most_evaluations = 10**6",
         "run/{recipe}/photo:steps", recipes=ZOOMING)
-in_core("a search remembers directions, not moves", "optim", "self.with_pair(self.memory(state), move,",
-        'self.with_pair(self.memory(state), state["direction"],', "run/{recipe}/photo:images", recipes=ZOOMING)
-in_core("a search forgets nothing", "optim", "[-self.settings.history :]", "", "run/{recipe}/photo:images", recipes=ZOOMING)
-in_core("a trial is taken for a picture of the run", DESCENT, 'trial=following.get("tried", False)', "trial=False",
+in_core("a search remembers directions, not moves", "optim", "with_pair(move, found.gradient - gradient",
+        "with_pair(search.direction, found.gradient - gradient", "run/{recipe}/photo:images", recipes=ZOOMING)
+in_core("a search forgets nothing", "optim", "[-history:]", "", "run/{recipe}/photo:images", recipes=ZOOMING)
+in_core("a trial is taken for a picture of the run", DESCENT, "trial=judgment.tried", "trial=False",
         "run/{recipe}/photo:trials", recipes=SEARCHES)
-in_core("a search in progress is finished after the last evaluation", DESCENT, "(recipe.searches or state", "(state",
+in_core("a search in progress is finished after the last evaluation",
+        DESCENT, "between_blocks = self.recipe.searches or ", "between_blocks = ",
         "run/{recipe}/photo:steps", recipes=SEARCHES)
 
 # Core: pictures
@@ -823,23 +827,24 @@ in_core("specification: half of the style gradient", "losses", "4 * difference @
         "gradient/{recipe}/photo:style")
 in_core("specification: gradient of total variation upside down", "losses", "gradient[:, :, 1:, :] += down",
         "gradient[:, :, 1:, :] -= down", "gradient/{recipe}/photo:tv")
-in_core("the last picture is not evaluated", DESCENT, '    evaluate(state["image"])\n', "", "run/{recipe}/photo:totals")
-in_core("clamping forgotten at every evaluation", DESCENT, "if recipe.clamped:", "if False:", "run/tutorial/photo:images")
+in_core("the last picture is not evaluated", DESCENT, '            self.evaluate(self.state["image"])\n', "",
+        "run/{recipe}/photo:totals")
+in_core("clamping forgotten at every evaluation", DESCENT, "if self.recipe.clamped:", "if False:", "run/tutorial/photo:images")
 in_core("the optimizer goes on from the unclamped image", DESCENT,
-        "            image = image.clip(0, 1)\n        evaluation = objective(image)\n",
-        "            pass\n        evaluation = objective(image.clip(0, 1) if recipe.clamped else image)\n",
+        "            image = image.clip(0, 1)\n        evaluation = self.objective(image)\n",
+        "            pass\n        evaluation = self.objective(image.clip(0, 1) if self.recipe.clamped else image)\n",
         "run/tutorial/photo:images")
 in_core("every picture of a run is the last one", DESCENT,
-        "lambda: engine.array(image), ", 'lambda: engine.array(state["image"]), ',
+        "lambda: self.engine.array(image)", 'lambda: self.engine.array(self.state["image"])',
         "run/{recipe}/photo:images")
 in_core("losses of one tap instead of all", "losses", 'sums[name.split("/")[0]] += value', 'sums[name.split("/")[0]] = value',
         "run/{recipe}/photo:losses")
-in_core("steps counted from one", DESCENT, "found.append(Event(step, ", "found.append(Event(step + 1, ",
+in_core("steps counted from one", DESCENT, "step=before.step + judgment.step,", "step=before.step + judgment.step + 1,",
         "run/{recipe}/photo:steps")
 
 in_core("the scale of a coarse level taken along as it is", DESCENT, "scale=reached.scale * pixels[i] / pixels[i - 1]",
         "scale=reached.scale", "run/d2l-wolfe-pyramid/photo:images")
-in_core("the scale of a coarse level forgotten", DESCENT, "before.scale if before else None)\n    del", "None)\n    del",
+in_core("the scale of a coarse level forgotten", DESCENT, "engine.tensor(start), part.before.scale)", "engine.tensor(start))",
         "run/d2l-wolfe-pyramid/photo:images")
 in_core("a level begins anew", DESCENT, "start.append(resize_array(reached.image, *size))", "start.append(pictures()[0])",
         "run/d2l-wolfe-pyramid/photo:images")
@@ -847,10 +852,11 @@ in_core("a level enlarged to the nearest pixel", ARRAYS, "np.asarray(resize(chan
         "np.asarray(channel.resize((width, height), Image.Resampling.NEAREST))", "run/d2l-wolfe-pyramid/photo:images")
 in_core("a level's style is the full size's", DESCENT, "engine.targets(recipe, *pictures())",
         "engine.targets(recipe, pictures()[0], levels[-1][2]()[1])", "run/d2l-wolfe-pyramid/photo:coarse images")
-in_core("steps counted anew at each level", DESCENT, "(before.step, before.evaluations) if before else (0, 0)", "(0, 0)",
+in_core("steps counted anew at each level",
+        DESCENT, 'return Reached(before.step + state["step"], before.evaluations + self.evaluations,', "return Reached(0, 0,",
         "run/d2l-wolfe-pyramid/photo:steps")
-in_core("the last picture of a coarse level is evaluated", DESCENT, 'if finish and "end" not in state:',
-        'if "end" not in state:', "run/d2l-wolfe-pyramid/photo:coarse images")
+in_core("the last picture of a coarse level is evaluated", DESCENT, 'if self.part.finish and "end" not in self.state:',
+        'if "end" not in self.state:', "run/d2l-wolfe-pyramid/photo:coarse images")
 
 # Core: tiles. The total of the table is that of a whole picture.
 

@@ -1,7 +1,7 @@
 """The proof can fail: every mutant is caught where it should be, and the original sources raise no alarm.
 
-`tox run -e conformance` runs the mutants and ten seeds, `tox run -e nightly` a hundred seeds. `python scripts/mutation.py --write
-docs/mutation-testing.md` makes the tables of both.
+`tox run -e conformance` runs the mutants and ten seeds, `tox run -e nightly` a hundred seeds.
+`python scripts/mutation.py --write docs/mutation-testing.md` makes the tables of both.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ def test_a_run_with_adam_holds_at_most_eight_images():
 
 
 class Slide(Parabola):
-    """A straight slope: L-BFGS never converges on it."""
+    """A straight line: L-BFGS never converges on it."""
 
     def objective(self, recipe, targets):
         def evaluate(image):

@@ -176,11 +176,11 @@ class Trainer:
         for photograph in photographs:
             terms, found = self.evaluate(parameters, photograph)
             sums = {name: sums.get(name, 0.0) + value / len(photographs) for name, value in terms.items()}
-            gradient = {name: gradient[name] + slope if gradient else slope for name, slope in found.items()}
-        gradient = {name: slope / len(photographs) for name, slope in gradient.items()}
+            gradient = {name: gradient[name] + part if gradient else part for name, part in found.items()}
+        gradient = {name: part / len(photographs) for name, part in gradient.items()}
         # A loss is named before the gradient that it spoils, and its terms before their total.
         require_finite({**sums, **sizes("the gradient of", gradient)}, step)
-        following = {name: self.adam.update(dict(state[name]), slope) for name, slope in gradient.items()}
+        following = {name: self.adam.update(dict(state[name]), part) for name, part in gradient.items()}
         require_finite(sizes("the parameter", self.parameters(following)), step)
         return following, TrainingEvent(step, rate, sums)
 
