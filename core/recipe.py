@@ -85,7 +85,7 @@ def require_taps(taps: Taps, kind: str) -> None:
     for name, weight in taps:
         if not isinstance(name, str):
             raise InputError(f"a {kind} layer must be a layer's name, not {shown(name)}")
-        require_number(weight, f"weight of the {kind} layer {name[:LONGEST_NAME]}")
+        require_number(weight, f"weight of the {kind} layer {shown(name)[1:-1]}")
 
 
 def brief(value: float) -> str:

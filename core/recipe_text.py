@@ -292,7 +292,7 @@ def value_of(hint: Any, key: str, value: Any, place: str) -> Any:
         places = [f"{place}[{i}]" for i in range(len(value))]
         return tuple(Level(**build(Level, table_of(entry, at), f"{at}.")) for entry, at in zip(value, places, strict=True))
     if key in PAIRS:
-        return tuple((name, number(entry, f"{place}.{name}")) for name, entry in table_of(value, place).items())
+        return tuple((name, number(entry, f"{place}.{shown(name)[1:-1]}")) for name, entry in table_of(value, place).items())
     if choices := choices_of(hint):
         if get_origin(hint) is tuple:
             if not isinstance(value, list):
