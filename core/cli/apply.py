@@ -9,19 +9,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
+import rich_click as click
+from click.exceptions import Exit
 
 from isostyle.cli import apply_plan
 from isostyle.cli.apply_plan import ApplyPlan
 from isostyle.cli.apply_work import Work, meter
+from isostyle.cli.help import Command
 from isostyle.cli.interrupts import interruptible
 from isostyle.cli.options import (
     BACKEND,
     DEVICE,
+    FIRST,
     FORCE,
     MAX_MEMORY,
+    PICTURE,
     QUIET,
+    SPEED,
+    SURVIVING,
     THREADS,
+    flag,
+    option,
     picture_options,
     taken_from,
 )
@@ -38,42 +46,37 @@ from isostyle.system.files import check_outputs
 NAMED = 5
 
 
-@click.command(short_help="Paint pictures and videos with a style network, in one pass.")
+@click.command(cls=Command)
 @click.argument("style")
 @click.argument("pictures", nargs=-1, required=True, metavar="PICTURE...")
-@click.option(
-    "-o",
-    "--output",
+@option(
+    FIRST,
+    "-o --output",
+    "OUT",
+    "A file for one PICTURE, its suffix says the format; - is standard output; a folder for several, made if it is not there "
+    "[default, of one: ./PICTURE-STYLE.png, of a video its own suffix].",
     type=FileOrPipe(),
-    metavar="OUT",
-    help="A file for one PICTURE, its suffix says the format; - is standard output; a folder for several, made if it is not "
-    "there [default, of one: ./PICTURE-STYLE.png, of a video its own suffix].",
 )
-@click.option(
-    "--long-side",
-    type=int,
-    metavar="N",
-    help="Shrink pictures whose longer side has more pixels [default: all keep their size].",
-)
-@click.option(
-    "--format",
-    "kind",
-    metavar="SUFFIX",
-    help="Of the pictures in a folder, and with -o -: png, jpg, webp, ... [default: as each was; of -o -, png].",
+@option(FIRST, "--long-side", "N", "Shrink pictures whose longer side has more pixels [default: none is shrunk].", type=int)
+@BACKEND
+@option(
+    PICTURE,
+    "--format kind",
+    "SUFFIX",
+    "Of the pictures in a folder, and with -o -: png, jpg, webp, ... [default: as each was; of -o -, png].",
 )
 @picture_options
-@BACKEND
 @DEVICE
 @THREADS
-@click.option(
+@option(
+    SPEED,
     "--tile",
+    "N",
+    "Side of a tile in pixels; off; or auto: large pictures in tiles, to the same numbers up to rounding.",
     default="auto",
-    show_default=True,
-    metavar="N",
-    help="Side of a tile in pixels; off; or auto: large pictures in tiles, to the same numbers up to rounding.",
 )
 @MAX_MEMORY
-@click.option("--skip-existing", is_flag=True, help="Leave out what has an output already: go on where a folder was left.")
+@flag(SURVIVING, "--skip-existing", "Leave out what has an output already: go on where a folder was left.")
 @FORCE
 @QUIET
 def apply(
@@ -139,7 +142,7 @@ def apply(
                 work.write_manifest()
     finish(work, quiet)
     if work.interrupted:
-        raise click.exceptions.Exit(interrupt.exit_code)
+        raise Exit(interrupt.exit_code)
 
 
 @contextlib.contextmanager

@@ -37,8 +37,7 @@ class Meter:
     """What is told of the work: a bar with the time left on a terminal; elsewhere lines on stderr, one for each input."""
 
     def __init__(self, total: int, told: Teller) -> None:
-        self.total, self.line, self.failure, self.live = total, told.line, told.failure, told.live
-        self.task = None if self.live is None else self.live.add_task("", total=total, name="")
+        self.total, self.teller, self.line, self.failure = total, told, told.line, told.failure
         self.number = 0
         self.began = self.told = time.monotonic()
         self.source, self.tenth = Path(), 0
@@ -48,26 +47,24 @@ class Meter:
         self.source, self.tenth, self.told = source, 0, time.monotonic()
         if self.number == 0:
             self.began = self.told
-        self.move(self.number)
+        self.bar(self.number)
 
-    def move(self, done: float) -> None:
-        """So many inputs are done, or a part of one."""
-        if self.live is not None and self.task is not None:
-            self.live.update(self.task, completed=done, name=readable(self.source))
+    def bar(self, done: float) -> bool:
+        """Move the bar; False if there is none, and a line may be due."""
+        return self.teller.bar(done, self.total, readable(self.source))
 
     def part(self, share: float) -> None:
         """So much of the input is done."""
-        self.move(self.number + share)
         tenth, now = int(TENTHS * share), time.monotonic()
-        if self.live is None and tenth > self.tenth and share < 1 and now - self.told > SECONDS_BETWEEN_LINES:
+        due = tenth > self.tenth and share < 1 and now - self.told > SECONDS_BETWEEN_LINES
+        if not self.bar(self.number + share) and due:
             self.tenth, self.told = tenth, now
             self.line(f"{readable(self.source)}: {100 // TENTHS * tenth} %{self.eta(self.number + share)}")
 
     def end(self, job: Job | None = None, row: dict[str, Any] | None = None) -> None:
         """An input is done, or, without a row, given up."""
         self.number += 1
-        self.move(self.number)
-        if self.live is None and job is not None and row is not None:
+        if not self.bar(self.number) and job is not None and row is not None:
             what = f"{readable(job.source)} -> {readable(job.output)}"
             (height, width), seconds = row["output"]["size"], row["output"]["seconds"]
             self.line(f"{self.number}/{self.total}  {what}  {height}x{width}  {seconds:.2f} s{self.eta(self.number)}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
+import rich_click as click
 
-from isostyle.cli.options import FORCE, QUIET
+from isostyle.cli.help import Command
+from isostyle.cli.options import FIRST, FORCE, QUIET, file_option
 from isostyle.cli.progress import readable
 from isostyle.errors import InputError
 from isostyle.style_networks import file as style_network
@@ -14,11 +15,9 @@ from isostyle.style_networks.export import OPSET, SUFFIX, onnx_bytes
 from isostyle.system.files import check_outputs, write_atomically
 
 
-@click.command(short_help="Write a style network as an ONNX model.")
+@click.command(cls=Command)
 @click.argument("style")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="The model, .onnx [default: ./STYLE.onnx]."
-)
+@file_option(FIRST, "-o --output", "The model, .onnx [default: ./STYLE.onnx].")
 @FORCE
 @QUIET
 def export(style: str, output: Path | None, force: bool, quiet: bool) -> None:

@@ -8,17 +8,19 @@ import os
 from pathlib import Path
 from typing import Any
 
-import click
+import rich_click as click
 
+from isostyle.cli.help import Command
+from isostyle.cli.options import OUTPUT, flag
 from isostyle.errors import InputError
 from isostyle.style_networks import file as style_network
 from isostyle.style_networks.file import StyleNetwork
 from isostyle.system.files import read_input
 
 
-@click.command(short_help="List the style networks that ship with isostyle, or say what files are.")
+@click.command(cls=Command)
 @click.argument("wanted", nargs=-1, metavar="[NAME|FILE]...")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@flag(OUTPUT, "--json as_json", "Print it as JSON.")
 def styles(wanted: tuple[str, ...], as_json: bool) -> None:
     """List the style networks that ship with isostyle, or those asked for: size, recipe and steps of the training, digest of
     the numbers.

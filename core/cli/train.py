@@ -8,11 +8,26 @@ import time
 from pathlib import Path
 from typing import Any
 
-import click
-from rich.progress import Progress as LiveBar
+import rich_click as click
+from click.exceptions import Exit
 
+from isostyle.cli.help import Command
 from isostyle.cli.interrupts import Interrupt, interruptible
-from isostyle.cli.options import BACKEND, DEVICE, FORCE, QUIET, THREADS
+from isostyle.cli.options import (
+    BACKEND,
+    DEVICE,
+    FIRST,
+    FORCE,
+    OPTIMIZER,
+    QUIET,
+    RECIPE,
+    SPEED,
+    SURVIVING,
+    THREADS,
+    file_option,
+    flag,
+    option,
+)
 from isostyle.cli.outputs import make_folder, save
 from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import InputError, shown
@@ -63,84 +78,53 @@ def parse_decay(ctx: click.Context, param: click.Parameter, value: str) -> StepD
         raise InputError(f"--decay takes steps and a factor, as 400:0.7, or off, not {shown(value)}") from None
 
 
-@click.command(short_help="Train a network for one style.")
+@click.command(cls=Command)
 @click.argument("style", type=click.Path(path_type=Path))
 @click.argument("photographs", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="The network [default: ./STYLE.safetensors]."
-)
-@click.option("--name", metavar="NAME", help="What the style is called [default: the name of its file].")
+@file_option(FIRST, "-o --output", "The network [default: ./STYLE.safetensors].")
+@option(FIRST, "--steps", "N", "Updates of the network.", type=int, default=TrainingRecipe.steps)
+@file_option(FIRST, "--samples", "Put held-out photographs, as they go in and come out, there.", "FOLDER")
 @BACKEND
-@click.option("--steps", type=int, default=TrainingRecipe.steps, show_default=True, metavar="N", help="Updates of the network.")
-@click.option("--batch", type=int, default=TrainingRecipe.batch, show_default=True, metavar="N", help="Photographs a step.")
-@click.option(
-    "--crop",
-    type=int,
-    default=TrainingRecipe.crop,
-    show_default=True,
-    metavar="N",
-    help="Side of what is cut out of them, in pixels.",
-)
-@click.option(
-    "--style-size",
-    type=int,
-    default=TrainingRecipe.style_size,
-    show_default=True,
-    metavar="N",
-    help="Longer side of STYLE, in pixels.",
-)
-@click.option(
-    "--width",
-    "table",
+@option(RECIPE, "--name", "NAME", "What the style is called [default: the name of its file].")
+@option(RECIPE, "--recipe", "NAME|FILE.toml", "Whose losses are minimized.", default="one-pass")
+@option(RECIPE, "--content-weight", "X", "In place of the recipe's.", type=float)
+@option(RECIPE, "--style-weight", "X", "Likewise.", type=float)
+@option(RECIPE, "--tv-weight", "X", "Likewise.", type=float)
+@option(RECIPE, "--network", "NAME", "The loss network: compact, vgg16, vgg19, or a file.", default="compact")
+@option(
+    RECIPE,
+    "--width table",
+    "W",
+    "narrow (12,24,48), paper (32,64,128), or channels of your own at full, half and quarter size, in place of narrow's.",
     callback=parse_width,
     default="narrow",
-    show_default=True,
-    metavar="W",
-    help="narrow (12,24,48), paper (32,64,128), or channels of your own at full, half and quarter size, in place of narrow's.",
 )
-@click.option("--blocks", type=int, metavar="N", help="Residual blocks [default: 4; of the paper's width 5].")
-@click.option("--residual", is_flag=True, help="Learn a change that is added to the photograph: brighter, less like STYLE.")
-@click.option(
+@option(RECIPE, "--blocks", "N", "Residual blocks [default: 4; of the paper's width 5].", type=int)
+@flag(RECIPE, "--residual", "Learn a change that is added to the photograph: brighter, less like STYLE.")
+@option(
+    OPTIMIZER,
     "--start",
-    metavar="NAME|FILE",
-    help="Begin with the numbers of another style network, of the same size: sooner there [default: random].",
+    "NAME|FILE",
+    "Begin with the numbers of another style network, of the same size: sooner there [default: random].",
 )
-@click.option(
-    "--lr", type=float, default=LEARNING_RATE, show_default=True, metavar="X", help="Learning rate of Adam at the beginning."
-)
-@click.option(
+@option(OPTIMIZER, "--seed", "N", "Of the first weights, and of which crop comes when.", type=int, default=0)
+@option(OPTIMIZER, "--batch", "N", "Photographs a step.", type=int, default=TrainingRecipe.batch)
+@option(OPTIMIZER, "--lr", "X", "Learning rate of Adam at the beginning.", type=float, default=LEARNING_RATE)
+@option(
+    OPTIMIZER,
     "--decay",
+    "N:X|off",
+    "What it is multiplied by, and after how many steps each time.",
     callback=parse_decay,
     default="400:0.7",
-    show_default=True,
-    metavar="N:X|off",
-    help="What it is multiplied by, and after how many steps each time.",
 )
-@click.option("--recipe", default="one-pass", show_default=True, metavar="NAME|FILE.toml", help="Whose losses are minimized.")
-@click.option("--content-weight", type=float, metavar="X", help="In place of the recipe's.")
-@click.option("--style-weight", type=float, metavar="X", help="Likewise.")
-@click.option("--tv-weight", type=float, metavar="X", help="Likewise.")
-@click.option(
-    "--network",
-    default="compact",
-    show_default=True,
-    metavar="NAME",
-    help="The loss network: compact, vgg16, vgg19, or a file.",
-)
-@click.option("--precision", default="exact", show_default=True, metavar="exact|fast", help="Of the loss network.")
-@click.option(
-    "--seed", type=int, default=0, show_default=True, metavar="N", help="Of the first weights, and of which crop comes when."
-)
+@option(SPEED, "--crop", "N", "Side of what is cut out of photographs, in pixels.", type=int, default=TrainingRecipe.crop)
+@option(SPEED, "--style-size", "N", "Longer side of STYLE, in pixels.", type=int, default=TrainingRecipe.style_size)
+@option(SPEED, "--precision", "exact|fast", "Of the loss network.", default="exact")
 @DEVICE
 @THREADS
-@click.option("--every", type=int, default=EVERY, show_default=True, metavar="N", help="Steps between checkpoints and samples.")
-@click.option(
-    "--samples",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Put held-out photographs, as they go in and come out, there.",
-)
-@click.option("--resume", is_flag=True, help="Go on from FILE.checkpoint, to the same bits as without the interruption.")
+@option(SURVIVING, "--every", "N", "Steps between checkpoints and samples.", type=int, default=EVERY)
+@flag(SURVIVING, "--resume", "Go on from FILE.checkpoint, to the same bits as without the interruption.")
 @FORCE
 @QUIET
 def train(
@@ -160,9 +144,10 @@ def train(
     """Train a network that paints any photograph in the manner of STYLE, in one pass, from a folder of PHOTOGRAPHS.
 
     \b
-      isostyle train painting.jpg photos/                      painting.safetensors, for the three frameworks
-      isostyle train painting.jpg photos/ --samples samples/   and pictures to look at as it goes
-      isostyle train painting.jpg photos/ --resume             go on after an interruption
+    Examples:
+      isostyle train painting.jpg photos/                painting.safetensors
+      isostyle train painting.jpg photos/ --samples s/   and pictures to look at
+      isostyle train painting.jpg photos/ --resume       after an interruption
       isostyle apply painting.safetensors photo.jpg -o out.jpg
 
     Some hundred photographs will do, a thousand are better; those that are broken or smaller than a crop are skipped and
@@ -203,7 +188,7 @@ def train(
             told.line(
                 f"isostyle: interrupted after {error.step} steps; the network so far is in {str(output)!r}; --resume goes on"
             )
-            raise click.exceptions.Exit(interrupt.exit_code) from None
+            raise Exit(interrupt.exit_code) from None
         made.save(output)
     if not quiet:
         click.echo(f"wrote {readable(output)}: {summary(made, output)}")
@@ -294,26 +279,17 @@ class TrainingWatch:
     def __init__(self, steps: int, told: Teller, sheets: Sheets | None, interrupt: Interrupt) -> None:
         self.steps, self.told, self.sheets, self.interrupt = steps, told, sheets, interrupt
         self.began: tuple[float, int] | None = None
-        self.task: Any = None
 
     def __call__(self, progress: Progress) -> None:
         """Tell of a step."""
         done = progress.event.step + 1
-        if self.told.live is None:
+        if not self.told.bar(done, self.steps, losses(progress, digits=3)):
             self.line(progress, done)
-        else:
-            self.bar(self.told.live, progress, done)
+        elif progress.held_out is not None:
+            self.told.line(f"step {done}: median total of held-out photographs {progress.held_out:.4g}")
         if self.sheets:
             self.sheets.write(progress, self.told)
         self.interrupt.heed()
-
-    def bar(self, live: LiveBar, progress: Progress, done: int) -> None:
-        """Move the bar. The steps of an earlier session are done, but tell nothing about the time that the rest takes."""
-        if self.task is None:
-            self.task = live.add_task("", total=self.steps, completed=done, losses="")
-        live.update(self.task, completed=done, losses=losses(progress, digits=3))
-        if progress.held_out is not None:
-            self.told.line(f"step {done}: median total of held-out photographs {progress.held_out:.4g}")
 
     def line(self, progress: Progress, done: int) -> None:
         """Print a line every so many steps, and where the held-out photographs were looked at."""
