@@ -83,7 +83,7 @@ def require_taps(taps: Taps, kind: str) -> None:
     if len(set(names)) < max(1, len(names)):
         raise InputError(f"a recipe needs at least one {kind} layer, and each only once")
     for name, weight in taps:
-        if not isinstance(name, str):
+        if not isinstance(name, str) or not name.isprintable():
             raise InputError(f"a {kind} layer must be a layer's name, not {shown(name)}")
         require_number(weight, f"weight of the {kind} layer {shown(name)[1:-1]}")
 

@@ -15,9 +15,7 @@ from isostyle.images import arrays
 from isostyle.network import RGB_STD
 from isostyle.published import D2L, find
 from isostyle.recipe import ExactSize
-from isostyle.transfer import checkpoint as run_checkpoint
 from isostyle.transfer import override
-from isostyle.transfer import run as running
 from isostyle.transfer.descent import run
 
 #: Small enough for a second, large enough for conv5_1.
@@ -157,30 +155,6 @@ def test_ctrl_c_at_a_line_search_s_trial_keeps_the_picture_before(any_backend, p
     np.testing.assert_array_equal(result.image, kept[-1])
     assert result.history[-1]["trial"] == 1
     assert result.manifest["losses"]["last"] == result.history[-2]
-
-
-def test_ctrl_c_where_a_run_cannot_be_gone_on_from_goes_on_to_where_it_can(
-    any_backend, photograph, painting, tmp_path, monkeypatch
-):
-    """In the middle of a line search there is no checkpoint; nobody is told of what follows."""
-    climb, seen = running.climb, []
-
-    def searching(*arguments):
-        for event in climb(*arguments):
-            yield dataclasses.replace(event, position=None) if event.evaluation in (2, 3) else event
-
-    def press(event):
-        seen.append(event.evaluation)
-        if event.evaluation == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(running, "climb", searching)
-    with pytest.raises(isostyle.Interrupted):
-        isostyle.stylize(
-            photograph, painting, backend=any_backend, callback=press, checkpoint=tmp_path / "c", size=(32, 48), steps=9
-        )
-    assert seen == [1, 2]
-    assert run_checkpoint.load(tmp_path / "c").history[-1]["evaluation"] == 4
 
 
 @pytest.mark.parametrize(

@@ -104,12 +104,9 @@ class Run:
                 self.history.add(event)
                 if event.note:
                     log(event.note)
-                if problem is None:
-                    problem = interrupted(callback, event)
-                # A checkpoint cannot be in the middle of a line search: that goes on to its end.
-                is_over = problem is not None and bool(self.saving is None or event.position or event.finished)
-                self.keep(event, log, now=is_over)
-                if is_over:
+                problem = interrupted(callback, event)
+                self.keep(event, log, now=problem is not None)
+                if problem is not None:
                     break
         except (Diverged, FrameworkFailure, KeyboardInterrupt) as error:
             problem = problem or error
@@ -136,8 +133,7 @@ class Run:
             raise failure(setup.framework.name, "size {}x{}".format(*begun[-1].size), error) from error
 
     def keep(self, event: Event, log: Callable[[str], None], *, now: bool) -> None:
-        """Write a checkpoint, and remember a state to go back to, ``now`` or if they are due: at the first event at which a run
-        can go on, after so many evaluations."""
+        """Write a checkpoint, ``now`` or if one is due; remember a state to go back to, if one is due."""
         if event.position is None:
             return
         count, saving = event.evaluation, self.saving
