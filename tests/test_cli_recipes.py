@@ -37,12 +37,12 @@ def test_a_printed_recipe_runs_as_a_file(folder, any_backend, capsys):
     assert manifest["recipe"]["optimizer"] == find("tutorial").as_dict()["optimizer"]
 
 
-def test_the_recipe_that_readme_and_help_change_takes_any_pair_of_pictures(capsys):
+def test_the_recipe_that_docs_and_help_change_takes_any_pair_of_pictures(capsys):
     from isostyle.published import find
 
     assert isostyle("recipes", "--help") == 0
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    for text in (readme, capsys.readouterr().out):
+    page = (Path(__file__).parent.parent / "docs" / "running.md").read_text()
+    for text in (page, capsys.readouterr().out):
         (name,) = re.findall(r"isostyle recipes (\S+) --toml > my.toml", text)
         assert find(name).style_size != "equal"
 

@@ -1,72 +1,12 @@
-"""Memory runs out: a framework's error, or Python's, is one sentence.
-
-MXNet's engine starts, and BLAS takes its buffers, when a framework is loaded: without them a matrix product that gets no memory
-never ends, or ends the process.
-"""
-
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""Memory runs out: a framework's error, or Python's, is one sentence."""
 
 import pytest
-from conftest import BACKENDS, obtain
 from test_train import OPTIONS, photographs, style_file  # noqa: F401 - fixtures
 
 from isostyle import registry
 from isostyle.cli import main as main_cli
 from isostyle.style_networks import train as training
 from isostyle.style_networks.trainer import Trainer
-
-#: From here on the process may take no more than half of a buffer of OpenBLAS.
-LIMIT = """
-import resource
-with open("/proc/self/statm") as file:
-    most = int(file.read().split()[0]) * resource.getpagesize() + 16 * 10**6
-resource.setrlimit(resource.RLIMIT_AS, (most, most))
-"""
-AFTER_A_FRAMEWORK = f"""
-import sys
-import numpy
-from isostyle import registry
-from isostyle.weights import store
-compact = store.load("compact")
-engine = registry.load(sys.argv[1], 1).prepare(compact.network, compact.parameters, device="cpu", dtype="float64")
-small, feature = numpy.eye(3), engine.tensor(numpy.ones((1, 3, 2, 2)))
-{LIMIT}
-print((small @ small).sum(), engine.array(engine.gram(feature, "1")).sum())
-"""
-AFTER_A_PICTURE = f"""
-import numpy
-from isostyle.images import decode
-decode.read(numpy.zeros((2, 2, 3), "uint8"))
-small = numpy.eye(3)
-{LIMIT}
-print((small @ small).sum())
-"""
-needs_limits = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc and limits of address space")
-
-
-def printed(program, *arguments):
-    """The words that a program prints."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", program, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
-
-
-@needs_limits
-@pytest.mark.parametrize("name", BACKENDS)
-def test_matrix_products_have_their_buffer_once_a_framework_is_loaded(name):
-    """Without it NumPy's never ends or ends the process, and MXNet's calls a null pointer (allocation.take_buffers)."""
-    obtain(name)
-    assert printed(AFTER_A_FRAMEWORK, name) == ["3.0", "36.0"]
-
-
-@needs_limits
-def test_matrix_products_have_their_buffer_once_a_picture_is_asked_for():
-    assert printed(AFTER_A_PICTURE) == ["3.0"]
 
 
 def test_a_training_for_which_there_is_no_memory_ends_in_one_sentence_and_keeps_a_checkpoint(
