@@ -97,7 +97,9 @@ def test_the_backend_of_the_page_conforms(install):
     answer, verdicts = conform()
     assert answer.returncode == 0, answer.stdout
     assert set().union(*verdicts.values()) == {"PASS", "SKIP"}
-    assert {kind for kind, found in verdicts.items() if "SKIP" in found} == {name for name, kind in KINDS.items() if kind.optional}
+    assert {kind for kind, found in verdicts.items() if "SKIP" in found} == {
+        name for name, kind in KINDS.items() if kind.optional
+    }
     (line,) = re.findall(r"^CONFORMS: \d+ points within tolerance; \d+ skipped$", answer.stdout, flags=re.MULTILINE)
     assert line in TEXT, "the page shows another number of points"
 
