@@ -6,7 +6,6 @@ import pytest
 from test_cli import QUICK, isostyle, opened
 
 from isostyle.images import encode
-from isostyle.transfer import stylize
 
 
 @pytest.mark.parametrize(
@@ -220,7 +219,7 @@ def test_an_error_of_the_framework_s_own_is_one_line(folder, any_backend, capsys
     def fail(*arguments):
         raise RuntimeError("cannot allocate 9000 bytes\nsecond line")
 
-    monkeypatch.setattr(stylize, "climb", fail)
+    monkeypatch.setattr(running, "climb", fail)
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 1
     line = f"isostyle: {any_backend} failed at size 32x48: cannot allocate 9000 bytes; {registry.LESS_MEMORY}\n"
     assert line in capsys.readouterr().err

@@ -315,13 +315,13 @@ def test_a_resumed_run_writes_what_the_whole_one_does(folder, any_backend):
     assert run(any_backend, "-o", "whole.tif", *options) == 0
     code = (
         "from isostyle.cli.main import main\n"
-        "from isostyle.transfer import stylize\n"
-        "plain = stylize.climb\n"
+        "from isostyle.transfer import run\n"
+        "plain = run.climb\n"
         "def climb(*given):\n"
         "    for event in plain(*given):\n"
         "        yield event\n"
         "        if event.evaluation == 2: raise KeyboardInterrupt\n"
-        "stylize.climb = climb\n"
+        "run.climb = climb\n"
         f"main(['run', '{content}', 'style.png', '-o', 'out.tif', '--checkpoint', 'c', '--checkpoint-every', '1',"
         f" '--backend', '{any_backend}', *{QUICK + options!r}])"
     )

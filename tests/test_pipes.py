@@ -140,13 +140,13 @@ def test_a_run_with_a_piped_content_goes_on_when_it_is_handed_over_again(folder,
     arguments = ["run", "-", "style.png", "-o", "-", "--checkpoint", "c", "--checkpoint-every", "1", "--backend", any_backend]
     code = (
         "from isostyle.cli.main import main\n"
-        "from isostyle.transfer import stylize\n"
-        "plain = stylize.climb\n"
+        "from isostyle.transfer import run\n"
+        "plain = run.climb\n"
         "def climb(*given):\n"
         "    for event in plain(*given):\n"
         "        yield event\n"
         "        if event.evaluation == 2: raise KeyboardInterrupt\n"
-        "stylize.climb = climb\n"
+        "run.climb = climb\n"
         f"main({[*arguments, *QUICK]!r})"
     )
     given = (folder / "content.png").read_bytes()
