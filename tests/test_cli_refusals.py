@@ -6,6 +6,7 @@ import pytest
 from test_cli import QUICK, isostyle, opened
 
 from isostyle.images import encode
+from isostyle.transfer import run as running
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from test_cli import QUICK, isostyle, names, opened, program
 
 from isostyle.cli import watch
 from isostyle.images import encode
-from isostyle.transfer import stylize
+from isostyle.weights import store
 
 
 def test_a_picture_that_is_kept_from_a_coarse_level_is_called_one(folder, any_backend, capsys, monkeypatch):
@@ -63,8 +63,7 @@ def test_ctrl_c_while_the_picture_is_written_does_nothing(folder, any_backend, m
 
 
 def test_ctrl_c_before_there_is_a_picture_leaves_nothing(folder, any_backend, capsys, monkeypatch):
-    monkeypatch.setattr(stylize.decode, "read_picture", lambda *_: signal.raise_signal(signal.SIGINT))
-    monkeypatch.setattr(stylize, "read_picture", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(store, "load", lambda name: signal.raise_signal(signal.SIGINT))
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 130
     assert capsys.readouterr().err.strip() == "isostyle: interrupted before there was a picture"
     assert names(folder) == ["painting.png", "photo.jpg"]
