@@ -628,8 +628,8 @@ in_transforms("a cotangent of ones, whatever is given", "vjp/21x18:*", "training
               mxnet=(VJP["mxnet"], VJP["mxnet"].replace("cotangent", "np.ones_like(cotangent)")),
               paddle=(VJP["paddle"], VJP["paddle"].replace("cotangent", "paddle.ones_like(cotangent)")))
 in_transforms("no gradient beyond the residual blocks", "vjp/21x18:down*.weight",
-              all=("            if stage.restores is not None:\n",
-                   '            x = x.detach() if stage.name == "up1" else x\n            if stage.restores is not None:\n'))
+              all=("        for stage in self.network.stages:\n",
+                   '        for stage in self.network.stages:\n            x = x.detach() if stage.name == "up1" else x\n'))
 
 # Core: style networks
 
