@@ -227,7 +227,8 @@ def copy_package(source: Path, target: Path) -> None:
                 shutil.copy(Path(folder, name), copied)
         for name in [name for name in folders if not Path(folder, name, "__init__.py").exists()]:
             folders.remove(name)
-            if name != "__pycache__":
+            # An installed package has its sub-packages inside, and their data with them.
+            if name != "__pycache__" and not (copied / name).is_symlink():
                 (copied / name).symlink_to(Path(folder, name))
 
 
