@@ -104,8 +104,7 @@ def table(modules: list[Path]) -> str:
     for path in modules:
         folder = path.relative_to(ROOT).parent
         rooms[str(folder)] += code_lines(path.read_text())
-        if folder.parts[0] != str(folder):
-            rooms[f"{folder.parts[0]}, all of it"] += code_lines(path.read_text())
+        rooms[f"{folder.parts[0]}, all of it"] += code_lines(path.read_text())
     return "\n".join(f"{count:6} {room}" for room, count in sorted(rooms.items(), key=lambda item: item[0]))
 
 
