@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+from isostyle import checks
 from isostyle.errors import InputError
 from isostyle.system.files import read_input, reason
 
@@ -53,11 +54,11 @@ def deviations(backend: str, file: Path | None = None) -> tuple[Deviation, ...]:
             return ()
         text, name = shipped.read_text(encoding="utf-8"), repr(f"{backend}.toml")
     try:
-        document = tomllib.loads(text)
+        document = checks.parsed(tomllib.loads, text)
         if unknown := document.keys() - {"deviation"}:
             raise ValueError(f"it has {sorted(unknown)[0]!r}, where [[deviation]] is expected")
         return tuple(map(parsed, document.get("deviation", [])))
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{name} is no file of deviations: {reason(error)}") from None
 
 

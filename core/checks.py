@@ -28,7 +28,7 @@ def require_seed(value: int) -> None:
         raise InputError(f"the seed must be a whole number in 0..{SEEDS[-1]}, not {value!r}")
 
 
-def parsed(parse: Callable[[str], Any], text: str) -> Any:
+def parsed(parse: Callable[[Any], Any], text: str | bytes) -> Any:
     """What ``parse`` (of JSON or TOML) makes of a text that anybody may have written; ValueError if it makes nothing of it."""
     try:
         return parse(text)

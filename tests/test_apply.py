@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import obtain
+from conftest import DEEP, obtain
 from PIL import Image
 from style_files import RESIDUAL, SMALL, random_style, write_style
 
@@ -17,6 +17,7 @@ from isostyle.style_networks.apply import Applier
 from isostyle.style_networks.memory_plan import Demand, choose_tile
 from isostyle.system import memory
 from isostyle.system.files import sha256
+from isostyle.system.tensors import tensors_file
 from isostyle.transform_network import JOHNSON, NARROW
 from isostyle.weights import store
 
@@ -189,6 +190,14 @@ def test_another_version_is_refused_in_one_sentence(tmp_path, other):
     path.write_bytes(path.read_bytes().replace(b"isostyle.style-network/2", other))
     words = f"is a style network of another version of isostyle: it is '{other.decode()}', not 'isostyle.style-network/2'"
     with pytest.raises(InputError, match=words):
+        style_network.find(str(path))
+
+
+def test_metadata_that_is_nested_too_deeply_is_refused(tmp_path):
+    path = tmp_path / "wave.safetensors"
+    metadata = {"schema": "isostyle.style-network/2", "name": "wave", "network": DEEP}
+    path.write_bytes(tensors_file({}, metadata))
+    with pytest.raises(InputError, match="has metadata that cannot be used: it is nested too deeply"):
         style_network.find(str(path))
 
 

@@ -367,7 +367,7 @@ def test_a_manifest_beside_an_output_is_asked_and_never_trusted(place, data):
     output.with_suffix(".json").write_text(json.dumps(tree))
     manifest = output.with_suffix(".json")
     run = BatchRun(place / "content.png", place / "style.png", output, ())
-    told = outputs.manifest_of(output)
+    told = outputs.said_in(manifest)
     assert outputs.is_unfinished(told, D2L) in (True, False)
     assert batch_cli.is_manifest(told) in (True, False)
     assert isinstance(batch_cli.total_of(run), float | None)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import draw, run
+from conftest import DEEP, draw, run
 
 from isostyle import InputError
 from isostyle.cli import batch_plan
@@ -81,6 +81,7 @@ def test_a_table_in_toml_has_lists_and_runs_one_by_one(pictures):
         ("r.csv", "content,style\n", "there is no run in 'r.csv'"),
         ("r.csv", 'content,style\n"a', "is no CSV"),
         ("r.toml", "[[run]\n", "is no TOML"),
+        pytest.param("r.toml", f"a = {DEEP}", "is no TOML: it is nested too deeply", id="nested too deeply"),
         ("r.toml", '[[run]]\ncontent = "a"\n', "run 1 of 'r.toml' needs a name for style"),
         ("r.toml", "contents = 3\n", "contents in 'r.toml' must be a list of names, not 3"),
         ("r.toml", 'run = "x"\n', "must be tables"),

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import BACKENDS, obtain
+from conftest import BACKENDS, DEEP, obtain
 from PIL import Image
 from style_files import random_style, write_style
 from test_cli import isostyle, names, opened
@@ -73,7 +73,16 @@ def test_a_folder_that_was_left_half_done_is_gone_on_with(folder, any_backend, c
     assert "3 of 3 are there already" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b'{"style": 1}', b'{"style": {"parameters_sha256": "0"}, "pictures": 3}'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b'{"style": 1}',
+        b'{"style": {"parameters_sha256": "0"}, "pictures": 3}',
+        pytest.param(DEEP.encode(), id="nested too deeply"),
+    ],
+)
 def test_an_earlier_manifest_that_is_none_is_left_out(tmp_path, data):
     (tmp_path / "manifest.json").write_bytes(data)
     assert apply_cli.rows_of(tmp_path / "manifest.json", "0") == []

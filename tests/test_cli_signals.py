@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 import pytest
-from conftest import BACKENDS, obtain
+from conftest import BACKENDS, obtain, stopped_by_ctrl_c
 from test_cli import QUICK, isostyle, names, opened, program
 
 from isostyle.cli import watch
@@ -48,6 +48,14 @@ def test_sigterm_is_as_ctrl_c_with_an_exit_code_of_its_own(folder, any_backend, 
     monkeypatch.setattr(watch.Report, "event", lambda self, event: signal.raise_signal(signal.SIGTERM))
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 143
     assert "interrupted; the picture of step 1 is kept" in capsys.readouterr().err
+
+
+def test_a_manifest_of_any_name_is_known_as_the_run_s_own_when_it_goes_on(folder, any_backend, capsys):
+    run = ["run", "photo.jpg", "painting.png", "-o", "out.png", "--manifest", "told.txt", "--backend", any_backend, *QUICK]
+    assert stopped_by_ctrl_c([*run, "--checkpoint", "c", "--checkpoint-every", "1"]).returncode == 130
+    assert json.loads((folder / "told.txt").read_text())["stopped_by"] == "interrupt"
+    assert isostyle("resume", "c") == 0, capsys.readouterr().err
+    assert json.loads((folder / "told.txt").read_text())["stopped_by"] is None
 
 
 def test_ctrl_c_while_the_picture_is_written_does_nothing(folder, any_backend, monkeypatch):

@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import BACKENDS, obtain
+from conftest import BACKENDS, obtain, stopped_by_ctrl_c
 from picture_files import needs, saved, turned_exif, waves
 from PIL import Image
 from style_files import write_style
@@ -313,19 +313,10 @@ def test_a_resumed_run_writes_what_the_whole_one_does(folder, any_backend):
     options = ["--bits", "16", "--strip", "--alpha", "drop"]
     content = "content.png"
     assert run(any_backend, "-o", "whole.tif", *options) == 0
-    code = (
-        "from isostyle.cli.main import main\n"
-        "from isostyle.transfer import run\n"
-        "plain = run.climb\n"
-        "def climb(*given):\n"
-        "    for event in plain(*given):\n"
-        "        yield event\n"
-        "        if event.evaluation == 2: raise KeyboardInterrupt\n"
-        "run.climb = climb\n"
-        f"main(['run', '{content}', 'style.png', '-o', 'out.tif', '--checkpoint', 'c', '--checkpoint-every', '1',"
-        f" '--backend', '{any_backend}', *{QUICK + options!r}])"
+    checkpoint = ["--checkpoint", "c", "--checkpoint-every", "1"]
+    done = stopped_by_ctrl_c(
+        ["run", content, "style.png", "-o", "out.tif", *checkpoint, "--backend", any_backend, *QUICK, *options]
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 130, done.stderr
     (folder / "out.tif").unlink()
     assert isostyle("resume", "c", "--quiet", "--threads", "2", "--force") == 0

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import stopped_by_ctrl_c
 from picture_files import png, saved, waves
 from PIL import Image
 from style_files import write_style
@@ -138,19 +139,8 @@ def test_a_terminal_is_no_place_for_a_picture(folder, monkeypatch, capsys):
 
 def test_a_run_with_a_piped_content_goes_on_when_it_is_handed_over_again(folder, any_backend):
     arguments = ["run", "-", "style.png", "-o", "-", "--checkpoint", "c", "--checkpoint-every", "1", "--backend", any_backend]
-    code = (
-        "from isostyle.cli.main import main\n"
-        "from isostyle.transfer import run\n"
-        "plain = run.climb\n"
-        "def climb(*given):\n"
-        "    for event in plain(*given):\n"
-        "        yield event\n"
-        "        if event.evaluation == 2: raise KeyboardInterrupt\n"
-        "run.climb = climb\n"
-        f"main({[*arguments, *QUICK]!r})"
-    )
     given = (folder / "content.png").read_bytes()
-    done = subprocess.run([sys.executable, "-c", code], input=given, capture_output=True, check=False)
+    done = stopped_by_ctrl_c([*arguments, *QUICK], given)
     assert done.returncode == 130, done.stderr
     assert b"went to standard output; `isostyle resume c` goes on" in done.stderr
     assert isostyle("resume", "c", "-o", "x.png") == 2

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import BACKENDS, obtain, run
+from conftest import BACKENDS, DEEP, obtain, run
 from PIL import Image
 
 from isostyle import InputError, published
@@ -21,6 +21,7 @@ from isostyle.style_networks import train as training
 from isostyle.style_networks.train import TrainingInterrupted, train
 from isostyle.style_networks.trainer import NonFiniteTraining, Trainer, TrainingRecipe
 from isostyle.style_networks.training_inputs import held_out
+from isostyle.system.tensors import tensors_file
 from isostyle.transform_network import TransformNetwork
 
 TINY = TrainingRecipe(network=TransformNetwork((2, 3, 4), 1), steps=4, batch=2, crop=32, style_size=40)
@@ -142,6 +143,14 @@ def test_a_checkpoint_of_an_older_version_is_refused_in_one_sentence(any_backend
     path.write_bytes(path.read_bytes().replace(b"isostyle.training/2", b"isostyle.training/1"))
     with pytest.raises(InputError, match="is a training's checkpoint of another version of isostyle: .* 'isostyle.training/1'"):
         training_state.load(path, TINY.network)
+
+
+def test_a_checkpoint_that_is_nested_too_deeply_is_refused(tmp_path):
+    path = tmp_path / "c"
+    path.write_bytes(tensors_file({}, {"schema": "isostyle.training/2", "step": "1", "tensors_sha256": "", "settings": DEEP}))
+    with pytest.raises(InputError, match="has metadata that cannot be used: it is nested too deeply"):
+        training_state.load(path, TINY.network)
+    assert training_state.progress_of(path) is None
 
 
 def test_held_out_photographs_are_a_tenth_and_at_most_ten():

@@ -12,6 +12,7 @@ from typing import Any
 import rich_click as click
 from click.exceptions import Exit
 
+from isostyle.checks import parsed
 from isostyle.cli import apply_plan
 from isostyle.cli.apply_plan import ApplyPlan
 from isostyle.cli.apply_work import Work, meter
@@ -171,7 +172,7 @@ def check(plan: ApplyPlan, style: str, force: bool, skip_existing: bool) -> None
 def rows_of(manifest: Path | None, digest: str) -> list[dict[str, Any]]:
     """The pictures that an earlier manifest tells of, made by the network of that digest, and that are still there."""
     try:
-        table = json.loads(manifest.read_bytes()) if manifest is not None else {}
+        table = parsed(json.loads, manifest.read_bytes()) if manifest is not None else {}
         if table["style"]["parameters_sha256"] != digest:
             return []
         return [row for row in table["pictures"] if Path(row["output"]["path"]).exists()]

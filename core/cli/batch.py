@@ -24,7 +24,7 @@ from isostyle.cli.batch_plan import BatchRun
 from isostyle.cli.help import Command
 from isostyle.cli.interrupts import Interrupt, interruptible
 from isostyle.cli.options import FORCE, QUIET, run_parser, settings_of, taken_from
-from isostyle.cli.outputs import is_unfinished, make_folder, manifest_of
+from isostyle.cli.outputs import beside, is_unfinished, make_folder, said_in
 from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import EXIT_TERMINATED, InputError, IsostyleError
 from isostyle.images import encode
@@ -180,7 +180,7 @@ def is_finished(run: BatchRun, asked: dict[str, Any]) -> bool:
     Raises:
         InputError: what is asked for cannot be.
     """
-    told = manifest_of(run.output)
+    told = said_in(beside(run.output))
     try:
         was = [
             told["stopped_by"],
@@ -302,9 +302,9 @@ def flags(run: BatchRun, asked: dict[str, Any], workers: int, *, force: bool) ->
     if workers > 1:
         if asked["threads"] is None:
             found += ["--threads", str(max(1, registry.default_threads() // workers))]
-        if asked["max_memory"] is None and (free := memory.available()) is not None:
-            found += ["--max-memory", f"{int(memory.SHARE_OF_FREE * free / workers) // 2**20}MiB"]
-    told = manifest_of(run.output)
+        if asked["max_memory"] is None:
+            found += ["--max-memory", f"{int(memory.SHARE_OF_FREE * memory.available() / workers) // 2**20}MiB"]
+    told = said_in(beside(run.output))
     left_behind = run.checkpoint.exists() or is_unfinished(told, settings_of(asked))
     if force or left_behind or (is_manifest(told) and not run.output.exists()):
         found.append("--force")
@@ -318,7 +318,7 @@ def is_manifest(told: Any) -> bool:
 
 def total_of(run: BatchRun) -> float | None:
     try:
-        return float(manifest_of(run.output)["losses"]["last"]["total"])
+        return float(said_in(beside(run.output))["losses"]["last"]["total"])
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
 

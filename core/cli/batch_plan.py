@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isostyle.checks import parsed
 from isostyle.cli import apply_plan
 from isostyle.cli.pipes import PIPE
 from isostyle.errors import InputError, shown
@@ -132,8 +133,8 @@ def from_toml(text: str, path: Path, folder: Path, options: Sequence[str]) -> li
     or in a table for that run."""
     name = str(path)
     try:
-        table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        table = parsed(tomllib.loads, text)
+    except ValueError as error:
         raise InputError(f"{name!r} is no TOML: {error}") from None
     runs, contents, styles = (table.pop(key, []) for key in (RUNS, CONTENTS, STYLES))
     for key, value in ((CONTENTS, contents), (STYLES, styles)):

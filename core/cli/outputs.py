@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL.Image import Image
 
+from isostyle.checks import parsed
 from isostyle.cli import pipes
 from isostyle.cli.pipes import PIPE
 from isostyle.cli.report import check_history, check_plot, history_bytes, plot_bytes
@@ -102,11 +103,11 @@ def beside(picture: Path | None) -> Path | None:
     return None if picture is None or picture == PIPE else picture.with_suffix(".json")
 
 
-def manifest_of(picture: Path) -> Any:
-    """What the manifest beside a picture says; None if there is none, or it is no JSON."""
+def said_in(manifest: Path | None) -> Any:
+    """What a manifest says; None if there is none, or it is no JSON."""
     try:
-        return json.loads(picture.with_suffix(".json").read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return None if manifest is None else parsed(json.loads, manifest.read_bytes())
+    except (OSError, ValueError):
         return None
 
 

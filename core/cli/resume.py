@@ -10,7 +10,7 @@ import rich_click as click
 from isostyle.cli.help import Command
 from isostyle.cli.interrupts import interruptible
 from isostyle.cli.options import FORCE, MAX_MEMORY, OUTPUT, QUIET, again_options, pipe_option
-from isostyle.cli.outputs import beside, is_unfinished, manifest_of, outputs_of
+from isostyle.cli.outputs import beside, is_unfinished, outputs_of, said_in
 from isostyle.cli.pipes import PIPE, piped
 from isostyle.cli.watch import finish, watched
 from isostyle.errors import InputError
@@ -57,7 +57,7 @@ def resume(checkpoint: Path, output: Path | None, force: bool, quiet: bool, **op
     )
     inputs = [Path(about["path"]) for about in found.inputs.values() if "path" in about]
     inputs += [Path(options[name]) for name in ("content", "style", "init", "network") if options[name] not in (None, PIPE)]
-    own = outputs.manifest is not None and is_unfinished(manifest_of(outputs.manifest), found.recipe)
+    own = is_unfinished(said_in(outputs.manifest), found.recipe)
     check_outputs(outputs.files, [checkpoint, *inputs], force=force or own)
     options["content"], options["style"] = piped(options["content"], options["style"])
     with interruptible() as interrupt:

@@ -66,7 +66,7 @@ def progress_of(path: Path) -> tuple[int, int] | None:
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata()
-        return int(metadata["step"]), int(json.loads(metadata["settings"])["recipe"]["steps"])
+        return int(metadata["step"]), int(json_of(metadata, "settings", dict)["recipe"]["steps"])
     except (OSError, *BROKEN):
         return None
 

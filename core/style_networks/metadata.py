@@ -8,6 +8,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from isostyle.checks import parsed
 from isostyle.errors import InputError
 from isostyle.interface import Array
 from isostyle.system.files import reason
@@ -41,7 +42,7 @@ def json_of(metadata: Mapping[str, str], key: str, kind: type) -> Any:
     Raises:
         KeyError, TypeError, ValueError: it is not there, no JSON, or of another kind.
     """
-    value = json.loads(metadata[key])
+    value = parsed(json.loads, metadata[key])
     if not isinstance(value, kind):
         raise ValueError(f"its {key} is no {kind.__name__}")
     return value

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from isostyle._version import __version__
+from isostyle.checks import parsed
 from isostyle.errors import InputError, shown
 from isostyle.images.decode import pixels_sha256
 from isostyle.interface import Array
@@ -89,8 +90,8 @@ def load(path: Path) -> dict[str, Any]:
     """
     name, data = repr(str(path)), read_input(path)
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
+        found = parsed(json.loads, data)
+    except ValueError:
         raise InputError(f"{name} is not the manifest of a run: it is no JSON") from None
     schema = at(found, ("schema",))
     if schema is None:
