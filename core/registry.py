@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points, version
 from types import FrameType
 
-from isostyle.errors import FrameworkFailure, InputError, shown
+from isostyle.errors import FrameworkFailure, InputError, IsostyleError, shown
 from isostyle.interface import Backend, Dtype, Transform
 from isostyle.transform_network import TransformNetwork
 
@@ -212,6 +212,50 @@ def failure(framework: str, at: str, error: Exception, less_memory: str = LESS_M
     text = lines[-1 if lines[0].startswith("Traceback") else 0]
     lacks = isinstance(error, MemoryError) or any(word in str(error).lower() for word in OF_MEMORY)
     return FrameworkFailure(f"{framework} failed at {at}: {text}" + (f"; {less_memory}" if lacks else ""))
+
+
+@dataclass(frozen=True)
+class Framework:
+    """A backend that is imported, on one of its devices."""
+
+    backend: Backend
+    device: str
+    threads: int
+
+    def __str__(self) -> str:
+        plural = "s" * (self.threads > 1)
+        return f"backend {self.backend.name} {self.backend.version()} on {self.device}, {self.threads} thread{plural}"
+
+    @property
+    def about(self) -> dict[str, str]:
+        """Plain JSON."""
+        return {"name": self.backend.name, "version": self.backend.version(), "device": self.device}
+
+    @contextlib.contextmanager
+    def failures(self, at: str, less_memory: str) -> Iterator[None]:
+        """Turn what the backend raises while this lasts into one sentence, which says what ``at``, and how to need
+        ``less_memory``.
+
+        Raises:
+            FrameworkFailure: instead of it.
+        """
+        try:
+            yield
+        except IsostyleError:
+            raise
+        except Exception as error:
+            raise failure(self.backend.name, at, error, less_memory) from error
+
+
+def start(backend: str, device: str, threads: int | None) -> Framework:
+    """Import a backend, and choose its device and its number of threads.
+
+    Raises:
+        InputError: there is no such backend or device, or ``threads`` is no number of threads.
+    """
+    count = default_threads() if threads is None else threads
+    found = load(backend, count)
+    return Framework(found, choose_device(device, found.devices(), found.name), count)
 
 
 def choose_device(wanted: str, devices: list[str], backend: str) -> str:

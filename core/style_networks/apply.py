@@ -32,7 +32,6 @@ from isostyle.images.options import BITS, QUALITY, PictureOptions
 from isostyle.interface import Array, Dtype
 from isostyle.recipe import LongSide
 from isostyle.style_networks import file as style_network
-from isostyle.style_networks import frameworks
 from isostyle.style_networks.file import StyleNetwork
 from isostyle.style_networks.memory_plan import Demand, TileChoice, choose_tile
 from isostyle.style_networks.tiles import TiledTransform
@@ -148,7 +147,7 @@ class Applier:
         self.style = style if isinstance(style, StyleNetwork) else style_network.find(os.fspath(style))
         self.long_side, self.dtype, self.deep = long_side, dtype, bits == 16
         self.log = log or (lambda line: None)
-        framework = self.framework = frameworks.load(backend, device, threads)
+        framework = self.framework = registry.start(backend, device, threads)
         self.on_cpu = framework.device == "cpu"
         # Once, before the first picture: what an earlier one took and left is free for the next, but not to the system's eyes.
         self.limit, self.allowed = memory.allowance(max_memory, on_cpu=self.on_cpu, ask=self.side == "auto")

@@ -18,11 +18,10 @@ from isostyle.errors import FrameworkFailure, InputError
 from isostyle.images import arrays, decode
 from isostyle.images.decode import ImageLike
 from isostyle.interface import Array, Precision
+from isostyle.registry import Framework
 from isostyle.style_networks import checkpoint as training_state
-from isostyle.style_networks import frameworks
 from isostyle.style_networks.checkpoint import Checkpoint
 from isostyle.style_networks.file import StyleNetwork, thumbnail
-from isostyle.style_networks.frameworks import Framework
 from isostyle.style_networks.photographs import CENTER, Cutter, cut
 from isostyle.style_networks.trainer import Trainer, TrainingEvent, TrainingRecipe, require_finite, steps_of
 from isostyle.style_networks.training_inputs import HELD_OUT_SHARE, TrainingInputs, read_inputs, require_same
@@ -119,7 +118,7 @@ def train(
     path, tell = None if checkpoint is None else Path(checkpoint), log or (lambda line: None)
     inputs = read_inputs(recipe, style, Path(photographs), network, start)
     before = checkpoint_of(path, inputs) if resume and path is not None else None
-    framework = frameworks.load(backend, device, threads)
+    framework = registry.start(backend, device, threads)
     for line in (*inputs.lines, str(framework)):
         tell(line)
     called = name or (Path(style).stem if isinstance(style, (str, Path)) else "style")

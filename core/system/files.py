@@ -31,9 +31,20 @@ def read_input(path: Path) -> bytes:
             larger than :data:`MAX_BYTES`.
     """
     name = repr(str(path))
-    try:
+    with reading(name):
         require_regular(path.stat(), name)
         return path.read_bytes()
+
+
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turn what the system says of an input called ``name`` while this lasts into one sentence.
+
+    Raises:
+        InputError: instead of it.
+    """
+    try:
+        yield
     except FileNotFoundError:
         raise InputError(f"there is no file {name}") from None
     except InputError:

@@ -10,7 +10,8 @@ from typing import Any
 from isostyle import registry
 from isostyle.errors import InputError
 from isostyle.images import arrays
-from isostyle.interface import Array, Backend, Engine
+from isostyle.interface import Array, Engine
+from isostyle.registry import Framework
 from isostyle.tiles import TiledEngine
 from isostyle.transfer import memory_plan
 from isostyle.transfer.checkpoint import RunCheckpoint
@@ -29,7 +30,7 @@ class Setup:
     #: With what was chosen in place of what was left open: backend, device, threads, and a history of L-BFGS that fits.
     request: Request
     weights: Weights
-    framework: Backend
+    framework: Framework
     choice: Choice
     pictures: Pictures
     #: At the full size, by role.
@@ -41,16 +42,15 @@ class Setup:
     @property
     def computer(self) -> dict[str, Any]:
         """What computes, ready for JSON."""
-        told = {name: getattr(self.request, name) for name in ("device", "dtype", "precision")}
-        return {"name": self.framework.name, "version": self.framework.version(), **told}
+        return {**self.framework.about, "dtype": self.request.dtype, "precision": self.request.precision}
 
     def engine(self) -> Engine:
         """The network on its device; in tiles if the picture does not fit as a whole."""
         request, network = self.request, self.weights.network
         # No weights beyond the deepest layer that the recipe taps.
         parameters = self.weights.cut(request.recipe.taps)
-        how: dict[str, Any] = {name: getattr(request, name) for name in ("device", "dtype", "precision")}
-        engine = self.framework.prepare(network, parameters, **how)
+        device, backend = self.framework.device, self.framework.backend
+        engine = backend.prepare(network, parameters, device=device, dtype=request.dtype, precision=request.precision)
         return engine if self.choice.tile is None else TiledEngine(engine, network, self.choice.tile)
 
 
@@ -69,22 +69,21 @@ def set_up(request: Request, before: RunCheckpoint | None, log: Callable[[str], 
     pictures = read_pictures(request.inputs, None if before is None else before.inputs)
     resizings = plan(pictures.pixels, recipe, network)
 
-    threads = registry.default_threads() if request.threads is None else request.threads
-    framework = registry.load(request.backend, threads)
-    device = registry.choose_device(request.device, framework.devices(), framework.name)
-    on_cpu = device == "cpu"
+    framework = registry.start(request.backend, request.device, request.threads)
+    on_cpu = framework.device == "cpu"
     if not on_cpu:  # some rules for sizes differ there
         resizings = plan(pictures.pixels, recipe, network, gpu=True)
 
     sizes = resizings["content"].final, resizings["style"].final
-    model = memory_plan.Model(recipe, network, framework.name, dtype, *sizes)
+    model = memory_plan.Model(recipe, network, framework.backend.name, dtype, *sizes)
     choice = memory_plan.choose(model, request.tile, request.max_memory, on_cpu=on_cpu)
     levels, left_out = plan_levels(pictures.pixels, choice.recipe, network, dtype, gpu=not on_cpu)
     lines = [*pictures.lines, *changed_aspects(pictures.pixels, resizings), *left_out, *choice.lines]
     if pictures.alpha is not None:
         pictures.alpha = arrays.crop(arrays.resize(pictures.alpha, *resizings["content"].scaled), *resizings["content"].final)
     start = [] if before else [levels[0].start(request.seed)]
-    request = dataclasses.replace(request, recipe=choice.recipe, backend=framework.name, device=device, threads=threads)
+    name, device, threads = framework.backend.name, framework.device, framework.threads
+    request = dataclasses.replace(request, recipe=choice.recipe, backend=name, device=device, threads=threads)
     setup = Setup(request, weights, framework, choice, pictures, resizings, levels, start)
     for line in told(setup, lines, before):
         log(line)
@@ -93,14 +92,13 @@ def set_up(request: Request, before: RunCheckpoint | None, log: Callable[[str], 
 
 def told(setup: Setup, lines: list[str], before: RunCheckpoint | None) -> list[str]:
     """What the user should know before the first evaluation."""
-    request, count = setup.request, setup.request.threads or 1
-    how = f"{request.device}, {count} thread{'s' * (count > 1)}, {request.dtype}{', fast' * (request.precision == 'fast')}"
-    found = [f"backend {request.backend} {setup.framework.version()} on {how}", *lines]
+    request = setup.request
+    found = [f"{setup.framework}, {request.dtype}{', fast' * (request.precision == 'fast')}", *lines]
     asked, made = (sum(getattr(level.recipe, count) for level in setup.levels) for count in ("steps", "updates"))
     if made != asked:
         found.append(f"{made} evaluations: the recipe's {asked}, up to a whole block of L-BFGS")
     if before is not None:
         found.append(f"going on from evaluation {before.history[-1]['evaluation']}")
-        if {**setup.computer, "threads": count} != before.backends[-1]:
+        if {**setup.computer, "threads": setup.framework.threads} != before.backends[-1]:
             found.append("another framework, version, device or number of threads than before: not to the same bits")
     return found

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from isostyle.errors import InputError
-from isostyle.system.files import reason, require_regular
+from isostyle.system.files import reading, require_regular
 
 #: Spans that are nearer to each other than this are read as one: cheaper than a second request.
 MERGE_GAP = 2**16
@@ -66,16 +66,10 @@ class LocalFile(Source):
 
     def __init__(self, path: Path) -> None:
         self.name = repr(str(path))
-        try:
+        with reading(self.name):
             status = path.stat()
             require_regular(status, self.name)
             self.stream = path.open("rb")
-        except FileNotFoundError:
-            raise InputError(f"there is no file {self.name}") from None
-        except InputError:
-            raise
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self.name} cannot be read: {reason(error)}") from None
         self.size = status.st_size
 
     def close(self) -> None:
@@ -83,11 +77,9 @@ class LocalFile(Source):
 
     def read(self, start: int, length: int) -> bytes:
         self.require(start, length)
-        try:
+        with reading(self.name):
             self.stream.seek(start)
             data = self.stream.read(length)
-        except OSError as error:
-            raise InputError(f"{self.name} cannot be read: {reason(error)}") from None
         if len(data) != length:
             raise InputError(f"{self.name} became shorter while it was read")
         return data
