@@ -800,9 +800,9 @@ in_core("a digit of the std", "network", "RGB_STD = (0.229, 0.224, 0.225)", "RGB
         "normalize:photo")
 in_core("picture height and width transposed", ARRAYS, "[strip[..., channel]]",
         "[strip[..., channel].T.reshape(strip.shape[:2])]", "normalize:photo")
-in_core("truncation for rounding", ARRAYS, "np.rint(pixels.clip(0, 1) * 255)", "(pixels.clip(0, 1) * 255)",
+in_core("truncation for rounding", ARRAYS, "np.rint(pixels.clip(0, 1) * most)", "(pixels.clip(0, 1) * most)",
         "denormalize:outside", "round-trip:photo")
-in_core("clipping forgotten", ARRAYS, "np.rint(pixels.clip(0, 1) * 255)", "np.rint(pixels * 255)", "denormalize:outside")
+in_core("clipping forgotten", ARRAYS, "np.rint(pixels.clip(0, 1) * most)", "np.rint(pixels * most)", "denormalize:outside")
 in_core("clipped before it is denormalized", ARRAYS, "pixels = pixels * np.array(RGB_STD)",
         "pixels = pixels.clip(0, 1) * np.array(RGB_STD)", "denormalize:outside")
 in_core(

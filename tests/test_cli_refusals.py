@@ -150,8 +150,12 @@ def test_a_format_that_cannot_hold_the_picture_is_refused_before_the_run(folder,
 def test_a_finished_picture_is_kept_when_its_folder_has_gone(folder, any_backend, capsys, monkeypatch):
     from isostyle.system import files
 
+    plain = files.write_atomically
+
     def full(path, data):
-        raise OSError(28, "No space left on device")
+        if path.name == "photo-painting.png":
+            raise OSError(28, "No space left on device")
+        plain(path, data)
 
     monkeypatch.setattr(files, "write_atomically", full)
     monkeypatch.setattr(encode.tempfile, "tempdir", str(folder))

@@ -35,7 +35,7 @@ print(peak() - before, digest)
 
 
 def read(data, name="'picture'"):
-    return decode.decode(data, name)
+    return decode.read(data, name)
 
 
 def samples(found):
@@ -409,7 +409,7 @@ def test_a_profile_of_cmyk_for_a_picture_in_rgb_is_ignored():
     given[16:20] = b"CMYK"
     found = read(saved(Image.new("RGB", (9, 9), (10, 20, 30)), "PNG", icc_profile=bytes(given)))
     assert found.pixels.getpixel((0, 0)) == (10, 20, 30)
-    assert "it is for CMYK colors" in found.lines[0]
+    assert "it is for 'CMYK' colors" in found.lines[0]
 
 
 def test_cmyk_without_a_profile_is_what_its_inks_leave():

@@ -11,9 +11,8 @@ from pathlib import Path
 from isostyle.cli.outputs import Outputs, beside, outputs_of
 from isostyle.cli.pipes import PIPE, stem
 from isostyle.errors import InputError, shown
-from isostyle.images import encode
 from isostyle.images.options import PictureOptions
-from isostyle.images.suffixes import is_picture
+from isostyle.images.suffixes import format_of, is_picture
 from isostyle.style_networks import video
 from isostyle.system.files import reason
 
@@ -147,7 +146,7 @@ def suffix_of(kind: str | None) -> str | None:
     if kind is None:
         return None
     suffix = f".{kind.removeprefix('.').lower()}"
-    if encode.tried(suffix) is None:
+    if not format_of(suffix):
         raise InputError(f"--format {shown(kind)} is not a picture format that can be written (png, jpg, webp, tiff, ...)")
     return suffix
 
@@ -195,7 +194,7 @@ def jobs_of(sources: Sequence[Path], folder: Path, suffix: str | None) -> list[J
     taken: dict[str, Path] = {}
     for source in sources:
         own = source.suffix.lower()
-        usual = own if encode.tried(own) is not None else USUAL_FORMAT
+        usual = own if format_of(own) else USUAL_FORMAT
         output = folder / f"{stem(source)}{own if video.is_video(source) else suffix or usual}"
         # File systems that take A.png and a.png for one file are common.
         other = taken.setdefault(output.name.lower(), source)

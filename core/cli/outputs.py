@@ -87,10 +87,8 @@ def outputs_of(
         encode.check(picture, options)
         return Outputs(picture, picture.suffix, options, manifest or beside(picture), history, plot, save_every)
     suffix = f".{(kind or encode.USUAL).removeprefix('.').lower()}"
-    try:
-        suffixes.format_of(suffix)
-    except KeyError:
-        raise InputError(f"--format {kind} is not a picture format that can be written (png, jpg, webp, tiff, ...)") from None
+    if not suffixes.format_of(suffix):
+        raise InputError(f"--format {kind} is not a picture format that can be written (png, jpg, webp, tiff, ...)")
     encode.check(Path(f"picture{suffix}"), options)
     if save_every is not None:
         raise InputError("--save-every puts pictures beside the result, and standard output has no place beside it")

@@ -16,7 +16,7 @@ from isostyle.cli.pipes import PIPE
 from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import IsostyleError
 from isostyle.images import arrays, encode
-from isostyle.images.deep import Rounded
+from isostyle.images.arrays import Rounded
 from isostyle.images.encode import Finished
 from isostyle.recipe import Recipe
 from isostyle.system.files import reason

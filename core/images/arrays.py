@@ -1,32 +1,28 @@
 """Pictures as normalized NCHW arrays for the engines, and arrays as pictures.
 
 Everything that could differ between frameworks happens here, once, in Pillow and NumPy: resizing, normalization, noise. Every
-backend starts from the same bits. (The frameworks' own resizers do not agree: the defaults of MXNet and torch do not antialias,
-and are 27 to 30 dB away from Pillow's on a photograph.)
+backend starts from the same bits.
 """
 
 from __future__ import annotations
 
-from typing import overload
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from isostyle.images.deep import MOST, STRIP, Deep, Pixels, strips
+from isostyle.images.deep import MOST, STRIP, Deep, P, Pixels, Samples, strips
 from isostyle.interface import Array, Dtype
 from isostyle.network import RGB_MEAN, RGB_STD
 from isostyle.recipe import Space
 
 
-@overload
-def resize(picture: Image.Image, height: int, width: int) -> Image.Image: ...
-@overload
-def resize(picture: Pixels, height: int, width: int) -> Pixels: ...
-def resize(picture: Pixels, height: int, width: int) -> Pixels:
+def resize(picture: P, height: int, width: int) -> P:
     """Bilinear with antialiasing, as torchvision and Paddle do on PIL images, and as d2l's PyTorch and Paddle tabs run."""
-    if isinstance(picture, Deep):
-        return picture.resize(height, width)
+    # The frameworks' own resizers do not agree: the defaults of MXNet and torch do not antialias, and are 27 to 30 dB away from
+    # this on a photograph.
     return picture.resize((width, height), Image.Resampling.BILINEAR)
 
 
@@ -44,9 +40,8 @@ def to_array(picture: Pixels, dtype: Dtype, space: Space = "normalized") -> Arra
     """
     array = np.empty((1, 3, picture.height, picture.width), dtype)
     if isinstance(picture, Deep):
-        for top in range(0, picture.height, STRIP):
-            pixels = scaled(picture.rows(top, top + STRIP).astype(np.float64) / MOST, space)
-            array[0, :, top : top + STRIP] = pixels.transpose(2, 0, 1)
+        for top, deep in strips(picture):
+            array[0, :, top : top + STRIP] = scaled(deep.samples / MOST, space).transpose(2, 0, 1)
         return array
     # Eight bits have 256 values, each computed once.
     values = scaled(np.arange(256.0)[:, None] / 255, space).astype(dtype)
@@ -63,21 +58,41 @@ def scaled(pixels: NDArray[np.float64], space: Space) -> NDArray[np.float64]:
 
 
 def to_picture(image: Array, space: Space = "normalized") -> Image.Image:
-    """An array of shape (1, 3, H, W) as an 8-bit RGB picture: clipped to 0..1, rounded to the nearest."""
+    """An array of shape (1, 3, H, W) as an 8-bit RGB picture."""
     picture = Image.new("RGB", (image.shape[3], image.shape[2]))
     for top in range(0, picture.height, STRIP):
-        pixels = image[0, :, top : top + STRIP].transpose(1, 2, 0).astype(np.float64)
-        if space == "normalized":
-            pixels = pixels * np.array(RGB_STD) + np.array(RGB_MEAN)
-        picture.paste(Image.fromarray(np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)), (0, top))
+        eight = rounded(image[:, :, top : top + STRIP], space, most=255).astype(np.uint8)
+        picture.paste(Image.fromarray(eight), (0, top))
     return picture
 
 
-@overload
-def crop(picture: Image.Image, height: int, width: int) -> Image.Image: ...
-@overload
-def crop(picture: Pixels, height: int, width: int) -> Pixels: ...
-def crop(picture: Pixels, height: int, width: int) -> Pixels:
+def rounded(image: Array, space: Space = "normalized", *, most: int = MOST) -> Samples:
+    """An array of shape (1, 3, H, W) as whole numbers up to ``most``, (H, W, 3): clipped to 0..1, rounded to the nearest."""
+    samples = np.empty((*image.shape[2:], 3), np.uint16)
+    for top in range(0, len(samples), STRIP):
+        pixels = image[0, :, top : top + STRIP].transpose(1, 2, 0).astype(np.float64)
+        if space == "normalized":
+            pixels = pixels * np.array(RGB_STD) + np.array(RGB_MEAN)
+        samples[top : top + STRIP] = np.rint(pixels.clip(0, 1) * most)
+    return samples
+
+
+@dataclass(frozen=True, eq=False)
+class Rounded:
+    """An array of shape (1, 3, H, W) as a picture of 16 bits, which is computed when its rows are asked for."""
+
+    image: Array
+    space: Space = "normalized"
+
+    def rows(self, top: int, bottom: int) -> Samples:
+        return rounded(self.image[:, :, top:bottom], self.space)
+
+
+#: A picture of 16 bits a sample that hands out some rows at a time, for the writers of files.
+Rows: TypeAlias = Deep | Rounded
+
+
+def crop(picture: P, height: int, width: int) -> P:
     """The middle of a picture, ``height`` x ``width`` pixels; an odd pixel goes where torchvision's CenterCrop has it."""
     top, left = round((picture.height - height) / 2), round((picture.width - width) / 2)
     return picture.crop((left, top, left + width, top + height))

@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from isostyle.errors import InputError, shown
 from isostyle.images import deep_files, exif, icc
-from isostyle.images.deep import STRIP, Deep, Pixels, strips
+from isostyle.images.deep import Deep, Pixels, strips
 from isostyle.images.deep_files import BACKGROUND, Found, Tags
 from isostyle.images.suffixes import readable_formats
 from isostyle.system.files import read_input, reason, sha256
@@ -29,7 +29,7 @@ from isostyle.system.files import read_input, reason, sha256
 #: of uint8 in 0..255, uint16 in 0..65535 or floats in 0..1.
 ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
 
-#: More pixels than this are refused before they are decoded: Pillow's own limit for a decompression bomb.
+#: Pillow refuses more pixels than this before it decodes them, as a decompression bomb.
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)
 #: Formats whose further frames are no pictures of their own, but layers of the one that is read.
 LAYERED = ("PSD",)
@@ -54,40 +54,38 @@ class PictureIn:
 
 
 def read(source: ImageLike, what: str = "image") -> PictureIn:
-    """The picture.
+    """The picture, as :func:`read_picture`."""
+    return read_picture(source, what)[0]
+
+
+def read_rgb(source: ImageLike, what: str = "image") -> Image.Image:
+    """The picture, as :func:`read_picture`, as 8-bit RGB: 16 bits are rounded."""
+    return read(source, what).eight_bits
+
+
+def read_picture(source: ImageLike, what: str) -> tuple[PictureIn, str | None]:
+    """The picture, and the SHA-256 of the file if there is one; it is read once, so the two belong together.
 
     Raises:
         InputError: there is no such file, or it holds no whole picture, or an array has another shape, type or range. The
             message begins with ``what`` or the file's name.
     """
-    return read_picture(source, what)[0]
-
-
-def read_rgb(source: ImageLike, what: str = "image") -> Image.Image:
-    """The picture as 8-bit RGB: 16 bits are rounded. Errors are those of :func:`read`."""
-    return read(source, what).eight_bits
-
-
-def read_picture(source: ImageLike, what: str) -> tuple[PictureIn, str | None]:
-    """A picture, and the SHA-256 of its file if it has one; the file is read once, so the two belong together."""
     if isinstance(source, str | os.PathLike):
         source, what = read_input(Path(source)), repr(str(source))
-    if isinstance(source, bytes):
-        return decode(source, what), sha256(source)
     if isinstance(source, np.ndarray):
         return from_array(source, what), None
-    if not isinstance(source, Image.Image):
-        raise InputError(f"{what} must be a path, the bytes of a file, a PIL image or an array, not {shown(source)}")
     with in_one_sentence(what):
-        return opened(source, None, what), None
+        if isinstance(source, Image.Image):
+            return opened(source, what), None
+        if isinstance(source, bytes):
+            picture, floats = deep_files.open_picture(source)
+            with picture:
+                return opened(picture, what, source, floats), sha256(source)
+    raise InputError(f"{what} must be a path, the bytes of a file, a PIL image or an array, not {shown(source)}")
 
 
 def size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture file by its header, as it lies, whatever its EXIF orientation.
-
-    Raises:
-        OSError, or whatever else Pillow meets a broken file with.
-    """
+    """Width and height of a picture file by its header, whatever its EXIF orientation. May raise whatever Pillow does."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(path, formats=readable_formats()) as picture:
@@ -96,32 +94,21 @@ def size(path: Path) -> tuple[int, int]:
 
 def describe(source: ImageLike, picture: Pixels, digest: str | None) -> dict[str, Any]:
     """What a manifest says of an input: its file if it has one, the digest of its decoded pixels, and its size."""
-    named = isinstance(source, str | os.PathLike)
-    return {
-        **({"path": str(source)} if named else {}),
-        **({"file_sha256": digest} if digest else {}),
-        "pixels_sha256": pixels_sha256(picture),
-        "size": [picture.height, picture.width],
-    }
+    about: dict[str, Any] = {"path": str(source)} if isinstance(source, str | os.PathLike) else {}
+    if digest:
+        about["file_sha256"] = digest
+    return {**about, "pixels_sha256": pixels_sha256(picture), "size": [picture.height, picture.width]}
 
 
 def pixels_sha256(picture: Pixels) -> str:
     """The digest of all samples, row by row, a strip at a time: their bytes at once would be another picture in memory."""
     found = hashlib.sha256()
-    for top in range(0, picture.height, STRIP):
-        found.update(picture.crop((0, top, picture.width, min(top + STRIP, picture.height))).tobytes())
+    for _, strip in strips(picture):
+        found.update(strip.tobytes())
     return found.hexdigest()
 
 
 # Files
-
-
-def decode(data: bytes, name: str) -> PictureIn:
-    """The picture in ``data``, the bytes of a file called ``name``. Errors are those of :func:`read`."""
-    with in_one_sentence(name):
-        picture, floats = deep_files.open_picture(data)
-        with picture:
-            return opened(picture, data, name, floats)
 
 
 @contextlib.contextmanager
@@ -137,37 +124,28 @@ def in_one_sentence(what: str) -> Iterator[None]:
         except UnidentifiedImageError:
             raise InputError(f"{what} is not a picture that can be read (JPEG, PNG, TIFF, WebP, ...)") from None
         except Image.DecompressionBombError:
-            raise too_large(what) from None
+            raise InputError(f"{what} has more than {MAX_PIXELS / 1e6:.0f} megapixels; make it smaller") from None
         except Exception as error:
             # Pillow's decoders meet a broken file with OSError, SyntaxError, ValueError, EOFError, struct.error and others.
             raise InputError(f"{what} cannot be decoded, and may be broken or truncated: {reason(error)}") from None
 
 
-def too_large(what: str) -> InputError:
-    return InputError(f"{what} has more than {MAX_PIXELS / 1e6:.0f} megapixels; make it smaller")
-
-
-def opened(picture: Image.Image, data: bytes | None, what: str, floats: Tags | None = None) -> PictureIn:
-    """A picture that Pillow has opened, from the file ``data`` or a caller's. ``floats``: as
-    :func:`isostyle.images.deep_files.open_picture` found them. May raise whatever Pillow does."""
-    if picture.width * picture.height > MAX_PIXELS:
-        raise too_large(what)
+def opened(picture: Image.Image, what: str, data: bytes | None = None, floats: Tags | None = None) -> PictureIn:
+    """A picture that Pillow has opened, from the file ``data`` (of which :func:`isostyle.images.deep_files.open_picture` found
+    the ``floats``) or a caller's. May raise whatever Pillow does."""
     lines = []
     if picture.format not in LAYERED and getattr(picture, "is_animated", False):
         lines.append(f"{what} holds more than one picture: the first is taken")
-    deep_files.prepare(picture, what)
-    raw = deep_files.raw_mode(picture)
+    raw = deep_files.prepare(picture, what)
     kept = exif.kept(picture)
     profile = picture.info.get("icc_profile")
     profile = profile if isinstance(profile, bytes) and profile else None
-    deep = deep_files.samples_of(picture, data, raw, floats, what)
+    found = deep_files.samples_of(picture, data, raw, floats, what) or picture
     try:
-        pixels, alpha = in_srgb(deep or picture, profile, callers=data is None)
+        pixels, alpha = in_srgb(found, profile, callers=data is None)
     except icc.Unusable as error:
-        if profile is None:
-            raise InputError(f"{what} has Lab colors, and {error}") from None
         lines.append(f"{what} has a color profile that cannot be used: {error}; its colors are taken for sRGB")
-        pixels, alpha = in_srgb(deep or picture, None, callers=data is None)
+        pixels, alpha = in_srgb(found, None, callers=data is None)
     return PictureIn(pixels, alpha, kept, tuple(lines))
 
 
@@ -187,9 +165,7 @@ def in_srgb(found: Found | Image.Image, profile: bytes | None, *, callers: bool)
         plain = picture.copy() if callers and picture is found else picture
     else:
         plain = picture.convert("RGB")
-    if profile is not None and icc.mode_of(profile) == "L" and picture.mode in ("1", "L", "LA", "La"):
-        plain = plain.getchannel(0)
-    rgb = icc.to_srgb(plain, profile)
+    rgb = icc.to_srgb(plain, profile, gray=picture.mode in ("1", "L", "LA", "La"))
     if alpha is None or alpha.getextrema() == (255, 255):
         return rgb, None
     lay_on_white(rgb, alpha)

@@ -1,8 +1,4 @@
-"""16 bits and floats out of files, which Pillow reads in part.
-
-Of 16 bits of RGB, and of what has alpha, Pillow keeps the upper 8. A second pass, in which it is told the other order of bytes,
-has the lower 8. Pillow knows floats of gray only: a TIFF with float colors is told to be gray, and three times as wide.
-"""
+"""16 bits and floats out of files, which Pillow reads in part."""
 
 from __future__ import annotations
 
@@ -69,54 +65,39 @@ class Found:
 
 
 def open_picture(data: bytes) -> tuple[ImageFile.ImageFile, Tags | None]:
-    """A picture that Pillow knows; or a TIFF with float colors, opened as gray, and its own tags.
-
-    May raise UnidentifiedImageError, or whatever else Pillow meets a broken file with.
-    """
+    """A picture that Pillow knows; or a TIFF with float colors, opened as gray, and its own tags. Raises whatever Pillow does."""
     try:
         return Image.open(io.BytesIO(data), formats=readable_formats()), None
     except UnidentifiedImageError:
         if not data.startswith((b"II*\0", b"MM\0*")):
             raise
-        places = places_of_tags(data)
         tags = Tags(data[:8])
         stream = io.BytesIO(data)
         stream.seek(tags.next)
         tags.load(stream)
         if not has_float_colors(tags):
             raise
-        return Image.open(io.BytesIO(as_gray(data, tags, places)), formats=["TIFF"]), tags
+        return Image.open(io.BytesIO(as_gray(data, tags)), formats=["TIFF"]), tags
 
 
-def prepare(picture: Image.Image, what: str) -> None:
-    """Correct what Pillow takes for something else, before it decodes a TIFF. Raises InputError if that is not possible."""
-    tiles = getattr(picture, "tile", None)
-    if picture.format != "TIFF" or not tiles or not isinstance(picture, ImageFile.ImageFile):
-        return
-    coder, given = tiles[0][0], tiles[0][3]
-    if coder == "libtiff" and isinstance(given, tuple) and given[0] in FLOAT_RAW:
+def prepare(picture: Image.Image, what: str) -> str:
+    """How Pillow calls the samples in a file that it has not decoded yet; empty if it has no name for them. What it would take
+    for something else is corrected, or refused with an InputError."""
+    if not isinstance(picture, ImageFile.ImageFile) or not picture.tile:
+        return ""
+    coder, _, _, given = picture.tile[0]
+    name, *others = given if isinstance(given, tuple) and given else (given,)
+    if coder == "libtiff" and name in FLOAT_RAW:
         # libtiff hands over the machine's order of bytes, and Pillow expects the file's.
-        picture.tile = [tile._replace(args=(NATIVE_FLOAT_RAW, *given[1:])) for tile in picture.tile]
-    elif coder == "raw" and tag_of(picture, PLANAR) == APART and 16 in (tag_of(picture, BITS) or ()):
-        raise InputError(
-            f"{what} has 16 bits in planes (PlanarConfiguration 2) and no compression; save it with one of the two"
-        )
+        picture.tile = [tile._replace(args=(NATIVE_FLOAT_RAW, *others)) for tile in picture.tile]
+    if coder == "raw" and tag_of(picture, PLANAR) == APART and 16 in (tag_of(picture, BITS) or ()):
+        raise InputError(f"{what} has 16 bits in planes (PlanarConfiguration 2), which are read only if they are compressed")
+    return name if isinstance(name, str) else ""
 
 
 def tag_of(picture: Image.Image, tag: int) -> Any:
     """A tag of a TIFF; None of all others."""
-    tags = getattr(picture, "tag_v2", None)
-    return None if tags is None else tags.get(tag)
-
-
-def raw_mode(picture: Image.Image) -> str | None:
-    """How Pillow calls the samples in the file, if all of it has one name. Once the picture is decoded, that is gone."""
-    names = set()
-    for tile in getattr(picture, "tile", []):
-        given = tile[3]
-        names.add(given[0] if isinstance(given, tuple) and given else given)
-    name = names.pop() if len(names) == 1 else None
-    return name if isinstance(name, str) and name else None
+    return getattr(picture, "tag_v2", {}).get(tag)
 
 
 # TIFFs with float colors
@@ -126,8 +107,7 @@ def has_float_colors(tags: Tags) -> bool:
     """Whether a TIFF has RGB or RGBA as floats of 32 bits. Raises ValueError with a clause if they cannot be read."""
     if tags.get(PHOTOMETRIC) != RGB or tags.get(SAMPLES) not in (3, 4) or not {WIDTH, HEIGHT} <= set(tags):
         return False
-    formats, bits = set(np.unique(tags.get(FORMAT, 0))), set(np.unique(tags.get(BITS, 0)))
-    if formats != {FLOATS} or bits != {FLOAT_BITS}:
+    if set(np.unique(tags.get(FORMAT, 0))) != {FLOATS} or set(np.unique(tags.get(BITS, 0))) != {FLOAT_BITS}:
         return False
     if tags.get(PLANAR, TOGETHER) != TOGETHER:
         raise ValueError("its colors stand apart from each other (PlanarConfiguration 2), which is not read for floats")
@@ -136,22 +116,9 @@ def has_float_colors(tags: Tags) -> bool:
     return True
 
 
-def places_of_tags(data: bytes) -> dict[int, int]:
-    """Where the entry of each tag stands in a TIFF. Raises struct.error if the file ends before."""
-    order = order_of(data)
-    (start,) = struct.unpack_from(f"{order}I", data, 4)
-    (count,) = struct.unpack_from(f"{order}H", data, start)
-    entries = range(start + 2, start + 2 + 12 * count, 12)
-    return {struct.unpack_from(f"{order}HHII", data, place)[0]: place for place in entries}
-
-
-def order_of(data: bytes) -> str:
-    """The order of bytes in a TIFF."""
-    return "<" if data[:2] == b"II" else ">"
-
-
-def as_gray(data: bytes, tags: Tags, places: dict[int, int]) -> bytes:
-    """A TIFF with float colors whose head says that it is gray, and as many times as wide as it has colors."""
+def as_gray(data: bytes, tags: Tags) -> bytes:
+    """A TIFF with float colors whose head says that it is gray, and as many times as wide as it has colors: Pillow reads floats
+    of gray only. Raises struct.error if the file ends in its head."""
     samples = tags[SAMPLES]
     gray = {
         WIDTH: tags[WIDTH] * samples,
@@ -164,10 +131,13 @@ def as_gray(data: bytes, tags: Tags, places: dict[int, int]) -> bytes:
         EXTRA: 0,
         ORIENTATION: 1,
     }
-    changed = bytearray(data)
-    for tag in gray.keys() & places.keys():
-        name = UNUSED if tag == EXTRA else tag
-        struct.pack_into(f"{order_of(data)}HHII", changed, places[tag], name, LONG, 1, gray[tag])
+    changed, order = bytearray(data), "<" if tags.prefix == b"II" else ">"
+    (start,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, start)
+    for place in range(start + 2, start + 2 + 12 * count, 12):
+        (tag,) = struct.unpack_from(f"{order}H", data, place)
+        if tag in gray:
+            struct.pack_into(f"{order}HHII", changed, place, UNUSED if tag == EXTRA else tag, LONG, 1, gray[tag])
     return bytes(changed)
 
 
@@ -186,8 +156,7 @@ def float_pixels(wide: NDArray[np.float32], tags: Tags) -> NDArray[Any]:
         parts = values.view(np.uint8).reshape(shape[0], -1, shape[2]).cumsum(axis=1, dtype=np.uint8)
         planes = parts.reshape(shape[0], 4, -1)
         values = np.ascontiguousarray(planes.transpose(0, 2, 1)).view(">f4").astype(np.float32)
-    values = values.reshape(shape)
-    return turned(values, tags.get(ORIENTATION, 1))
+    return turned(values.reshape(shape), tags.get(ORIENTATION, 1))
 
 
 def turned(values: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -200,25 +169,16 @@ def turned(values: NDArray[Any], orientation: int) -> NDArray[Any]:
 # Samples
 
 
-def samples_of(picture: Image.Image, data: bytes | None, raw: str | None, floats: Tags | None, what: str) -> Found | None:
-    """The samples of a picture, upright; None if it has 8 bits or fewer.
-
-    Args:
-        data: the file, unless the picture is a caller's.
-        raw: as :func:`raw_mode` found it.
-        floats: as :func:`open_picture` found them.
-
-    Raises:
-        InputError: its samples have 32 bits, or are floats that are none of a picture.
-    """
+def samples_of(picture: Image.Image, data: bytes | None, raw: str, floats: Tags | None, what: str) -> Found | None:
+    """The samples of a picture, upright; None if it has 8 bits or fewer. ``data`` is its file, if it is no caller's; ``raw`` is
+    from :func:`prepare`, ``floats`` from :func:`open_picture`. Raises InputError for 32 bits, and for floats beyond 0..1."""
     if floats is not None:
         values = float_pixels(np.asarray(picture), floats)
         has_alpha = values.shape[2] == 4 and floats.get(EXTRA, (0,))[0] in ALPHAS
         alpha = to_samples(values[..., 3], what) if has_alpha else None
         return Found(to_samples(values[..., :3], what), alpha)
     if picture.mode in SIXTEEN_BIT_MODES or (picture.mode == "I" and picture.format == SIXTEEN_BIT_IN_I):
-        gray = np.asarray(upright(picture))
-        gray = gray if gray.dtype == np.uint16 else gray.clip(0, MOST).astype(np.uint16)
+        gray = np.asarray(upright(picture)).clip(0, MOST).astype(np.uint16)
         clear = picture.info.get("transparency")
         alpha = np.where(gray == clear, 0, MOST).astype(np.uint16) if isinstance(clear, int) else None
         return Found(spread(positive(gray, picture)), alpha, gray=True)
@@ -226,18 +186,18 @@ def samples_of(picture: Image.Image, data: bytes | None, raw: str | None, floats
         return Found(spread(positive(to_samples(np.asarray(upright(picture)), what), picture)), gray=True)
     if picture.mode == "I":
         raise InputError(f"{what} has 32-bit samples; save it with 8 or 16 bits")
-    if data is None or raw is None:
+    if data is None:
         return None
     if raw == GRAY_AND_ALPHA:
         both = np.ascontiguousarray(decoded_as(data, "RGBA")).view(">u2").astype(np.uint16)
         return Found(spread(both[..., 0]), both[..., 1], gray=True)
-    if raw[:-1] not in SIXTEEN_BIT_RAW or raw[-1] not in OTHER_ORDER or tag_of(picture, PLANAR) == APART:
+    if raw[:-1] not in SIXTEEN_BIT_RAW or raw[-1:] not in OTHER_ORDER or tag_of(picture, PLANAR) == APART:
         return None
     return twice_decoded(picture, data, raw)
 
 
 def twice_decoded(picture: Image.Image, data: bytes, raw: str) -> Found:
-    """Both bytes of all samples of RGB, or of what has alpha, of 16 bits."""
+    """All samples of RGB or RGBA of 16 bits. Pillow keeps the upper 8; told the other order of bytes, it keeps the lower 8."""
     clear = picture.info.get("transparency")
     upper = upright(picture)
     samples = np.empty((upper.height, upper.width, len(upper.mode)), np.uint16)
@@ -300,13 +260,12 @@ def to_srgb(found: Found, profile: bytes | None) -> tuple[Deep, Image.Image | No
         except icc.HasTables:
             # Only LittleCMS can convert it, in 8 bits.
             eight = Deep(samples).eight_bits()
-            converted = icc.to_srgb(eight.getchannel(0) if icc.mode_of(profile) == "L" else eight, profile)
+            converted = icc.to_srgb(eight, profile, gray=found.gray)
             put(converted, samples, UPPER)
             put(converted, samples, LOWER)
     if alpha is None or alpha.min() == MOST:
         return Deep(samples), None
-    for top in range(0, len(samples), STRIP):
+    for top, strip in strips(Deep(samples)):
         share = alpha[top : top + STRIP, :, None].astype(np.float64) / MOST
-        laid = samples[top : top + STRIP] * share + np.array(BACKGROUND) * EIGHT_TO_SIXTEEN * (1 - share)
-        samples[top : top + STRIP] = np.rint(laid)
+        strip.samples[:] = np.rint(strip.samples * share + np.array(BACKGROUND) * EIGHT_TO_SIXTEEN * (1 - share))
     return Deep(samples), Image.fromarray(np.rint(alpha / EIGHT_TO_SIXTEEN).astype(np.uint8))

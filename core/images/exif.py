@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from typing import Any
 
 from PIL import Image, ImageOps
@@ -14,9 +13,9 @@ ORIENTATION = 0x0112
 #: HostComputer, Rating, RatingPercent, Copyright, and Windows' title, comment, author, keywords and subject.
 DESCRIBING = (270, 271, 272, 282, 283, 296, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095)
 EXIF_DIRECTORY, GPS_DIRECTORY = 34665, 34853
-#: Of the camera's directory, what would be wrong afterwards: the directory about interoperability (of another color space).
-INTEROPERABILITY = 40965
-COLOR_SPACE, WIDTH, HEIGHT, MAKER_NOTE = 40961, 40962, 40963, 37500
+COLOR_SPACE, WIDTH, HEIGHT, INTEROPERABILITY, MAKER_NOTE = 40961, 40962, 40963, 40965, 37500
+#: Of the camera's directory, what would be wrong afterwards (interoperability is of another color space).
+OF_THE_PIXELS = (COLOR_SPACE, WIDTH, HEIGHT, INTEROPERABILITY)
 SRGB = 1
 #: What one segment of a JPEG holds.
 MOST_BYTES = 65533
@@ -31,45 +30,30 @@ def upright(picture: Image.Image) -> Image.Image:
 def kept(picture: Image.Image) -> bytes | None:
     """The EXIF of an opened picture, without orientation, thumbnail and what tells of its pixels; None if there is none.
 
-    A broken directory is left out; broken EXIF is None.
+    What is broken or has no room is left out. Pillow meets broken EXIF with struct.error, SyntaxError, KeyError and others.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return gathered(picture.getexif())
+        found = picture.getexif()
     except Exception:
-        # Pillow meets broken EXIF with struct.error, SyntaxError, TypeError, KeyError, OSError and others.
         return None
-
-
-def gathered(found: Image.Exif) -> bytes | None:
-    """As much of what :func:`kept` is to keep as can be written. May raise anything."""
     made = Image.Exif()
     for tag in DESCRIBING:
         with contextlib.suppress(Exception):
             add(made, tag, found[tag])
     for directory in (EXIF_DIRECTORY, GPS_DIRECTORY):
-        entries: dict[int, Any] = {}
         with contextlib.suppress(Exception):
-            entries = dict(found.get_ifd(directory))
-        if directory == EXIF_DIRECTORY:
-            for tag in (INTEROPERABILITY, COLOR_SPACE, WIDTH, HEIGHT):
-                entries.pop(tag, None)
-        for without in ((), (MAKER_NOTE,)):
-            chosen = {tag: value for tag, value in entries.items() if tag not in without}
-            if chosen and add(made, directory, chosen):
-                break
-    if not len(made):
-        return None
-    return made.tobytes()
+            entries = {tag: value for tag, value in found.get_ifd(directory).items() if tag not in OF_THE_PIXELS}
+            if not add(made, directory, entries):
+                add(made, directory, {tag: value for tag, value in entries.items() if tag != MAKER_NOTE})
+    return made.tobytes() if len(made) else None
 
 
 def add(made: Image.Exif, tag: int, value: Any) -> bool:
-    """Add a tag or a directory if it can be written and there is room; whether it was added."""
+    """Add a tag, or a directory that is not empty, if it can be written and there is room; whether it was added."""
     made[tag] = value
     with contextlib.suppress(Exception):
         # The rest is for what is added when it is written.
-        if len(made.tobytes()) <= MOST_BYTES - 100:
+        if value != {} and len(made.tobytes()) <= MOST_BYTES - 100:
             return True
     del made[tag]
     return False
@@ -77,10 +61,9 @@ def add(made: Image.Exif, tag: int, value: Any) -> bool:
 
 def with_size(exif: bytes, width: int, height: int) -> Image.Exif:
     """What :func:`kept` returned, for an sRGB picture of that size."""
-    before, made = Image.Exif(), Image.Exif()
-    before.load(exif)
-    for tag in before:
-        made[tag] = dict(before.get_ifd(tag)) if tag in (EXIF_DIRECTORY, GPS_DIRECTORY) else before[tag]
-    if EXIF_DIRECTORY in made:
-        made[EXIF_DIRECTORY] |= {COLOR_SPACE: SRGB, WIDTH: width, HEIGHT: height}
+    made = Image.Exif()
+    made.load(exif)
+    for tag, more in ((EXIF_DIRECTORY, {COLOR_SPACE: SRGB, WIDTH: width, HEIGHT: height}), (GPS_DIRECTORY, {})):
+        if tag in made:
+            made[tag] = made.get_ifd(tag) | more
     return made

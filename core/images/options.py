@@ -42,11 +42,7 @@ class PictureOptions:
 
 
 def options_of(table: Any) -> PictureOptions:
-    """The options in a manifest or a checkpoint. What is missing there has its default.
-
-    Raises:
-        InputError: a value is out of range.
-    """
+    """The options in a manifest or a checkpoint. What is missing there has its default. Raises InputError for other values."""
     if not isinstance(table, Mapping):
         return PictureOptions()
     return PictureOptions(**{name: table[name] for name in NAMES if name in table})

@@ -28,8 +28,6 @@ def is_picture(path: Path) -> bool:
 
 
 def format_of(suffix: str) -> str:
-    """Pillow's name for the format of a suffix, with or without its dot. Raises KeyError if it cannot be written."""
-    kind = Image.registered_extensions()[f".{suffix.lower().removeprefix('.')}"]
-    if kind not in WRITTEN or kind not in Image.SAVE:
-        raise KeyError(suffix)
-    return kind
+    """Pillow's name for the format of a suffix, with or without its dot; empty if it cannot be written."""
+    kind = Image.registered_extensions().get(f".{suffix.lower().removeprefix('.')}", "")
+    return kind if kind in WRITTEN and kind in Image.SAVE else ""

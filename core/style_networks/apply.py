@@ -26,7 +26,7 @@ from isostyle.checks import require_count
 from isostyle.errors import InputError, IsostyleError, shown
 from isostyle.images import arrays, decode, encode
 from isostyle.images.decode import ImageLike, PictureIn, describe, read_picture
-from isostyle.images.deep import Deep, Pixels, Rounded, rounded
+from isostyle.images.deep import Deep, Pixels
 from isostyle.images.encode import Finished
 from isostyle.images.options import BITS, QUALITY, PictureOptions
 from isostyle.interface import Array, Dtype
@@ -222,7 +222,7 @@ class Applier:
     def whole(self, picture: Pixels) -> tuple[Image.Image, Deep | None]:
         image = self.transform.tensor(arrays.to_array(picture, self.dtype))
         made = self.require_finite(self.transform.array(self.transform.apply(self.parameters, image)))
-        return arrays.to_picture(made), Rounded(made).whole() if self.deep else None
+        return arrays.to_picture(made), Deep(arrays.rounded(made)) if self.deep else None
 
     def tiled(self, picture: Pixels, tile: int, progress: Callable[[float], None] | None) -> tuple[Image.Image, Deep | None]:
         """Pixels are normalized when a tile needs them: only 8 or 16 bits of the whole picture are held."""
@@ -235,7 +235,7 @@ class Applier:
         def write(rows: slice, columns: slice, piece: Array) -> None:
             made.paste(arrays.to_picture(self.require_finite(piece)), (columns.start, rows.start))
             if deep is not None:
-                deep[rows, columns] = rounded(piece)
+                deep[rows, columns] = arrays.rounded(piece)
 
         size = picture.height, picture.width
         # Maps of the whole picture lie apart from those of tiles, so that each finds the other's holes closed.

@@ -11,7 +11,7 @@ from PIL import Image
 
 from isostyle.errors import IsostyleError
 from isostyle.images import encode
-from isostyle.images.deep import Rounded
+from isostyle.images.arrays import Rounded
 from isostyle.images.encode import Finished
 from isostyle.images.options import QUALITY, PictureOptions
 from isostyle.interface import Array
