@@ -18,6 +18,7 @@ from test_cli import isostyle, names, opened
 from isostyle.cli import apply as apply_cli
 from isostyle.cli import apply_plan
 from isostyle.style_networks import file as style_network
+from isostyle.system import files
 from isostyle.system.prefetch import ahead
 
 
@@ -261,12 +262,16 @@ def test_an_unreadable_folder_is_named(folder, monkeypatch):
 
 
 def test_an_output_that_cannot_be_written_stops_the_only_picture(folder, any_backend, monkeypatch, capsys):
+    plain = files.write_atomically
+
     def full(path, data):
-        raise OSError(28, "No space left on device", str(path))
+        if path.name == "a-wave.png":
+            raise OSError(28, "No space left on device", str(path))
+        plain(path, data)
 
     (folder / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder / "tmp"))
-    monkeypatch.setattr("isostyle.system.files.write_atomically", full)
+    monkeypatch.setattr(files, "write_atomically", full)
     assert apply("pics/a.jpg", "--backend", any_backend) == 1
     (kept,) = (folder / "tmp").glob("a-wave-*.png")
     assert opened(kept) == ("PNG", (41, 30))

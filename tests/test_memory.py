@@ -136,7 +136,7 @@ def test_without_a_limit_of_one_s_own_what_does_not_fit_can_be_tried_all_the_sam
 
 
 def test_less_than_the_program_itself_takes():
-    with pytest.raises(InputError, match="the memory limit of 200 MiB is less than the 300 MiB that the program takes"):
+    with pytest.raises(InputError, match="the memory limit of 200 MiB is less than the 300 MiB that the program itself takes"):
         memory_plan.choose(model(), "auto", "200MiB")
 
 

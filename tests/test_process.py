@@ -81,12 +81,10 @@ print(os.environ.get("MKL_DEBUG_CPU_TYPE"))
 
 @pytest.fixture
 def cpuinfo(tmp_path, monkeypatch):
-    cpu.vendor.cache_clear()
-    cpu.flags.cache_clear()
+    cpu._first.cache_clear()
     monkeypatch.setattr(cpu, "CPUINFO", tmp_path / "cpuinfo")
     yield tmp_path / "cpuinfo"
-    cpu.vendor.cache_clear()
-    cpu.flags.cache_clear()
+    cpu._first.cache_clear()
 
 
 def test_the_first_processor_speaks_for_all(cpuinfo):

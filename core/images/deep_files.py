@@ -65,7 +65,7 @@ class Found:
 
 
 def open_picture(data: bytes) -> tuple[ImageFile.ImageFile, Tags | None]:
-    """A picture that Pillow knows; or a TIFF with float colors, opened as gray, and its own tags. Raises whatever Pillow does."""
+    """A picture that Pillow knows; or a TIFF with float colors, opened as gray, and its own tags. Raises what Pillow raises."""
     try:
         return Image.open(io.BytesIO(data), formats=readable_formats()), None
     except UnidentifiedImageError:

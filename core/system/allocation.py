@@ -1,16 +1,10 @@
-"""How the C library's allocator treats freed memory: no number changes.
-
-Keeping freed memory makes a step up to twice as fast. glibc gives a large block back to the system as soon as it is freed, and
-asks for another one the next moment: each step of a style transfer then spends a good part of its time in page faults (a page
-of 4 KiB is cleared by the kernel at its first touch; docs/fast.md counts them). The allocator can be told to keep what was
-freed; the peak grows by a few per cent.
-"""
+"""How the C library's allocator treats freed memory: no number changes. docs/fast.md says why a program should keep it."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 # mallopt's parameters (glibc's malloc.h), and what they are set to.
 #: How many blocks may be mapped by themselves: none; or glibc's own number.
@@ -21,25 +15,18 @@ M_MMAP_THRESHOLD, LARGE = -3, 32 * 2**20
 M_TRIM_THRESHOLD, NEVER = -1, -1
 #: By how many bytes the heap grows.
 M_TOP_PAD, STRIDE = -2, 64 * 2**20
+KEEP = {M_MMAP_THRESHOLD: LARGE, M_MMAP_MAX: NO_MAPPING, M_TRIM_THRESHOLD: NEVER, M_TOP_PAD: STRIDE}
 
-#: Whether :func:`keep_freed_memory` was called; and whether large blocks are kept at this moment.
-keeps = kept_now = False
+#: Whether large blocks are kept at this moment; None if :func:`keep_freed_memory` was not called, or can do nothing here.
+kept_now: bool | None = None
 
 
 def keep_freed_memory() -> bool:
-    """Tell the C library to keep freed memory for the process. For programs: a library should leave this to its caller.
-
-    Returns whether it does. Only glibc can; on musl, macOS and Windows nothing changes.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return False
-    global keeps, kept_now
-    settings = ((M_MMAP_THRESHOLD, LARGE), (M_MMAP_MAX, NO_MAPPING), (M_TRIM_THRESHOLD, NEVER), (M_TOP_PAD, STRIDE))
-    accepted = [mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings]
-    keeps = kept_now = all(accepted)
-    return keeps
+    """Tell the C library to keep freed memory for the process; whether it does: only glibc can. For programs: a library should
+    leave this to its caller."""
+    global kept_now
+    kept_now = _accepted(KEEP) or None
+    return kept_now is not None
 
 
 @contextlib.contextmanager
@@ -57,11 +44,20 @@ def large_blocks(*, kept: bool) -> Iterator[None]:
         _keep_large_blocks(before)
 
 
-def _keep_large_blocks(kept: bool) -> None:
+def _keep_large_blocks(kept: bool | None) -> None:
     global kept_now
-    if keeps and kept != kept_now:
-        ctypes.CDLL(None).mallopt(ctypes.c_int(M_MMAP_MAX), ctypes.c_int(NO_MAPPING if kept else MAPPINGS))
+    if kept_now is not None and kept_now != kept:
+        _accepted({M_MMAP_MAX: NO_MAPPING if kept else MAPPINGS})
         kept_now = kept
+
+
+def _accepted(settings: Mapping[int, int]) -> bool:
+    """Whether the C library takes settings of its allocator, each a parameter of mallopt's and a value."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    return all(mallopt(name, value) == 1 for name, value in settings.items())
 
 
 def give_back_freed_memory() -> None:

@@ -5,32 +5,31 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-#: Linux's; elsewhere nothing is known.
+#: Linux's; elsewhere nothing is known, and all answers are empty.
 CPUINFO = Path("/proc/cpuinfo")
 
 
-@cache
 def name() -> str:
-    """``AMD EPYC 7763``, ...; empty where nothing is known."""
-    return _field("model name")
+    """``AMD EPYC 7763``, ..."""
+    return _first().get("model name", "")
 
 
-@cache
 def vendor() -> str:
-    """``AuthenticAMD``, ``GenuineIntel``, ...; empty where nothing is known."""
-    return _field("vendor_id")
+    """``AuthenticAMD``, ``GenuineIntel``, ..."""
+    return _first().get("vendor_id", "")
+
+
+def flags() -> frozenset[str]:
+    """``avx2``, ``amx_bf16``, ..."""
+    return frozenset(_first().get("flags", "").split())
 
 
 @cache
-def flags() -> frozenset[str]:
-    """``avx2``, ``amx_bf16``, ...; empty where nothing is known."""
-    return frozenset(_field("flags").split())
-
-
-def _field(wanted: str) -> str:
-    """The first processor's entry ``wanted``."""
+def _first() -> dict[str, str]:
+    """The entries of the first processor."""
     try:
-        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+        text, _, _ = CPUINFO.read_text(encoding="utf-8", errors="replace").partition("\n\n")
     except OSError:
-        return ""
-    return next((value.strip() for key, _, value in (line.partition(":") for line in lines) if key.strip() == wanted), "")
+        return {}
+    entries = (line.partition(":") for line in text.splitlines())
+    return {key.strip(): value.strip() for key, _, value in entries}

@@ -24,76 +24,59 @@ ABANDONED = 24 * 3600
 
 
 def read_input(path: Path) -> bytes:
-    """The bytes of an input file.
-
-    Raises:
-        InputError: it is not there, cannot be read, is no regular file (a pipe or a device would block, or never end), or is
-            larger than :data:`MAX_BYTES`.
-    """
+    """The bytes of an input file. Raises InputError if it cannot be read, or :func:`require_regular` refuses it."""
     name = repr(str(path))
-    with reading(name):
+    with accessed(name):
         require_regular(path.stat(), name)
         return path.read_bytes()
 
 
 @contextlib.contextmanager
-def reading(name: str) -> Iterator[None]:
-    """Turn what the system says of an input called ``name`` while this lasts into one sentence.
-
-    Raises:
-        InputError: instead of it.
-    """
+def accessed(name: str, how: str = "read") -> Iterator[None]:
+    """Turn what the system says of a file called ``name`` while this lasts into an InputError of one sentence."""
     try:
         yield
-    except FileNotFoundError:
-        raise InputError(f"there is no file {name}") from None
     except InputError:
         raise
     except (OSError, ValueError) as error:
-        raise InputError(f"{name} cannot be read: {reason(error)}") from None
+        if how == "read" and isinstance(error, FileNotFoundError):
+            raise InputError(f"there is no file {name}") from None
+        raise InputError(f"{name} cannot be {how}: {reason(error)}") from None
 
 
-def require_regular(status: os.stat_result, name: str, most: int | None = MAX_BYTES) -> None:
-    """Raises InputError unless a status is that of a regular file of at most so many bytes."""
+def require_regular(status: os.stat_result, name: str) -> None:
+    """Raises InputError unless a status is that of a file of at most MAX_BYTES. A pipe would block; a device may never end."""
     if stat.S_ISDIR(status.st_mode):
         raise InputError(f"{name} is a folder, not a file")
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{name} is not a regular file")
-    if most is not None and status.st_size > most:
-        raise InputError(f"{name} is larger than {most // 2**30} GiB")
+    if status.st_size > MAX_BYTES:
+        raise InputError(f"{name} is larger than {MAX_BYTES // 2**30} GiB")
 
 
 def check_outputs(
     outputs: Sequence[Path], inputs: Iterable[Path], *, force: bool, instead: str = "use --force to overwrite it"
 ) -> None:
-    """Refuse, before any work is done, what could not be written or would destroy something.
-
-    Files that killed processes left beside the outputs go if they are old.
-
-    Args:
-        instead: what can be done about an output that is there already.
+    """Refuse, before any work is done, what could not be written or would destroy something. Old files that killed processes
+    left beside the outputs go.
 
     Raises:
-        InputError: an output is an input, exists already (and not ``force``), stands twice, or its folder cannot be written.
+        InputError: an output is an input, stands twice, cannot be written, or exists already, and not ``force``; what can be
+            done about that is said as ``instead``.
     """
     # Sets, for there may be thousands. Two names may lead to one file: by symbolic links, or as hard links.
     kept = {identity(path) for path in inputs if path.exists()}
     seen: set[Path] = set()
     for output in outputs:
         name = repr(str(output))
-        try:
-            place = output.resolve()
+        with accessed(name, "written"):
             if output.exists() and identity(output) in kept:
                 raise InputError(f"{name} is an input; it is never overwritten")
+            place = real(output)
             if place in seen:
                 raise InputError(f"two outputs would go to {name}; name them apart")
             seen.add(place)
             require_writable(output, force, instead)
-        except InputError:
-            raise
-        except (OSError, RuntimeError, ValueError) as error:
-            # RuntimeError: pathlib's word for a loop of symbolic links.
-            raise InputError(f"{name} cannot be written: {reason(error)}") from None
     for folder in {place.parent for place in seen}:
         remove_abandoned(folder)
 
@@ -110,17 +93,22 @@ def require_writable(output: Path, force: bool, instead: str) -> None:
         # It would be replaced by a new file, which asks for no permission of the old one, nor for what it is.
         status = output.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{name} is not a regular file, and cannot be replaced; -o - writes to standard output")
+            raise InputError(f"{name} is not a regular file, and cannot be replaced")
         if not status.st_mode & WRITABLE or not os.access(output, os.W_OK):
             raise InputError(f"{name} is write-protected; it is not overwritten")
-    with fresh_file(output.resolve()) as probe:
-        probe.unlink()
+    with fresh_file(real(output)):
+        pass
 
 
 def require_folder(output: Path) -> None:
     """Raises InputError if the folder of an output is not there."""
-    if not Path(os.path.realpath(output)).parent.is_dir():
+    if not real(output).parent.is_dir():
         raise InputError(f"there is no folder {str(output.parent)!r} to write {output.name!r} to")
+
+
+def real(path: Path) -> Path:
+    """The file that a path leads to; a loop of links leads to itself."""
+    return Path(os.path.realpath(path))
 
 
 def identity(path: Path) -> tuple[int, int]:
@@ -130,11 +118,8 @@ def identity(path: Path) -> tuple[int, int]:
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
-    """Write ``data`` to ``path``: whoever looks sees the old file or the whole new one, whatever happens meanwhile.
-
-    A symbolic link stays one; the file that it leads to is written.
-    """
-    place = Path(os.path.realpath(path))
+    """Write ``data`` to ``path``, or to where that leads as a link: whoever looks sees the old file or the whole new one."""
+    place = real(path)
     with fresh_file(place) as file:
         with file.open("wb") as stream:
             stream.write(data)
@@ -145,19 +130,16 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
 
 @contextlib.contextmanager
 def fresh_file(place: Path) -> Iterator[Path]:
-    """A new, empty file beside ``place``, which it is to become, with the permissions that the umask gives.
-
-    It goes if an exception ends its use. A process that is killed leaves it behind; see :func:`remove_abandoned`.
-    """
+    """A new, empty file beside ``place``, which it is to become, with the permissions that the umask gives. It goes at
+    the end of its use; a process that is killed leaves it to :func:`remove_abandoned`."""
     file = place.parent / f"{UNFINISHED}{secrets.token_hex(16)}"
     try:
         file.open("xb").close()
         yield file
-    except BaseException:
-        # Report the original error if the file cannot be removed.
+    finally:
+        # It has another name now, or there is an error to report, even if it cannot be removed.
         with contextlib.suppress(OSError):
             file.unlink()
-        raise
 
 
 def remove_abandoned(folder: Path) -> None:

@@ -21,37 +21,24 @@ if sys.platform != "win32":
 CONSTANT = 256 * 2**20
 #: Of what is free, the share that isostyle allows itself.
 SHARE_OF_FREE = 0.9
-UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def allowance(max_memory: str | int | None, *, on_cpu: bool, ask: bool) -> tuple[int | None, str]:
     """Bytes that may be taken beyond what the process has already, and what to call them; None if there is no limit.
 
-    Args:
-        max_memory: of the whole process, as :func:`parse` takes it.
-        on_cpu: whether tensors live in the memory that the system tells of.
-        ask: whether to ask the system what is free, where ``max_memory`` does not say.
-
-    Raises:
-        InputError: ``max_memory`` cannot be used.
+    ``max_memory`` is a limit for the whole process, as :func:`parse` takes it. Without one the system is asked what is free, if
+    that is wanted (``ask``); it says nothing of a device's own memory. Raises InputError for a limit that cannot be used.
     """
-    most = None if max_memory is None else parse(max_memory)
-    if on_cpu and (most is not None or ask):
+    if on_cpu:
         # What an earlier run has left is free, although the process still has it.
         allocation.give_back_freed_memory()
-    if most is not None:
-        used = resident() if on_cpu else 0
-        if most <= used:
-            raise InputError(
-                f"the memory limit of {text_of(most)} is less than the {text_of(used)} that the program takes before it begins"
-            )
-        if not used:
-            return most, f"the memory limit of {text_of(most)}"
-        return most - used, f"the {text_of(most - used)} that the memory limit leaves ({text_of(most)}, {text_of(used)} in use)"
-    if not (on_cpu and ask):
-        return None, ""
-    limit = int(SHARE_OF_FREE * available())
-    return limit, f"the {text_of(limit)} that can be used"
+    if max_memory is None:
+        limit = int(SHARE_OF_FREE * available()) if on_cpu and ask else None
+        return limit, "" if limit is None else f"the {text_of(limit)} that can be used"
+    most, used = parse(max_memory), resident() if on_cpu else 0
+    if most <= used:
+        raise InputError(f"the memory limit of {text_of(most)} is less than the {text_of(used)} that the program itself takes")
+    return most - used, f"the {text_of(most - used)} that the memory limit leaves ({text_of(most)}, {text_of(used)} in use)"
 
 
 def parse(amount: str | int) -> int:
@@ -59,9 +46,8 @@ def parse(amount: str | int) -> int:
     if isinstance(amount, int) and not isinstance(amount, bool) and amount > 0:
         return amount
     if isinstance(amount, str):
-        units = {unit.lower(): size for unit, size in UNITS.items()}
-        found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([KMGT]i?B)", amount.strip(), flags=re.IGNORECASE)
-        if found and (count := int(float(found[1]) * units[found[2].lower()])) > 0:
+        found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([KMGT])(I?)B", amount.strip().upper())
+        if found and (count := int(float(found[1]) * (1024 if found[3] else 1000) ** (" KMGT".index(found[2])))) > 0:
             return count
     raise InputError(f"the memory must be a number with KiB, MiB, GiB, MB or GB, as 4GiB, not {shown(amount)}")
 
@@ -77,12 +63,10 @@ def resident() -> int:
 
 
 def peak() -> int:
-    """The most bytes of memory that this process has had; psutil knows it on Windows only.
-
-    Linux counts into getrusage's, and not into VmHWM, what the parent had before it started this process.
-    """
+    """The most bytes of memory that this process has had."""
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
+    # Linux counts into getrusage's, and not into VmHWM, what the parent had before it started this process.
     with contextlib.suppress(OSError):
         status = Path("/proc/self/status").read_text()
         if found := re.search(r"^VmHWM:\s*(\d+) kB", status, flags=re.MULTILINE):
@@ -93,31 +77,23 @@ def peak() -> int:
 
 def available(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:
     """Bytes that can be had without swapping, on this machine and in the control groups of this process (Linux)."""
-    free = int(psutil.virtual_memory().available)
-    return max(0, min([free, *left_in_groups(proc, cgroups)]))
+    return max(0, min([int(psutil.virtual_memory().available), *left_in_groups(proc, cgroups)]))
 
 
 def left_in_groups(proc: Path, cgroups: Path) -> Iterable[int]:
     """What each control group above this process leaves (version 2: memory.max; version 1: memory.limit_in_bytes)."""
-    try:
-        lines = (proc / "self" / "cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
+    listing = proc / "self" / "cgroup"
+    for line in listing.read_text().splitlines() if listing.exists() else []:
         _, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
             continue
-        root = cgroups / "memory" if controllers else cgroups
         limit, usage = ("memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else ("memory.max", "memory.current")
-        place = root / path.lstrip("/")
+        place = (cgroups / "memory" if controllers else cgroups) / path.lstrip("/")
         # In a container the path may be the host's, which is not there; then the root is the container's own.
         for group in (place, *place.parents):
-            try:
+            # A group without a limit has no such file, or it says "max".
+            with contextlib.suppress(OSError, ValueError):
                 # Files that are only cached count as usage, and go when memory is needed.
                 statistics = dict(row.split() for row in (group / "memory.stat").read_text().splitlines())
                 cached = int(statistics.get("total_inactive_file", statistics.get("inactive_file", 0)))
                 yield int((group / limit).read_text()) - int((group / usage).read_text()) + cached
-            except (OSError, ValueError):
-                pass  # no such file, or "max": no limit
-            if group == root:
-                break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -12,11 +13,7 @@ T = TypeVar("T")
 def ahead(tasks: Iterable[Callable[[], T]]) -> Generator[Future[T], None, None]:
     """What ``tasks`` return or raise, in order. While the caller works with one result, a thread computes the next."""
     with ThreadPoolExecutor(1) as pool:
-        waiting: Future[T] | None = None
-        for task in tasks:
-            following = pool.submit(task)
-            if waiting is not None:
-                yield waiting
-            waiting = following
-        if waiting is not None:
+        # Behind the last stands one that nobody waits for.
+        futures = itertools.chain(map(pool.submit, tasks), [Future[T]()])
+        for waiting, _ in itertools.pairwise(futures):
             yield waiting

@@ -22,8 +22,7 @@ def tensors_file(
     place = 0
     for name, array in tensors.items():
         size = kind.itemsize * array.size
-        letters = {4: "F32", 8: "F64"}[kind.itemsize]
-        header[name] = {"dtype": letters, "shape": list(array.shape), "data_offsets": [place, place + size]}
+        header[name] = {"dtype": f"F{8 * kind.itemsize}", "shape": list(array.shape), "data_offsets": [place, place + size]}
         place += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # so that the numbers stand at multiples of 8 bytes
@@ -31,11 +30,7 @@ def tensors_file(
 
 
 def read_tensors(data: bytes) -> tuple[dict[str, Array], dict[str, str]]:
-    """The tensors and the metadata of a safetensors file.
-
-    Raises:
-        SafetensorError, KeyError, TypeError, ValueError: it is none, or has no metadata.
-    """
+    """Tensors and metadata of a safetensors file. Raises SafetensorError, KeyError, TypeError, ValueError otherwise."""
     tensors = load_tensors(data)
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     if "__metadata__" not in header:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from isostyle.errors import InputError
-from isostyle.system.files import reading, require_regular
+from isostyle.system.files import accessed, require_regular
 
 #: Spans that are nearer to each other than this are read as one: cheaper than a second request.
 MERGE_GAP = 2**16
@@ -66,7 +66,7 @@ class LocalFile(Source):
 
     def __init__(self, path: Path) -> None:
         self.name = repr(str(path))
-        with reading(self.name):
+        with accessed(self.name):
             status = path.stat()
             require_regular(status, self.name)
             self.stream = path.open("rb")
@@ -77,7 +77,7 @@ class LocalFile(Source):
 
     def read(self, start: int, length: int) -> bytes:
         self.require(start, length)
-        with reading(self.name):
+        with accessed(self.name):
             self.stream.seek(start)
             data = self.stream.read(length)
         if len(data) != length:
