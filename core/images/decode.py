@@ -1,7 +1,4 @@
-"""Files of every kind that people have, PIL images and arrays, as RGB in sRGB's colors. docs/pictures.md is the contract.
-
-Pillow decodes; for 16 bits and floats with help (:mod:`isostyle.images.deep_files`).
-"""
+"""Files of every kind that people have, PIL images and arrays, as RGB in sRGB's colors. docs/pictures.md is the contract."""
 
 from __future__ import annotations
 

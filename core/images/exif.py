@@ -28,13 +28,12 @@ def upright(picture: Image.Image) -> Image.Image:
 
 
 def kept(picture: Image.Image) -> bytes | None:
-    """The EXIF of an opened picture, without orientation, thumbnail and what tells of its pixels; None if there is none.
-
-    What is broken or has no room is left out. Pillow meets broken EXIF with struct.error, SyntaxError, KeyError and others.
-    """
+    """The EXIF of an opened picture, without orientation, thumbnail and what tells of its pixels; None if there is none. What
+    is broken or has no room is left out."""
     try:
         found = picture.getexif()
     except Exception:
+        # Pillow meets broken EXIF, here and below, with struct.error, SyntaxError, TypeError, KeyError, OSError and others.
         return None
     made = Image.Exif()
     for tag in DESCRIBING:

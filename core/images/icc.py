@@ -10,7 +10,6 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
-from PIL.ImageCms import ImageCmsTransform
 
 from isostyle.images.deep import EIGHT_TO_SIXTEEN, MOST, STRIP, Samples, strips
 
@@ -53,7 +52,7 @@ def mode_of(profile: bytes, mode: str, *, gray: bool) -> str:
     return found
 
 
-def to_srgb(picture: Image.Image, profile: bytes | None, *, gray: bool = False) -> Image.Image:
+def to_srgb(picture: Image.Image, profile: bytes | None, *, gray: bool) -> Image.Image:
     """A picture of mode RGB, CMYK or LAB as RGB; one of RGB is changed in place. Without a profile LAB is CIE L*a*b*, and the
     others are what Pillow takes them for. Raises Unusable, as :func:`mode_of`."""
     mode = picture.mode if profile is None else mode_of(profile, picture.mode, gray=gray)
@@ -67,7 +66,7 @@ def to_srgb(picture: Image.Image, profile: bytes | None, *, gray: bool = False) 
 
 
 @lru_cache(8)
-def transform(profile: bytes | None, mode: str) -> ImageCmsTransform | None:
+def transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
     """From a profile to sRGB; None if that changes nothing. Without a profile, from CIE L*a*b*. Raises Unusable."""
     try:
         given = ImageCms.createProfile("LAB") if profile is None else ImageCms.ImageCmsProfile(io.BytesIO(profile))

@@ -57,13 +57,8 @@ def require_regular(status: os.stat_result, name: str) -> None:
 def check_outputs(
     outputs: Sequence[Path], inputs: Iterable[Path], *, force: bool, instead: str = "use --force to overwrite it"
 ) -> None:
-    """Refuse, before any work is done, what could not be written or would destroy something. Old files that killed processes
-    left beside the outputs go.
-
-    Raises:
-        InputError: an output is an input, stands twice, cannot be written, or exists already, and not ``force``; what can be
-            done about that is said as ``instead``.
-    """
+    """Raises InputError, before any work is done, if an output is an input, stands twice, cannot be written, or exists already
+    (and not ``force``; ``instead`` is what can be done about that). Old files that killed processes left beside them go."""
     # Sets, for there may be thousands. Two names may lead to one file: by symbolic links, or as hard links.
     kept = {identity(path) for path in inputs if path.exists()}
     seen: set[Path] = set()

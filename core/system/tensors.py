@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,7 @@ from safetensors.numpy import load as load_tensors
 Array = NDArray[Any]
 
 
-def tensors_file(
-    tensors: Mapping[str, Array], metadata: Mapping[str, str], dtype: Literal["float32", "float64"] = "float32"
-) -> bytes:
+def tensors_file(tensors: Mapping[str, Array], metadata: Mapping[str, str], dtype: str = "float32") -> bytes:
     """A safetensors file, in one dtype: the same bytes for the same content (the library orders metadata at random)."""
     kind = np.dtype(dtype).newbyteorder("<")
     header: dict[str, object] = {"__metadata__": dict(metadata)}
@@ -30,7 +28,7 @@ def tensors_file(
 
 
 def read_tensors(data: bytes) -> tuple[dict[str, Array], dict[str, str]]:
-    """Tensors and metadata of a safetensors file. Raises SafetensorError, KeyError, TypeError, ValueError otherwise."""
+    """The tensors and the metadata of a file. Raises SafetensorError, KeyError, TypeError, ValueError if it has none."""
     tensors = load_tensors(data)
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     if "__metadata__" not in header:
