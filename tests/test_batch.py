@@ -77,7 +77,7 @@ def test_a_table_in_toml_has_lists_and_runs_one_by_one(pictures):
     ("name", "text", "words"),
     [
         ("r.csv", "content,style\na.png\n", "line 2 of 'r.csv' needs a name for style"),
-        ("r.csv", "content,style\na,b,c\n", "line 2 of 'r.csv' has more fields than its head"),
+        ("r.csv", "content,style\na,b,c\n", "'r.csv' is no CSV: line 2 has more fields than its head"),
         ("r.csv", "content,style\n", "there is no run in 'r.csv'"),
         ("r.csv", 'content,style\n"a', "is no CSV"),
         ("r.toml", "[[run]\n", "is no TOML"),

@@ -189,7 +189,7 @@ def test_the_next_picture_is_read_while_one_is_computed():
         (["pics/*.bmp", "-o", "out"], "no picture and no video matches 'pics/*.bmp'"),
         (["pics", "pics/a.jpg"], "several pictures need a folder to go to: -o FOLDER"),
         (["pics", "-o", "out.png"], "looks like a file, and several pictures need a folder"),
-        (["pics", "-o", "wave.safetensors"], "is a file; name a folder"),
+        (["pics", "-o", "wave.safetensors"], "the folder 'wave.safetensors' cannot be made: File exists"),
         (["pics/a.jpg", "-o", "out.xyz"], "does not end in a picture format"),
         (["pics", "-o", "out", "--format", "xyz"], "--format 'xyz' is not a picture format"),
         (["pics", "-o", "pics"], "is an input; it is never overwritten"),
@@ -211,7 +211,7 @@ def test_what_cannot_be_used_is_one_sentence(folder, capsys, arguments, said):
 def test_an_empty_folder_is_refused(folder, capsys):
     (folder / "empty").mkdir()
     assert apply("empty", "-o", "out") == 2
-    assert "there is no picture in the folder 'empty'" in capsys.readouterr().err
+    assert "no picture is in the folder 'empty'" in capsys.readouterr().err
 
 
 def test_two_inputs_of_one_name_are_refused_before_any_work(folder, capsys):

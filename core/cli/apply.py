@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import time
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import rich_click as click
 from click.exceptions import Exit
 
-from isostyle.checks import parsed
 from isostyle.cli import apply_plan
+from isostyle.cli import options as shared
 from isostyle.cli.apply_plan import ApplyPlan
-from isostyle.cli.apply_work import Work, meter
+from isostyle.cli.apply_work import Work
 from isostyle.cli.help import Command
 from isostyle.cli.interrupts import interruptible
-from isostyle.cli.options import (
-    BACKEND,
-    DEVICE,
-    FIRST,
-    FORCE,
-    MAX_MEMORY,
-    PICTURE,
-    QUIET,
-    SPEED,
-    SURVIVING,
-    THREADS,
-    flag,
-    option,
-    picture_options,
-    taken_from,
-)
-from isostyle.cli.outputs import make_folder
+from isostyle.cli.options import FIRST, PICTURE, SPEED, SURVIVING, flag, option, taken_from
+from isostyle.cli.outputs import output_folder, said_in
 from isostyle.cli.pipes import PIPE, FileOrPipe
-from isostyle.cli.progress import readable
+from isostyle.cli.progress import readable, teller
 from isostyle.errors import InputError, IsostyleError
 from isostyle.style_networks import file as style_network
 from isostyle.style_networks import video
@@ -59,27 +42,25 @@ NAMED = 5
     type=FileOrPipe(),
 )
 @option(FIRST, "--long-side", "N", "Shrink pictures whose longer side has more pixels [default: none is shrunk].", type=int)
-@BACKEND
+@shared.BACKEND
 @option(
-    PICTURE,
-    "--format kind",
-    "SUFFIX",
-    "Of the pictures in a folder, and with -o -: png, jpg, webp, ... [default: as each was; of -o -, png].",
+    PICTURE, "--format kind", "SUFFIX", "In a folder, and with -o -: png, jpg, webp, ... [default: as it was; of -o -, png]."
 )
-@picture_options
-@DEVICE
-@THREADS
+@shared.encoding_options
+@shared.MANIFEST
+@shared.DEVICE
+@shared.THREADS
 @option(
     SPEED,
     "--tile",
     "N",
-    "Side of a tile in pixels; off; or auto: large pictures in tiles, to the same numbers up to rounding.",
+    "Side of a tile in pixels; off; or auto: large pictures in tiles, the same but for rounding.",
     default="auto",
 )
-@MAX_MEMORY
+@shared.MAX_MEMORY
 @flag(SURVIVING, "--skip-existing", "Leave out what has an output already: go on where a folder was left.")
-@FORCE
-@QUIET
+@shared.FORCE
+@shared.QUIET
 def apply(
     style: str,
     pictures: tuple[str, ...],
@@ -113,55 +94,42 @@ def apply(
     Exit codes: 0 done; 1 some failed (each is named; the others are done); 2 the input cannot be used, and nothing was written;
     130 or 143 stopped by Ctrl-C or SIGTERM (what is done is kept).
     """
+    if skip_existing and force:
+        raise InputError("--skip-existing keeps what --force overwrites: leave one of the two out")
     network = style_network.find(style)
     how = taken_from(options)
     plan = apply_plan.plan(pictures, output, Path(style).stem, kind, manifest, how)
     ffmpeg = video.find_ffmpeg() if any(job.is_video for job in plan.jobs) else None
     earlier: list[dict[str, Any]] = []
     if skip_existing:
-        if force:
-            raise InputError("--skip-existing keeps what --force overwrites: leave one of the two out")
-        everything, plan = plan, plan.without_existing()
-        skipped = len(everything.jobs) - len(plan.jobs)
-        if skipped and not quiet:
-            click.echo(f"{skipped} of {len(everything.jobs)} are there already", err=True)
-        if not plan.jobs:
+        missing = [job for job in plan.jobs if job.output == PIPE or not job.output.exists()]
+        if len(missing) < len(plan.jobs) and not quiet:
+            click.echo(f"{len(plan.jobs) - len(missing)} of {len(plan.jobs)} are there already", err=True)
+        if not missing:
             return
+        plan = replace(plan, jobs=missing)
         earlier = rows_of(plan.manifest, network.digest)
-    with output_folder(plan.folder), meter(len(plan.jobs), quiet) as told:
+    with output_folder(plan.folder), teller(quiet) as told:
         check(plan, style, force, skip_existing)
         with interruptible() as interrupt:
             applier = Applier(network, bits=how.bits, log=told.line, **options)
-            work = Work(applier, plan, ffmpeg, interrupt, told, earlier)
+            work = Work(applier, plan, ffmpeg, interrupt, told)
             interrupt.later()
             try:
                 work.run()
             except KeyboardInterrupt:
-                work.interrupted = True
+                pass
             finally:
                 interrupt.ignore()
-                work.write_manifest()
+                work.write_manifest(earlier)
     finish(work, quiet)
-    if work.interrupted:
+    if interrupt.seen:
         raise Exit(interrupt.exit_code)
-
-
-@contextlib.contextmanager
-def output_folder(folder: Path | None) -> Iterator[None]:
-    """Make the folder that outputs go to, if they go to one; a new one in which nothing was put goes again."""
-    made = folder is not None and make_folder(folder)
-    try:
-        yield
-    finally:
-        if made and folder is not None:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
 
 
 def check(plan: ApplyPlan, style: str, force: bool, skip_existing: bool) -> None:
     """Raises InputError if an output cannot be written, or would take the place of an input, or of another file."""
-    given = [job.source for job in plan.jobs if job.source != PIPE]
-    given += [Path(style)] if style.endswith(style_network.SUFFIX) else []
+    given = [Path(style), *(job.source for job in plan.jobs if job.source != PIPE)]
     manifest = [] if plan.manifest is None else [plan.manifest]
     instead = "use --skip-existing to go on, or --force to overwrite it" if plan.several else "use --force to overwrite it"
     check_outputs(manifest, given, force=force or skip_existing, instead=instead)
@@ -171,34 +139,27 @@ def check(plan: ApplyPlan, style: str, force: bool, skip_existing: bool) -> None
 
 def rows_of(manifest: Path | None, digest: str) -> list[dict[str, Any]]:
     """The pictures that an earlier manifest tells of, made by the network of that digest, and that are still there."""
+    told = said_in(manifest)
     try:
-        table = parsed(json.loads, manifest.read_bytes()) if manifest is not None else {}
-        if table["style"]["parameters_sha256"] != digest:
-            return []
-        return [row for row in table["pictures"] if Path(row["output"]["path"]).exists()]
+        rows = told["pictures"] if told["style"]["parameters_sha256"] == digest else []
+        return [row for row in rows if Path(row["output"]["path"]).exists()]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 
 
 def finish(work: Work, quiet: bool) -> None:
-    """Say what was made.
-
-    Raises:
-        IsostyleError: some inputs failed, or the manifest was not written.
-    """
-    plan = work.plan
+    """Say what was made. Raises IsostyleError if some inputs failed, or the manifest was not written."""
+    plan, place = work.plan, work.manifest
     job = plan.jobs[0]
-    where = f"; manifest in {readable(plan.manifest)}" if plan.manifest and work.has_manifest else ""
-    if work.interrupted:
+    where = f"; manifest in {readable(place)}" if place else ""
+    if work.interrupt.seen:
         click.echo(f"isostyle: interrupted; {work.count()} done{where}", err=True)
         return
-    if work.unwritten is not None:
-        raise IsostyleError(f"what was to be made is there, but {work.unwritten}")
     if not quiet:
         one = "standard output" if job.output == PIPE else readable(job.output)
         what = f"{work.count()} to {readable(plan.folder)}" if plan.several and plan.folder else one
         click.echo(f"wrote {what}: {time.monotonic() - work.began:.1f} s{where}", err=job.output == PIPE)
     if work.failed:
-        names = ", ".join(repr(str(row["path"])) for row in work.failed[:NAMED])
+        names = ", ".join(repr(row["path"]) for row in work.failed[:NAMED])
         more = f" and {len(work.failed) - NAMED} more" if len(work.failed) > NAMED else ""
         raise IsostyleError(f"{len(work.failed)} of {len(plan.jobs)} failed, as said above: {names}{more}")

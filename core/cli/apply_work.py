@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,11 @@ from PIL.Image import Image
 from isostyle.cli.apply_plan import ApplyPlan, Job
 from isostyle.cli.interrupts import Interrupt
 from isostyle.cli.outputs import deliver
-from isostyle.cli.pipes import PIPE, piped
-from isostyle.cli.progress import Teller, readable, teller
+from isostyle.cli.pipes import PIPE, read_stdin
+from isostyle.cli.progress import Teller, readable
 from isostyle.errors import IsostyleError
 from isostyle.images.decode import PictureIn, describe, read_picture
 from isostyle.images.encode import KeptElsewhere
-from isostyle.images.suffixes import format_of
 from isostyle.style_networks import video
 from isostyle.style_networks.apply import Applier
 from isostyle.style_networks.video import Video
@@ -33,83 +31,26 @@ TENTHS = 10
 SECONDS_BETWEEN_LINES = 2.0
 
 
-class Meter:
-    """What is told of the work: a bar with the time left on a terminal; elsewhere lines on stderr, one for each input."""
-
-    def __init__(self, total: int, told: Teller) -> None:
-        self.total, self.teller, self.line, self.failure = total, told, told.line, told.failure
-        self.number = 0
-        self.began = self.told = time.monotonic()
-        self.source, self.tenth = Path(), 0
-
-    def begin(self, source: Path) -> None:
-        """An input comes next."""
-        self.source, self.tenth, self.told = source, 0, time.monotonic()
-        if self.number == 0:
-            self.began = self.told
-        self.bar(self.number)
-
-    def bar(self, done: float) -> bool:
-        """Move the bar; False if there is none, and a line may be due."""
-        return self.teller.bar(done, self.total, readable(self.source))
-
-    def part(self, share: float) -> None:
-        """So much of the input is done."""
-        tenth, now = int(TENTHS * share), time.monotonic()
-        due = tenth > self.tenth and share < 1 and now - self.told > SECONDS_BETWEEN_LINES
-        if not self.bar(self.number + share) and due:
-            self.tenth, self.told = tenth, now
-            self.line(f"{readable(self.source)}: {100 // TENTHS * tenth} %{self.eta(self.number + share)}")
-
-    def end(self, job: Job | None = None, row: dict[str, Any] | None = None) -> None:
-        """An input is done, or, without a row, given up."""
-        self.number += 1
-        if not self.bar(self.number) and job is not None and row is not None:
-            what = f"{readable(job.source)} -> {readable(job.output)}"
-            (height, width), seconds = row["output"]["size"], row["output"]["seconds"]
-            self.line(f"{self.number}/{self.total}  {what}  {height}x{width}  {seconds:.2f} s{self.eta(self.number)}")
-
-    def eta(self, done: float) -> str:
-        left = (time.monotonic() - self.began) / done * (self.total - done) if done else 0
-        return f"  eta {left:.0f} s" if left > 0 else ""
-
-
-@contextlib.contextmanager
-def meter(total: int, quiet: bool) -> Iterator[Meter]:
-    """What tells of ``total`` inputs."""
-    with teller(quiet, "name", width=20) as told:
-        yield Meter(total, told)
-
-
 class Work:
     """All that `apply` does with its inputs."""
 
-    def __init__(
-        self,
-        applier: Applier,
-        plan: ApplyPlan,
-        ffmpeg: str | None,
-        interrupt: Interrupt,
-        told: Meter,
-        earlier: list[dict[str, Any]],
-    ) -> None:
-        """``earlier``: rows of the manifest that stay."""
+    def __init__(self, applier: Applier, plan: ApplyPlan, ffmpeg: str | None, interrupt: Interrupt, told: Teller) -> None:
         self.applier, self.plan, self.ffmpeg, self.interrupt, self.told = applier, plan, ffmpeg, interrupt, told
-        self.earlier = earlier
         self.began = time.monotonic()
         #: Rows of the manifest.
         self.done: list[dict[str, Any]] = []
         self.failed: list[dict[str, str]] = []
-        self.interrupted = False
-        #: Why there is no manifest.
-        self.unwritten: str | None = None
+        #: Which input's turn it is, how many of its tenths were told, and when.
+        self.number, self.name, self.tenth, self.told_at = 0, "", 0, 0.0
 
     def run(self) -> None:
         """Raises what is wrong with the only input; of several, it is told, and the others go on."""
         jobs = self.plan.jobs
+        self.told.eta(0, len(jobs))
         with contextlib.closing(ahead(partial(self.read, job) for job in jobs)) as waiting:
-            for job, read in zip(jobs, waiting, strict=True):
-                self.told.begin(job.source)
+            for self.number, (job, read) in enumerate(zip(jobs, waiting, strict=True)):
+                self.name, self.tenth, self.told_at = readable(job.source), 0, time.monotonic()
+                self.bar(self.number)
                 try:
                     found = read.result()
                     row = self.video(job) if found is None else self.picture(job, *found)
@@ -122,29 +63,43 @@ class Work:
                     self.interrupt.heed()
                     if not self.plan.several:
                         raise
-                    self.give_up(job, error)
-                    continue
-                self.done.append(row)
-                self.told.end(job, row)
-                self.interrupt.heed()
+                    self.fail(job.source, "out of memory" if isinstance(error, MemoryError) else reason(error))
+                    self.bar(self.number + 1)
+                else:
+                    self.done.append(row)
+                    self.end(job, row)
+                    self.interrupt.heed()
 
-    def give_up(self, job: Job, error: Exception) -> None:
-        """Tell of an input that cannot be painted."""
-        why = "out of memory" if isinstance(error, MemoryError) else reason(error)
-        self.failed.append({"path": str(job.source), "error": why})
-        self.told.failure(f"FAILED {readable(job.source)}: {why}")
-        self.told.end()
+    def bar(self, done: float) -> bool:
+        """Move the bar; False if there is none, and a line may be due."""
+        return self.told.bar(done, len(self.plan.jobs), self.name)
 
     def step(self, share: float) -> None:
         """So much of an input is done."""
         self.interrupt.heed()
-        self.told.part(share)
+        done, tenth, now = self.number + share, int(TENTHS * share), time.monotonic()
+        if not self.bar(done) and self.tenth < tenth < TENTHS and now - self.told_at > SECONDS_BETWEEN_LINES:
+            self.tenth, self.told_at = tenth, now
+            self.told.line(f"{self.name}: {100 // TENTHS * tenth} %{self.told.eta(done, len(self.plan.jobs))}")
+
+    def end(self, job: Job, row: dict[str, Any]) -> None:
+        """An input is done."""
+        number, total = self.number + 1, len(self.plan.jobs)
+        if not self.bar(number):
+            (height, width), seconds = row["output"]["size"], row["output"]["seconds"]
+            what = f"{self.name} -> {readable(job.output)}  {height}x{width}  {seconds:.2f} s{self.told.eta(number, total)}"
+            self.told.line(f"{number}/{total}  {what}")
+
+    def fail(self, path: Path, why: str) -> None:
+        """Tell of an input that cannot be painted, or of a file that cannot be written."""
+        self.failed.append({"path": str(path), "error": why})
+        self.told.failure(f"FAILED {readable(path)}: {why}")
 
     def read(self, job: Job) -> tuple[PictureIn, dict[str, Any]] | None:
         """A decoded picture, and what a manifest says of it; None for a video, which ffmpeg reads."""
         if job.is_video:
             return None
-        (source,) = piped(job.source)
+        source = read_stdin() if job.source == PIPE else job.source
         picture, digest = read_picture(source, "the picture")
         return picture, describe(source, picture.pixels, digest)
 
@@ -155,9 +110,7 @@ class Work:
         assert job.outputs is not None
         made = self.applier(picture, self.step)
         deliver(made.finished, job.outputs)
-        place = {} if job.output == PIPE else {"path": str(job.output)}
-        how = {"format": format_of(job.outputs.kind), **job.outputs.options.as_dict()}
-        return {"input": described, "output": {**place, **how, **made.manifest["output"]}}
+        return {"input": described, "output": {**job.outputs.described, **made.manifest["output"]}}
 
     def video(self, job: Job) -> dict[str, Any]:
         """Paint a video: its row in the manifest."""
@@ -169,7 +122,7 @@ class Work:
             self.interrupt.heed()
             made = self.applier(PictureIn(frame))
             if not about:
-                self.told.line(f"{readable(job.source)}: {self.described(source, made.picture)}")
+                self.told.line(f"{self.name}: {described(source, made.picture)}")
             about.update({key: made.manifest["output"][key] for key in ("tile", "estimated_memory_bytes")})
             return made.picture
 
@@ -179,42 +132,38 @@ class Work:
         began = time.monotonic()
         made = video.convert(self.ffmpeg, source, job.output, change, progress)
         if made.complaint:
-            self.told.line(f"{readable(job.source)}: {made.complaint}; {made.frames} frames were read")
+            self.told.line(f"{self.name}: {made.complaint}; {made.frames} frames were read")
         given = {"size": [source.height, source.width], "rate": str(source.rate)}
         seconds = round(time.monotonic() - began, 3)
         written = {"size": [made.height, made.width], "frames": made.frames, "seconds": seconds, **about}
         return {"input": {**named(job.source), **given}, "output": {**named(job.output), **written}}
 
-    @staticmethod
-    def described(source: Video, frame: Image) -> str:
-        """What a video becomes whose frames are as this one."""
-        pixels = video.pixel_format((frame.height, frame.width))
-        odd = ", for its sides are not even (some players have only 4:2:0)" if pixels == "yuv444p" else ""
-        return f"{frame.height}x{frame.width} (height x width), {float(source.rate):g} frames a second, {pixels}{odd}"
-
     def count(self) -> str:
         return f"{len(self.done)} of {len(self.plan.jobs)}"
 
     @property
-    def has_manifest(self) -> bool:
-        """Whether there is something to tell of: a failure of the only input is told by its error."""
-        return bool(self.done or (self.plan.several and self.failed))
+    def manifest(self) -> Path | None:
+        """Where the manifest goes; nowhere if there is nothing to tell of: the failure of the only input is an error."""
+        return self.plan.manifest if self.done or (self.plan.several and self.failed) else None
 
-    def write_manifest(self) -> None:
-        """Write what :func:`isostyle.apply` says of one input; of several, their rows in order, and those that failed.
-
-        A manifest that cannot be written is told and not raised: what ended the work is more than this, and pictures are there.
-        """
-        place = self.plan.manifest
-        if place is None or not self.has_manifest:
+    def write_manifest(self, earlier: list[dict[str, Any]]) -> None:
+        """Write what :func:`isostyle.apply` says of one input; of several, their rows, behind the ``earlier`` ones, and those
+        that failed. A manifest that cannot be written is told and not raised: what ended the work is more than this."""
+        if self.manifest is None:
             return
         about = {**self.applier.about, "peak_memory_bytes": memory.peak()}
-        rows = {"pictures": [*self.earlier, *self.done], "failed": self.failed} if self.plan.several else self.done[0]
+        rows = {"pictures": [*earlier, *self.done], "failed": self.failed} if self.plan.several else self.done[0]
         try:
-            write_atomically(place, (json.dumps({**about, **rows}, indent=1) + "\n").encode())
+            write_atomically(self.manifest, (json.dumps({**about, **rows}, indent=1) + "\n").encode())
         except OSError as error:
-            self.unwritten = f"the manifest {str(place)!r} cannot be written: {reason(error)}"
-            self.told.failure(f"FAILED {self.unwritten}")
+            self.fail(self.manifest, f"the manifest cannot be written: {reason(error)}")
+
+
+def described(source: Video, frame: Image) -> str:
+    """What a video becomes whose frames are as this one."""
+    pixels = video.pixel_format((frame.height, frame.width))
+    odd = ", for its sides are not even (some players have only 4:2:0)" if pixels == "yuv444p" else ""
+    return f"{frame.height}x{frame.width} (height x width), {float(source.rate):g} frames a second, {pixels}{odd}"
 
 
 def named(path: Path) -> dict[str, str]:

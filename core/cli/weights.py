@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.progress import Progress as Bar
+from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from isostyle.cli.options import QUIET
-from isostyle.cli.progress import on_terminal, readable, say
+from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import EXIT_INTERRUPTED, InputError, IsostyleError
 from isostyle.weights import cache
 from isostyle.weights import fetch as fetching
 from isostyle.weights import published as published_weights
-from isostyle.weights.download import Progress
 from isostyle.weights.download import offline as offline_by_environment
 from isostyle.weights.store import load_cached
 
@@ -88,8 +83,8 @@ def fetch(name: str, whole: bool, offline: bool, quiet: bool, **choices: Any) ->
         size = published_weights.whole_bytes(network) if whole else published_weights.fetched_bytes(network)
         click.echo(f"{name}: {published_weights.megabytes(size)} to download, unless they are here", err=True)
     try:
-        with progress(name, quiet) as report:
-            record = fetching.fetch(name, whole=whole, offline=offline, progress=report, **choices)
+        with teller(quiet, DownloadColumn(), TransferSpeedColumn()) as told:
+            record = fetching.fetch(name, whole=whole, offline=offline, progress=Bytes(name, told), **choices)
     except KeyboardInterrupt:
         click.echo("isostyle: interrupted; what has come is kept for the next `isostyle weights fetch`", err=True)
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
@@ -176,26 +171,13 @@ def tell(record: cache.Record) -> None:
     click.echo(f"{record.network}: in the cache, {said}")
 
 
-class Lines:
-    """Tells of the bytes where there is no terminal: a line every tenth."""
+class Bytes:
+    """Tells of the bytes that have come: by a bar on a terminal, elsewhere a line every tenth."""
 
-    def __init__(self, name: str) -> None:
-        self.name, self.told = name, 0
+    def __init__(self, name: str, told: Teller) -> None:
+        self.name, self.told, self.tenth = name, told, 0
 
     def __call__(self, done: int, wanted: int) -> None:
-        tenth = TENTHS * done // wanted
-        if tenth > self.told:
-            self.told = tenth
-            say(f"{self.name}  {done / 1e6:.1f} of {wanted / 1e6:.1f} MB")
-
-
-@contextlib.contextmanager
-def progress(name: str, quiet: bool) -> Iterator[Progress | None]:
-    """What is told of the bytes: nothing, a bar with the time left on a terminal, lines elsewhere."""
-    if quiet or not on_terminal():
-        yield None if quiet else Lines(name)
-        return
-    columns = (BarColumn(bar_width=20), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(compact=True))
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, wanted: bar.update(task, completed=done, total=wanted)
+        if not self.told.bar(done, wanted) and TENTHS * done // wanted > self.tenth:
+            self.tenth = TENTHS * done // wanted
+            self.told.line(f"{self.name}  {done / 1e6:.1f} of {wanted / 1e6:.1f} MB")
