@@ -26,9 +26,6 @@ from isostyle.style_networks import video
 from isostyle.style_networks.apply import Applier
 from isostyle.system.files import check_outputs
 
-#: Names of pictures that failed which the last line repeats.
-NAMED = 5
-
 
 @click.command(cls=Command)
 @click.argument("style")
@@ -61,17 +58,7 @@ NAMED = 5
 @flag(SURVIVING, "--skip-existing", "Leave out what has an output already: go on where a folder was left.")
 @shared.FORCE
 @shared.QUIET
-def apply(
-    style: str,
-    pictures: tuple[str, ...],
-    output: Path | None,
-    kind: str | None,
-    manifest: Path | None,
-    skip_existing: bool,
-    force: bool,
-    quiet: bool,
-    **options: Any,
-) -> None:
+def apply(style: str, pictures: tuple[str, ...], output: Path | None, force: bool, quiet: bool, **options: Any) -> None:
     """Paint PICTURE in the style that the network STYLE was trained for: one pass, and no optimization.
 
     \b
@@ -94,11 +81,11 @@ def apply(
     Exit codes: 0 done; 1 some failed (each is named; the others are done); 2 the input cannot be used, and nothing was written;
     130 or 143 stopped by Ctrl-C or SIGTERM (what is done is kept).
     """
-    if skip_existing and force:
+    if (skip_existing := options.pop("skip_existing")) and force:
         raise InputError("--skip-existing keeps what --force overwrites: leave one of the two out")
     network = style_network.find(style)
     how = taken_from(options)
-    plan = apply_plan.plan(pictures, output, Path(style).stem, kind, manifest, how)
+    plan = apply_plan.plan(pictures, output, Path(style).stem, options.pop("kind"), options.pop("manifest"), how)
     ffmpeg = video.find_ffmpeg() if any(job.is_video for job in plan.jobs) else None
     earlier: list[dict[str, Any]] = []
     if skip_existing:
@@ -114,13 +101,13 @@ def apply(
         with interruptible() as interrupt:
             applier = Applier(network, bits=how.bits, log=told.line, **options)
             work = Work(applier, plan, ffmpeg, interrupt, told)
-            interrupt.later()
+            interrupt.waits = True
             try:
                 work.run()
             except KeyboardInterrupt:
                 pass
             finally:
-                interrupt.ignore()
+                interrupt.ignored = True
                 work.write_manifest(earlier)
     finish(work, quiet)
     if interrupt.seen:
@@ -160,6 +147,4 @@ def finish(work: Work, quiet: bool) -> None:
         what = f"{work.count()} to {readable(plan.folder)}" if plan.several and plan.folder else one
         click.echo(f"wrote {what}: {time.monotonic() - work.began:.1f} s{where}", err=job.output == PIPE)
     if work.failed:
-        names = ", ".join(repr(row["path"]) for row in work.failed[:NAMED])
-        more = f" and {len(work.failed) - NAMED} more" if len(work.failed) > NAMED else ""
-        raise IsostyleError(f"{len(work.failed)} of {len(plan.jobs)} failed, as said above: {names}{more}")
+        raise IsostyleError(f"{len(work.failed)} of {len(plan.jobs)} failed, as said above")

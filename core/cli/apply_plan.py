@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from isostyle.cli.outputs import Outputs, beside, suffix_of
+from isostyle.cli.outputs import Outputs, beside, require_apart, suffix_of
 from isostyle.cli.pipes import PIPE, stem
 from isostyle.errors import InputError
 from isostyle.images import encode
@@ -65,7 +65,7 @@ def plan(
     folder = output if goes_to_folder(output, several) else None
     if folder is not None:
         outputs = [folder / f"{stem(source)}{own_suffix(source, suffix)}" for source in sources]
-        require_apart(sources, outputs)
+        require_apart((repr(str(source)), output) for source, output in zip(sources, outputs, strict=True))
     else:
         outputs = [output_of(sources[0], output, style, suffix)]
     if manifest is None and outputs[0] != PIPE:
@@ -139,17 +139,6 @@ def own_suffix(source: Path, suffix: str | None) -> str:
     if video.is_video(source):
         return own
     return suffix or (own if encode.tried(own) is not None else USUAL_FORMAT)
-
-
-def require_apart(sources: Sequence[Path], outputs: Sequence[Path]) -> None:
-    """Raises InputError if two outputs have one name. File systems that take A.png and a.png for one file are common."""
-    taken: dict[str, Path] = {}
-    for source, output in zip(sources, outputs, strict=True):
-        other = taken.setdefault(output.name.lower(), source)
-        if other != source:
-            raise InputError(
-                f"{str(other)!r} and {str(source)!r} would both become {str(output)!r}; rename one, or go by turns"
-            )
 
 
 def output_of(source: Path, output: Path | None, style: str, suffix: str | None) -> Path:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import rich_click as click
-from click.core import ParameterSource
 from click.exceptions import Exit
 
 from isostyle import registry
@@ -21,23 +20,17 @@ from isostyle.cli import batch_plan
 from isostyle.cli.batch_plan import BatchRun
 from isostyle.cli.help import Command
 from isostyle.cli.interrupts import Interrupt, interruptible
-from isostyle.cli.options import FORCE, QUIET, run_parser, settings_of, taken_from
+from isostyle.cli.options import FORCE, INPUTS, OUTPUT, QUIET, SPEED, file_option, option, run_parser, settings_of, taken_from
 from isostyle.cli.outputs import beside, is_unfinished, output_folder, said_in
 from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import EXIT_TERMINATED, InputError, IsostyleError
 from isostyle.images import encode
-from isostyle.images.options import options_of
 from isostyle.system import memory
 from isostyle.system.files import read_input, sha256
 from isostyle.transfer import checkpoint as run_checkpoint
-from isostyle.transfer.manifest import MANIFEST_SCHEMA
+from isostyle.transfer.manifest import MANIFEST_SCHEMA, at
 from isostyle.weights import store
 
-#: Options of `isostyle run` that a batch does not pass on, each with what to do.
-NOT_OF_A_RUN = {
-    **dict.fromkeys(("manifest", "checkpoint"), "it is set for each"),
-    **dict.fromkeys(("force", "quiet"), "put it before --"),
-}
 #: Between two looks at the processes.
 LOOK_SECONDS = 0.05
 DONE, THERE, FAILED, STOPPED = "done", "was there", "failed", "stopped"
@@ -46,30 +39,16 @@ DONE, THERE, FAILED, STOPPED = "done", "was there", "failed", "stopped"
 @click.command(cls=Command)
 @click.argument("table", required=False, type=click.Path(path_type=Path))
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTIONS]")
-@click.option(
-    "--content", "contents", multiple=True, metavar="PICTURES", help="A file, a folder or a pattern; may be repeated."
+@option(INPUTS, "--content contents", "PICTURES", "A file, a folder or a pattern; may be repeated.", multiple=True)
+@option(INPUTS, "--style styles", "PICTURES", "Likewise: every content image in every style.", multiple=True)
+@file_option(
+    OUTPUT, "-o --output folder", "Where CONTENT-STYLE.png goes that no table names; made if need be.", "FOLDER", default="."
 )
-@click.option("--style", "styles", multiple=True, metavar="PICTURES", help="Likewise: every content image in every style.")
-@click.option(
-    "-o",
-    "--output",
-    "folder",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Where pictures go that no table names, as CONTENT-STYLE.png; made if it is not there [default: the current folder].",
-)
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Runs at a time.")
+@option(SPEED, "--workers", "N", "Runs at a time.", type=click.IntRange(1), default=1)
 @FORCE
 @QUIET
 def batch(
-    table: Path | None,
-    options: tuple[str, ...],
-    contents: tuple[str, ...],
-    styles: tuple[str, ...],
-    folder: Path | None,
-    workers: int,
-    force: bool,
-    quiet: bool,
+    table: Path | None, options: tuple[str, ...], folder: Path, workers: int, force: bool, quiet: bool, **pairs: tuple[str, ...]
 ) -> None:
     """Make many pictures, each by an `isostyle run` of its own; what fails is named, and the others go on.
 
@@ -102,18 +81,17 @@ def batch(
     """
     if table is not None and str(table).startswith("-"):
         table, options = None, (str(table), *options)
-    place = folder or Path()
-    runs = batch_plan.every_pair(contents, styles, place, options) if contents or styles or table is None else []
+    runs = batch_plan.every_pair(folder=folder, options=options, **pairs) if any(pairs.values()) or table is None else []
     if table is not None:
-        runs += batch_plan.read_table(table, place, options)
-    batch_plan.require_apart(runs)
+        runs += batch_plan.read_table(table, folder, options)
+    batch_plan.check(runs)
     tasks = [Task(run) for run in runs]
     for parent in dict.fromkeys(run.output.parent for run in runs):
-        if parent != place and not parent.is_dir():
+        if parent != folder and not parent.is_dir():
             raise InputError(f"there is no folder {str(parent)!r} to write to")
     ended: list[Task] = []
-    with output_folder(place), interruptible() as interrupt, teller(quiet) as told:
-        interrupt.later()
+    with output_folder(folder), interruptible() as interrupt, teller(quiet) as told:
+        interrupt.waits = True
         told.bar(0, len(tasks))
         for task in work(tasks, workers, interrupt, force=force):
             ended.append(task)
@@ -132,16 +110,10 @@ def batch(
 def parse(run: BatchRun) -> dict[str, Any]:
     """The options of a run as `isostyle run` understands them. Raises InputError for what that would refuse."""
     try:
-        with run_parser.make_context("run", run.arguments) as context:
-            params: dict[str, Any] = context.params
-            for name, instead in NOT_OF_A_RUN.items():
-                if context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
-                    raise InputError(f"--{name} is the batch's own, and no option of its runs; {instead}")
-            settings_of(params)
-            encode.check(run.output, taken_from(dict(params)))
-            return params
-    except Exit:
-        said = "options that end a command are none of a run's"
+        params: dict[str, Any] = run_parser.make_context("run", run.arguments).params
+        encode.check(run.output, taken_from(dict(params)))
+        settings_of(params)
+        return params
     except click.UsageError as error:
         said = error.format_message()
     except InputError as error:
@@ -153,17 +125,14 @@ class Task:
     """A run of a batch: the `isostyle` that makes its picture, and what becomes of it."""
 
     process: subprocess.Popen[bytes]
-    #: What it says on stderr.
+    #: What that says on stderr.
     said: IO[bytes]
 
     def __init__(self, run: BatchRun) -> None:
         self.run, self.asked = run, parse(run)
+        self.settings = settings_of(self.asked)
         self.state = self.reason = ""
-        self.began: float | None = None
-        self.seconds = 0.0
-        #: The command for when there is nothing to resume, or it cannot be.
-        self.anew: list[str] = []
-        self.resumes = False
+        self.began = self.seconds = 0.0
 
     @property
     def told(self) -> Any:
@@ -173,37 +142,28 @@ class Task:
     @property
     def total(self) -> float | None:
         """Of its picture, if there is one."""
-        try:
-            return float(self.told["losses"]["last"]["total"])
-        except (KeyError, TypeError, ValueError, OverflowError):
-            return None
+        total = at(self.told, ("losses", "last", "total"))
+        return total if isinstance(total, float) else None
 
     def is_finished(self) -> bool:
-        """Whether the picture is there, and its manifest says that it is what is asked for. Raises InputError if that cannot
-        be."""
+        """Whether there are a picture and a manifest of what is asked for. Raises InputError if that cannot be."""
         told, asked = self.told, self.asked
-        try:
-            was = [
-                told["stopped_by"],
-                told["recipe"]["digest"],
-                *(told["inputs"][role]["file_sha256"] for role in ("content", "style")),
-                told["inputs"].get("init", {}).get("file_sha256"),
-                told["network"]["weights_sha256"],
-                told["seed"],
-                told["backend"]["dtype"],
-                told["backend"]["precision"],
-                options_of(told["output"]),
-            ]
-            backend = told["backend"]["name"]
-        except (KeyError, TypeError, AttributeError, ValueError):
+        if not is_manifest(told) or not self.run.output.exists():
             return False
-        settings = settings_of(asked)
-        pictures = [sha256(read_input(path)) for path in (self.run.content, self.run.style)]
-        start = sha256(read_input(Path(asked["init"]))) if settings.start == "image" else None
-        network = store.load(asked["network"]).digest
-        now = [None, settings.digest, *pictures, start, network, asked["seed"], asked["dtype"], asked["precision"]]
-        now.append(taken_from(dict(asked)))
-        return self.run.output.exists() and was == now and asked["backend"] in ("auto", backend)
+        pictures = {"content": self.run.content, "style": self.run.style}
+        if self.settings.start == "image":
+            pictures["init"] = Path(asked["init"])
+        now: dict[tuple[str, ...], Any] = {
+            ("stopped_by",): None,
+            ("recipe", "digest"): self.settings.digest,
+            **{("inputs", role, "file_sha256"): sha256(read_input(path)) for role, path in pictures.items()},
+            ("network", "weights_sha256"): store.load(asked["network"]).digest,
+            ("seed",): asked["seed"],
+            **{("backend", name): asked[name] for name in ("dtype", "precision")},
+            **{("output", name): value for name, value in taken_from(dict(asked)).as_dict().items()},
+        }
+        is_same = all(at(told, place) == value for place, value in now.items())
+        return is_same and asked["backend"] in ("auto", at(told, ("backend", "name")))
 
     def can_go_on(self) -> bool:
         """Whether there is a checkpoint of the run that is asked for."""
@@ -211,39 +171,36 @@ class Task:
             kept = run_checkpoint.load(self.run.checkpoint)
         except InputError:
             return False
-        return kept.recipe.digest == settings_of(self.asked).digest and kept.settings["seed"] == self.asked["seed"]
+        return kept.recipe.digest == self.settings.digest and bool(kept.settings["seed"] == self.asked["seed"])
 
-    def flags(self, workers: int, *, force: bool) -> list[str]:
-        """What a batch adds to the options of the run."""
-        found = ["--quiet", "--checkpoint", str(self.run.checkpoint)]
+    def command(self, workers: int, *, force: bool) -> list[str]:
+        """The arguments of the `isostyle` that makes the picture, or goes on with it."""
+        if not force and self.can_go_on():
+            return ["resume", str(self.run.checkpoint), "-o", str(self.run.output), "--quiet"]
+        flags = ["--quiet", "--checkpoint", str(self.run.checkpoint)]
         if workers > 1 and self.asked["threads"] is None:
-            found += ["--threads", str(max(1, registry.default_threads() // workers))]
+            flags += ["--threads", str(max(1, registry.default_threads() // workers))]
         if workers > 1 and self.asked["max_memory"] is None:
-            found += ["--max-memory", f"{int(memory.SHARE_OF_FREE * memory.available() / workers) // 2**20}MiB"]
-        left_behind = self.run.checkpoint.exists() or is_unfinished(self.told, settings_of(self.asked))
+            flags += ["--max-memory", f"{int(memory.SHARE_OF_FREE * memory.available() / workers) // 2**20}MiB"]
+        left_behind = self.run.checkpoint.exists() or is_unfinished(self.told, self.settings)
         if force or left_behind or (is_manifest(self.told) and not self.run.output.exists()):
-            found.append("--force")
-        return found
+            flags.append("--force")
+        return ["run", *flags, *self.run.arguments]
 
     def begin(self, workers: int, *, force: bool) -> None:
-        """Begin the run, or go on with it, unless it is finished, or cannot begin."""
+        """Begin the run, or go on with it, unless it is finished, or cannot begin: it is in a ``state`` then."""
         try:
             if not force and self.is_finished():
                 self.state = THERE
                 return
-            self.anew = ["run", *self.flags(workers, force=force), *self.run.arguments]
-            self.resumes = not force and self.can_go_on()
+            command = self.command(workers, force=force)
         except IsostyleError as error:
             self.state, self.reason = FAILED, str(error)
             return
-        again = ["resume", str(self.run.checkpoint), "-o", str(self.run.output), "--quiet"]
-        self.start(again if self.resumes else self.anew)
-
-    def start(self, arguments: list[str]) -> None:
         self.began = time.monotonic()
         self.said = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process runs
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "isostyle", *arguments],
+            [sys.executable, "-m", "isostyle", *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self.said,
@@ -252,8 +209,8 @@ class Task:
         )
 
     def has_ended(self, stopped: bool) -> bool:
-        """Whether the run has come to its end, in a ``state`` then; ``stopped`` if it was told to."""
-        if self.began is None:
+        """Whether the run has come to its end, and is in a ``state``; ``stopped``: whether it was told to."""
+        if self.state:
             return True
         if (code := self.process.poll()) is None:
             return False
@@ -261,10 +218,6 @@ class Task:
         with self.said:
             self.said.seek(0)
             lines = self.said.read().decode(errors="replace").strip().splitlines()
-        if self.resumes and code == InputError.exit_code and not stopped:
-            self.resumes = False
-            self.start(self.anew)
-            return False
         if code == 0:
             self.state = DONE
         elif stopped and code in (EXIT_TERMINATED, -signal.SIGTERM):
@@ -277,7 +230,7 @@ class Task:
 
 def is_manifest(told: Any) -> bool:
     """Whether what a file says is the manifest of a run, and nobody's own."""
-    return isinstance(told, dict) and told.get("schema") == MANIFEST_SCHEMA
+    return bool(at(told, ("schema",)) == MANIFEST_SCHEMA)
 
 
 def work(tasks: Sequence[Task], workers: int, interrupt: Interrupt, *, force: bool) -> Iterator[Task]:
@@ -303,7 +256,7 @@ def work(tasks: Sequence[Task], workers: int, interrupt: Interrupt, *, force: bo
 def terminate(running: Sequence[Task]) -> None:
     """Let processes keep picture and checkpoint, and come to an end."""
     for task in running:
-        if task.began is not None:
+        if not task.state:
             task.process.send_signal(signal.SIGTERM)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from isostyle.checks import parsed
 from isostyle.cli import apply_plan
+from isostyle.cli.outputs import require_apart
 from isostyle.cli.pipes import PIPE
 from isostyle.errors import InputError, shown
 from isostyle.system.files import read_input
@@ -60,21 +61,13 @@ def default_output(content: Path, style: Path, folder: Path) -> Path:
     return folder / f"{content.stem}-{style.stem}{USUAL_FORMAT}"
 
 
-def require_apart(runs: Sequence[BatchRun]) -> None:
+def check(runs: Sequence[BatchRun]) -> None:
     """Raises InputError if two runs would write one file, if one has none, or if there are far too many."""
     if len(runs) > MOST_RUNS:
         raise InputError(f"{len(runs)} runs are more than a batch of {MOST_RUNS}")
-    taken: dict[str, BatchRun] = {}
-    for run in runs:
-        if PIPE in (run.content, run.style, run.output):
-            raise InputError("- is standard input or output, and the runs of a batch have none; name files")
-        # File systems that take A.png and a.png for one file are common.
-        other = taken.setdefault(str(run.output).lower(), run)
-        if other is not run:
-            raise InputError(
-                f"{str(other.content)!r} with {str(other.style)!r} and {str(run.content)!r} with {str(run.style)!r} would both "
-                f"become {str(run.output)!r}; give one of them an output of its own in a table"
-            )
+    if any(PIPE in (run.content, run.style, run.output) for run in runs):
+        raise InputError("- is standard input or output, and the runs of a batch have none; name files")
+    require_apart((f"{str(run.content)!r} with {str(run.style)!r}", run.output) for run in runs)
 
 
 def read_table(path: Path, folder: Path, options: Sequence[str]) -> list[BatchRun]:
@@ -90,7 +83,7 @@ def read_table(path: Path, folder: Path, options: Sequence[str]) -> list[BatchRu
         raise InputError(f"a table of runs ends in {' or '.join(TABLES)}, not {name}")
     try:
         text = data.decode("utf-8-sig")
-        table = parsed(tomllib.loads, text) if kind == ".toml" else {RUNS: rows_of_csv(text)}
+        table: dict[str, Any] = parsed(tomllib.loads, text) if kind == ".toml" else {RUNS: rows_of_csv(text)}
     except UnicodeDecodeError as error:
         raise InputError(f"{name} is not UTF-8: {error.reason}") from None
     except (ValueError, csv.Error) as error:
@@ -104,7 +97,8 @@ def read_table(path: Path, folder: Path, options: Sequence[str]) -> list[BatchRu
     common, base = [*options, *options_of(table, name)], path.parent
     runs = []
     if contents or styles:
-        runs = every_pair([str(base / each) for each in contents], [str(base / each) for each in styles], folder, common)
+        ones, others = ([str(base / each) for each in found] for found in (contents, styles))
+        runs = every_pair(ones, others, folder, common)
     unit, first = TABLES[kind]
     runs += [run_of(row, f"{unit} {i} of {name}", base, folder, common) for i, row in enumerate(rows, first) if row]
     if not runs:
@@ -112,7 +106,7 @@ def read_table(path: Path, folder: Path, options: Sequence[str]) -> list[BatchRu
     # No file system and no command line has one; CSV may have it as it is, TOML as an escape.
     if any("\0" in part for run in runs for part in run.arguments):
         raise InputError(f"{name} has a NUL in a name or an option")
-    require_apart(runs)
+    check(runs)
     return runs
 
 

@@ -49,7 +49,7 @@ def demo(folder: Path, steps: int | None, size: Size | None, force: bool, quiet:
             click.echo("drawing a painting", err=True)
         style = painting()
         with watched(settings, outputs, quiet=quiet) as watch:
-            result = stylize(content, style, recipe=settings, callback=watch.callback, log=watch.log, **options)
+            result = stylize(content, style, recipe=settings, callback=watch.callback, log=watch.told.line, **options)
             watch.result = result
         side_by_side = strip([content, style, result.picture], STRIP_HEIGHT)
         for picture, place in zip((content, style, side_by_side), places, strict=True):

@@ -15,12 +15,15 @@ class Terminated(KeyboardInterrupt):
 
 
 class Interrupt:
-    """Handles SIGINT and SIGTERM. Until :meth:`later` is called, the first raises at once: there is nothing to keep yet."""
+    """Handles SIGINT and SIGTERM."""
 
     def __init__(self) -> None:
         #: Whether a signal has come; and whether the first, which says how the command ends, was SIGTERM.
         self.seen = self.terminated = False
-        self.waits = self.ignored = False
+        #: Whether the first waits until :meth:`heed` is called; not before there is something to keep. The second raises.
+        self.waits = False
+        #: Whether signals do nothing: what was made is being written.
+        self.ignored = False
 
     @property
     def error(self) -> KeyboardInterrupt:
@@ -29,14 +32,6 @@ class Interrupt:
     @property
     def exit_code(self) -> int:
         return EXIT_TERMINATED if self.terminated else EXIT_INTERRUPTED
-
-    def later(self) -> None:
-        """From here on the first signal waits until :meth:`heed` is called. The second raises."""
-        self.waits = True
-
-    def ignore(self) -> None:
-        """From here on signals do nothing: what was made is being written."""
-        self.ignored = True
 
     def heed(self) -> None:
         """Raise if a signal has come; those after it do nothing."""

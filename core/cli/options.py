@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,52 +39,49 @@ SOURCES = ("content", "style", "init", "network", "recipe", "start")
 SIZE_RULES: dict[str, Callable[[int], Size]] = {"": LongSide, "long": LongSide, "short": ShortSide, "square": Square}
 
 
-def parse_size(ctx: click.Context, param: click.Parameter, value: str | None) -> Size | None:
-    """``300x450``: height x width, both images; ``450``, ``long:450``, ``short:300``, ``square:512``, ``as-is``."""
-    if value is None:
-        return None
-    rule, _, number = value.lower().rpartition(":")
-    try:
-        if value.lower() == "as-is":
-            return AsIs()
-        if not rule and "x" in number:
-            height, width = (int(side) for side in number.split("x"))
-            return ExactSize(height, width)
-        return SIZE_RULES[rule](int(number))
-    except (ValueError, KeyError):
-        raise InputError(
-            "the size must be HEIGHTxWIDTH, as 300x450; N or long:N, the longer side; short:N, the shorter one; square:N; or "
-            f"as-is; not {shown(value)}"
-        ) from None
+@dataclass(frozen=True)
+class Reader:
+    """Reads the text of an option. Raises InputError, which says what the option takes, where ``read`` makes nothing of it."""
+
+    read: Callable[[str], Any]
+    takes: str
+
+    def __call__(self, ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+        try:
+            return None if value is None else self.read(value)
+        except (ValueError, KeyError):
+            raise InputError(f"{param.opts[0]} takes {self.takes}; not {shown(value)}") from None
 
 
-def parse_taps(ctx: click.Context, param: click.Parameter, value: str | None) -> Taps | None:
-    """``conv1_1,conv2_1=0.5``: layers, each with its weight; 1 if it has none."""
-    if value is None:
-        return None
-    pairs = [part.strip().partition("=") for part in value.split(",")]
-    try:
-        return tuple((name.strip(), float(weight) if given else 1.0) for name, given, weight in pairs)
-    except ValueError:
-        raise InputError(f"{param.opts[0]} takes layers and weights, as conv1_1=1,conv2_1=0.5, not {shown(value)}") from None
+def read_size(text: str) -> Size:
+    rule, _, number = text.lower().rpartition(":")
+    if text.lower() == "as-is":
+        return AsIs()
+    if not rule and "x" in number:
+        height, width = (int(side) for side in number.split("x"))
+        return ExactSize(height, width)
+    return SIZE_RULES[rule](int(number))
 
 
-def parse_pyramid(ctx: click.Context, param: click.Parameter, value: str | None) -> bool | list[tuple[float, int]] | None:
-    """``0.25:60,0.5:40``: levels, each a share of the sides with its evaluations; True for the usual ones, False for none."""
-    if value is None:
-        return None
-    if value in (USUAL, NO_PYRAMID):
-        return value == USUAL
-    try:
-        levels = [part.split(":") for part in value.split(",")]
-        return [(float(share), int(steps)) for share, steps in levels]
-    except ValueError:
-        raise InputError(
-            f"{param.opts[0]} takes levels, as 0.25:60,0.5:40 (share:evaluations), none, or nothing, behind the pictures; not "
-            f"{shown(value)}"
-        ) from None
+def read_taps(text: str) -> Taps:
+    """Layers, each with its weight; 1 if it has none."""
+    pairs = [part.strip().partition("=") for part in text.split(",")]
+    return tuple((name.strip(), float(weight) if given else 1.0) for name, given, weight in pairs)
 
 
+def read_pyramid(text: str) -> bool | list[tuple[float, int]]:
+    """Levels, each a share of the sides with its evaluations; True for the usual ones, False for none."""
+    if text in (USUAL, NO_PYRAMID):
+        return text == USUAL
+    levels = [part.split(":") for part in text.split(",")]
+    return [(float(share), int(steps)) for share, steps in levels]
+
+
+parse_size = Reader(
+    read_size, "HEIGHTxWIDTH, as 300x450; N or long:N, the longer side; short:N, the shorter one; square:N; or as-is"
+)
+parse_taps = Reader(read_taps, "layers and weights, as conv1_1=1,conv2_1=0.5")
+parse_pyramid = Reader(read_pyramid, "levels, as 0.25:60,0.5:40 (share:evaluations), none, or nothing, behind the pictures")
 #: By the arguments whose values they read.
 PARSERS = {"size": parse_size, "content_layers": parse_taps, "style_layers": parse_taps, "pyramid": parse_pyramid}
 
@@ -167,7 +165,8 @@ again_options = together(
     option(SPEED, "--device", "NAME", "Another device; likewise."),
     option(SPEED, "--threads", "N", "Another number of CPU threads; likewise.", type=int),
 )
-run_options = together(
+#: What says how a run computes, and where its picture goes.
+computing_options = together(
     rich_click.argument("content", type=FileOrPipe()),
     rich_click.argument("style", type=FileOrPipe()),
     pipe_option(FIRST, "-o --output", "The picture; its suffix says the format, - is stdout [default: ./CONTENT-STYLE.png]."),
@@ -218,25 +217,28 @@ run_options = together(
         ("--tile", "N", "Side of a tile in pixels; off; or auto: in tiles, to the same numbers, if the whole does not fit."),
     ),
     MAX_MEMORY,
-    file_option(SURVIVING, "--checkpoint", "For `isostyle resume FILE` after Ctrl-C, SIGTERM or a crash; gone at the end."),
     arguments(
         SURVIVING,
         ("--checkpoint-every", "N", "Evaluations between checkpoints."),
         ("--on-divergence", "stop|retry", "If a loss explodes: stop, or go on from the last good state at half the rate."),
     ),
     option(SURVIVING, "--save-every", "N", "Also save OUT-0010.png, ... every N steps.", type=int),
-    MANIFEST,
     file_option(OUTPUT, "--history", "Losses of every step, .csv or .json."),
     file_option(OUTPUT, "--plot", "Plot of the losses, .png, .svg or .pdf."),
+)
+#: What a batch says itself of each of its runs.
+managing_options = together(
+    file_option(SURVIVING, "--checkpoint", "For `isostyle resume FILE` after Ctrl-C, SIGTERM or a crash; gone at the end."),
+    MANIFEST,
     FORCE,
     QUIET,
 )
 
 
-@rich_click.command("run")
-@run_options
+@rich_click.command("run", add_help_option=False)
+@computing_options
 def run_parser(**options: Any) -> None:
-    """Parse what `isostyle run` takes, for a batch, whose runs are processes of their own."""
+    """Parses what a batch passes on to `isostyle run`."""
 
 
 def settings_of(options: dict[str, Any]) -> Recipe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from isostyle.images.options import PictureOptions
 from isostyle.images.suffixes import format_of
 from isostyle.recipe import Recipe
 from isostyle.system import files
+from isostyle.transfer.manifest import at
 from isostyle.transfer.stylize import Result
 
 
@@ -71,16 +72,19 @@ class Outputs:
         return "standard output" if self.picture == PIPE else str(self.picture)
 
     @property
+    def places(self) -> dict[str, Path | None]:
+        return {"picture": self.picture, "manifest": self.manifest, "history": self.history, "plot": self.plot}
+
+    @property
     def files(self) -> list[Path]:
         """Those that a run writes, but for its stages."""
-        return [path for path in (self.picture, self.manifest, self.history, self.plot) if path not in (None, PIPE)]
+        return [path for path in self.places.values() if path is not None and path != PIPE]
 
     @property
     def kept(self) -> dict[str, Any]:
         """What a checkpoint keeps: absolute paths, since a run may be resumed from another folder."""
-        places = {"picture": self.picture, "manifest": self.manifest, "history": self.history, "plot": self.plot}
         return {
-            **{name: None if path is None else str(path if path == PIPE else path.resolve()) for name, path in places.items()},
+            **{name: str(path if path == PIPE else path.resolve()) if path else None for name, path in self.places.items()},
             "save_every": self.save_every,
             "format": self.suffix,
             "picture_options": self.options.as_dict(),
@@ -118,6 +122,15 @@ def suffix_of(kind: str) -> str:
     return suffix
 
 
+def require_apart(outputs: Iterable[tuple[str, Path]]) -> None:
+    """Raises InputError if two things, by name, would be written to one file. For some file systems A.png and a.png are one."""
+    taken: dict[str, str] = {}
+    for name, output in outputs:
+        if other := taken.get(key := str(output).lower()):
+            raise InputError(f"{other} and {name} would both become {str(output)!r}; give one of them another name")
+        taken[key] = name
+
+
 def beside(picture: Path) -> Path:
     """Where the manifest of a picture goes if nothing else is said."""
     return picture.with_suffix(".json")
@@ -133,10 +146,7 @@ def said_in(manifest: Path | None) -> Any:
 
 def is_unfinished(told: Any, recipe: Recipe) -> bool:
     """Whether a manifest is that of a run of ``recipe`` that was stopped."""
-    try:
-        return told["stopped_by"] is not None and told["recipe"]["digest"] == recipe.digest
-    except (KeyError, TypeError):
-        return False
+    return at(told, ("stopped_by",)) is not None and at(told, ("recipe", "digest")) == recipe.digest
 
 
 def write(result: Result, outputs: Outputs, title: str) -> None:

@@ -5,26 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from isostyle.errors import InputError
 from isostyle.system.files import MAX_BYTES, reason
 
-if TYPE_CHECKING:
-    PathType = click.ParamType[Path]
-else:  # which older versions of click do not know
-    PathType = click.ParamType
-
 #: Stands for standard input or output, and never for a file: :class:`FileOrPipe` makes another path of a file's name ``./-``.
 PIPE = Path("-")
 
 
-class FileOrPipe(PathType):
+class FileOrPipe(click.Path):
     """A file's name as a Path; ``-`` as :data:`PIPE`."""
-
-    name = "file"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         path = Path(value)

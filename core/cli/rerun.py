@@ -49,7 +49,7 @@ def rerun(manifest: Path, output: Path | None, force: bool, quiet: bool, **optio
         check_outputs(outputs.files, [manifest, *sources(options), *used], force=force)
     read_piped(options)
     with watched(manifests.recipe_of(then), outputs, quiet=quiet) as watch:
-        found = rerunning.rerun(manifest, callback=watch.callback, log=watch.log, **options)
+        found = rerunning.rerun(manifest, callback=watch.callback, log=watch.told.line, **options)
         watch.result = found.result
     if watch.problem is not None:
         raise watch.problem

@@ -55,4 +55,4 @@ def resume(checkpoint: Path, output: Path | None, force: bool, quiet: bool, **op
     check_outputs(outputs.files, inputs, force=force or own)
     read_piped(options)
     with watched(found.recipe, outputs, checkpoint, quiet=quiet) as watch:
-        watch.result = stylize.resume(checkpoint, callback=watch.callback, log=watch.log, **options)
+        watch.result = stylize.resume(checkpoint, callback=watch.callback, log=watch.told.line, **options)

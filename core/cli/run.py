@@ -8,7 +8,7 @@ from typing import Any
 import rich_click as click
 
 from isostyle.cli.help import Command
-from isostyle.cli.options import OVERRIDES, run_options, settings_of, sources, taken_from
+from isostyle.cli.options import OVERRIDES, computing_options, managing_options, settings_of, sources, taken_from
 from isostyle.cli.outputs import Outputs
 from isostyle.cli.pipes import read_piped, stem
 from isostyle.cli.progress import readable
@@ -19,7 +19,8 @@ from isostyle.transfer.stylize import stylize
 
 
 @click.command(cls=Command)
-@run_options
+@computing_options
+@managing_options
 def run(output: Path | None, checkpoint: Path | None, force: bool, quiet: bool, **options: Any) -> None:
     """Paint CONTENT (a photograph) in the manner of STYLE (a painting).
 
@@ -51,5 +52,5 @@ def run(output: Path | None, checkpoint: Path | None, force: bool, quiet: bool, 
     how = {name: value for name, value in options.items() if name not in (*OVERRIDES, "recipe")}
     with watched(settings, outputs, checkpoint, quiet=quiet) as watch:
         watch.result = stylize(
-            recipe=settings, checkpoint=checkpoint, keep=outputs.kept, callback=watch.callback, log=watch.log, **how
+            recipe=settings, checkpoint=checkpoint, keep=outputs.kept, callback=watch.callback, log=watch.told.line, **how
         )

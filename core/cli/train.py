@@ -12,10 +12,10 @@ from click.exceptions import Exit
 from isostyle.cli import options as shared
 from isostyle.cli.help import Command
 from isostyle.cli.interrupts import Interrupt, interruptible
-from isostyle.cli.options import FIRST, OPTIMIZER, RECIPE, SPEED, SURVIVING, file_option, flag, option, sources
+from isostyle.cli.options import FIRST, OPTIMIZER, RECIPE, SPEED, SURVIVING, Reader, file_option, flag, option, sources
 from isostyle.cli.outputs import save
 from isostyle.cli.progress import Teller, readable, teller
-from isostyle.errors import InputError, shown
+from isostyle.errors import InputError
 from isostyle.images.strip import strip
 from isostyle.recipe import AdamSettings, Constant, StepDecay
 from isostyle.recipe_text import load
@@ -39,26 +39,21 @@ LINE_EVERY = 50
 WIDTHS = {"narrow": NARROW, "paper": JOHNSON}
 
 
-def parse_width(ctx: click.Context, param: click.Parameter, value: str) -> TransformNetwork:
-    """``narrow``, ``paper``, or three numbers of channels, at full, half and quarter size, in place of narrow's."""
-    if value in WIDTHS:
-        return WIDTHS[value]
-    try:
-        full, half, quarter = (int(part) for part in value.split(","))
-    except ValueError:
-        raise InputError(f"--width takes narrow, paper, or three numbers, as 12,24,48, not {shown(value)}") from None
+def read_width(text: str) -> TransformNetwork:
+    """A network by name, or of three numbers of channels, at full, half and quarter size, in place of narrow's."""
+    if text in WIDTHS:
+        return WIDTHS[text]
+    full, half, quarter = (int(part) for part in text.split(","))
     return dataclasses.replace(NARROW, widths=(full, half, quarter))
 
 
-def parse_decay(ctx: click.Context, param: click.Parameter, value: str) -> StepDecay | Constant:
-    """``N:X``, or ``off``."""
-    if value == "off":
-        return Constant()
-    every, _, factor = value.partition(":")
-    try:
-        return StepDecay(int(every), float(factor))
-    except ValueError:
-        raise InputError(f"--decay takes steps and a factor, as 400:0.7, or off, not {shown(value)}") from None
+def read_decay(text: str) -> StepDecay | Constant:
+    every, _, factor = text.partition(":")
+    return Constant() if text == "off" else StepDecay(int(every), float(factor))
+
+
+parse_width = Reader(read_width, "narrow, paper, or three numbers of channels, as 12,24,48")
+parse_decay = Reader(read_decay, "steps and a factor, as 400:0.7, or off")
 
 
 @click.command(cls=Command)
@@ -137,7 +132,7 @@ def train(
     with interruptible() as interrupt, teller(quiet) as told:
         if resume and not goes_on:
             told.line(f"there is no {str(checkpoint)!r} to go on from yet: from the beginning")
-        interrupt.later()  # the step that is under way when a signal comes is finished first
+        interrupt.waits = True  # the step that is under way when a signal comes is finished first
         watch = TrainingWatch(settings.steps, told, interrupt, samples)
         where: dict[str, Any] = {"checkpoint": checkpoint, "resume": goes_on, "callback": watch, "log": told.line}
         try:

@@ -25,7 +25,7 @@ from isostyle.transfer.stylize import Interrupted, Result, Stopped
 
 @dataclass
 class Watch:
-    """What a run is given, ``callback`` and ``log``, and what comes of it."""
+    """What a run is given, ``callback`` and ``told.line``, and what comes of it."""
 
     recipe: Recipe
     told: Teller
@@ -38,13 +38,10 @@ class Watch:
     #: The last event that was no trial of a line search, whose losses are nobody's.
     last: Event | None = None
 
-    def log(self, line: str) -> None:
-        self.told.line(line)
-
     def callback(self, event: Event) -> None:
         if not event.finished:
             self.interrupt.heed()
-        self.interrupt.later()
+        self.interrupt.waits = True
         if not event.trial:
             self.last = event
         self.show(event)
@@ -75,7 +72,7 @@ class Watch:
             encode.save(Finished(arrays.to_picture(image, space), Rounded(image, space)), path, self.outputs.options)
         except (OSError, ValueError) as error:
             # The run is worth more than one of its stages.
-            self.log(f"cannot write {str(path)!r}: {reason(error)}")
+            self.told.line(f"cannot write {str(path)!r}: {reason(error)}")
 
 
 @contextlib.contextmanager
@@ -100,7 +97,7 @@ def watched(recipe: Recipe, outputs: Outputs | None, checkpoint: Path | None = N
                         interrupt.heed()
                     raise
                 watch.result, watch.problem = error.result, error
-            interrupt.ignore()
+            interrupt.ignored = True
         if outputs is not None and watch.result is not None:
             finish(watch, watch.result, outputs, checkpoint, quiet=quiet)
 
