@@ -41,9 +41,7 @@ DONE, THERE, FAILED, STOPPED = "done", "was there", "failed", "stopped"
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTIONS]")
 @option(INPUTS, "--content contents", "PICTURES", "A file, a folder or a pattern; may be repeated.", multiple=True)
 @option(INPUTS, "--style styles", "PICTURES", "Likewise: every content image in every style.", multiple=True)
-@file_option(
-    OUTPUT, "-o --output folder", "Where CONTENT-STYLE.png goes that no table names; made if need be.", "FOLDER", default="."
-)
+@file_option(OUTPUT, "-o --output folder", "Where pictures go that no table names; made if need be.", "FOLDER", default=".")
 @option(SPEED, "--workers", "N", "Runs at a time.", type=click.IntRange(1), default=1)
 @FORCE
 @QUIET
@@ -223,8 +221,7 @@ class Task:
         elif stopped and code in (EXIT_TERMINATED, -signal.SIGTERM):
             self.state = STOPPED
         else:
-            ended = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
-            self.state, self.reason = FAILED, lines[-1].removeprefix("isostyle: ") if lines else ended
+            self.state, self.reason = FAILED, lines[-1].removeprefix("isostyle: ") if lines else f"exit code {code}"
         return True
 
 

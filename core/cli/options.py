@@ -129,15 +129,11 @@ def arguments(panel: str, *rows: tuple[str, str, str]) -> Decorator:
 
 # What several commands share.
 
-BACKEND = argument(
-    FIRST, "--backend", "NAME", "torch, mxnet, paddle, or auto: the first of torch, paddle, mxnet that is there."
-)
+BACKEND = argument(FIRST, "--backend", "NAME", "torch, mxnet, paddle; auto: torch, paddle or mxnet, whichever is there first.")
 DEVICE = argument(SPEED, "--device", "NAME", "cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.")
 THREADS = argument(SPEED, "--threads", "N", "CPU threads [default: OMP_NUM_THREADS, or all cores].")
 MAX_MEMORY = argument(SPEED, "--max-memory", "SIZE", "Of the whole program, as 4GiB [default: nine tenths of what is free].")
-STEPS = argument(
-    FIRST, "--steps", "N", "Updates of the picture; with a line search or a pyramid, evaluations at the full size."
-)
+STEPS = argument(FIRST, "--steps", "N", "Updates of the picture; with a line search or pyramid, evaluations at the full size.")
 SIZE = argument(
     FIRST,
     "--size",

@@ -150,12 +150,8 @@ def is_unfinished(told: Any, recipe: Recipe) -> bool:
 
 
 def write(result: Result, outputs: Outputs, title: str) -> None:
-    """Write the picture of a run, its manifest, and the history and the plot if they are asked for.
-
-    Raises:
-        KeptElsewhere: as :func:`deliver`; the manifest goes beside the picture.
-        IsostyleError: the picture is written, and another file cannot be.
-    """
+    """Write the picture of a run, its manifest, and what else is asked for. Raises KeptElsewhere, as :func:`deliver` does (the
+    manifest goes with the picture), or IsostyleError, if the picture is written, and another file cannot be."""
     result.manifest["output"] = outputs.described
     manifest = (json.dumps(result.manifest, indent=1) + "\n").encode()
     try:
