@@ -190,7 +190,6 @@ class Work:
         return self.told.bar(done, len(self.plan.jobs), self.name)
 
     def step(self, share: float) -> None:
-        """So much of an input is done."""
         self.interrupt.heed()
         done, tenth, now = self.number + share, int(TENTHS * share), time.monotonic()
         if not self.bar(done) and self.tenth < tenth < TENTHS and now - self.told_at > SECONDS_BETWEEN_LINES:
@@ -198,7 +197,6 @@ class Work:
             self.told.line(f"{self.name}: {100 // TENTHS * tenth} %{self.told.eta(done, len(self.plan.jobs))}")
 
     def end(self, job: Job, row: dict[str, Any]) -> None:
-        """An input is done."""
         number, total = self.number + 1, len(self.plan.jobs)
         if not self.bar(number):
             (height, width), seconds = row["output"]["size"], row["output"]["seconds"]

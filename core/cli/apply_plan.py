@@ -122,11 +122,9 @@ def matching(argument: str, videos: bool) -> list[Path]:
 
 def goes_to_folder(output: Path | None, several: bool) -> bool:
     """Whether ``output`` is the folder that the outputs go to. Raises InputError if it should be, and is none."""
-    if output == PIPE and several:
-        raise InputError("-o - writes one picture to standard output; several need a folder")
-    if output is None and several:
-        raise InputError("several pictures need a folder to go to: -o FOLDER")
     if output is None or output == PIPE:
+        if several:
+            raise InputError("several pictures need a folder to go to: -o FOLDER")
         return False
     if several and not output.is_dir() and (is_picture(output) or video.is_video(output)):
         raise InputError(f"{str(output)!r} looks like a file, and several pictures need a folder")

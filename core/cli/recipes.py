@@ -48,7 +48,6 @@ def recipes(name: str | None, as_json: bool, as_toml: bool, diff: tuple[str, str
 
 
 def show(recipe: Recipe) -> None:
-    """Every number of a recipe."""
     click.echo(recipe.name)
     for key, value in {"source": printable(recipe.source), "digest": recipe.digest, **rows(recipe)}.items():
         click.echo(f"  {key:<16} {value}")
@@ -57,7 +56,6 @@ def show(recipe: Recipe) -> None:
 
 
 def compare(one: Recipe, other: Recipe) -> None:
-    """What two recipes do differently."""
     found = differences(one, other)
     width = max(len(one.name), len(other.name))
     click.echo(f"{one.name} and {other.name} " + ("differ in" if found else "compute the same"))

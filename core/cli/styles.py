@@ -67,7 +67,6 @@ def row_of(name: str) -> dict[str, Any]:
 
 
 def line_of(row: dict[str, Any]) -> str:
-    """A row as a line of text."""
     widths = "-".join(map(str, row["widths"]))
     residual = ", residual" if row["residual"] else ""
     return (

@@ -199,7 +199,6 @@ class TrainingWatch:
     samples: Path | None
 
     def __call__(self, progress: Progress) -> None:
-        """Tell of a step."""
         done = progress.event.step + 1
         if not self.told.bar(done, self.steps, losses(progress, digits=3)):
             self.line(progress, done)
