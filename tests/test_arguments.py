@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from isostyle import InputError, recipe_text, registry, tiles
 from isostyle.checks import MOST
-from isostyle.cli import apply_plan, batch_plan, options, outputs
 from isostyle.cli import batch as batch_cli
+from isostyle.cli import batch_plan, options, outputs
 from isostyle.cli import main as main_cli
 from isostyle.cli import train as train_cli
 from isostyle.cli.batch_plan import BatchRun
@@ -176,7 +176,7 @@ def test_names_with_paths_are_pairs(text):
 @steady
 @given(made_of("png", ".jpg", "WEBP"))
 def test_a_format_is_a_suffix(text):
-    found = value_or_sentence(apply_plan.suffix_of, text)
+    found = value_or_sentence(outputs.suffix_of, text)
     assert found is None or found in {".png", ".jpg", ".webp"} or found.startswith(".")
 
 
@@ -370,9 +370,10 @@ def test_a_manifest_beside_an_output_is_asked_and_never_trusted(place, data):
     told = outputs.said_in(manifest)
     assert outputs.is_unfinished(told, D2L) in (True, False)
     assert batch_cli.is_manifest(told) in (True, False)
-    assert isinstance(batch_cli.total_of(run), float | None)
+    task = batch_cli.Task(run)
+    assert isinstance(task.total, float | None)
     with contextlib.suppress(InputError):  # the pictures are not there
-        assert batch_cli.is_finished(run, batch_cli.parse(run)) is False
+        assert task.is_finished() is False
     manifest.unlink()
 
 

@@ -77,7 +77,7 @@ def test_a_table_in_toml_has_lists_and_runs_one_by_one(pictures):
     ("name", "text", "words"),
     [
         ("r.csv", "content,style\na.png\n", "line 2 of 'r.csv' needs a name for style"),
-        ("r.csv", "content,style\na,b,c\n", "line 2 of 'r.csv' has more fields than its head"),
+        ("r.csv", "content,style\na,b,c\n", "'r.csv' is no CSV: line 2 has more fields than its head"),
         ("r.csv", "content,style\n", "there is no run in 'r.csv'"),
         ("r.csv", 'content,style\n"a', "is no CSV"),
         ("r.toml", "[[run]\n", "is no TOML"),
@@ -114,11 +114,11 @@ def test_a_table_that_is_no_text_is_refused(pictures):
         (["--content", "photos", "--style", "oil.png", "--", "--recipe", "none"], "there is no recipe 'none'"),
         (
             ["--content", "photos", "--style", "oil.png", "--", "--force"],
-            "--force is the batch's own, and no option of its runs; put it before --",
+            "No such option '--force'",
         ),
         (["--content", "photos", "--style", "*.bmp"], "no picture matches '*.bmp'"),
         (["--content", "photos", "--style", "oil.png", "--", "--color", "3"], "No such option"),
-        (["--content", "photos", "--style", "oil.png", "--", "--help"], "none of a run's"),
+        (["--content", "photos", "--style", "oil.png", "--", "--help"], "No such option '--help'"),
     ],
 )
 def test_what_no_run_would_take_is_refused_before_any_begins(pictures, capsys, arguments, words):

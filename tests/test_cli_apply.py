@@ -152,7 +152,7 @@ def test_a_broken_picture_is_named_and_the_others_go_on(folder, any_backend, cap
     assert names(folder / "out") == ["a.jpg", "b.png", "c.webp", "manifest.json"]
     captured = capsys.readouterr()
     assert "FAILED pics/aa.jpg: 'pics/aa.jpg' cannot be decoded" in captured.err
-    assert captured.err.splitlines()[-1] == "isostyle: 1 of 4 failed, as said above: 'pics/aa.jpg'"
+    assert captured.err.splitlines()[-1] == "isostyle: 1 of 4 failed, as said above"
     assert captured.out.startswith("wrote 3 of 4 to out")
     (row,) = json.loads((folder / "out" / "manifest.json").read_text())["failed"]
     assert row["path"] == "pics/aa.jpg"
@@ -190,7 +190,7 @@ def test_the_next_picture_is_read_while_one_is_computed():
         (["pics/*.bmp", "-o", "out"], "no picture and no video matches 'pics/*.bmp'"),
         (["pics", "pics/a.jpg"], "several pictures need a folder to go to: -o FOLDER"),
         (["pics", "-o", "out.png"], "looks like a file, and several pictures need a folder"),
-        (["pics", "-o", "wave.safetensors"], "is a file; name a folder"),
+        (["pics", "-o", "wave.safetensors"], "the folder 'wave.safetensors' cannot be made: File exists"),
         (["pics/a.jpg", "-o", "out.xyz"], "does not end in a picture format"),
         (["pics", "-o", "out", "--format", "xyz"], "--format 'xyz' is not a picture format"),
         (["pics", "-o", "pics"], "is an input; it is never overwritten"),
@@ -212,7 +212,7 @@ def test_what_cannot_be_used_is_one_sentence(folder, capsys, arguments, said):
 def test_an_empty_folder_is_refused(folder, capsys):
     (folder / "empty").mkdir()
     assert apply("empty", "-o", "out") == 2
-    assert "there is no picture in the folder 'empty'" in capsys.readouterr().err
+    assert "no picture is in the folder 'empty'" in capsys.readouterr().err
 
 
 def test_two_inputs_of_one_name_are_refused_before_any_work(folder, capsys):

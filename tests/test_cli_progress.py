@@ -10,7 +10,8 @@ import subprocess
 import pytest
 from test_cli import QUICK, opened, program
 
-from isostyle.cli import watch
+from isostyle.cli import progress, watch
+from isostyle.cli.interrupts import Interrupt
 from isostyle.cli.progress import Teller, say
 from isostyle.recipe import Reporting
 from isostyle.transfer.descent import Event
@@ -26,9 +27,9 @@ def test_progress_at_a_trial_has_the_losses_of_the_last_picture_that_was_none(ca
 
     recipe = override("d2l", optimizer="lbfgs", line_search="strong-wolfe")
     reporting = Reporting(first=3, every=3, values=(("total", 1.0),))
-    report = watch.Report(dataclasses.replace(recipe, report=reporting), Teller(say, say))
+    shown = watch.Watch(dataclasses.replace(recipe, report=reporting), Teller(say, say), Interrupt())
     for each in (event(1, 8.0), event(2, 5.0), event(3, 1e9, trial=True)):
-        report.event(each)
+        shown.callback(each)
     assert capsys.readouterr().err == "evaluation 3/3  total 5\n"
 
 
@@ -40,10 +41,10 @@ def half_done(number, done):
 
 def test_the_time_left_of_a_resumed_run_counts_only_what_this_session_did(capsys, monkeypatch):
     recipe = dataclasses.replace(override("d2l"), report=Reporting(first=1, every=1, values=(("total", 1.0),)))
-    report = watch.Report(recipe, Teller(say, say))
+    shown = watch.Watch(recipe, Teller(say, say), Interrupt())
     for seconds, event in ((7.0, half_done(51, 0.5)), (17.0, half_done(61, 0.6))):
-        monkeypatch.setattr(watch.time, "monotonic", lambda seconds=seconds: seconds)
-        report.event(event)
+        monkeypatch.setattr(progress.time, "monotonic", lambda seconds=seconds: seconds)
+        shown.callback(event)
     first, second = capsys.readouterr().err.splitlines()
     assert "eta" not in first
     assert second.endswith("eta 40 s")
@@ -54,9 +55,9 @@ def test_the_bar_of_a_resumed_run_counts_only_what_this_session_did():
 
     seconds = 0.0
     live = Progress(get_time=lambda: seconds, speed_estimate_period=100)
-    bar = watch.Report(override("d2l"), Teller(say, say, live))
+    shown = watch.Watch(override("d2l"), Teller(say, say, live), Interrupt())
     for seconds, event in ((7.0, half_done(51, 0.5)), (17.0, half_done(61, 0.6))):  # noqa: B007 - the clock reads it
-        bar.event(event)
+        shown.callback(event)
     (task,) = live.tasks
     assert (task.completed, task.time_remaining) == (60, 40)
 

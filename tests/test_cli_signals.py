@@ -20,7 +20,7 @@ def test_a_picture_that_is_kept_from_a_coarse_level_is_called_one(folder, any_ba
         if event.evaluation == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(watch.Report, "event", press)
+    monkeypatch.setattr(watch.Watch, "show", press)
     command = ["run", "photo.jpg", "painting.png", "--backend", any_backend, "--size", "32x48"]
     assert isostyle(*command, "--pyramid", "0.5:7") == 130
     assert re.search("the picture of step ., at 16x24 of a coarse level, is kept", capsys.readouterr().err)
@@ -28,7 +28,7 @@ def test_a_picture_that_is_kept_from_a_coarse_level_is_called_one(folder, any_ba
 
 
 def test_the_first_ctrl_c_waits_for_the_next_event_whose_picture_is_kept(folder, any_backend, capsys, monkeypatch):
-    monkeypatch.setattr(watch.Report, "event", lambda self, event: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(watch.Watch, "show", lambda self, event: signal.raise_signal(signal.SIGINT))
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 130
     assert "interrupted; the picture of step 1 is kept" in capsys.readouterr().err
     assert json.loads((folder / "photo-painting.json").read_text())["stopped_by"] == "interrupt"
@@ -39,13 +39,13 @@ def test_the_second_ctrl_c_does_not_wait_and_the_last_picture_is_kept(folder, an
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(watch.Report, "event", press_twice)
+    monkeypatch.setattr(watch.Watch, "show", press_twice)
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 130
     assert "interrupted; the picture of step 0 is kept" in capsys.readouterr().err
 
 
 def test_sigterm_is_as_ctrl_c_with_an_exit_code_of_its_own(folder, any_backend, capsys, monkeypatch):
-    monkeypatch.setattr(watch.Report, "event", lambda self, event: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(watch.Watch, "show", lambda self, event: signal.raise_signal(signal.SIGTERM))
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 143
     assert "interrupted; the picture of step 1 is kept" in capsys.readouterr().err
 

@@ -295,7 +295,7 @@ def test_options_reach_the_file(folder, any_backend):
         (["-o", "out.jpg", "--bits", "16"], "16 bits a sample are written to .png and .tif, and 'out.jpg' is neither"),
         (["-o", "out.pdf"], "does not end in a picture format that can be written"),
         (["-o", "out.png", "--format", "jpg"], "--format is for standard output"),
-        (["-o", "-", "--format", "xyz"], "--format xyz is not a picture format"),
+        (["-o", "-", "--format", "xyz"], "--format 'xyz' is not a picture format"),
         (["-o", "-", "--save-every", "2"], "standard output has no place beside it"),
         (["-o", "out.png", "--bits", "12"], "'12' is not one of '8', '16'"),
         (["-o", "out.png", "--quality", "0"], "0 is not in the range"),
@@ -485,7 +485,7 @@ def test_where_a_picture_is_kept_is_said_although_the_manifest_cannot_be_written
     assert isostyle(*command) == 1
     (kept,) = (folder / "tmp").glob("style-*.png")
     said = capsys.readouterr().err
-    assert "FAILED the manifest 'out/manifest.json' cannot be written" in said
+    assert "FAILED out/manifest.json: the manifest cannot be written" in said
     assert f"the picture is kept in '{kept}'; 1 of 2 are done" in said.splitlines()[-1]
 
 

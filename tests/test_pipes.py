@@ -90,7 +90,7 @@ def test_what_is_piped_in_has_a_name_of_its_own(folder, any_backend):
         (["run", "-", "style.png"], b"", b"- reads a picture from standard input, and that is empty"),
         (["run", "-", "style.png"], b"nothing", b"the content image is not a picture that can be read"),
         (["apply", "wave.safetensors", "-", "content.png", "-o", "out"], b"x", b"- is standard input, and that is one picture"),
-        (["apply", "wave.safetensors", "content.png", "style.png", "-o", "-"], b"", b"-o - writes one picture"),
+        (["apply", "wave.safetensors", "content.png", "style.png", "-o", "-"], b"", b"several pictures need a folder"),
         (["batch", "--content", "-", "--style", "style.png"], b"x", b"the runs of a batch have none; name files"),
         (["run", "-", "style.png"], saved(Image.new("RGB", (40, 40)), "PNG")[:60], b"the content image cannot be decoded"),
     ],

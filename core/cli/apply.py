@@ -5,46 +5,38 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import rich_click as click
 from click.exceptions import Exit
+from PIL.Image import Image
 
-from isostyle.checks import parsed
 from isostyle.cli import apply_plan
-from isostyle.cli.apply_plan import ApplyPlan
-from isostyle.cli.apply_work import Work, meter
+from isostyle.cli import options as shared
+from isostyle.cli.apply_plan import ApplyPlan, Job
 from isostyle.cli.help import Command
-from isostyle.cli.interrupts import interruptible
-from isostyle.cli.options import (
-    BACKEND,
-    DEVICE,
-    FIRST,
-    FORCE,
-    MAX_MEMORY,
-    PICTURE,
-    QUIET,
-    SPEED,
-    SURVIVING,
-    THREADS,
-    flag,
-    option,
-    picture_options,
-    taken_from,
-)
-from isostyle.cli.outputs import make_folder
-from isostyle.cli.pipes import PIPE, FileOrPipe
-from isostyle.cli.progress import readable
+from isostyle.cli.interrupts import Interrupt, interruptible
+from isostyle.cli.options import FIRST, PICTURE, SPEED, SURVIVING, flag, option, taken_from
+from isostyle.cli.outputs import deliver, output_folder, said_in
+from isostyle.cli.pipes import PIPE, FileOrPipe, read_stdin
+from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import InputError, IsostyleError
+from isostyle.images.decode import PictureIn, describe, read_picture
+from isostyle.images.encode import KeptElsewhere
 from isostyle.style_networks import file as style_network
 from isostyle.style_networks import video
 from isostyle.style_networks.apply import Applier
-from isostyle.system.files import check_outputs
+from isostyle.style_networks.video import Video
+from isostyle.system import memory
+from isostyle.system.files import check_outputs, file_sha256, reason, write_atomically
+from isostyle.system.prefetch import ahead
 
-#: Names of pictures that failed which the last line repeats.
-NAMED = 5
+#: Without a terminal, a line is printed whenever another tenth of a video or of a large picture is done, not too often.
+TENTHS = 10
+SECONDS_BETWEEN_LINES = 2.0
 
 
 @click.command(cls=Command)
@@ -59,38 +51,26 @@ NAMED = 5
     type=FileOrPipe(),
 )
 @option(FIRST, "--long-side", "N", "Shrink pictures whose longer side has more pixels [default: none is shrunk].", type=int)
-@BACKEND
+@shared.BACKEND
 @option(
-    PICTURE,
-    "--format kind",
-    "SUFFIX",
-    "Of the pictures in a folder, and with -o -: png, jpg, webp, ... [default: as each was; of -o -, png].",
+    PICTURE, "--format kind", "SUFFIX", "In a folder, and with -o -: png, jpg, webp, ... [default: as it was; of -o -, png]."
 )
-@picture_options
-@DEVICE
-@THREADS
+@shared.encoding_options
+@shared.MANIFEST
+@shared.DEVICE
+@shared.THREADS
 @option(
     SPEED,
     "--tile",
     "N",
-    "Side of a tile in pixels; off; or auto: large pictures in tiles, to the same numbers up to rounding.",
+    "Side of a tile in pixels; off; or auto: large pictures in tiles, the same but for rounding.",
     default="auto",
 )
-@MAX_MEMORY
+@shared.MAX_MEMORY
 @flag(SURVIVING, "--skip-existing", "Leave out what has an output already: go on where a folder was left.")
-@FORCE
-@QUIET
-def apply(
-    style: str,
-    pictures: tuple[str, ...],
-    output: Path | None,
-    kind: str | None,
-    manifest: Path | None,
-    skip_existing: bool,
-    force: bool,
-    quiet: bool,
-    **options: Any,
-) -> None:
+@shared.FORCE
+@shared.QUIET
+def apply(style: str, pictures: tuple[str, ...], output: Path | None, force: bool, quiet: bool, **options: Any) -> None:
     """Paint PICTURE in the style that the network STYLE was trained for: one pass, and no optimization.
 
     \b
@@ -113,55 +93,42 @@ def apply(
     Exit codes: 0 done; 1 some failed (each is named; the others are done); 2 the input cannot be used, and nothing was written;
     130 or 143 stopped by Ctrl-C or SIGTERM (what is done is kept).
     """
+    if (skip_existing := options.pop("skip_existing")) and force:
+        raise InputError("--skip-existing keeps what --force overwrites: leave one of the two out")
     network = style_network.find(style)
     how = taken_from(options)
-    plan = apply_plan.plan(pictures, output, Path(style).stem, kind, manifest, how)
+    plan = apply_plan.plan(pictures, output, Path(style).stem, options.pop("kind"), options.pop("manifest"), how)
     ffmpeg = video.find_ffmpeg() if any(job.is_video for job in plan.jobs) else None
     earlier: list[dict[str, Any]] = []
     if skip_existing:
-        if force:
-            raise InputError("--skip-existing keeps what --force overwrites: leave one of the two out")
-        everything, plan = plan, plan.without_existing()
-        skipped = len(everything.jobs) - len(plan.jobs)
-        if skipped and not quiet:
-            click.echo(f"{skipped} of {len(everything.jobs)} are there already", err=True)
-        if not plan.jobs:
+        missing = [job for job in plan.jobs if job.output == PIPE or not job.output.exists()]
+        if len(missing) < len(plan.jobs) and not quiet:
+            click.echo(f"{len(plan.jobs) - len(missing)} of {len(plan.jobs)} are there already", err=True)
+        if not missing:
             return
+        plan = replace(plan, jobs=missing)
         earlier = rows_of(plan.manifest, network.digest)
-    with output_folder(plan.folder), meter(len(plan.jobs), quiet) as told:
+    with output_folder(plan.folder), teller(quiet) as told:
         check(plan, style, force, skip_existing)
         with interruptible() as interrupt:
             applier = Applier(network, bits=how.bits, log=told.line, **options)
-            work = Work(applier, plan, ffmpeg, interrupt, told, earlier)
-            interrupt.later()
+            work = Work(applier, plan, ffmpeg, interrupt, told)
+            interrupt.waits = True
             try:
                 work.run()
             except KeyboardInterrupt:
-                work.interrupted = True
+                pass
             finally:
-                interrupt.ignore()
-                work.write_manifest()
+                interrupt.ignored = True
+                work.write_manifest(earlier)
     finish(work, quiet)
-    if work.interrupted:
+    if interrupt.seen:
         raise Exit(interrupt.exit_code)
-
-
-@contextlib.contextmanager
-def output_folder(folder: Path | None) -> Iterator[None]:
-    """Make the folder that outputs go to, if they go to one; a new one in which nothing was put goes again."""
-    made = folder is not None and make_folder(folder)
-    try:
-        yield
-    finally:
-        if made and folder is not None:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
 
 
 def check(plan: ApplyPlan, style: str, force: bool, skip_existing: bool) -> None:
     """Raises InputError if an output cannot be written, or would take the place of an input, or of another file."""
-    given = [job.source for job in plan.jobs if job.source != PIPE]
-    given += [Path(style)] if style.endswith(style_network.SUFFIX) else []
+    given = [Path(style), *(job.source for job in plan.jobs if job.source != PIPE)]
     manifest = [] if plan.manifest is None else [plan.manifest]
     instead = "use --skip-existing to go on, or --force to overwrite it" if plan.several else "use --force to overwrite it"
     check_outputs(manifest, given, force=force or skip_existing, instead=instead)
@@ -171,34 +138,163 @@ def check(plan: ApplyPlan, style: str, force: bool, skip_existing: bool) -> None
 
 def rows_of(manifest: Path | None, digest: str) -> list[dict[str, Any]]:
     """The pictures that an earlier manifest tells of, made by the network of that digest, and that are still there."""
+    told = said_in(manifest)
     try:
-        table = parsed(json.loads, manifest.read_bytes()) if manifest is not None else {}
-        if table["style"]["parameters_sha256"] != digest:
-            return []
-        return [row for row in table["pictures"] if Path(row["output"]["path"]).exists()]
+        rows = told["pictures"] if told["style"]["parameters_sha256"] == digest else []
+        return [row for row in rows if Path(row["output"]["path"]).exists()]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 
 
-def finish(work: Work, quiet: bool) -> None:
-    """Say what was made.
+class Work:
+    """All that `apply` does with its inputs."""
 
-    Raises:
-        IsostyleError: some inputs failed, or the manifest was not written.
-    """
-    plan = work.plan
+    def __init__(self, applier: Applier, plan: ApplyPlan, ffmpeg: str | None, interrupt: Interrupt, told: Teller) -> None:
+        self.applier, self.plan, self.ffmpeg, self.interrupt, self.told = applier, plan, ffmpeg, interrupt, told
+        self.began = time.monotonic()
+        #: Rows of the manifest.
+        self.done: list[dict[str, Any]] = []
+        self.failed: list[dict[str, str]] = []
+        #: Which input's turn it is, how many of its tenths were told, and when.
+        self.number, self.name, self.tenth, self.told_at = 0, "", 0, 0.0
+
+    def run(self) -> None:
+        """Raises what is wrong with the only input; of several, it is told, and the others go on."""
+        jobs = self.plan.jobs
+        self.told.eta(0, len(jobs))
+        with contextlib.closing(ahead(partial(self.read, job) for job in jobs)) as waiting:
+            for self.number, (job, read) in enumerate(zip(jobs, waiting, strict=True)):
+                self.name, self.tenth, self.told_at = readable(job.source), 0, time.monotonic()
+                self.bar(self.number)
+                try:
+                    found = read.result()
+                    row = self.video(job) if found is None else self.picture(job, *found)
+                    del found
+                except KeptElsewhere as error:
+                    # What one cannot be written to, the next cannot, either.
+                    count = f"; {self.count()} are done, and --skip-existing goes on" if self.plan.several else ""
+                    raise IsostyleError(f"{error}{count}") from error
+                except (IsostyleError, OSError, ValueError, MemoryError) as error:
+                    self.interrupt.heed()
+                    if not self.plan.several:
+                        raise
+                    self.fail(job.source, "out of memory" if isinstance(error, MemoryError) else reason(error))
+                    self.bar(self.number + 1)
+                else:
+                    self.done.append(row)
+                    self.end(job, row)
+                    self.interrupt.heed()
+
+    def bar(self, done: float) -> bool:
+        """Move the bar; False if there is none, and a line may be due."""
+        return self.told.bar(done, len(self.plan.jobs), self.name)
+
+    def step(self, share: float) -> None:
+        self.interrupt.heed()
+        done, tenth, now = self.number + share, int(TENTHS * share), time.monotonic()
+        if not self.bar(done) and self.tenth < tenth < TENTHS and now - self.told_at > SECONDS_BETWEEN_LINES:
+            self.tenth, self.told_at = tenth, now
+            self.told.line(f"{self.name}: {100 // TENTHS * tenth} %{self.told.eta(done, len(self.plan.jobs))}")
+
+    def end(self, job: Job, row: dict[str, Any]) -> None:
+        number, total = self.number + 1, len(self.plan.jobs)
+        if not self.bar(number):
+            (height, width), seconds = row["output"]["size"], row["output"]["seconds"]
+            what = f"{self.name} -> {readable(job.output)}  {height}x{width}  {seconds:.2f} s{self.told.eta(number, total)}"
+            self.told.line(f"{number}/{total}  {what}")
+
+    def fail(self, path: Path, why: str) -> None:
+        """Tell of an input that cannot be painted, or of a file that cannot be written."""
+        self.failed.append({"path": str(path), "error": why})
+        self.told.failure(f"FAILED {readable(path)}: {why}")
+
+    def read(self, job: Job) -> tuple[PictureIn, dict[str, Any]] | None:
+        """A decoded picture, and what a manifest says of it; None for a video, which ffmpeg reads."""
+        if job.is_video:
+            return None
+        source = read_stdin() if job.source == PIPE else job.source
+        picture, digest = read_picture(source, "the picture")
+        return picture, describe(source, picture.pixels, digest)
+
+    def picture(self, job: Job, picture: PictureIn, described: dict[str, Any]) -> dict[str, Any]:
+        """Paint a picture: its row in the manifest."""
+        for line in picture.lines:
+            self.told.line(line)
+        assert job.outputs is not None
+        made = self.applier(picture, self.step)
+        deliver(made.finished, job.outputs)
+        return {"input": described, "output": {**job.outputs.described, **made.manifest["output"]}}
+
+    def video(self, job: Job) -> dict[str, Any]:
+        """Paint a video: its row in the manifest."""
+        assert self.ffmpeg is not None
+        source = video.probe(self.ffmpeg, job.source)
+        about: dict[str, Any] = {}
+
+        def change(frame: Image) -> Image:
+            self.interrupt.heed()
+            made = self.applier(PictureIn(frame))
+            if not about:
+                self.told.line(f"{self.name}: {described(source, made.picture)}")
+            about.update({key: made.manifest["output"][key] for key in ("tile", "estimated_memory_bytes")})
+            return made.picture
+
+        def progress(count: int) -> None:
+            self.step(min(1.0, count / source.frames) if source.frames else 0)
+
+        began = time.monotonic()
+        made = video.convert(self.ffmpeg, source, job.output, change, progress)
+        if made.complaint:
+            self.told.line(f"{self.name}: {made.complaint}; {made.frames} frames were read")
+        given = {"size": [source.height, source.width], "rate": str(source.rate)}
+        seconds = round(time.monotonic() - began, 3)
+        written = {"size": [made.height, made.width], "frames": made.frames, "seconds": seconds, **about}
+        return {"input": {**named(job.source), **given}, "output": {**named(job.output), **written}}
+
+    def count(self) -> str:
+        return f"{len(self.done)} of {len(self.plan.jobs)}"
+
+    @property
+    def manifest(self) -> Path | None:
+        """Where the manifest goes; nowhere if there is nothing to tell of: the failure of the only input is an error."""
+        return self.plan.manifest if self.done or (self.plan.several and self.failed) else None
+
+    def write_manifest(self, earlier: list[dict[str, Any]]) -> None:
+        """Write what :func:`isostyle.apply` says of one input; of several, their rows, behind the ``earlier`` ones, and those
+        that failed. A manifest that cannot be written is told and not raised: what ended the work is more than this."""
+        if self.manifest is None:
+            return
+        about = {**self.applier.about, "peak_memory_bytes": memory.peak()}
+        rows = {"pictures": [*earlier, *self.done], "failed": self.failed} if self.plan.several else self.done[0]
+        try:
+            write_atomically(self.manifest, (json.dumps({**about, **rows}, indent=1) + "\n").encode())
+        except OSError as error:
+            self.fail(self.manifest, f"the manifest cannot be written: {reason(error)}")
+
+
+def described(source: Video, frame: Image) -> str:
+    """What a video becomes whose frames are as this one."""
+    pixels = video.pixel_format((frame.height, frame.width))
+    odd = ", for its sides are not even (some players have only 4:2:0)" if pixels == "yuv444p" else ""
+    return f"{frame.height}x{frame.width} (height x width), {float(source.rate):g} frames a second, {pixels}{odd}"
+
+
+def named(path: Path) -> dict[str, str]:
+    """What a manifest says of a video's file."""
+    return {"path": str(path), "file_sha256": file_sha256(path)}
+
+
+def finish(work: Work, quiet: bool) -> None:
+    """Say what was made. Raises IsostyleError if some inputs failed, or the manifest was not written."""
+    plan, place = work.plan, work.manifest
     job = plan.jobs[0]
-    where = f"; manifest in {readable(plan.manifest)}" if plan.manifest and work.has_manifest else ""
-    if work.interrupted:
+    where = f"; manifest in {readable(place)}" if place else ""
+    if work.interrupt.seen:
         click.echo(f"isostyle: interrupted; {work.count()} done{where}", err=True)
         return
-    if work.unwritten is not None:
-        raise IsostyleError(f"what was to be made is there, but {work.unwritten}")
     if not quiet:
         one = "standard output" if job.output == PIPE else readable(job.output)
         what = f"{work.count()} to {readable(plan.folder)}" if plan.several and plan.folder else one
         click.echo(f"wrote {what}: {time.monotonic() - work.began:.1f} s{where}", err=job.output == PIPE)
     if work.failed:
-        names = ", ".join(repr(str(row["path"])) for row in work.failed[:NAMED])
-        more = f" and {len(work.failed) - NAMED} more" if len(work.failed) > NAMED else ""
-        raise IsostyleError(f"{len(work.failed)} of {len(plan.jobs)} failed, as said above: {names}{more}")
+        raise IsostyleError(f"{len(work.failed)} of {len(plan.jobs)} failed, as said above")

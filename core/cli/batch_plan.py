@@ -12,6 +12,7 @@ from typing import Any
 
 from isostyle.checks import parsed
 from isostyle.cli import apply_plan
+from isostyle.cli.outputs import require_apart
 from isostyle.cli.pipes import PIPE
 from isostyle.errors import InputError, shown
 from isostyle.system.files import read_input
@@ -22,7 +23,8 @@ USUAL_FORMAT = ".png"
 CONTENT, STYLE, OUTPUT = "content", "style", "output"
 #: In TOML: runs one by one, and whole lists, every content image with every style image.
 RUNS, CONTENTS, STYLES = "run", "contents", "styles"
-TABLES = (".toml", ".csv")
+#: What a table's runs are called, by its suffix, and the number of the first: a CSV's line 1 is its head.
+TABLES = {".toml": ("run", 1), ".csv": ("line", 2)}
 #: A table with more runs than this is a mistake, or not to be believed.
 MOST_RUNS = 100_000
 
@@ -48,43 +50,24 @@ class BatchRun:
 
 
 def every_pair(contents: Sequence[str], styles: Sequence[str], folder: Path, options: Sequence[str]) -> list[BatchRun]:
-    """Every content image with every style image; each is a file, a folder or a pattern.
-
-    Raises:
-        InputError: as :func:`isostyle.cli.apply_plan.expand`; there is none; two would get one name.
-    """
+    """Every content image with every style image; each is a file, a folder or a pattern. Raises InputError if there is none."""
     if not contents or not styles:
         raise InputError("a batch needs content images and style images: --content and --style, or a table of runs")
-    found = [apply_plan.expand(each, videos=False)[0] for each in (contents, styles)]
-    return apart(
-        [BatchRun(one, other, default_output(one, other, folder), tuple(options)) for one in found[0] for other in found[1]]
-    )
+    ones, others = (apply_plan.expand(each, videos=False)[0] for each in (contents, styles))
+    return [BatchRun(one, other, default_output(one, other, folder), tuple(options)) for one in ones for other in others]
 
 
 def default_output(content: Path, style: Path, folder: Path) -> Path:
     return folder / f"{content.stem}-{style.stem}{USUAL_FORMAT}"
 
 
-def apart(runs: list[BatchRun]) -> list[BatchRun]:
-    """``runs``, if each has a picture of its own.
-
-    Raises:
-        InputError: two would write one file, or there are far too many.
-    """
+def check(runs: Sequence[BatchRun]) -> None:
+    """Raises InputError if two runs would write one file, if one has none, or if there are far too many."""
     if len(runs) > MOST_RUNS:
         raise InputError(f"{len(runs)} runs are more than a batch of {MOST_RUNS}")
-    taken: dict[str, BatchRun] = {}
-    for run in runs:
-        if PIPE in (run.content, run.style, run.output):
-            raise InputError("- is standard input or output, and the runs of a batch have none; name files")
-        # File systems that take A.png and a.png for one file are common.
-        other = taken.setdefault(str(run.output).lower(), run)
-        if other is not run:
-            raise InputError(
-                f"{str(other.content)!r} with {str(other.style)!r} and {str(run.content)!r} with {str(run.style)!r} would both "
-                f"become {str(run.output)!r}; give one of them an output of its own in a table"
-            )
-    return runs
+    if any(PIPE in (run.content, run.style, run.output) for run in runs):
+        raise InputError("- is standard input or output, and the runs of a batch have none; name files")
+    require_apart((f"{str(run.content)!r} with {str(run.style)!r}", run.output) for run in runs)
 
 
 def read_table(path: Path, folder: Path, options: Sequence[str]) -> list[BatchRun]:
@@ -95,67 +78,51 @@ def read_table(path: Path, folder: Path, options: Sequence[str]) -> list[BatchRu
     Raises:
         InputError: it cannot be read, or says what cannot be.
     """
-    data, name = read_input(path), str(path)
-    kind = path.suffix.lower()
+    data, name, kind = read_input(path), repr(str(path)), path.suffix.lower()
     if kind not in TABLES:
-        raise InputError(f"a table of runs ends in {' or '.join(TABLES)}, not {name!r}")
+        raise InputError(f"a table of runs ends in {' or '.join(TABLES)}, not {name}")
     try:
         text = data.decode("utf-8-sig")
+        table: dict[str, Any] = parsed(tomllib.loads, text) if kind == ".toml" else {RUNS: rows_of_csv(text)}
     except UnicodeDecodeError as error:
-        raise InputError(f"{name!r} is not UTF-8: {error.reason}") from None
-    runs = from_toml(text, path, folder, options) if kind == ".toml" else from_csv(text, path, folder, options)
-    if not runs:
-        raise InputError(f"there is no run in {name!r}")
-    # No file system and no command line has one; CSV may have it as it is, TOML as an escape.
-    if any("\0" in part for run in runs for part in run.arguments):
-        raise InputError(f"{name!r} has a NUL in a name or an option")
-    return apart(runs)
-
-
-def from_csv(text: str, path: Path, folder: Path, options: Sequence[str]) -> list[BatchRun]:
-    """A run a row: content, style, and, where they are not empty, output and options of `isostyle run`."""
-    try:
-        rows = list(csv.DictReader(io.StringIO(text), strict=True))
-    except csv.Error as error:
-        raise InputError(f"{str(path)!r} is no CSV: {error}") from None
-    found = []
-    for number, row in enumerate(rows, start=2):
-        if None in row:
-            raise InputError(f"line {number} of {str(path)!r} has more fields than its head")
-        filled = {key: value for key, value in row.items() if value}
-        if filled:
-            found.append(run_of(filled, f"line {number} of {str(path)!r}", path.parent, folder, options))
-    return found
-
-
-def from_toml(text: str, path: Path, folder: Path, options: Sequence[str]) -> list[BatchRun]:
-    """``contents`` and ``styles``, lists; ``[[run]]`` tables with content, style, output; options of `isostyle run` for all,
-    or in a table for that run."""
-    name = str(path)
-    try:
-        table = parsed(tomllib.loads, text)
-    except ValueError as error:
-        raise InputError(f"{name!r} is no TOML: {error}") from None
-    runs, contents, styles = (table.pop(key, []) for key in (RUNS, CONTENTS, STYLES))
+        raise InputError(f"{name} is not UTF-8: {error.reason}") from None
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{name} is no {kind[1:].upper()}: {error}") from None
+    rows, contents, styles = (table.pop(key, []) for key in (RUNS, CONTENTS, STYLES))
     for key, value in ((CONTENTS, contents), (STYLES, styles)):
         if not isinstance(value, list) or not all(isinstance(entry, str) and "\0" not in entry for entry in value):
-            raise InputError(f"{key} in {name!r} must be a list of names, not {shown(value)}")
-    if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
-        raise InputError(f"{RUNS} in {name!r} must be tables: [[{RUNS}]]")
-    common = [*options, *options_of(table, repr(name))]
-    found = []
+            raise InputError(f"{key} in {name} must be a list of names, not {shown(value)}")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{RUNS} in {name} must be tables: [[{RUNS}]]")
+    common, base = [*options, *options_of(table, name)], path.parent
+    runs = []
     if contents or styles:
-        mine, theirs = ([str(path.parent / each) for each in names] for names in (contents, styles))
-        found += every_pair(mine, theirs, folder, common)
-    for number, run in enumerate(runs, start=1):
-        found.append(run_of(run, f"run {number} of {name!r}", path.parent, folder, common))
-    return found
+        ones, others = ([str(base / each) for each in found] for found in (contents, styles))
+        runs = every_pair(ones, others, folder, common)
+    unit, first = TABLES[kind]
+    runs += [run_of(row, f"{unit} {i} of {name}", base, folder, common) for i, row in enumerate(rows, first) if row]
+    if not runs:
+        raise InputError(f"there is no run in {name}")
+    # No file system and no command line has one; CSV may have it as it is, TOML as an escape.
+    if any("\0" in part for run in runs for part in run.arguments):
+        raise InputError(f"{name} has a NUL in a name or an option")
+    check(runs)
+    return runs
+
+
+def rows_of_csv(text: str) -> list[dict[str, str]]:
+    """The fields of each row that are not empty. Raises csv.Error if it is no CSV."""
+    rows = list(csv.DictReader(io.StringIO(text), strict=True))
+    for number, row in enumerate(rows, start=2):
+        if None in row:
+            raise csv.Error(f"line {number} has more fields than its head")
+    return [{key: value for key, value in row.items() if value} for row in rows]
 
 
 def run_of(row: Mapping[str, Any], place: str, base: Path, folder: Path, options: Sequence[str]) -> BatchRun:
     """A run from a row or a table that stands at ``place``."""
     row = dict(row)
-    names = {key: row.pop(key, None) for key in (CONTENT, STYLE, OUTPUT)}
+    names: dict[str, Any] = {key: row.pop(key, None) for key in (CONTENT, STYLE, OUTPUT)}
     for key, value in names.items():
         if (value is None and key != OUTPUT) or not isinstance(value, str | None) or value == "":
             raise InputError(f"{place} needs a name for {key}, not {shown(value)}")
@@ -169,10 +136,8 @@ def options_of(table: Mapping[str, Any], place: str) -> list[str]:
     found = []
     for key, value in table.items():
         name = f"--{key.replace('_', '-')}"
-        if isinstance(value, bool):
-            found += [name] if value else []
-        elif isinstance(value, str | int | float):
-            found.append(f"{name}={value}")
-        else:
+        if not isinstance(value, str | int | float):
             raise InputError(f"{key} in {place} must be text, a number, true or false, not {shown(value)}")
+        if value is not False:
+            found.append(name if value is True else f"{name}={value}")
     return found

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
 import rich_click as click
 
 from isostyle.cli.help import Command
-from isostyle.cli.interrupts import interruptible
 from isostyle.cli.options import BACKEND, DEVICE, FIRST, FORCE, QUIET, SIZE, STEPS, THREADS, file_option
-from isostyle.cli.outputs import make_folder, outputs_of, save
-from isostyle.cli.watch import finish, watched
+from isostyle.cli.outputs import Outputs, output_folder, save
+from isostyle.cli.watch import watched
 from isostyle.demo.inputs import painting, photograph
-from isostyle.errors import InputError
 from isostyle.images.options import PictureOptions
 from isostyle.images.strip import strip
 from isostyle.recipe import Size
@@ -42,29 +39,20 @@ def demo(folder: Path, steps: int | None, size: Size | None, force: bool, quiet:
 
     Writes content.png, style.png, result.png, side-by-side.png, losses.png and result.json.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{str(folder)!r} is a file; name a folder")
     content = photograph()
     settings = override(DEMO_RECIPE, steps=steps, size=size)
-    outputs = outputs_of(folder / "result.png", None, PictureOptions(), manifest=None, plot=folder / "losses.png")
-    beside = {name: folder / f"{name}.png" for name in ("content", "style", "side-by-side")}
-    made = make_folder(folder)
-    try:
-        check_outputs([*beside.values(), *outputs.files], [], force=force)
+    outputs = Outputs(folder / "result.png", PictureOptions(), plot=folder / "losses.png")
+    places = [folder / f"{name}.png" for name in ("content", "style", "side-by-side")]
+    with output_folder(folder):
+        check_outputs([*places, *outputs.files], [], force=force)
         if not quiet:
             click.echo("drawing a painting", err=True)
         style = painting()
-        with interruptible() as interrupt:
-            with watched(settings, outputs, interrupt, quiet=quiet) as watch:
-                watch.result = stylize(content, style, recipe=settings, callback=watch.callback, log=watch.log, **options)
-            result = finish(watch, outputs, quiet=quiet)
-            side_by_side = strip([content, style, result.picture], STRIP_HEIGHT)
-            for name, picture in (("content", content), ("style", style), ("side-by-side", side_by_side)):
-                save(picture, beside[name])
-    finally:
-        if made:
-            # Gone again only if nothing was written: a wrong option, or Ctrl-C.
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+        with watched(settings, outputs, quiet=quiet) as watch:
+            result = stylize(content, style, recipe=settings, callback=watch.callback, log=watch.told.line, **options)
+            watch.result = result
+        side_by_side = strip([content, style, result.picture], STRIP_HEIGHT)
+        for picture, place in zip((content, style, side_by_side), places, strict=True):
+            save(picture, place)
     if not quiet:
-        click.echo(f"wrote {beside['side-by-side']}: photograph, painting and result")
+        click.echo(f"wrote {places[-1]}: photograph, painting and result")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import threading
 from collections.abc import Iterator
 from types import FrameType
 
@@ -16,14 +15,14 @@ class Terminated(KeyboardInterrupt):
 
 
 class Interrupt:
-    """Handles SIGINT and SIGTERM. Until :meth:`later` is called, the first raises at once: there is nothing to keep yet."""
+    """Handles SIGINT and SIGTERM."""
 
     def __init__(self) -> None:
-        #: Whether a signal has come; :meth:`heed` raises then.
-        self.seen = False
-        #: Whether the first signal, which says how the command ends, was SIGTERM.
-        self.terminated = False
+        #: Whether a signal has come; and whether the first, which says how the command ends, was SIGTERM.
+        self.seen = self.terminated = False
+        #: Whether the first waits until :meth:`heed` is called; not before there is something to keep. The second raises.
         self.waits = False
+        #: Whether signals do nothing: what was made is being written.
         self.ignored = False
 
     @property
@@ -34,39 +33,27 @@ class Interrupt:
     def exit_code(self) -> int:
         return EXIT_TERMINATED if self.terminated else EXIT_INTERRUPTED
 
-    def later(self) -> None:
-        """From here on the first signal waits until :meth:`heed` is called. The second raises."""
-        self.waits = True
-
     def heed(self) -> None:
         """Raise if a signal has come; those after it do nothing."""
         if self.seen:
             self.ignored = True
             raise self.error
 
-    def ignore(self) -> None:
-        """From here on signals do nothing: what was made is being written."""
-        self.ignored = True
-
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         if self.ignored:
             return
+        self.ignored = self.seen  # nobody needs a third
         if not self.seen:
             self.seen, self.terminated = True, signum == signal.SIGTERM
             if self.waits:
                 return
-        else:
-            self.ignored = True
         raise self.error
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interrupt]:
-    """Handle SIGINT and SIGTERM as long as this lasts (in the main thread; Python allows it nowhere else)."""
+    """Handle SIGINT and SIGTERM as long as this lasts."""
     interrupt = Interrupt()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupt
-        return
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield interrupt

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
-from typing import Any, NamedTuple
 
 import click
 import rich_click
@@ -19,31 +18,22 @@ from isostyle.cli.progress import fail
 from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, IsostyleError
 from isostyle.system import allocation
 
-
-class Entry(NamedTuple):
-    """What `isostyle --help` says of a command, and where it is."""
-
-    name: str
-    module: str
-    panel: str
-    help: str
-
-
 PICTURES, NETWORKS, KNOWN = "Pictures", "Style networks", "What there is"
-COMMANDS: Sequence[Entry] = (
-    Entry("run", "isostyle.cli.run", PICTURES, "Paint a photograph in the manner of a painting."),
-    Entry("resume", "isostyle.cli.resume", PICTURES, "Go on with a run that was interrupted."),
-    Entry("rerun", "isostyle.cli.rerun", PICTURES, "Repeat a run from its manifest, and say whether the same came out."),
-    Entry("batch", "isostyle.cli.batch", PICTURES, "Make many pictures: tables of runs, or many contents in many styles."),
-    Entry("demo", "isostyle.cli.demo", PICTURES, "Make a picture at once, from nothing."),
-    Entry("train", "isostyle.cli.train", NETWORKS, "Train a network for one style."),
-    Entry("apply", "isostyle.cli.apply", NETWORKS, "Paint pictures and videos with a style network, in one pass."),
-    Entry("styles", "isostyle.cli.styles", NETWORKS, "List the style networks that ship with isostyle, or say what files are."),
-    Entry("export", "isostyle.cli.export", NETWORKS, "Write a style network as an ONNX model."),
-    Entry("recipes", "isostyle.cli.recipes", KNOWN, "List the recipes, show every number of one, or compare two."),
-    Entry("weights", "isostyle.cli.weights", KNOWN, "Get the real VGG-19 and VGG-16, once."),
-    Entry("backends", "isostyle.cli.backends", KNOWN, "Show what is installed, and why the rest is not."),
-)
+#: Commands by name, each in a module of that name: their group in `isostyle --help`, and what stands there.
+COMMANDS = {
+    "run": (PICTURES, "Paint a photograph in the manner of a painting."),
+    "resume": (PICTURES, "Go on with a run that was interrupted."),
+    "rerun": (PICTURES, "Repeat a run from its manifest, and say whether the same came out."),
+    "batch": (PICTURES, "Make many pictures: tables of runs, or many contents in many styles."),
+    "demo": (PICTURES, "Make a picture at once, from nothing."),
+    "train": (NETWORKS, "Train a network for one style."),
+    "apply": (NETWORKS, "Paint pictures and videos with a style network, in one pass."),
+    "styles": (NETWORKS, "List the style networks that ship with isostyle, or say what files are."),
+    "export": (NETWORKS, "Write a style network as an ONNX model."),
+    "recipes": (KNOWN, "List the recipes, show every number of one, or compare two."),
+    "weights": (KNOWN, "Get the real VGG-19 and VGG-16, once."),
+    "backends": (KNOWN, "Show what is installed, and why the rest is not."),
+}
 #: Entry points whose commands join this command line.
 GROUP = "isostyle.commands"
 #: Set in a context whose help lists the commands.
@@ -56,32 +46,24 @@ class Commands(Command, rich_click.RichGroup):
     """The commands of :data:`COMMANDS`, and those that other rooms register as entry points."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*(command.name for command in COMMANDS), *sorted(entry.name for entry in entry_points(group=GROUP))]
+        return [*COMMANDS, *sorted(entry.name for entry in entry_points(group=GROUP))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        for row in COMMANDS:
-            if row.name == cmd_name:
-                if LISTING in ctx.meta:
-                    return rich_click.RichCommand(name=row.name, short_help=row.help, panel=row.panel)
-                command: click.Command = getattr(importlib.import_module(row.module), row.name)
-                return command
-        for entry in entry_points(group=GROUP):
-            if entry.name == cmd_name:
+        command: click.Command | None = None
+        if cmd_name in COMMANDS and LISTING in ctx.meta:
+            panel, text = COMMANDS[cmd_name]
+            command = rich_click.RichCommand(name=cmd_name, short_help=text, panel=panel)
+        elif cmd_name in COMMANDS:
+            command = getattr(importlib.import_module(f"isostyle.cli.{cmd_name}"), cmd_name)
+        else:
+            for entry in entry_points(group=GROUP, name=cmd_name):
                 command = entry.load()
-                return command
-        return None
+        return command
 
     def format_options(self, ctx: rich_click.RichContext, formatter: rich_click.RichHelpFormatter) -> None:  # type: ignore[override]
         """List commands and options by the table: help loads no command's module."""
         ctx.meta[LISTING] = True
         super().format_options(ctx, formatter)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        # Here, since click takes it for Ctrl-C further up.
-        try:
-            return super().invoke(ctx)
-        except Terminated:
-            fail("terminated before there was a picture", EXIT_TERMINATED)
 
 
 @rich_click.group(
@@ -120,7 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(error.format_message(), error.exit_code)
     except IsostyleError as error:
         fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except click.Abort as error:  # click's word for a KeyboardInterrupt
+        if isinstance(error.__context__, Terminated):
+            fail("terminated before there was a picture", EXIT_TERMINATED)
         fail("interrupted before there was a picture", EXIT_INTERRUPTED)
     except MemoryError:
         fail(f"out of memory; {LESS_MEMORY}", EXIT_FAILED)
@@ -133,25 +117,19 @@ def usage_sentence(error: click.UsageError, arguments: Sequence[str]) -> str:
     """What is wrong with the command line, and whose help to ask for."""
     where = error.ctx.command_path if error.ctx else command_in(arguments)
     said = error.format_message()
-    if isinstance(error, click.NoSuchOption) and (file := next(filter(is_dashed_file, arguments), None)):
-        said += f" The file {file!r} goes behind --, after the options."
+    dashed = [word for word in arguments if word.startswith("-") and os.path.isfile(word)]
+    if isinstance(error, click.NoSuchOption) and dashed:
+        said += f" The file {dashed[0]!r} goes behind --, after the options."
     return f"{said}{'' if said.endswith(('.', '?', '!')) else '.'} See `{where} --help`."
 
 
-def is_dashed_file(word: str) -> bool:
-    """Whether what looks like an option is the name of a file."""
-    return len(word) > 1 and word.startswith("-") and os.path.isfile(word)
-
-
 def command_in(arguments: Sequence[str]) -> str:
-    """``isostyle weights fetch``, at the beginning of these arguments. What click says of an option without its value names no
-    command."""
-    context = click.Context(cli)
-    found: click.Command = cli
+    """``isostyle weights fetch``, at the beginning of these arguments: click names no command where an option has no value."""
+    found: click.Command | None = cli
     words = ["isostyle"]
     for word in arguments:
-        if not isinstance(found, click.Group) or (following := found.get_command(context, word)) is None:
+        found = found.get_command(click.Context(cli), word) if isinstance(found, click.Group) else None
+        if found is None:
             break
-        found = following
         words.append(word)
     return " ".join(words)

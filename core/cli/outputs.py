@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,92 +15,125 @@ from PIL.Image import Image
 from isostyle.checks import parsed
 from isostyle.cli import pipes
 from isostyle.cli.pipes import PIPE
-from isostyle.cli.report import check_history, check_plot, history_bytes, plot_bytes
-from isostyle.errors import InputError, IsostyleError
-from isostyle.images import encode, suffixes
+from isostyle.cli.report import HISTORY_SUFFIXES, PLOT_SUFFIXES, history_bytes, plot_bytes
+from isostyle.errors import InputError, IsostyleError, shown
+from isostyle.images import encode
 from isostyle.images.encode import Finished
 from isostyle.images.options import PictureOptions
+from isostyle.images.suffixes import format_of
 from isostyle.recipe import Recipe
 from isostyle.system import files
+from isostyle.transfer.manifest import at
 from isostyle.transfer.stylize import Result
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outputs:
-    """Where a run puts what it makes, and how."""
+    """Where a run puts what it makes, and how. Raises InputError if a format cannot hold it, or is said twice, or if standard
+    output cannot take it."""
 
     #: PIPE is standard output.
     picture: Path
-    #: A suffix, as ``.png``.
-    kind: str
     options: PictureOptions
-    manifest: Path | None
+    #: What ``--format`` says, which is for standard output.
+    kind: str | None = None
+    #: Beside the picture, if nothing else is said.
+    manifest: Path | None = None
     history: Path | None = None
     plot: Path | None = None
     save_every: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.save_every is not None and self.save_every < 1:
+            raise InputError(f"--save-every must be at least 1, not {self.save_every}")
+        for what, path, suffixes in (("history", self.history, HISTORY_SUFFIXES), ("plot", self.plot, PLOT_SUFFIXES)):
+            if path and path.suffix.lower() not in suffixes:
+                raise InputError(f"a {what} ends in {', '.join(suffixes)}, not {path.suffix or path.name!r}")
+        if self.plot and importlib.util.find_spec("matplotlib") is None:
+            raise InputError("plots need matplotlib: pip install 'isostyle[plot]'")
+        if self.picture != PIPE:
+            if self.kind and suffix_of(self.kind) != self.picture.suffix.lower():
+                raise InputError("--format is for standard output, -o -; a file's format is its suffix")
+            encode.check(self.picture, self.options)
+            self.manifest = self.manifest or beside(self.picture)
+            return
+        if self.save_every:
+            raise InputError("--save-every puts pictures beside the result, and standard output has no place beside it")
+        encode.check(Path(f"picture{self.suffix}"), self.options)
+        pipes.require_stdout()
+
     @property
-    def files(self) -> list[Path]:
-        """Those that a run writes, but for its stages."""
-        picture = None if self.picture == PIPE else self.picture
-        return [path for path in (picture, self.manifest, self.history, self.plot) if path is not None]
+    def suffix(self) -> str:
+        """Of the picture, as ``.png``."""
+        return self.picture.suffix if self.picture != PIPE else suffix_of(self.kind or encode.USUAL)
 
     @property
     def name(self) -> str:
         return "standard output" if self.picture == PIPE else str(self.picture)
 
     @property
+    def places(self) -> dict[str, Path | None]:
+        return {"picture": self.picture, "manifest": self.manifest, "history": self.history, "plot": self.plot}
+
+    @property
+    def files(self) -> list[Path]:
+        """Those that a run writes, but for its stages."""
+        return [path for path in self.places.values() if path is not None and path != PIPE]
+
+    @property
     def kept(self) -> dict[str, Any]:
         """What a checkpoint keeps: absolute paths, since a run may be resumed from another folder."""
-        places = {"picture": self.picture, "manifest": self.manifest, "history": self.history, "plot": self.plot}
         return {
-            **{name: None if path is None else str(path if path == PIPE else path.resolve()) for name, path in places.items()},
+            **{name: str(path if path == PIPE else path.resolve()) if path else None for name, path in self.places.items()},
             "save_every": self.save_every,
-            "format": self.kind,
+            "format": self.suffix,
             "picture_options": self.options.as_dict(),
         }
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """What a manifest says of the picture."""
+        place = {} if self.picture == PIPE else {"path": str(self.picture)}
+        return {**place, "format": format_of(self.suffix), **self.options.as_dict()}
 
-def outputs_of(
-    picture: Path,
-    kind: str | None,
-    options: PictureOptions,
-    *,
-    manifest: Path | None,
-    history: Path | None = None,
-    plot: Path | None = None,
-    save_every: int | None = None,
-) -> Outputs:
-    """Where a run's outputs go.
+    def stage(self, step: int) -> Path:
+        """OUT-0050.png for the picture after 50 steps."""
+        return self.picture.with_name(f"{self.picture.stem}-{step:04d}{self.picture.suffix}")
 
-    Raises:
-        InputError: a format is none, cannot hold what the options ask for, or is said twice; or standard output cannot take a
-            picture.
-    """
-    if save_every is not None and save_every < 1:
-        raise InputError(f"--save-every must be at least 1, not {save_every}")
-    if history:
-        check_history(history)
-    if plot:
-        check_plot(plot)
-    if picture != PIPE:
-        if kind is not None and f".{kind.removeprefix('.').lower()}" != picture.suffix.lower():
-            raise InputError("--format is for standard output, -o -; a file's format is its suffix")
-        encode.check(picture, options)
-        return Outputs(picture, picture.suffix, options, manifest or beside(picture), history, plot, save_every)
-    suffix = f".{(kind or encode.USUAL).removeprefix('.').lower()}"
-    if not suffixes.format_of(suffix):
-        raise InputError(f"--format {kind} is not a picture format that can be written (png, jpg, webp, tiff, ...)")
-    encode.check(Path(f"picture{suffix}"), options)
-    if save_every is not None:
-        raise InputError("--save-every puts pictures beside the result, and standard output has no place beside it")
-    pipes.require_stdout()
-    return Outputs(picture, suffix, options, manifest, history, plot)
+    def stages(self, paths: list[Path], steps: int) -> list[Path]:
+        """Those of ``paths`` that ``save_every`` would write to, and those that are there already."""
+        if self.save_every is None:
+            return []
+        begin, end = f"{self.picture.stem}-", self.picture.suffix
+        found = []
+        for path in [*paths, *self.picture.parent.glob(f"*{end}")]:
+            digits = path.stem.removeprefix(begin)
+            step = int(digits) if digits.isdecimal() else 0
+            if 0 < step < steps and step % self.save_every == 0 and self.stage(step).resolve() == path.resolve():
+                found.append(path)
+        return found
 
 
-def beside(picture: Path | None) -> Path | None:
+def suffix_of(kind: str) -> str:
+    """``.jpg`` of ``jpg`` or ``.JPG``. Raises InputError if no picture can be written in it."""
+    suffix = f".{kind.removeprefix('.').lower()}"
+    if not format_of(suffix):
+        raise InputError(f"--format {shown(kind)} is not a picture format that can be written (png, jpg, webp, tiff, ...)")
+    return suffix
+
+
+def require_apart(outputs: Iterable[tuple[str, Path]]) -> None:
+    """Raises InputError if two things, by name, would be written to one file. For some file systems A.png and a.png are one."""
+    taken: dict[str, str] = {}
+    for name, output in outputs:
+        if other := taken.get(key := str(output).lower()):
+            raise InputError(f"{other} and {name} would both become {str(output)!r}; give one of them another name")
+        taken[key] = name
+
+
+def beside(picture: Path) -> Path:
     """Where the manifest of a picture goes if nothing else is said."""
-    return None if picture is None or picture == PIPE else picture.with_suffix(".json")
+    return picture.with_suffix(".json")
 
 
 def said_in(manifest: Path | None) -> Any:
@@ -111,24 +146,13 @@ def said_in(manifest: Path | None) -> Any:
 
 def is_unfinished(told: Any, recipe: Recipe) -> bool:
     """Whether a manifest is that of a run of ``recipe`` that was stopped."""
-    try:
-        return told["stopped_by"] is not None and told["recipe"]["digest"] == recipe.digest
-    except (KeyError, TypeError):
-        return False
+    return at(told, ("stopped_by",)) is not None and at(told, ("recipe", "digest")) == recipe.digest
 
 
 def write(result: Result, outputs: Outputs, title: str) -> None:
-    """Write the picture of a run, its manifest, and the history and the plot if they are asked for.
-
-    Raises:
-        KeptElsewhere: as :func:`deliver`; the manifest goes beside the picture.
-        IsostyleError: the picture is written, and another file cannot be.
-    """
-    result.manifest["output"] = {
-        **({} if outputs.picture == PIPE else {"path": str(outputs.picture)}),
-        "format": suffixes.format_of(outputs.kind),
-        **outputs.options.as_dict(),
-    }
+    """Write the picture of a run, its manifest, and what else is asked for. Raises KeptElsewhere, as :func:`deliver` does (the
+    manifest goes with the picture), or IsostyleError, if the picture is written, and another file cannot be."""
+    result.manifest["output"] = outputs.described
     manifest = (json.dumps(result.manifest, indent=1) + "\n").encode()
     try:
         deliver(result.finished, outputs)
@@ -145,15 +169,11 @@ def write(result: Result, outputs: Outputs, title: str) -> None:
 
 
 def deliver(finished: Finished, outputs: Outputs) -> None:
-    """Write a finished picture to where it is to go; if that cannot take it any more (a full disk, a folder or a reader gone),
-    keep it in a temporary file.
-
-    Raises:
-        KeptElsewhere: it went there; the message says where and why.
-    """
+    """Write a finished picture to where it is to go. If that cannot take it any more (a full disk, a folder or a reader gone),
+    raise KeptElsewhere: it lies in a temporary file."""
     try:
         if outputs.picture == PIPE:
-            pipes.write_stdout(encode.encode(finished, suffixes.format_of(outputs.kind), outputs.options))
+            pipes.write_stdout(encode.encode(finished, format_of(outputs.suffix), outputs.options))
         else:
             encode.save(finished, outputs.picture, outputs.options)
     except (OSError, ValueError) as error:
@@ -162,17 +182,12 @@ def deliver(finished: Finished, outputs: Outputs) -> None:
 
 
 def write_beside(path: Path, data: bytes, outputs: Outputs) -> None:
-    """Write what goes with a picture that is written.
-
-    Raises:
-        IsostyleError: it cannot be written; the message says that there is a picture.
-    """
+    """Write what goes with a picture that is written. Raises IsostyleError, which says that there is one."""
     try:
         files.write_atomically(path, data)
     except OSError as error:
-        raise IsostyleError(
-            f"the picture went to {outputs.name!r}, but {str(path)!r} cannot be written: {files.reason(error)}"
-        ) from error
+        why = f"{str(path)!r} cannot be written: {files.reason(error)}"
+        raise IsostyleError(f"the picture went to {outputs.name!r}, but {why}") from error
 
 
 def save(picture: Image, path: Path) -> None:
@@ -180,29 +195,18 @@ def save(picture: Image, path: Path) -> None:
     encode.save(Finished(picture), path, PictureOptions())
 
 
-def stage_path(output: Path, step: int) -> Path:
-    """OUT-0050.png for the picture after 50 steps."""
-    return output.with_name(f"{output.stem}-{step:04d}{output.suffix}")
-
-
-def is_stage(path: Path, output: Path, save_every: int, steps: int) -> bool:
-    """Whether ``--save-every`` would write to ``path``."""
-    digits = path.stem.removeprefix(f"{output.stem}-")
-    step = int(digits) if digits.isdecimal() and path.suffix == output.suffix else 0
-    return 0 < step < steps and step % save_every == 0 and stage_path(output, step).resolve() == path.resolve()
-
-
-def existing_stages(output: Path, save_every: int, steps: int) -> list[Path]:
-    """Files that `--save-every` would overwrite."""
-    return [path for path in output.parent.glob(f"*{output.suffix}") if is_stage(path, output, save_every, steps)]
-
-
-def make_folder(folder: Path) -> bool:
-    """Make a folder; True if it was not there before."""
-    if folder.is_dir():
-        return False
+@contextlib.contextmanager
+def output_folder(folder: Path | None) -> Iterator[None]:
+    """Make the folder that outputs go to, if they go to one; a new one in which nothing was put goes again."""
+    if folder is None or folder.is_dir():
+        yield
+        return
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        raise InputError(f"the folder {str(folder)!r} cannot be made: {error.strerror}") from None
-    return True
+        raise InputError(f"the folder {str(folder)!r} cannot be made: {files.reason(error)}") from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()

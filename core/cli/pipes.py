@@ -5,28 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from isostyle.errors import InputError
 from isostyle.system.files import MAX_BYTES, reason
 
-if TYPE_CHECKING:
-    PathType = click.ParamType[Path]
-else:  # which older versions of click do not know
-    PathType = click.ParamType
-
 #: Stands for standard input or output, and never for a file: :class:`FileOrPipe` makes another path of a file's name ``./-``.
 PIPE = Path("-")
-#: Names what has none.
-STDIN = "stdin"
 
 
-class FileOrPipe(PathType):
+class FileOrPipe(click.Path):
     """A file's name as a Path; ``-`` as :data:`PIPE`."""
-
-    name = "file"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         path = Path(value)
@@ -35,18 +26,14 @@ class FileOrPipe(PathType):
 
 def stem(path: Path) -> str:
     """The name, without its suffix, of what is made of an input."""
-    return STDIN if path == PIPE else path.stem
+    return "stdin" if path == PIPE else path.stem
 
 
 def read_stdin() -> bytes:
-    """All of standard input.
-
-    Raises:
-        InputError: it is a terminal, empty, larger than :data:`isostyle.system.files.MAX_BYTES`, or cannot be read.
-    """
+    """All of standard input. Raises InputError if it is a terminal, empty, too large, or cannot be read."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InputError("- reads a picture from standard input, and nothing is piped in")
     try:
-        if sys.stdin is None or sys.stdin.isatty():
-            raise InputError("- reads a picture from standard input, and nothing is piped in")
         data = sys.stdin.buffer.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         raise InputError(f"standard input cannot be read: {reason(error)}") from None
@@ -57,12 +44,19 @@ def read_stdin() -> bytes:
     return data
 
 
+def read_piped(options: dict[str, Any]) -> None:
+    """Put the bytes of standard input in place of :data:`PIPE`, as content or as style. Raises InputError if it is both."""
+    piped = [name for name in ("content", "style") if options[name] == PIPE]
+    if len(piped) > 1:
+        raise InputError("- is standard input, and that is one picture, not two")
+    options.update((name, read_stdin()) for name in piped)
+
+
 def require_stdout() -> None:
     """Raises InputError if a picture cannot go to standard output."""
-    if sys.stdout is None:
-        raise InputError("-o - writes the picture to standard output, and that is closed")
-    if sys.stdout.isatty():
-        raise InputError("-o - writes the picture to standard output, and that is a terminal; send it to a file or a pipe")
+    if sys.stdout is None or sys.stdout.isatty():
+        what = "closed" if sys.stdout is None else "a terminal; send it to a file or a pipe"
+        raise InputError(f"-o - writes the picture to standard output, and that is {what}")
 
 
 def write_stdout(data: memoryview) -> None:
@@ -72,15 +66,3 @@ def write_stdout(data: memoryview) -> None:
     with open(os.dup(sys.stdout.fileno()), "wb", buffering=0) as stream:
         while data:
             data = data[stream.write(data) :]
-
-
-def piped(*sources: Any) -> list[Any]:
-    """``sources``, but the bytes of standard input in place of :data:`PIPE`.
-
-    Raises:
-        InputError: two of them are standard input, or it cannot be read.
-    """
-    pipes = [isinstance(source, Path) and source == PIPE for source in sources]
-    if sum(pipes) > 1:
-        raise InputError("- is standard input, and that is one picture, not two")
-    return [read_stdin() if pipe else source for source, pipe in zip(sources, pipes, strict=True)]

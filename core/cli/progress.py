@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 
 
 def say(text: str) -> None:
@@ -32,56 +33,49 @@ def readable(path: Path | str) -> str:
     return name if name.isprintable() else repr(name)
 
 
-def on_terminal() -> bool:
-    return sys.stderr is not None and sys.stderr.isatty()
-
-
 @dataclass
 class Teller:
     """How a command tells of its work."""
 
-    #: Prints a line;
     line: Callable[[str], None]
-    #: one that is printed with ``--quiet``, too.
+    #: Prints a line, with ``--quiet``, too.
     failure: Callable[[str], None]
-    #: The bar, on a terminal, ...
+    #: The bar, on a terminal.
     live: Progress | None = None
-    #: ... and the field of its text.
-    field: str = "text"
     task: TaskID | None = None
+    #: When the time left was first asked for, and how much was done then.
+    began: tuple[float, float] | None = None
 
     def bar(self, done: float, total: float, text: str = "") -> bool:
         """Move the bar. False if there is none: then a line may be due."""
         if self.live is None:
             return False
-        fields: dict[str, Any] = {self.field: text}
         if self.task is None:
-            self.task = self.live.add_task("", total=total, **fields)
-        self.live.update(self.task, completed=done, total=total, **fields)
+            self.task = self.live.add_task("", total=total, text=text)
+        self.live.update(self.task, completed=done, total=total, text=text)
         return True
+
+    def eta(self, done: float, total: float) -> str:
+        """The time left, judged by what was done since this was first asked: of a run that is resumed, others did the rest."""
+        now = time.monotonic()
+        since, before = self.began = self.began or (now, done)
+        left = (now - since) / (done - before) * (total - done) if done > before else 0
+        return f"  eta {left:.0f} s" if left > 0 else ""
 
 
 @contextlib.contextmanager
-def teller(quiet: bool, field: str = "text", width: int = 12) -> Iterator[Teller]:
-    """The teller that fits: silent, lines above a bar of so many letters on a terminal, lines elsewhere."""
-    if quiet or not on_terminal():
+def teller(quiet: bool, *counts: ProgressColumn) -> Iterator[Teller]:
+    """The teller that fits: silent, lines above a bar with these counts on a terminal, lines elsewhere."""
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield Teller((lambda text: None) if quiet else say, say)
         return
-    with live_bar(field, width) as live:
+    # A file's name may hold what rich would take for markup.
+    text = TextColumn("{task.fields[text]}", markup=False)
+    counts = counts or (MofNCompleteColumn(),)
+    columns = BarColumn(bar_width=12), *counts, TimeRemainingColumn(compact=True), text
+    with Progress(*columns, console=Console(stderr=True)) as live:
 
-        def above(text: str) -> None:
-            live.console.print(text, highlight=False, markup=False)
+        def above(line: str) -> None:
+            live.console.print(line, highlight=False, markup=False)
 
-        yield Teller(above, above, live, field)
-
-
-def live_bar(field: str, width: int) -> Progress:
-    """A bar of so many letters with count, time left, and the task's ``field``."""
-    columns = (
-        BarColumn(bar_width=width),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True),
-        # A file's name may hold what rich would take for markup.
-        TextColumn(f"{{task.fields[{field}]}}", markup=False),
-    )
-    return Progress(*columns, console=Console(stderr=True))
+        yield Teller(above, above, live)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import rich_click as click
 
@@ -28,31 +27,27 @@ def recipes(name: str | None, as_json: bool, as_toml: bool, diff: tuple[str, str
       isostyle recipes --diff d2l d2l-torch-tab
       isostyle recipes painterly --toml > my.toml
     """
-    if (name is not None) + bool(diff) > 1 or as_json + as_toml + bool(diff) > 1:
+    if as_json + as_toml + bool(diff) > 1 or (name and diff):
         raise InputError("--diff, --json and --toml are different answers; choose one, and --diff names its recipes itself")
     if as_toml and name is None:
         raise InputError("--toml prints one recipe; name it")
+    found = None if name is None else load(name)
     if diff:
         compare(*(load(each) for each in diff))
-    elif as_toml and name is not None:
-        click.echo(to_toml(load(name)), nl=False)
     elif as_json:
-        found = as_table(load(name)) if name is not None else [as_table(recipe) for recipe in RECIPES.values()]
-        click.echo(json.dumps(found, indent=1))
-    elif name is not None:
-        show(load(name))
-    else:
+        tables = [{"digest": recipe.digest, **recipe.as_dict()} for recipe in ([found] if found else RECIPES.values())]
+        click.echo(json.dumps(tables[0] if found else tables, indent=1))
+    elif found is None:
         width = max(map(len, RECIPES))
         for recipe in RECIPES.values():
             click.echo(f"{recipe.name:<{width}}  {recipe.source}")
-
-
-def as_table(recipe: Recipe) -> dict[str, Any]:
-    return {"digest": recipe.digest, **recipe.as_dict()}
+    elif as_toml:
+        click.echo(to_toml(found), nl=False)
+    else:
+        show(found)
 
 
 def show(recipe: Recipe) -> None:
-    """Every number of a recipe."""
     click.echo(recipe.name)
     for key, value in {"source": printable(recipe.source), "digest": recipe.digest, **rows(recipe)}.items():
         click.echo(f"  {key:<16} {value}")
@@ -61,7 +56,6 @@ def show(recipe: Recipe) -> None:
 
 
 def compare(one: Recipe, other: Recipe) -> None:
-    """What two recipes do differently."""
     found = differences(one, other)
     width = max(len(one.name), len(other.name))
     click.echo(f"{one.name} and {other.name} " + ("differ in" if found else "compute the same"))

@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
-
-from isostyle.errors import InputError
 
 HISTORY_SUFFIXES = (".csv", ".json")
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 #: Color-blind safe (Okabe and Ito 2008).
 CURVES = {"total": "#000000", "content": "#0072B2", "style": "#D55E00", "tv": "#009E73"}
-
-
-def check_history(path: Path) -> None:
-    """Raises InputError unless the suffix says a format that :func:`history_bytes` writes."""
-    if path.suffix.lower() not in HISTORY_SUFFIXES:
-        raise InputError(f"a history ends in {' or '.join(HISTORY_SUFFIXES)}, not {path.suffix or path.name!r}")
-
-
-def check_plot(path: Path) -> None:
-    """Raises InputError unless matplotlib is installed and the suffix says a format that :func:`plot_bytes` writes."""
-    if path.suffix.lower() not in PLOT_SUFFIXES:
-        raise InputError(f"a plot ends in {', '.join(PLOT_SUFFIXES)}, not {path.suffix or path.name!r}")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise InputError("plots need matplotlib: pip install 'isostyle[plot]'")
 
 
 def history_bytes(history: Sequence[dict[str, float]], suffix: str) -> bytes:

@@ -8,11 +8,10 @@ from typing import Any
 import rich_click as click
 
 from isostyle.cli.help import Command
-from isostyle.cli.interrupts import interruptible
-from isostyle.cli.options import FORCE, OUTPUT, QUIET, again_options, file_option
-from isostyle.cli.outputs import outputs_of
-from isostyle.cli.pipes import PIPE, piped
-from isostyle.cli.watch import finish, watched
+from isostyle.cli.options import FORCE, OUTPUT, QUIET, again_options, file_option, sources
+from isostyle.cli.outputs import Outputs
+from isostyle.cli.pipes import read_piped
+from isostyle.cli.watch import watched
 from isostyle.errors import IsostyleError
 from isostyle.images.options import options_of
 from isostyle.system.files import check_outputs
@@ -44,19 +43,14 @@ def rerun(manifest: Path, output: Path | None, force: bool, quiet: bool, **optio
     Exit codes: 0 bit-identical or within bounds; 1 different, or the run failed; 2 the input cannot be used.
     """
     then = manifests.load(manifest)
-    inputs = [Path(options[name]) for name in ("content", "style", "init", "network") if options[name] not in (None, PIPE)]
-    inputs += [manifest, *(Path(about["path"]) for about in then["inputs"].values() if isinstance(about.get("path"), str))]
-    outputs = None
-    if output is not None:
-        outputs = outputs_of(output, None, options_of(then.get("output")), manifest=None)
-        check_outputs(outputs.files, inputs, force=force)
-    options["content"], options["style"] = piped(options["content"], options["style"])
-    with interruptible() as interrupt:
-        with watched(manifests.recipe_of(then), outputs, interrupt, quiet=quiet) as watch:
-            found = rerunning.rerun(manifest, callback=watch.callback, log=watch.log, **options)
-            watch.result = found.result
-        if outputs is not None:
-            finish(watch, outputs, quiet=quiet)
+    outputs = None if output is None else Outputs(output, options_of(then.get("output")))
+    if outputs is not None:
+        used = (Path(about["path"]) for about in then["inputs"].values() if isinstance(about.get("path"), str))
+        check_outputs(outputs.files, [manifest, *sources(options), *used], force=force)
+    read_piped(options)
+    with watched(manifests.recipe_of(then), outputs, quiet=quiet) as watch:
+        found = rerunning.rerun(manifest, callback=watch.callback, log=watch.told.line, **options)
+        watch.result = found.result
     if watch.problem is not None:
         raise watch.problem
     before, after = (told["losses"]["last"]["total"] for told in (then, found.result.manifest))

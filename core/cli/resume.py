@@ -8,11 +8,10 @@ from typing import Any
 import rich_click as click
 
 from isostyle.cli.help import Command
-from isostyle.cli.interrupts import interruptible
-from isostyle.cli.options import FORCE, MAX_MEMORY, OUTPUT, QUIET, again_options, pipe_option
-from isostyle.cli.outputs import beside, is_unfinished, outputs_of, said_in
-from isostyle.cli.pipes import PIPE, piped
-from isostyle.cli.watch import finish, watched
+from isostyle.cli.options import FORCE, MAX_MEMORY, OUTPUT, QUIET, again_options, pipe_option, sources
+from isostyle.cli.outputs import Outputs, beside, is_unfinished, said_in
+from isostyle.cli.pipes import PIPE, read_piped
+from isostyle.cli.watch import watched
 from isostyle.errors import InputError
 from isostyle.images.options import options_of
 from isostyle.system.files import check_outputs
@@ -41,26 +40,19 @@ def resume(checkpoint: Path, output: Path | None, force: bool, quiet: bool, **op
     """
     found = run_checkpoint.load(checkpoint)
     kept = found.settings["kept"]
-    places = {name: Path(kept[name]) if kept.get(name) else None for name in ("picture", "manifest", "history", "plot")}
-    picture = output or places["picture"]
+    places = {name: Path(kept[name]) for name in ("picture", "manifest", "history", "plot") if kept.get(name)}
+    before = places.pop("picture", None)
+    picture = output or before
     if picture is None:
         raise InputError(f"{str(checkpoint)!r} was not written by `isostyle run`; name the picture with -o")
-    outputs = outputs_of(
-        picture,
-        kept.get("format") if picture == PIPE else None,
-        options_of(kept.get("picture_options")),
-        # One that was beside the picture goes with it.
-        manifest=None if output and places["manifest"] == beside(places["picture"]) else places["manifest"],
-        history=places["history"],
-        plot=places["plot"],
-        save_every=kept.get("save_every"),
-    )
-    inputs = [Path(about["path"]) for about in found.inputs.values() if "path" in about]
-    inputs += [Path(options[name]) for name in ("content", "style", "init", "network") if options[name] not in (None, PIPE)]
+    if output and before not in (None, PIPE) and places.get("manifest") == beside(before):
+        del places["manifest"]  # it goes with the picture
+    kind = kept.get("format") if picture == PIPE else None
+    written = options_of(kept.get("picture_options"))
+    outputs = Outputs(picture, written, kind, save_every=kept.get("save_every"), **places)
+    inputs = [checkpoint, *sources(options), *(Path(about["path"]) for about in found.inputs.values() if "path" in about)]
     own = is_unfinished(said_in(outputs.manifest), found.recipe)
-    check_outputs(outputs.files, [checkpoint, *inputs], force=force or own)
-    options["content"], options["style"] = piped(options["content"], options["style"])
-    with interruptible() as interrupt:
-        with watched(found.recipe, outputs, interrupt, quiet=quiet) as watch:
-            watch.result = stylize.resume(checkpoint, callback=watch.callback, log=watch.log, **options)
-        finish(watch, outputs, checkpoint, quiet=quiet)
+    check_outputs(outputs.files, inputs, force=force or own)
+    read_piped(options)
+    with watched(found.recipe, outputs, checkpoint, quiet=quiet) as watch:
+        watch.result = stylize.resume(checkpoint, callback=watch.callback, log=watch.told.line, **options)

@@ -14,8 +14,8 @@ from isostyle.cli.help import Command
 from isostyle.cli.options import OUTPUT, flag
 from isostyle.errors import InputError
 from isostyle.style_networks import file as style_network
-from isostyle.style_networks.file import StyleNetwork
 from isostyle.system.files import read_input
+from isostyle.transfer.manifest import at
 
 
 @click.command(cls=Command)
@@ -35,8 +35,7 @@ def styles(wanted: tuple[str, ...], as_json: bool) -> None:
     rows, unusable = [], []
     for name in dict.fromkeys(wanted or style_network.shipped()):
         try:
-            data = read(name)
-            rows.append(row_of(name, len(data), style_network.parse(data, name)))
+            rows.append(row_of(name))
         except InputError as error:
             unusable.append(str(error))  # the others are good all the same
     if as_json and (rows or not unusable):
@@ -49,37 +48,25 @@ def styles(wanted: tuple[str, ...], as_json: bool) -> None:
         raise InputError("; ".join(unusable))
 
 
-def read(name: str) -> bytes:
-    """The file of a style network that ships, or that is called ``name``.
-
-    Raises:
-        InputError: there is none, or it cannot be read.
-    """
+def row_of(name: str) -> dict[str, Any]:
+    """What is listed of a style network that ships, or of a file. Raises InputError if there is none, or it cannot be read."""
     shipped = style_network.shipped()
-    if name in shipped:
-        return shipped[name].read_bytes()
-    if not name.endswith(style_network.SUFFIX) and not os.path.exists(name):
+    if not (name in shipped or os.path.exists(name)):
         style_network.find(name)  # says which there are
-    return read_input(Path(name))
-
-
-def row_of(name: str, size: int, style: StyleNetwork) -> dict[str, Any]:
-    """What is listed of a file of ``size`` bytes."""
-    recipe = style.training.get("recipe")
-    losses = recipe.get("losses") if isinstance(recipe, dict) else None
+    data = shipped[name].read_bytes() if name in shipped else read_input(Path(name))
+    style = style_network.parse(data, name)
     return {
         "name": name,
         "style": style.name,
-        "bytes": size,
+        "bytes": len(data),
         **dataclasses.asdict(style.network),
-        "recipe": losses.get("name") if isinstance(losses, dict) else None,
+        "recipe": at(style.training, ("recipe", "losses", "name")),
         "steps": style.training.get("steps"),
         "parameters_sha256": style.digest,
     }
 
 
 def line_of(row: dict[str, Any]) -> str:
-    """A row as a line of text."""
     widths = "-".join(map(str, row["widths"]))
     residual = ", residual" if row["residual"] else ""
     return (

@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import time
 from pathlib import Path
 from typing import Any
 
 import rich_click as click
 from click.exceptions import Exit
 
+from isostyle.cli import options as shared
 from isostyle.cli.help import Command
 from isostyle.cli.interrupts import Interrupt, interruptible
-from isostyle.cli.options import (
-    BACKEND,
-    DEVICE,
-    FIRST,
-    FORCE,
-    OPTIMIZER,
-    QUIET,
-    RECIPE,
-    SPEED,
-    SURVIVING,
-    THREADS,
-    file_option,
-    flag,
-    option,
-)
-from isostyle.cli.outputs import make_folder, save
+from isostyle.cli.options import FIRST, OPTIMIZER, RECIPE, SPEED, SURVIVING, Reader, file_option, flag, option, sources
+from isostyle.cli.outputs import save
 from isostyle.cli.progress import Teller, readable, teller
-from isostyle.errors import InputError, shown
+from isostyle.errors import InputError
 from isostyle.images.strip import strip
 from isostyle.recipe import AdamSettings, Constant, StepDecay
 from isostyle.recipe_text import load
@@ -41,7 +26,7 @@ from isostyle.style_networks.file import StyleNetwork
 from isostyle.style_networks.photographs import pictures_in
 from isostyle.style_networks.train import EVERY, Progress
 from isostyle.style_networks.trainer import LEARNING_RATE, TrainingRecipe
-from isostyle.system.files import check_outputs, reason, require_regular
+from isostyle.system.files import check_outputs, read_input, reason
 from isostyle.transfer.override import override
 from isostyle.transform_network import JOHNSON, NARROW, TransformNetwork
 
@@ -54,28 +39,21 @@ LINE_EVERY = 50
 WIDTHS = {"narrow": NARROW, "paper": JOHNSON}
 
 
-def parse_width(ctx: click.Context, param: click.Parameter, value: str) -> TransformNetwork:
-    """``narrow``, ``paper``, or three numbers of channels, at full, half and quarter size, in place of narrow's."""
-    if value in WIDTHS:
-        return WIDTHS[value]
-    try:
-        full, half, quarter = (int(part) for part in value.split(","))
-    except ValueError:
-        raise InputError(
-            f"--width takes narrow, paper, or three numbers of channels, as 12,24,48, not {shown(value)}"
-        ) from None
+def read_width(text: str) -> TransformNetwork:
+    """A network by name, or of three numbers of channels, at full, half and quarter size, in place of narrow's."""
+    if text in WIDTHS:
+        return WIDTHS[text]
+    full, half, quarter = (int(part) for part in text.split(","))
     return dataclasses.replace(NARROW, widths=(full, half, quarter))
 
 
-def parse_decay(ctx: click.Context, param: click.Parameter, value: str) -> StepDecay | Constant:
-    """``N:X``, or ``off``."""
-    if value == "off":
-        return Constant()
-    every, _, factor = value.partition(":")
-    try:
-        return StepDecay(int(every), float(factor))
-    except ValueError:
-        raise InputError(f"--decay takes steps and a factor, as 400:0.7, or off, not {shown(value)}") from None
+def read_decay(text: str) -> StepDecay | Constant:
+    every, _, factor = text.partition(":")
+    return Constant() if text == "off" else StepDecay(int(every), float(factor))
+
+
+parse_width = Reader(read_width, "narrow, paper, or three numbers of channels, as 12,24,48")
+parse_decay = Reader(read_decay, "steps and a factor, as 400:0.7, or off")
 
 
 @click.command(cls=Command)
@@ -84,7 +62,7 @@ def parse_decay(ctx: click.Context, param: click.Parameter, value: str) -> StepD
 @file_option(FIRST, "-o --output", "The network [default: ./STYLE.safetensors].")
 @option(FIRST, "--steps", "N", "Updates of the network.", type=int, default=TrainingRecipe.steps)
 @file_option(FIRST, "--samples", "Put held-out photographs, as they go in and come out, there.", "FOLDER")
-@BACKEND
+@shared.BACKEND
 @option(RECIPE, "--name", "NAME", "What the style is called [default: the name of its file].")
 @option(RECIPE, "--recipe", "NAME|FILE.toml", "Whose losses are minimized.", default="one-pass")
 @option(RECIPE, "--content-weight", "X", "In place of the recipe's.", type=float)
@@ -102,44 +80,23 @@ def parse_decay(ctx: click.Context, param: click.Parameter, value: str) -> StepD
 @option(RECIPE, "--blocks", "N", "Residual blocks [default: 4; of the paper's width 5].", type=int)
 @flag(RECIPE, "--residual", "Learn a change that is added to the photograph: brighter, less like STYLE.")
 @option(
-    OPTIMIZER,
-    "--start",
-    "NAME|FILE",
-    "Begin with the numbers of another style network, of the same size: sooner there [default: random].",
+    OPTIMIZER, "--start", "NAME|FILE", "Begin with another style network, of the same size: sooner there [default: random]."
 )
 @option(OPTIMIZER, "--seed", "N", "Of the first weights, and of which crop comes when.", type=int, default=0)
 @option(OPTIMIZER, "--batch", "N", "Photographs a step.", type=int, default=TrainingRecipe.batch)
 @option(OPTIMIZER, "--lr", "X", "Learning rate of Adam at the beginning.", type=float, default=LEARNING_RATE)
-@option(
-    OPTIMIZER,
-    "--decay",
-    "N:X|off",
-    "What it is multiplied by, and after how many steps each time.",
-    callback=parse_decay,
-    default="400:0.7",
-)
+@option(OPTIMIZER, "--decay", "N:X|off", "Multiply it by X every N steps.", callback=parse_decay, default="400:0.7")
 @option(SPEED, "--crop", "N", "Side of what is cut out of photographs, in pixels.", type=int, default=TrainingRecipe.crop)
 @option(SPEED, "--style-size", "N", "Longer side of STYLE, in pixels.", type=int, default=TrainingRecipe.style_size)
 @option(SPEED, "--precision", "exact|fast", "Of the loss network.", default="exact")
-@DEVICE
-@THREADS
+@shared.DEVICE
+@shared.THREADS
 @option(SURVIVING, "--every", "N", "Steps between checkpoints and samples.", type=int, default=EVERY)
 @flag(SURVIVING, "--resume", "Go on from FILE.checkpoint, to the same bits as without the interruption.")
-@FORCE
-@QUIET
+@shared.FORCE
+@shared.QUIET
 def train(
-    style: Path,
-    photographs: Path,
-    output: Path | None,
-    recipe: str,
-    samples: Path | None,
-    resume: bool,
-    force: bool,
-    quiet: bool,
-    name: str | None,
-    start: str | None,
-    network: str,
-    **options: Any,
+    style: Path, photographs: Path, output: Path | None, samples: Path | None, resume: bool, quiet: bool, **options: Any
 ) -> None:
     """Train a network that paints any photograph in the manner of STYLE, in one pass, from a folder of PHOTOGRAPHS.
 
@@ -160,50 +117,42 @@ def train(
     output = output or Path(f"{style.stem}{style_network.SUFFIX}")
     if output.suffix != style_network.SUFFIX:
         raise InputError(f"{str(output)!r} does not end in {style_network.SUFFIX}")
-    settings = recipe_of(recipe, options)
+    files = sources(options)
+    settings, force = recipe_of(options), options.pop("force")
     checkpoint = output.with_name(output.name + CHECKPOINT_SUFFIX)
     goes_on = resume and checkpoint.exists()
-    check(style, photographs, [output, checkpoint], [recipe, network, start or ""], goes_on=goes_on, force=force)
-    sheets = Sheets(samples, photographs, fresh=not (force or goes_on)) if samples else None
-    with interruptible() as interrupt, teller(quiet, "losses", width=12) as told:
+    read_input(style)  # who got that one wrong need not hear of a checkpoint
+    if not pictures_in(photographs):
+        raise InputError(f"{str(photographs)!r} holds no photograph")
+    if checkpoint.is_file() and not (goes_on or force):
+        raise InputError(f"{str(checkpoint)!r} is of a training that {standing(checkpoint)}, --force begins anew")
+    check_outputs([output, checkpoint], [style, *files], force=force or goes_on)
+    if samples:
+        check_samples(samples, photographs, fresh=not (force or goes_on))
+    with interruptible() as interrupt, teller(quiet) as told:
         if resume and not goes_on:
             told.line(f"there is no {str(checkpoint)!r} to go on from yet: from the beginning")
-        interrupt.later()  # the step that is under way when a signal comes is finished first
+        interrupt.waits = True  # the step that is under way when a signal comes is finished first
+        watch = TrainingWatch(settings.steps, told, interrupt, samples)
+        where: dict[str, Any] = {"checkpoint": checkpoint, "resume": goes_on, "callback": watch, "log": told.line}
         try:
-            made = training.train(
-                style,
-                photographs,
-                recipe=settings,
-                name=name,
-                start=start,
-                network=network,
-                checkpoint=checkpoint,
-                resume=goes_on,
-                callback=TrainingWatch(settings.steps, told, sheets, interrupt),
-                log=told.line,
-                **options,
-            )
+            made = training.train(style, photographs, recipe=settings, **where, **options)
         except training.TrainingInterrupted as error:
             error.style.save(output)
-            told.line(
-                f"isostyle: interrupted after {error.step} steps; the network so far is in {str(output)!r}; --resume goes on"
-            )
+            kept = f"the network so far is in {str(output)!r}; --resume goes on"
+            told.line(f"isostyle: interrupted after {error.step} steps; {kept}")
             raise Exit(interrupt.exit_code) from None
         made.save(output)
     if not quiet:
         click.echo(f"wrote {readable(output)}: {summary(made, output)}")
 
 
-def recipe_of(recipe: str, options: dict[str, Any]) -> TrainingRecipe:
-    """What is trained, from the options that say so; they are gone from ``options``.
-
-    Raises:
-        InputError: a value is out of range, or there is no such recipe.
-    """
+def recipe_of(options: dict[str, Any]) -> TrainingRecipe:
+    """What is trained, from the options that say so; they are gone from ``options``. Raises InputError if it cannot be."""
     weights = {name: options.pop(name) for name in ("content_weight", "style_weight", "tv_weight")}
     table, blocks = options.pop("table"), options.pop("blocks")
     found = TrainingRecipe(
-        losses=override(load(recipe), **weights),
+        losses=override(load(options.pop("recipe")), **weights),
         network=dataclasses.replace(table, residual=options.pop("residual"), blocks=table.blocks if blocks is None else blocks),
         optimizer=AdamSettings(options.pop("lr")),
         schedule=options.pop("decay"),
@@ -213,23 +162,14 @@ def recipe_of(recipe: str, options: dict[str, Any]) -> TrainingRecipe:
     return found
 
 
-def check(style: Path, photographs: Path, outputs: list[Path], named: list[str], *, goes_on: bool, force: bool) -> None:
-    """Refuse what cannot be trained on, or would take the place of a file. ``named``: what may be files, too.
-
-    Raises:
-        InputError: there is no style image, nothing is called a photograph, or an output is there already.
-    """
-    # Inputs come first: who got one of them wrong need not hear of a checkpoint.
-    if not os.path.exists(style):
-        raise InputError(f"there is no file {str(style)!r}")
-    require_regular(style.stat(), repr(str(style)))
-    if not pictures_in(photographs):
-        raise InputError(f"{str(photographs)!r} holds no photograph")
-    _, checkpoint = outputs
-    if checkpoint.is_file() and not (goes_on or force):
-        raise InputError(f"{str(checkpoint)!r} is of a training that {standing(checkpoint)}, --force begins anew")
-    files = [Path(name) for name in named if name.endswith((style_network.SUFFIX, ".toml"))]
-    check_outputs(outputs, [style, *files], force=force or goes_on)
+def check_samples(folder: Path, photographs: Path, *, fresh: bool) -> None:
+    """Raises InputError if samples cannot go to ``folder``, would be trained on, or take others' places if ``fresh``."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{str(folder)!r} is a file; name a folder")
+    if photographs.resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise InputError(f"samples in {str(folder)!r} would become photographs to train on; name a folder elsewhere")
+    if fresh and any(folder.glob(f"{SHEET}*")):
+        raise InputError(f"{str(folder)!r} has the samples of another training; name another folder, or use --force")
 
 
 def standing(checkpoint: Path) -> str:
@@ -247,59 +187,38 @@ def summary(made: StyleNetwork, output: Path) -> str:
     return f"{made.training['steps']} steps, {output.stat().st_size / 1e6:.2f} MB{result}"
 
 
-class Sheets:
-    """Sheets of samples: held-out photographs as they go in and come out."""
-
-    def __init__(self, folder: Path, photographs: Path, *, fresh: bool) -> None:
-        """Raises InputError if they cannot go to ``folder``, would be trained on, or take others' places if ``fresh``."""
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"{str(folder)!r} is a file; name a folder")
-        if photographs.resolve() in (folder.resolve(), *folder.resolve().parents):
-            raise InputError(f"samples in {str(folder)!r} would become photographs to train on; name a folder elsewhere")
-        if fresh and any(folder.glob(f"{SHEET}*")):
-            raise InputError(f"{str(folder)!r} has the samples of another training; name another folder, or use --force")
-        self.folder = folder
-
-    def write(self, progress: Progress, told: Teller) -> None:
-        """Write a sheet, if the photographs were looked at."""
-        if progress.samples is None:
-            return
-        path = self.folder / f"{SHEET}{progress.event.step + 1:06d}.jpg"
-        try:
-            make_folder(self.folder)
-            save(strip([picture for pair in progress.samples()[:SAMPLES] for picture in pair], SAMPLE_HEIGHT), path)
-        except (OSError, ValueError) as error:
-            told.line(f"cannot write {str(path)!r}: {reason(error)}")  # the training is worth more
-
-
+@dataclasses.dataclass
 class TrainingWatch:
-    """What follows each step: a bar with the time left and the losses on a terminal, elsewhere lines on stderr; a sheet of
-    samples; and the end, if a signal has come."""
+    """What follows each step: a bar with the losses on a terminal, elsewhere lines; a sheet of samples: held-out photographs as
+    they go in and come out; and the end, if a signal has come."""
 
-    def __init__(self, steps: int, told: Teller, sheets: Sheets | None, interrupt: Interrupt) -> None:
-        self.steps, self.told, self.sheets, self.interrupt = steps, told, sheets, interrupt
-        self.began: tuple[float, int] | None = None
+    steps: int
+    told: Teller
+    interrupt: Interrupt
+    #: Where the sheets go, if anywhere.
+    samples: Path | None
 
     def __call__(self, progress: Progress) -> None:
-        """Tell of a step."""
         done = progress.event.step + 1
         if not self.told.bar(done, self.steps, losses(progress, digits=3)):
             self.line(progress, done)
         elif progress.held_out is not None:
             self.told.line(f"step {done}: median total of held-out photographs {progress.held_out:.4g}")
-        if self.sheets:
-            self.sheets.write(progress, self.told)
+        if self.samples and progress.samples is not None:
+            pictures = [picture for pair in progress.samples()[:SAMPLES] for picture in pair]
+            path = self.samples / f"{SHEET}{done:06d}.jpg"
+            try:
+                self.samples.mkdir(parents=True, exist_ok=True)
+                save(strip(pictures, SAMPLE_HEIGHT), path)
+            except (OSError, ValueError) as error:
+                self.told.line(f"cannot write {str(path)!r}: {reason(error)}")  # the training is worth more
         self.interrupt.heed()
 
     def line(self, progress: Progress, done: int) -> None:
         """Print a line every so many steps, and where the held-out photographs were looked at."""
-        now = time.monotonic()
-        self.began = self.began or (now, done)
-        if done % LINE_EVERY and progress.held_out is None and done < self.steps:
-            return
-        since, first = self.began
-        eta = f"  eta {(now - since) / (done - first) * (self.steps - done):.0f} s" if done > first else ""
-        self.told.line(f"step {done:>{len(str(self.steps))}}/{self.steps}  {losses(progress)}{eta}")
+        eta = self.told.eta(done, self.steps)
+        if done % LINE_EVERY == 0 or done >= self.steps or progress.held_out is not None:
+            self.told.line(f"step {done:>{len(str(self.steps))}}/{self.steps}  {losses(progress)}{eta}")
 
 
 def losses(progress: Progress, digits: int = 4) -> str:

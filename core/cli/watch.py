@@ -1,17 +1,16 @@
-"""A run that is under way: show how it goes, heed signals, and say what became of it."""
+"""A run that is under way: show how it goes, heed signals, write what it made, and say what became of it."""
 
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from isostyle.cli.interrupts import Interrupt
-from isostyle.cli.outputs import Outputs, stage_path, write
+from isostyle.cli.interrupts import Interrupt, interruptible
+from isostyle.cli.outputs import Outputs, write
 from isostyle.cli.pipes import PIPE
 from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import IsostyleError
@@ -24,104 +23,89 @@ from isostyle.transfer.descent import Event
 from isostyle.transfer.stylize import Interrupted, Result, Stopped
 
 
-class Report:
-    """The losses of a run: beside a bar on a terminal; elsewhere in lines, as often as the recipe's source prints them."""
-
-    def __init__(self, recipe: Recipe, told: Teller) -> None:
-        self.recipe, self.told = recipe, told
-        #: When the first event came, and what share of the work lay behind it: of a run that was resumed, an earlier session's.
-        self.began: tuple[float, float] | None = None
-        #: The last event that was no trial of a line search, whose losses are nobody's.
-        self.last: Event | None = None
-        told.bar(0, recipe.updates)
-
-    def event(self, event: Event) -> None:
-        """Called with every event, whether a line is due or not."""
-        now = time.monotonic()
-        self.began = self.began or (now, event.done)
-        if not event.trial:
-            self.last = event
-        total, done = event.planned, event.done
-        if self.told.bar(round(done * total), total, self.losses(event, digits=3)):
-            return
-        if event.finished:
-            self.told.line(f"result  {self.losses(event)}")
-        elif self.recipe.report.due(event.evaluation):
-            since, before = self.began
-            left = (now - since) / (done - before) * (1 - done) if done > before else 0
-            eta = f"  eta {left:.0f} s" if left > 0 else ""
-            self.told.line(f"evaluation {event.evaluation:>{len(str(total))}}/{total}  {self.losses(event)}{eta}")
-
-    def losses(self, event: Event, digits: int = 6) -> str:
-        """The losses of ``event``, or if it is a trial, of the last one before it that was none."""
-        event = self.last or event
-        values = ((name, event.losses[name] * factor) for name, factor in self.recipe.report.values)
-        return "  ".join(f"{name} {value:.{digits}g}" for name, value in values)
-
-
 @dataclass
 class Watch:
-    """What a run is given, ``callback`` and ``log``, and what comes of it."""
+    """What a run is given, ``callback`` and ``told.line``, and what comes of it."""
 
-    report: Report
+    recipe: Recipe
+    told: Teller
     interrupt: Interrupt
-    #: Where the pictures of ``--save-every`` go; None if the run writes nothing.
-    outputs: Outputs | None
+    #: None if the run writes nothing.
+    outputs: Outputs | None = None
     result: Result | None = None
     #: What ended the run early. ``result`` is the last good picture then.
     problem: Stopped | Interrupted | None = None
-
-    def log(self, line: str) -> None:
-        self.report.told.line(line)
+    #: The last event that was no trial of a line search, whose losses are nobody's.
+    last: Event | None = None
 
     def callback(self, event: Event) -> None:
         if not event.finished:
             self.interrupt.heed()
-        self.interrupt.later()
-        self.report.event(event)
+        self.interrupt.waits = True
+        if not event.trial:
+            self.last = event
+        self.show(event)
         every = self.outputs.save_every if self.outputs else None
         if every and event.step > 0 and event.step % every == 0 and not (event.finished or event.trial):
             self.save_stage(event)
 
+    def show(self, event: Event) -> None:
+        """Tell the losses: beside a bar on a terminal; elsewhere in lines, as often as the recipe's source prints them."""
+        total, done = event.planned, event.done * event.planned
+        eta = self.told.eta(done, total)
+        if self.told.bar(round(done), total, self.losses(event, digits=3)):
+            return
+        if event.finished:
+            self.told.line(f"result  {self.losses(event)}")
+        elif self.recipe.report.due(event.evaluation):
+            self.told.line(f"evaluation {event.evaluation:>{len(str(total))}}/{total}  {self.losses(event)}{eta}")
+
+    def losses(self, event: Event, digits: int = 6) -> str:
+        """The losses of ``event``, or if it is a trial, of the last one before it that was none."""
+        terms = (self.last or event).losses
+        return "  ".join(f"{name} {terms[name] * factor:.{digits}g}" for name, factor in self.recipe.report.values)
+
     def save_stage(self, event: Event) -> None:
         assert self.outputs is not None
-        image, space = event.image(), self.report.recipe.space
-        path = stage_path(self.outputs.picture, event.step)
+        image, space, path = event.image(), self.recipe.space, self.outputs.stage(event.step)
         try:
             encode.save(Finished(arrays.to_picture(image, space), Rounded(image, space)), path, self.outputs.options)
         except (OSError, ValueError) as error:
             # The run is worth more than one of its stages.
-            self.log(f"cannot write {str(path)!r}: {reason(error)}")
+            self.told.line(f"cannot write {str(path)!r}: {reason(error)}")
 
 
 @contextlib.contextmanager
-def watched(recipe: Recipe, outputs: Outputs | None, interrupt: Interrupt, *, quiet: bool) -> Iterator[Watch]:
-    """Show how a run goes. A Stopped or an Interrupted that has a picture ends here, as the ``problem`` of the watch. Behind
-    this signals are ignored, so that what was made can be written."""
-    with teller(quiet, "losses") as told:
-        watch = Watch(Report(recipe, told), interrupt, outputs)
-        try:
-            yield watch
-        except (Stopped, Interrupted) as error:
-            if error.result is None:
-                if isinstance(error, Interrupted):
-                    interrupt.heed()
-                raise
-            watch.result, watch.problem = error.result, error
-        interrupt.ignore()
+def watched(recipe: Recipe, outputs: Outputs | None, checkpoint: Path | None = None, *, quiet: bool) -> Iterator[Watch]:
+    """Show how a run goes that sets the ``result`` of its watch; then write it, if there are ``outputs``.
 
-
-def finish(watch: Watch, outputs: Outputs, checkpoint: Path | None = None, *, quiet: bool) -> Result:
-    """Write what a run made, and say what became of it. The checkpoint of a finished run goes.
+    A Stopped or an Interrupted that has a picture becomes the ``problem`` of the watch. The checkpoint of a finished run goes.
 
     Raises:
         IsostyleError: the run was stopped, or something cannot be written.
         click.exceptions.Exit: it was interrupted.
     """
-    result, problem = watch.result, watch.problem
-    assert result is not None
-    told = result.manifest
-    write(result, outputs, f"{watch.report.recipe.name} on {told['backend']['name']}")
+    with interruptible() as interrupt:
+        with teller(quiet) as told:
+            watch = Watch(recipe, told, interrupt, outputs)
+            told.bar(0, recipe.updates)
+            try:
+                yield watch
+            except (Stopped, Interrupted) as error:
+                if error.result is None:
+                    if isinstance(error, Interrupted):
+                        interrupt.heed()
+                    raise
+                watch.result, watch.problem = error.result, error
+            interrupt.ignored = True
+        if outputs is not None and watch.result is not None:
+            finish(watch, watch.result, outputs, checkpoint, quiet=quiet)
+
+
+def finish(watch: Watch, result: Result, outputs: Outputs, checkpoint: Path | None, *, quiet: bool) -> None:
+    """Write what a run made, and say what became of it; raises as :func:`watched`."""
+    told, problem = result.manifest, watch.problem
+    write(result, outputs, f"{watch.recipe.name} on {told['backend']['name']}")
     if checkpoint and problem is None:
         # Not earlier: a large picture takes seconds to write, in which the run can still be killed.
         with contextlib.suppress(OSError):
@@ -139,7 +123,5 @@ def finish(watch: Watch, outputs: Outputs, checkpoint: Path | None = None, *, qu
     if not quiet:
         first, last = (told["losses"][which]["total"] for which in ("first", "last"))
         where = f"; manifest in {readable(outputs.manifest)}" if outputs.manifest else ""
-        name = outputs.name if outputs.picture == PIPE else readable(outputs.picture)
-        line = f"wrote {name}: {done} steps in {told['seconds']:.1f} s, total loss {first:.4g} -> {last:.4g}{where}"
-        click.echo(line, err=outputs.picture == PIPE)
-    return result
+        line = f"wrote {readable(outputs.name)}: {done} steps in {told['seconds']:.1f} s, total loss {first:.4g} -> {last:.4g}"
+        click.echo(line + where, err=outputs.picture == PIPE)

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.progress import Progress as Bar
+from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from isostyle.cli.options import QUIET
-from isostyle.cli.progress import on_terminal, readable, say
+from isostyle.cli.options import INPUTS, OUTPUT, QUIET, flag, option
+from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import EXIT_INTERRUPTED, InputError, IsostyleError
 from isostyle.weights import cache
 from isostyle.weights import fetch as fetching
 from isostyle.weights import published as published_weights
-from isostyle.weights.download import Progress
 from isostyle.weights.download import offline as offline_by_environment
 from isostyle.weights.store import load_cached
 
@@ -45,30 +40,24 @@ def weights(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-preprocessing_option = click.option(
-    "--preprocessing",
-    metavar="NAME",
-    help="What the network was trained on, torchvision or caffe [default: from format and name].",
-)
+PREPROCESSING = option(INPUTS, "--preprocessing", "NAME", "What it was trained on: torchvision or caffe [default: as found].")
 
 
 @weights.command(short_help="Download the weights of a network.")
 @click.argument("name")
-@click.option(
-    "--source",
-    "sources",
-    multiple=True,
-    metavar="NAME|URL",
-    help="torchvision, timm, caffe, torchvision-package (the installed one's), or an address; again for a second choice "
+@option(
+    INPUTS,
+    "--source sources",
+    "NAME|URL",
+    "torchvision, timm, caffe, torchvision-package (the installed one's), or an address; again for a second choice "
     "[default: torchvision, then timm].",
+    multiple=True,
 )
-@click.option(
-    "--mirror", "mirrors", multiple=True, metavar="URL", help="Where the published files also lie, tried first; again for more."
-)
-@preprocessing_option
-@click.option("--whole", is_flag=True, help="Download the classifier too, so that the published digest can be checked.")
-@click.option("--force", is_flag=True, help="Download even if the weights are there.")
-@click.option("--offline", is_flag=True, help="Open no connection; say what to do instead (also: ISOSTYLE_OFFLINE=1).")
+@option(INPUTS, "--mirror mirrors", "URL", "Where the published files also lie, tried first; again for more.", multiple=True)
+@PREPROCESSING
+@flag(INPUTS, "--whole", "Download the classifier too, so that the published digest can be checked.")
+@flag(OUTPUT, "--force", "Download even if the weights are there.")
+@flag(INPUTS, "--offline", "Open no connection; say what to do instead (also: ISOSTYLE_OFFLINE=1).")
 @QUIET
 def fetch(name: str, whole: bool, offline: bool, quiet: bool, **choices: Any) -> None:
     """Download the weights of NAME (vgg19 or vgg16) into the cache.
@@ -88,8 +77,8 @@ def fetch(name: str, whole: bool, offline: bool, quiet: bool, **choices: Any) ->
         size = published_weights.whole_bytes(network) if whole else published_weights.fetched_bytes(network)
         click.echo(f"{name}: {published_weights.megabytes(size)} to download, unless they are here", err=True)
     try:
-        with progress(name, quiet) as report:
-            record = fetching.fetch(name, whole=whole, offline=offline, progress=report, **choices)
+        with teller(quiet, DownloadColumn(), TransferSpeedColumn()) as told:
+            record = fetching.fetch(name, whole=whole, offline=offline, progress=Bytes(name, told), **choices)
     except KeyboardInterrupt:
         click.echo("isostyle: interrupted; what has come is kept for the next `isostyle weights fetch`", err=True)
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
@@ -99,9 +88,9 @@ def fetch(name: str, whole: bool, offline: bool, quiet: bool, **choices: Any) ->
 
 @weights.command("import", short_help="Take the weights of a network from a file.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--network", metavar="NAME", help="vgg19 or vgg16: refuse any other [default: whichever it is].")
-@preprocessing_option
-@click.option("--force", is_flag=True, help="Replace other weights of the same network.")
+@option(INPUTS, "--network", "NAME", "vgg19 or vgg16: refuse any other [default: whichever it is].")
+@PREPROCESSING
+@flag(OUTPUT, "--force", "Replace other weights of the same network.")
 @QUIET
 def import_(file: Path, quiet: bool, **choices: Any) -> None:
     """Take the weights of VGG-19 or VGG-16 from FILE into the cache; the file is not needed afterwards.
@@ -127,14 +116,14 @@ def verify(name: str | None) -> None:
 
     Exit code 1 if a file was changed or is gone, 2 if there is nothing to check.
     """
-    if name is not None and name not in published_weights.NETWORKS:
-        raise InputError(f"there is no network {name!r} in the cache; there are {', '.join(published_weights.NETWORKS)}")
-    checked = 0
-    damaged = []
-    for one in [name] if name else published_weights.NETWORKS:
+    names = list(published_weights.NETWORKS)
+    if name is not None and name not in names:
+        raise InputError(f"there is no network {name!r} in the cache; there are {', '.join(names)}")
+    checked, damaged = False, []
+    for one in [name] if name else names:
         try:
             if (record := cache.find(one)) is not None:
-                checked += 1
+                checked = True
                 load_cached(one)
                 click.echo(f"{one}: as it was written; {record.state()}")
         except InputError as error:
@@ -142,9 +131,7 @@ def verify(name: str | None) -> None:
     if damaged:
         raise IsostyleError("; ".join(damaged))
     if not checked:
-        raise InputError(
-            f"there is nothing to verify: {published_weights.how_to(name or next(iter(published_weights.NETWORKS)))}"
-        )
+        raise InputError(f"there is nothing to verify: {published_weights.how_to(name or names[0])}")
 
 
 @weights.command("list", short_help="Show which weights are there, and what was checked.")
@@ -157,17 +144,12 @@ def list_() -> None:
         except InputError as error:
             click.echo(f"{name:<8} {error}")
             continue
-        if record is None:
-            click.echo(f"{name:<8} not here: {published_weights.how_to(name)}")
-            continue
-        click.echo(f"{name:<8} {record.state()}")
-        for key, value in {
-            "source": readable(record.source),
-            "read as": f"{record.format}, preprocessing {record.preprocessing}",
-            "numbers": f"sha256 {record.parameters_sha256}",
-            "file": str(cache.path_of(name)),
-        }.items():
-            click.echo(f"{'':<8}   {key:<8} {value}")
+        click.echo(f"{name:<8} {f'not here: {published_weights.how_to(name)}' if record is None else record.state()}")
+        if record is not None:
+            click.echo(f"{'':<8}   source   {readable(record.source)}")
+            click.echo(f"{'':<8}   read as  {record.format}, preprocessing {record.preprocessing}")
+            click.echo(f"{'':<8}   numbers  sha256 {record.parameters_sha256}")
+            click.echo(f"{'':<8}   file     {cache.path_of(name)}")
 
 
 def tell(record: cache.Record) -> None:
@@ -176,26 +158,13 @@ def tell(record: cache.Record) -> None:
     click.echo(f"{record.network}: in the cache, {said}")
 
 
-class Lines:
-    """Tells of the bytes where there is no terminal: a line every tenth."""
+class Bytes:
+    """Tells of the bytes that have come: by a bar on a terminal, elsewhere a line every tenth."""
 
-    def __init__(self, name: str) -> None:
-        self.name, self.told = name, 0
+    def __init__(self, name: str, told: Teller) -> None:
+        self.name, self.told, self.tenth = name, told, 0
 
     def __call__(self, done: int, wanted: int) -> None:
-        tenth = TENTHS * done // wanted
-        if tenth > self.told:
-            self.told = tenth
-            say(f"{self.name}  {done / 1e6:.1f} of {wanted / 1e6:.1f} MB")
-
-
-@contextlib.contextmanager
-def progress(name: str, quiet: bool) -> Iterator[Progress | None]:
-    """What is told of the bytes: nothing, a bar with the time left on a terminal, lines elsewhere."""
-    if quiet or not on_terminal():
-        yield None if quiet else Lines(name)
-        return
-    columns = (BarColumn(bar_width=20), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(compact=True))
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, wanted: bar.update(task, completed=done, total=wanted)
+        if not self.told.bar(done, wanted) and TENTHS * done // wanted > self.tenth:
+            self.tenth = TENTHS * done // wanted
+            self.told.line(f"{self.name}  {done / 1e6:.1f} of {wanted / 1e6:.1f} MB")

@@ -13,11 +13,7 @@ PORTRAIT = "grace_hopper.jpg"
 
 
 def photograph() -> Image.Image:
-    """The demo's content image.
-
-    Raises:
-        InputError: matplotlib is not installed.
-    """
+    """The demo's content image. Raises InputError if matplotlib is not installed."""
     try:
         from matplotlib.cbook import get_sample_data
     except ImportError:

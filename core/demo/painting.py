@@ -1,8 +1,7 @@
 """The painting that `isostyle demo` uses as its style image: a harvest moon over an autumn valley, in oils.
 
-Nothing is loaded from disk. `Composition` composes the picture (what is where, how light it is, which way the brush moves
-there), and `paint` covers a canvas with strokes along that plan: a broad underpainting first, then smaller and smaller
-strokes, and at last a light from the upper left on the relief of the paint.
+`Composition` says what is where, how light it is, and which way the brush moves there; `paint` covers a canvas with strokes
+along that plan, broad ones first, and at last shines a light from the upper left on the relief of the paint.
 """
 
 import numpy as np
@@ -64,15 +63,13 @@ def mix_colors(part: str, tone: Floats) -> Floats:
 
 
 class Composition:
-    """What to paint where, for each pixel of a small picture (H, W).
+    """What to paint where, for each pixel of a small picture, from back to front: each part overwrites what it hides.
 
-    `part` (H, W) indexes PARTS, `tone` (H, W) runs from 0 dark to 1 light, `flow` (H, W, 2) is the unit direction
-    (x, y) of the brush, `detail` (H, W) is how much denser than elsewhere the fine strokes are. `x` and `y` (H, W) are
-    places in the composition; `cloud` and `grain` (H, W) are coarse and fine value noise that the parts share.
+    All are (H, W): `part` indexes PARTS, `tone` runs from 0 dark to 1 light, `detail` is how much denser than elsewhere the
+    fine strokes are, `cloud` and `grain` are coarse and fine noise; `flow` (H, W, 2) is the brush's unit direction (x, y).
     """
 
     def __init__(self, width: int, height: int, rng: Random) -> None:
-        """Compose the picture from back to front: each part overwrites what it hides."""
         rows, columns = np.mgrid[0:height, 0:width] / height
         self.y: Floats = rows
         self.x: Floats = columns + 0.75 - 0.5 * width / height  # other formats crop or extend the sides
@@ -94,8 +91,8 @@ class Composition:
         self.flow[where] = direction / (np.linalg.norm(direction, axis=-1, keepdims=True) + 1e-9)
 
     def add_sky(self) -> None:
-        """Sky, stars and moon. The sky is one phase field: the brush follows its level lines, and its sine makes bands
-        of light along them. A bump in it makes rings; an angle added to it winds the bands into a spiral."""
+        """Sky, stars and moon. The sky is one phase field, whose level lines the brush follows, and whose sine makes bands of
+        light. A bump in it makes rings; an angle added to it winds the bands into a spiral."""
         x, y = self.x, self.y
         from_moon = np.hypot(x - MOON[0], y - MOON[1])
         drift = 19 * (y - MOON[1]) + 1.6 * np.sin(4.2 * x + 0.6) + 0.9 * self.cloud
@@ -179,9 +176,8 @@ def prime(plan: Composition, width: int, height: int) -> Pixels:
 
 
 def trace(plan: Composition, starts: Floats, step: float) -> tuple[Floats, NDArray[np.int64]]:
-    """Follow the flow field from each start (N, 2), x and y in plan pixels, by `step` plan pixels at a time (against
-    the flow where negative). Returns the paths (N, TRACE_STEPS + 1, 2) and how many of its points each may use: a
-    stroke ends soon after it leaves the part of the picture where it began, as a painter's would."""
+    """Follow the flow from each start (N, 2), x and y in plan pixels, by `step` at a time: the paths (N, TRACE_STEPS + 1, 2),
+    and how many of its points each may use: a stroke ends soon after it leaves the part of the picture where it began."""
     limit = np.array(plan.tone.shape[::-1]) - 1
     paths, here = [starts], starts
     column, row = starts.astype(int).T
