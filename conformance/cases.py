@@ -121,6 +121,18 @@ SHALLOW_SUMS = dataclasses.replace(
 SHALLOW_HELD = dataclasses.replace(
     SHALLOW, name="shallow-held", gram_divisor="hw", style_reduction="mean/chw", without_gradient=("content", "tv")
 )
+#: Losses relative to their targets, behind the ReLU, as isostyle's own recipes have them.
+SHALLOW_RELATIVE = dataclasses.replace(
+    SHALLOW,
+    name="shallow-relative",
+    content_layers=(("relu3_2", 1.0),),
+    style_layers=(("relu1_1", 1.0), ("relu2_1", 0.5), ("relu3_2", 2.0)),
+    gram_divisor="hw",
+    content_reduction="relative",
+    style_reduction="relative",
+    style_weight=1.0,
+    tv_weight=0.1,
+)
 #: Recipes with scenes and tiles: that divide a side and that do not, that are no multiples of the grid (10), one (64) for which
 #: the picture is a single tile, and d2l's own taps, whose halo is 80.
 TILED = (
@@ -130,6 +142,7 @@ TILED = (
     (SHALLOW, "photo", 64),
     (SHALLOW_SUMS, "odd", 16),
     (SHALLOW_HELD, "noise", 16),
+    (SHALLOW_RELATIVE, "odd", 16),
     (EVERY_KIND_OF_TAP, "odd", 32),
     (TUTORIAL, "odd", 16),
     (D2L, "wide", 64),

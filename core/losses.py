@@ -41,28 +41,40 @@ def gram(feature: Array, divisor: GramDivisor) -> Array:
     return matrix @ matrix.T / divisor_of(feature.shape, divisor)
 
 
-def content_scale(shape: tuple[int, ...], reduction: ContentReduction) -> float:
-    """What the sum of squared differences of maps of ``shape`` (1, C, H, W) is multiplied by: 1 / (C H W), or 1/2."""
-    return {"mean": 1 / math.prod(shape), "half-sum": 0.5}[reduction]
+def squared_norm(target: Array) -> float:
+    """What a relative loss is divided by: the sum of the squares of ``target``; 1 if it is 0 everywhere."""
+    return float(np.square(target).sum()) or 1.0
+
+
+def content_scale(target: Array, reduction: ContentReduction) -> float:
+    """What the sum of squared differences from ``target``, a map (1, C, H, W), is multiplied by."""
+    if reduction == "relative":
+        return 1 / squared_norm(target)
+    return {"mean": 1 / target.size, "half-sum": 0.5}[reduction]
 
 
 def content_loss(feature: Array, target: Array, reduction: ContentReduction) -> float:
-    r"""Squared difference of two feature maps of one shape, as a mean or as half of the sum.
+    r"""Squared difference of two feature maps of one shape: the mean, half of the sum, or relative to the target.
 
-    .. math:: L^c = s \sum_{ij} (F_{ij} - P_{ij})^2, \quad s \in \left\{\tfrac{1}{C H W}, \tfrac12\right\}
+    .. math:: L^c = s \sum_{ij} (F_{ij} - P_{ij})^2, \quad
+        s \in \left\{\tfrac{1}{C H W}, \tfrac12, \tfrac{1}{\sum_{ij} P_{ij}^2}\right\}
 
-    d2l, the tutorial, wei and lookcc have the mean; Gatys et al. 2016, equation 1, has half of the sum.
+    d2l, the tutorial, wei and lookcc have the mean; Gatys et al. 2016, equation 1, has half of the sum. The relative loss is
+    isostyle's: 1 for a map of zeros, whatever the network and the picture.
     """
-    return float(content_scale(feature.shape, reduction) * np.square(feature - target).sum())
+    return float(content_scale(target, reduction) * np.square(feature - target).sum())
 
 
 def content_loss_gradient(feature: Array, target: Array, reduction: ContentReduction) -> Array:
     r""":math:`\partial L^c / \partial F = 2 s (F - P)`, shape (1, C, H, W)."""
-    return 2 * content_scale(feature.shape, reduction) * (feature - target)
+    return 2 * content_scale(target, reduction) * (feature - target)
 
 
-def style_scale(shape: tuple[int, ...], reduction: StyleReduction) -> float:
-    """What the sum of squared differences of Gram matrices of a map of ``shape`` (1, C, H, W) is multiplied by."""
+def style_scale(shape: tuple[int, ...], target: Array, reduction: StyleReduction) -> float:
+    """What the sum of squared differences of the Gram matrix of a map of ``shape`` (1, C, H, W) from ``target``, (C, C), is
+    multiplied by."""
+    if reduction == "relative":
+        return 1 / squared_norm(target)
     _, channels, height, width = shape
     mean = 1 / channels**2
     return {
@@ -76,19 +88,20 @@ def style_loss(feature: Array, target: Array, divisor: GramDivisor, reduction: S
     r"""Squared difference of a map's Gram matrix and a target of shape (C, C).
 
     .. math:: L^s = s \sum_{ij} (G_{ij} - A_{ij})^2,
-        \quad s \in \left\{\tfrac{1}{C^2}, \tfrac{1}{C^3 H W}, \tfrac{1}{4 C^2 (H W)^2}\right\}
+        \quad s \in \left\{\tfrac{1}{C^2}, \tfrac{1}{C^3 H W}, \tfrac{1}{4 C^2 (H W)^2}, \tfrac{1}{\sum_{ij} A_{ij}^2}\right\}
 
     d2l and the tutorial have the mean; wei and lookcc divide it by the map's C H W; Gatys et al. 2016, equation 4, has the
-    last. H and W are those of the image's own map, whatever the style image's were.
+    third. H and W are those of the image's own map, whatever the style image's were. The last, relative to the target, is
+    isostyle's.
     """
-    return float(style_scale(feature.shape, reduction) * np.square(gram(feature, divisor) - target).sum())
+    return float(style_scale(feature.shape, target, reduction) * np.square(gram(feature, divisor) - target).sum())
 
 
 def style_loss_gradient(feature: Array, target: Array, divisor: GramDivisor, reduction: StyleReduction) -> Array:
     r""":math:`\partial L^s / \partial X = \frac{4 s}{d} (G - A) X`, as a map of shape (1, C, H, W); A is symmetric."""
     matrix = feature.reshape(feature.shape[1], -1)
     difference = gram(feature, divisor) - target
-    gradient = 4 * difference @ matrix * (style_scale(feature.shape, reduction) / divisor_of(feature.shape, divisor))
+    gradient = 4 * difference @ matrix * (style_scale(feature.shape, target, reduction) / divisor_of(feature.shape, divisor))
     return gradient.reshape(feature.shape)
 
 

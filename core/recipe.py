@@ -24,9 +24,9 @@ Taps = tuple[tuple[str, float], ...]
 #: What a Gram matrix X X^T is divided by: channels * height * width, height * width, or nothing.
 GramDivisor = Literal["chw", "hw", "1"]
 #: How the squared differences of two feature maps become one number: their mean, or half their sum.
-ContentReduction = Literal["mean", "half-sum"]
+ContentReduction = Literal["mean", "half-sum", "relative"]
 #: How those of two Gram matrices do: their mean over C^2; that mean over C H W; or their sum over 4 C^2 (H W)^2.
-StyleReduction = Literal["mean", "mean/chw", "quarter-sum"]
+StyleReduction = Literal["mean", "mean/chw", "quarter-sum", "relative"]
 Pooling = Literal["max", "average"]
 #: What is optimized: the normalized image, or the image in 0..1, which is normalized inside the network.
 Space = Literal["normalized", "unit"]

@@ -52,8 +52,8 @@ PAIRS = ("content_layers", "style_layers", "values")
 COMMENTS = {
     "content_layers": "Layers by name, and the weight of each: conv4_4 is a convolution, relu4_4 the ReLU after it.",
     "gram_divisor": "Gram matrices are divided by channels * height * width, height * width, or nothing.",
-    "content_reduction": "Squared differences become their mean, or half of their sum.",
-    "style_reduction": "The mean over C^2; that over C H W; or the sum over 4 C^2 (H W)^2.",
+    "content_reduction": "Squared differences become their mean, half of their sum, or a share of the target's squares.",
+    "style_reduction": "The mean over C^2; that over C H W; the sum over 4 C^2 (H W)^2; or a share of the target's squares.",
     "content_weight": "Weights in the total that is minimized.",
     "without_gradient": 'Of "content", "style", "tv": counted in the total, but moving nothing.',
     "space": "What is optimized: the normalized image, or the one in 0..1, normalized inside the network.",
@@ -96,11 +96,16 @@ def named(changed: Recipe, base: Recipe) -> Recipe:
 def rows(recipe: Recipe) -> dict[str, str]:
     """Every number of a recipe, in words, by what it is."""
     divisors = {"chw": "channels * height * width", "hw": "height * width", "1": "1"}
-    contents = {"mean": "mean squared difference", "half-sum": "half of the sum of squared differences"}
+    contents = {
+        "mean": "mean squared difference",
+        "half-sum": "half of the sum of squared differences",
+        "relative": "sum of squared differences / that of the target's squares",
+    }
     styles = {
         "mean": "mean squared difference of Gram matrices",
         "mean/chw": "mean squared difference of Gram matrices / (C H W)",
         "quarter-sum": "sum of squared differences of Gram matrices / (4 C^2 (H W)^2)",
+        "relative": "sum of squared differences of Gram matrices / that of the target's squares",
     }
     spaces = {
         "normalized": "the normalized image",

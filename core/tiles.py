@@ -223,6 +223,7 @@ class TiledObjective:
         self.engine = engine
         self.recipe = recipe
         self.targets = targets
+        self.content_scales = {tap: content_scale(target, recipe.content_reduction) for tap, target in targets.content.items()}
 
     def __call__(self, image: Tensor) -> Evaluation:
         recipe, engine = self.recipe, self.engine
@@ -246,7 +247,7 @@ class TiledObjective:
                 if window is not last:
                     maps, vjp = engine.vjp_at(recipe, whole, window, taps)
                 cotangents: dict[str, Tensor] = {}
-                for tap, loss, cotangent in self.content(whole.shape, window, maps):
+                for tap, loss, cotangent in self.content(window, maps):
                     content[tap] += loss
                     if has_gradient["content"] and cotangent is not None:
                         cotangents[tap] = cotangent
@@ -282,21 +283,20 @@ class TiledObjective:
         for tap, weight in recipe.style_layers:
             weight *= recipe.style_weight
             of_map = self.engine.map_shape(shape, tap)
-            divisor, scale = divisor_of(of_map, recipe.gram_divisor), style_scale(of_map, recipe.style_reduction)
-            difference = products.sums[tap] / divisor - self.targets.style[tap]
+            target, divisor = self.targets.style[tap], divisor_of(of_map, recipe.gram_divisor)
+            scale = style_scale(of_map, target, recipe.style_reduction)
+            difference = products.sums[tap] / divisor - target
             terms[tap] = float(weight * scale * np.square(difference).sum())
             if has_gradient and weight > 0:
                 factors[tap] = self.engine.tensor(4 * scale * weight / divisor * difference)
         return terms, factors
 
-    def content(
-        self, shape: tuple[int, ...], window: Window, maps: Mapping[str, Tensor]
-    ) -> Iterator[tuple[str, float, Tensor | None]]:
+    def content(self, window: Window, maps: Mapping[str, Tensor]) -> Iterator[tuple[str, float, Tensor | None]]:
         """By content tap: the window's share of the weighted term, and its gradient 2 s w (F - P); None for a weight of 0."""
         recipe, engine = self.recipe, self.engine
         for tap, weight in recipe.content_layers:
             weight *= recipe.content_weight
-            scale = content_scale(engine.map_shape(shape, tap), recipe.content_reduction)
+            scale = self.content_scales[tap]
             target = engine.tensor(self.targets.content[tap][window.crop_of(engine.network.layer(tap).halvings)])
             difference = engine.within(window, tap, maps[tap] - target)
             loss = weight * scale * float((difference * difference).sum())

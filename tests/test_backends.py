@@ -209,6 +209,24 @@ def test_terms_and_gradient_agree_with_the_reference(engine, reference, content,
     assert relative_error(engine.array(found.gradient), gradient) < GRADIENT_EPS * EPS[dtype]
 
 
+def test_relative_losses_and_their_gradient_agree_with_the_reference(engine, reference, content, style, noisy, dtype):
+    recipe = dataclasses.replace(D2L, content_reduction="relative", style_reduction="relative", style_weight=2.0, tv_weight=0.1)
+    targets = reference.targets(recipe, content, style)
+    expected = reference.evaluate(recipe, targets, noisy)
+    found = engine.objective(recipe, targets)(engine.tensor(noisy))
+    for name, value in found.terms.items():
+        bound = TOTAL_EPS if name == "total" else LOSS_EPS
+        assert float(value) == pytest.approx(expected.terms[name], rel=bound * EPS[dtype]), name
+    assert relative_error(engine.array(found.gradient), expected.gradient) < GRADIENT_EPS * EPS[dtype]
+
+
+def test_a_relative_loss_of_an_empty_target_is_finite(engine64, module, content):
+    feature, empty = engine64.tensor(content), engine64.tensor(np.zeros_like(content))
+    matrix = engine64.tensor(np.zeros((content.shape[1],) * 2))
+    assert float(module.content_loss(feature, empty, "relative")) == pytest.approx(np.square(content).sum())
+    assert 0 < float(module.style_loss(feature, matrix, "hw", "relative")) < np.inf
+
+
 @pytest.mark.parametrize("term", ["content", "style", "tv"])
 def test_the_gradient_of_each_term_alone_agrees_with_the_reference(engine64, reference, content, style, noisy, term):
     weights = {f"{name}_weight": float(name == term) for name in ("content", "style", "tv")}

@@ -29,6 +29,20 @@ def test_style_loss_by_hand(reduction, number):
     assert losses.style_loss(FEATURE, target, "1", reduction) == 4**2 * number
 
 
+def test_a_relative_content_loss_is_a_share_of_the_targets_squares():
+    assert losses.content_loss(FEATURE, 2 * FEATURE, "relative") == 1 / 4
+
+
+def test_a_relative_style_loss_is_a_share_of_the_targets_squares():
+    assert losses.style_loss(FEATURE, 2 * PRODUCT, "1", "relative") == 1 / 4
+
+
+def test_a_relative_loss_of_an_empty_target_is_the_sum_of_squares():
+    """A ReLU may silence a whole map, and 1 / 0 would make the picture NaN."""
+    assert losses.content_loss(FEATURE, np.zeros_like(FEATURE), "relative") == 1 + 4 + 9 + 16
+    assert losses.style_loss(FEATURE, np.zeros_like(PRODUCT), "1", "relative") == np.square(PRODUCT).sum()
+
+
 def test_total_variation_of_a_checkerboard_by_hand():
     """Every pair of neighbors differs by 1: both means are 1, and half their sum is 1."""
     board = np.indices((6, 8)).sum(axis=0) % 2
@@ -50,12 +64,12 @@ X, OTHER = RANDOM.standard_normal((2, 1, 3, 4, 5))
     [
         *(
             pytest.param(losses.content_loss, losses.content_loss_gradient, (OTHER, r), id=f"content-{r}")
-            for r in ("mean", "half-sum")
+            for r in ("mean", "half-sum", "relative")
         ),
         *(
             pytest.param(losses.style_loss, losses.style_loss_gradient, (losses.gram(OTHER, d), d, r), id=f"style-{d}-{r}")
             for d in ("chw", "hw", "1")
-            for r in ("mean", "mean/chw", "quarter-sum")
+            for r in ("mean", "mean/chw", "quarter-sum", "relative")
         ),
         pytest.param(losses.tv_loss, losses.tv_loss_gradient, (), id="tv"),
     ],

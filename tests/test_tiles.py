@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isostyle import losses, tiles
-from isostyle.conformance.cases import EVERY_KIND_OF_TAP, SHALLOW, SHALLOW_HELD, SHALLOW_SUMS
+from isostyle.conformance.cases import EVERY_KIND_OF_TAP, SHALLOW, SHALLOW_HELD, SHALLOW_RELATIVE, SHALLOW_SUMS
 from isostyle.network import COMPACT, VGG19
 from isostyle.published import D2L, RECIPES
 from isostyle.tiles import TiledEngine
@@ -31,6 +31,7 @@ RECIPES_IN_TILES = {
     "shallow": (SHALLOW, 50),
     "shallow sums": (SHALLOW_SUMS, 37),
     "shallow, held": (SHALLOW_HELD, 128),
+    "shallow, relative": (SHALLOW_RELATIVE, 37),
 }
 TAPS = st.sampled_from([layer.name for layer in VGG19.layers])
 

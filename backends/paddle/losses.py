@@ -24,13 +24,23 @@ def gram(feature: Tensor, divisor: GramDivisor) -> Tensor:
     return paddle.matmul(matrix, matrix.T) / {"chw": channels * height * width, "hw": height * width, "1": 1}[divisor]
 
 
+def squared_norm(target: Tensor) -> Tensor:
+    """What a relative loss is divided by: 1 if the target is 0 everywhere."""
+    total = paddle.square(target).sum()
+    return paddle.where(total > 0, total, paddle.ones_like(total))
+
+
 def content_loss(feature: Tensor, target: Tensor, reduction: ContentReduction) -> Tensor:
     squares = paddle.square(feature - target)
+    if reduction == "relative":
+        return squares.sum() / squared_norm(target)
     return mean(squares) if reduction == "mean" else 0.5 * squares.sum()
 
 
 def style_loss(feature: Tensor, target: Tensor, divisor: GramDivisor, reduction: StyleReduction) -> Tensor:
     squares = paddle.square(gram(feature, divisor) - target)
+    if reduction == "relative":
+        return squares.sum() / squared_norm(target)
     _, channels, height, width = feature.shape
     if reduction == "quarter-sum":
         return squares.sum() / float(4 * channels**2 * (height * width) ** 2)

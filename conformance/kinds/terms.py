@@ -72,22 +72,25 @@ def notes(subject: Subject, case: Case) -> Mapping[str, float]:
     maps = engine.features_for(recipe, image, recipe.content_layers + recipe.style_layers)
     for tap, weight in recipe.content_layers:
         name = f"content/{tap}"
-        found[f"{name}~weight"] = weight * weight_of_mean(recipe, "content", maps[tap].shape)
+        found[f"{name}~weight"] = weight * content_weight(recipe, targets.content[tap])
         found[f"{name}~size"] = rms(maps[tap]) + rms(targets.content[tap])
         found[f"{name}~pixels"] = 0.0
     for tap, weight in recipe.style_layers:
         name = f"style/{tap}"
-        found[f"{name}~weight"] = weight * weight_of_mean(recipe, "style", maps[tap].shape)
+        found[f"{name}~weight"] = weight * style_weight(recipe, maps[tap].shape, targets.style[tap])
         found[f"{name}~size"] = rms(engine.gram(maps[tap], recipe.gram_divisor)) + rms(targets.style[tap])
         found[f"{name}~pixels"] = math.prod(maps[tap].shape[2:])
     return found
 
 
-def weight_of_mean(recipe: Recipe, term: str, shape: tuple[int, ...]) -> float:
+def content_weight(recipe: Recipe, target: Array) -> float:
     """What the mean of squared differences is multiplied by in the total, whatever the recipe's reduction."""
-    if term == "content":
-        return recipe.content_weight * losses.content_scale(shape, recipe.content_reduction) * math.prod(shape)
-    return recipe.style_weight * losses.style_scale(shape, recipe.style_reduction) * shape[1] ** 2
+    return recipe.content_weight * losses.content_scale(target, recipe.content_reduction) * target.size
+
+
+def style_weight(recipe: Recipe, shape: tuple[int, ...], target: Array) -> float:
+    """The same for a Gram matrix of a map of ``shape``."""
+    return recipe.style_weight * losses.style_scale(shape, target, recipe.style_reduction) * target.size
 
 
 def rms(x: Array) -> float:
