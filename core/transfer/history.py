@@ -19,6 +19,8 @@ class History:
         self.rows: list[dict[str, float]] = []
         #: The last event of this process that was no trial of a line search, and its row.
         self.last: tuple[Event, dict[str, float]] | None = None
+        #: Of these, the one with the lowest total at its size.
+        self.best: tuple[Event, dict[str, float]] | None = None
         #: The first totals, by height where there are levels.
         self.first_totals: dict[float | None, list[float]] = {}
         for row in rows:
@@ -34,6 +36,9 @@ class History:
         self.append({**row, **event.losses, **event.terms})
         if not event.trial:
             self.last = event, self.rows[-1]
+            # As long as totals fall, this is the last one, and takes no memory for a picture of its own.
+            if self.best is None or self.best[0].size != event.size or event.losses["total"] <= self.best[1]["total"]:
+                self.best = self.last
 
     def append(self, row: dict[str, float]) -> None:
         self.rows.append(row)

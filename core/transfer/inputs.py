@@ -21,6 +21,7 @@ from isostyle.interface import Array, Dtype
 from isostyle.network import RGB_STD, Network
 from isostyle.recipe import START_NOISE_STD, Recipe
 from isostyle.transfer.plan import Resizing, fit, plan
+from isostyle.transfer.verdict import roughness
 
 
 @dataclass
@@ -34,6 +35,8 @@ class Pictures:
     #: Of the content image: its transparency, mode L, and its EXIF.
     alpha: Image.Image | None = None
     exif: bytes | None = None
+    #: Of the roughest picture (:func:`isostyle.transfer.verdict.roughness`).
+    roughness: float = 0.0
     #: What the user should know.
     lines: list[str] = field(default_factory=list)
 
@@ -49,6 +52,8 @@ def read_pictures(sources: Mapping[str, ImageLike], before: Mapping[str, Mapping
         found, digest = read_picture(source, f"the {role} image")
         about = describe(source, found.pixels, digest)
         pictures.pixels[role], pictures.described[role] = found.pixels, about
+        if role != "init":
+            pictures.roughness = max(pictures.roughness, roughness(found.pixels))
         pictures.lines += found.lines
         if role == "content":
             pictures.alpha, pictures.exif = found.alpha, found.exif

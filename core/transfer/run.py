@@ -23,6 +23,7 @@ from isostyle.transfer.manifest import manifest_of
 from isostyle.transfer.request import CHECKPOINT_EVERY, KEPT, Request, Saving
 from isostyle.transfer.result import Interrupted, Result, Stopped
 from isostyle.transfer.setup import Setup, set_up
+from isostyle.transfer.verdict import Worthless, judge
 
 #: How often a run that diverged is tried again, and the evaluations between states that it can go back to.
 RETRIES, RETRY_EVERY = 5, 10
@@ -111,6 +112,14 @@ class Run:
         except (Diverged, FrameworkFailure, KeyboardInterrupt) as error:
             problem = problem or error
         result = self.result(problem)
+        if result is not None and problem is None:
+            try:
+                if line := judge(self.history, result.picture, self.setup.pictures.roughness):
+                    log(line)
+            except Worthless as error:
+                self.history.last, problem = self.history.best, error
+                result = self.result(problem)
+                raise Stopped(problem, result) from problem
         if isinstance(problem, KeyboardInterrupt):
             raise Interrupted(result) from problem
         if problem is not None:
