@@ -9,8 +9,8 @@ from isostyle.images.deep import Pixels
 from isostyle.transfer.descent import Diverged
 from isostyle.transfer.history import History
 
-#: Updates that a run has to have made before it is judged: Adam's first ones, from a photograph, may well raise the total.
-JUDGED_FROM = 10
+#: Updates that a run has to have made before it is a failure: Adam's first ones, from a photograph, may well raise the total.
+JUDGED_FROM = 50
 #: A run that lowered its total by a smaller share has hardly moved.
 LEAST_GAIN = 0.05
 #: A picture is noise if it is rougher than this, and than so many times its inputs. Independent samples, evenly spread, have
@@ -35,16 +35,19 @@ def roughness(picture: Pixels) -> float:
 def judge(history: History, picture: Pixels, roughness_before: float) -> str | None:
     """Judge a finished run by its history, the picture that it made, and the roughness of the pictures that went in.
 
-    Returns what should be said of a run that hardly moved, and None of others.
+    Returns what should be said of a run that hardly moved, or is too short to be judged; None of others.
 
     Raises:
         Worthless: the total is above where it began, or the picture is noise.
     """
     last = history.rows[-1]
     first = history.first_like(last)
-    if last["step"] - first["step"] < JUDGED_FROM or not first["total"] > 0:
+    steps = int(last["step"] - first["step"])
+    if not (steps and first["total"] > 0):
         return None
     share = last["total"] / first["total"]
+    if steps < JUDGED_FROM:
+        return f"after {steps} steps the total is {share:.3g} times where it began; try more" if share > 1 else None
     if share > 1:
         raise Worthless(
             f"the total ended at {last['total']:.4g}, {share:.3g} times where it began; try a smaller learning rate, L-BFGS "
