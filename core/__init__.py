@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from isostyle.style_networks.apply import Applier, apply
     from isostyle.style_networks.train import train
     from isostyle.style_networks.trainer import TrainingRecipe
+    from isostyle.transfer.compare import Comparison, compare
     from isostyle.transfer.descent import Event
     from isostyle.transfer.rerun import Rerun, rerun
     from isostyle.transfer.result import Interrupted, Result, Stopped
@@ -30,6 +31,7 @@ __all__ = [
     "RECIPES",
     "Applier",
     "AsIs",
+    "Comparison",
     "Event",
     "ExactSize",
     "InputError",
@@ -45,6 +47,7 @@ __all__ = [
     "TrainingRecipe",
     "__version__",
     "apply",
+    "compare",
     "rerun",
     "resume",
     "stylize",
@@ -58,6 +61,7 @@ _HOME = {
     "RECIPES": "isostyle.published",
     **dict.fromkeys(("AsIs", "ExactSize", "LongSide", "Recipe", "ShortSide", "Square"), "isostyle.recipe"),
     **dict.fromkeys(("Rerun", "rerun"), "isostyle.transfer.rerun"),
+    **dict.fromkeys(("Comparison", "compare"), "isostyle.transfer.compare"),
     "Event": "isostyle.transfer.descent",
     "TrainingRecipe": "isostyle.style_networks.trainer",
     "train": "isostyle.style_networks.train",

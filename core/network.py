@@ -107,4 +107,7 @@ class Network:
 
 VGG19 = Network("vgg19", VGG19_DEPTHS, VGG_WIDTHS)
 VGG16 = Network("vgg16", VGG16_DEPTHS, VGG_WIDTHS)
+#: VGG-16 in VGG-19's table: the convolutions that it lacks are identities, behind which every map is what it was before. So
+#: recipes that name VGG-19's layers run on it unchanged.
+VGG16_PADDED = Network("vgg16-padded", VGG19_DEPTHS, VGG_WIDTHS)
 COMPACT = Network("compact", VGG19_DEPTHS, COMPACT_WIDTHS)

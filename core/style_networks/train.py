@@ -87,7 +87,7 @@ def train(
             file. One that paints anything knows how to keep a photograph's shapes, which takes most of the steps to learn.
             [default: random numbers]
         backend: ``torch``, ``paddle``, ``mxnet``, or ``auto``.
-        network: the loss network: ``compact``, ``vgg19``, ``vgg16``, or a ``.safetensors`` file.
+        network: the loss network: ``compact``, ``vgg16``, ``vgg16-padded``, ``vgg19``, or a ``.safetensors`` file.
         precision: of the loss network: ``exact`` or ``fast``.
         device: ``auto``, ``cpu``, ``cuda``, ...
         threads: CPU threads; by default ``OMP_NUM_THREADS``, or all cores.

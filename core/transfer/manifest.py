@@ -58,7 +58,7 @@ def manifest_of(
         "isostyle": __version__,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "recipe": {"digest": recipe.digest, **recipe.as_dict()},
-        "network": {"name": setup.weights.network.name, "weights": request.network, "weights_sha256": setup.weights.digest},
+        "network": network_of(setup, request.network),
         "inputs": {role: {**about, "resized_to": list(setup.resizings[role].final)} for role, about in inputs.items()},
         "seed": request.seed,
         "backend": setup.computer,
@@ -80,6 +80,13 @@ def manifest_of(
         # Of the numbers, and of the 8-bit pixels that they become.
         "result": {"image_sha256": sha256(np.ascontiguousarray(image).data), "pixels_sha256": pixels_sha256(picture)},
     }
+
+
+def network_of(setup: Setup, name: str) -> dict[str, Any]:
+    """What a manifest says of the network that was asked for as ``name``."""
+    weights = setup.weights
+    origin = {"origin": weights.origin} if weights.origin else {}
+    return {"name": weights.network.name, "weights": name, "weights_sha256": weights.digest, **origin}
 
 
 def load(path: Path) -> dict[str, Any]:

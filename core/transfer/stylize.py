@@ -81,7 +81,8 @@ def stylize(
             ``steps`` says otherwise. It stays if it is ``"adam"`` or settings, or if the image is clamped.
         init: ``"content"``, ``"style"``, ``"noise"``, ``"uniform-noise"``, ``"content+noise"``, or a picture to start from.
         seed: of the noise; the same on every backend.
-        network: ``"compact"``, ``"vgg19"`` or ``"vgg16"`` (docs/weights.md), or the path of a ``.safetensors`` file.
+        network: ``"compact"``, ``"vgg16"``, ``"vgg16-padded"`` or ``"vgg19"`` (docs/weights.md), or the path of a
+            ``.safetensors`` file.
         dtype: ``"float32"`` or ``"float64"``.
         precision: ``"exact"``, or ``"fast"``: whatever is fastest here, in float32. With Adam the final total is within 2 %
             (docs/fast.md).

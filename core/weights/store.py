@@ -6,6 +6,7 @@ network's table (``network``, ``depths``, ``widths``). safetensors holds no code
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,7 @@ import numpy as np
 
 from isostyle.errors import InputError, shown
 from isostyle.interface import Array, Parameters
-from isostyle.network import COMPACT, Network
+from isostyle.network import COMPACT, KERNEL, VGG16, VGG16_PADDED, Network
 from isostyle.system.files import read_input, reason, sha256
 from isostyle.system.tensors import read_tensors, tensors_file
 from isostyle.weights import cache
@@ -26,8 +27,9 @@ from isostyle.weights import published as published_weights
 #: The shipped network: docs/model-card.md says what it is. Pinned, so that a damaged installation is told from another network.
 COMPACT_FILE = "compact.safetensors"
 COMPACT_SHA256 = "f9bb59b6077b956a97ded56a5039299bf909ec0544e5422badddab541f7a4725"
-#: Names that ``--network`` takes; anything that ends in .safetensors is a file. The last two are fetched or imported once.
-NETWORKS = (COMPACT.name, *published_weights.NETWORKS)
+#: Names that a network goes by; anything that ends in .safetensors is a file. All but the first need weights that are fetched
+#: or imported once; the last one vgg16's.
+NETWORKS = (COMPACT.name, *published_weights.NETWORKS, VGG16_PADDED.name)
 #: Other files of ours in the same format, by the beginning of their schema.
 OTHERS = {
     "isostyle.style-network": "a style network, which `isostyle apply` takes",
@@ -43,6 +45,8 @@ class Weights:
     network: Network
     parameters: Parameters
     digest: str
+    #: What is known of fetched or imported weights: where they are from.
+    origin: str | None = None
 
     def cut(self, taps: Iterable[str]) -> Parameters:
         """The parameters that are needed up to the deepest of ``taps``.
@@ -67,6 +71,8 @@ def load(name: str) -> Weights:
         return parse(data, COMPACT_FILE)
     if name in published_weights.NETWORKS:
         return load_cached(name)
+    if name == VGG16_PADDED.name:
+        return padded(load_cached(VGG16.name))
     if not name.endswith(".safetensors"):
         raise InputError(f"there is no network {shown(name)}; there are {', '.join(NETWORKS)}, or a .safetensors file")
     return parse(read_input(Path(name)), name)
@@ -90,7 +96,21 @@ def load_cached(name: str) -> Weights:
         raise cache.damaged(name, f"it is not {name}")
     if parameters_digest(weights.parameters) != record.parameters_sha256:
         raise cache.damaged(name, "its numbers have another digest than when they were written")
-    return weights
+    return dataclasses.replace(weights, origin=record.origin)
+
+
+def padded(weights: Weights) -> Weights:
+    """VGG-16 in VGG-19's table. An added convolution sees what a ReLU let through, so the ReLU behind it changes nothing."""
+    parameters = {}
+    for name, shape in VGG16_PADDED.parameter_shapes.items():
+        if name in weights.parameters:
+            parameters[name] = weights.parameters[name]
+        elif len(shape) == 1:
+            parameters[name] = np.zeros(shape, np.float32)
+        else:
+            kernel = parameters[name] = np.zeros(shape, np.float32)
+            kernel[:, :, KERNEL // 2, KERNEL // 2] = np.eye(shape[0], dtype=np.float32)
+    return dataclasses.replace(weights, network=VGG16_PADDED, parameters=parameters)
 
 
 def dump(network: Network, parameters: Parameters, metadata: Mapping[str, str]) -> bytes:

