@@ -31,11 +31,11 @@ def pictures():
     return smooth, np.ascontiguousarray(255 - smooth[::-1])
 
 
-def test_a_clamped_run_that_explodes_is_stopped_and_keeps_its_best_picture(any_backend):
+def test_a_clamped_run_that_explodes_is_stopped_and_keeps_its_best_picture(backend):
     with pytest.raises(
         isostyle.Stopped, match=r"the total ended at .* times where it began; try a smaller learning rate"
     ) as caught:
-        painted(any_backend, **WILD)
+        painted(backend.name, **WILD)
     result = caught.value.result
     totals = [row["total"] for row in result.history]
     assert result.manifest["losses"]["last"]["total"] == min(totals) < totals[-1]
@@ -48,14 +48,14 @@ def test_a_run_that_is_tried_again_at_half_the_rate_begins_anew(any_backend):
     assert any("once more from the beginning" in line for line in lines)
 
 
-def test_a_picture_that_ends_as_noise_is_stopped(any_backend):
+def test_a_picture_that_ends_as_noise_is_stopped(backend):
     """From noise, in steps that are too small: the total falls, and the noise stays."""
     with pytest.raises(isostyle.Stopped, match="the picture ended as noise"):
-        painted(any_backend, recipe="tutorial-square", optimizer=AdamSettings(1e-4), init="noise")
+        painted(backend.name, recipe="tutorial-square", optimizer=AdamSettings(1e-4), init="noise")
 
 
-def test_a_run_that_hardly_moves_says_so(any_backend):
-    _, lines = painted(any_backend, **STILL)
+def test_a_run_that_hardly_moves_says_so(backend):
+    _, lines = painted(backend.name, **STILL)
     assert "the picture has hardly moved: the total fell by 0.0%" in lines[-1]
 
 
@@ -74,13 +74,13 @@ def test_noise_that_went_in_may_come_out(any_backend):
     isostyle.stylize(noise, noise, backend=any_backend, recipe="d2l", **SMALL)
 
 
-def test_the_command_keeps_the_best_picture_and_ends_with_1(any_backend, tmp_path, monkeypatch, capsys):
+def test_the_command_keeps_the_best_picture_and_ends_with_1(backend, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, pixels in zip(("photo.png", "painting.png"), pictures(), strict=True):
         Image.fromarray(pixels).save(name)
     command = ["run", "photo.png", "painting.png", "-o", "out.png", "--recipe", "tutorial-square", "--optimizer", "adam"]
     with pytest.raises(SystemExit) as ended:
-        main([*command, "--lr", "2", "--steps", "60", "--size", "32x48", "--backend", any_backend, "--quiet"])
+        main([*command, "--lr", "2", "--steps", "60", "--size", "32x48", "--backend", backend.name, "--quiet"])
     assert ended.value.code == 1
     error = capsys.readouterr().err
     assert "times where it began" in error
