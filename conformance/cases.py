@@ -233,8 +233,9 @@ def of_formulas() -> Iterator[Case]:
     for variant in DIVISORS:
         first = dataclasses.replace(FIRST_LAYER, name=f"first-layer-{variant}", gram_divisor=variant)
         yield Case("terms", "large", "narrow", first)
-    yield Case("terms", "photo", "narrow", EVERY_KIND_OF_TAP)
-    yield Case("gradient", "photo", "narrow", EVERY_KIND_OF_TAP)
+    for recipe in (EVERY_KIND_OF_TAP, SHALLOW_RELATIVE):
+        yield Case("terms", "photo", "narrow", recipe)
+        yield Case("gradient", "photo", "narrow", recipe)
 
 
 def of_recipes() -> Iterator[Case]:

@@ -90,7 +90,7 @@ BEFORE_RELU = ("d2l", "painterly", "d2l-torch-tab", "tutorial", "wei-pre")
 OTHER_RECIPES = (
     "tutorial", *MEANS_OVER_CHW, *SUMS, "d2l-lbfgs", "d2l-wolfe", "d2l-wolfe-blocks", "d2l-wolfe-pyramid", "tutorial-wolfe",
     "first-layer-hw",
-    "post-relu",
+    "post-relu", "shallow-relative",
 )
 
 
@@ -390,6 +390,17 @@ in_losses("Gatys' style loss without its quarter", "terms/{recipe}/photo:style/*
             recipes=SUMS, all=(QUARTER, QUARTER.replace("4 * ", "")))
 in_losses("Gatys' style loss over H W instead of its square", "terms/{recipe}/photo:style/*", recipes=SUMS,
             all=(QUARTER, QUARTER.replace(" ** 2)", ")")))
+in_losses(
+    "a relative loss is divided by the sum of the target, not of its squares",
+    "terms/shallow-relative/photo:content/relu3_2", "terms/shallow-relative/photo:style/*",
+    "gradient/shallow-relative/photo:total",
+    torch=("torch.square(target)", "torch.abs(target)"), mxnet=("np.square(target)", "np.abs(target)"),
+    paddle=("paddle.square(target)", "paddle.abs(target)"),
+)
+in_core(
+    "a tile's relative loss is divided by the map's own size", "tiles", "style_scale(of_map, target, recipe.style_reduction)",
+    "style_scale(of_map, products.sums[tap] / divisor, recipe.style_reduction)", "terms/shallow-relative/odd/tile-16:style/*",
+)
 in_losses(
     "total variation lacks its half", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
     **{backend: (text, text.removeprefix("0.5 * ")) for backend, text in VARIATION.items()},
@@ -821,7 +832,7 @@ in_core("the layer of the deepest tap cut off", "network", "for tap in taps) + 1
 in_core("VGG-16's depths for VGG-19", "network", 'Network("vgg19", VGG19_DEPTHS', 'Network("vgg19", VGG16_DEPTHS',
         "zoo/noise@vgg19*")
 in_core("a pool of 3", "network", "POOL = 2\n", "POOL = 3\n", "features/photo")
-in_core("specification: content loss summed", "losses", '"mean": 1 / math.prod(shape)',
+in_core("specification: content loss summed", "losses", '"mean": 1 / target.size',
         '"mean": 1.0', "terms/{recipe}/photo:content/*", recipes=MEANS)
 in_core("specification: half of the style gradient", "losses", "4 * difference @ matrix", "2 * difference @ matrix",
         "gradient/{recipe}/photo:style")
