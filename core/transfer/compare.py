@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from isostyle import registry
 from isostyle.images import arrays
@@ -79,27 +80,31 @@ def compare(
     Raises:
         InputError: a picture cannot be read, or is too small, or the weights of vgg16 are not here.
     """
-    weights = store.load(VGG16.name)
+    engine = referee(backend, device, threads)
     photograph, painting = read_rgb(content, "the content image"), read_rgb(style, "the style image")
-    judged = [read_rgb(picture, f"picture {number}") for number, picture in enumerate(pictures, start=1)]
-    framework = registry.start(backend, device, threads)
-    parameters = weights.cut(REFEREE.taps)
-    engine = framework.backend.prepare(VGG16, parameters, device=framework.device, dtype="float32")
-    tiled = TiledEngine(engine, VGG16, TILE)
-
-    def looked_at(picture: arrays.Image.Image, height: int, width: int) -> Targets:
-        image = arrays.to_array(arrays.resize(picture, height, width), "float32")
-        return tiled.targets(REFEREE, image, image)
-
     found = []
-    for picture in judged:
-        width, height = picture.size
+    for number, source in enumerate(pictures, start=1):
+        picture = read_rgb(source, f"picture {number}")
         scale = max(picture.size) / max(painting.size)
-        wanted = looked_at(painting, *(max(1, round(side * scale)) for side in (painting.height, painting.width)))
-        own, before = looked_at(picture, height, width), looked_at(photograph, height, width)
+        wanted = look(engine, painting, *(max(1, round(side * scale)) for side in (painting.height, painting.width)))
+        own, before = (look(engine, each, picture.height, picture.width) for each in (picture, photograph))
         likeness = content_loss(own.content["relu4_2"], before.content["relu4_2"], "relative")
         found.append(Comparison(style_figure(own, wanted), likeness, style_figure(before, wanted)))
     return found
+
+
+def referee(backend: str, device: str, threads: int | None) -> TiledEngine:
+    """The real VGG-16 on a device."""
+    weights = store.load(VGG16.name)
+    framework = registry.start(backend, device, threads)
+    parameters = weights.cut(REFEREE.taps)
+    return TiledEngine(framework.backend.prepare(VGG16, parameters, device=framework.device, dtype="float32"), VGG16, TILE)
+
+
+def look(engine: TiledEngine, picture: Image.Image, height: int, width: int) -> Targets:
+    """The map and the Gram matrices of a picture at a size."""
+    image = arrays.to_array(arrays.resize(picture, height, width), "float32")
+    return engine.targets(REFEREE, image, image)
 
 
 def style_figure(own: Targets, wanted: Targets) -> float:
