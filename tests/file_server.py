@@ -71,8 +71,9 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         self.end_headers()
         part = body[: fault["drop"]] if "drop" in fault else body
-        self.wfile.write(part)
+        # Before it is written: the test may have it all before this thread goes on.
         self.server.shelf.sent += len(part)  # type: ignore[attr-defined]
+        self.wfile.write(part)
         if "drop" in fault:
             self.close_connection = True
 
