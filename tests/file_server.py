@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+#: Each connection has a thread of its own, and `+=` is no single step.
+COUNTING = threading.Lock()
+
 
 @dataclass
 class Shelf:
@@ -60,6 +63,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None, fault: Any = None) -> None:
         fault = fault or {}
+        part = body[: fault["drop"]] if "drop" in fault else body
+        # Before anything is sent: the test may have it, and look, before this thread goes on.
+        with COUNTING:
+            self.server.shelf.sent += len(part)  # type: ignore[attr-defined]
         self.send_response(status)
         for key, value in (headers or {}).items():
             self.send_header(key, value)
@@ -70,9 +77,6 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.close_connection = True
         self.end_headers()
-        part = body[: fault["drop"]] if "drop" in fault else body
-        # Before it is written: the test may have it all before this thread goes on.
-        self.server.shelf.sent += len(part)  # type: ignore[attr-defined]
         self.wfile.write(part)
         if "drop" in fault:
             self.close_connection = True

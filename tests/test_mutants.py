@@ -16,7 +16,7 @@ from mutation import Workshop, patterns
 
 ROOT = Path(__file__).parents[1]
 #: So many mutants there must be at the least.
-AT_LEAST = 231
+AT_LEAST = 233
 #: Mutants that change the total by less than this, at the start and after ten steps: comparing totals would not find them.
 SMALL = 1e-3
 HARDLY_CHANGE_THE_TOTAL = {
