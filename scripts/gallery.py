@@ -56,6 +56,10 @@ def main(content: str | None, style: str | None, backend: str, network: str, fol
         run, steps = shown(recipe)
         try:
             result = isostyle.stylize(*pair, recipe=run, backend=backend, network=network)
+        except isostyle.Stopped as error:
+            if error.result is None:
+                raise
+            result, steps = error.result, f"{steps}; a failure: {error}"
         except isostyle.InputError as error:
             refusals.append(f"`{recipe.name}` refuses this pair: {error}.")
             click.echo(f"{recipe.name}: {error}", err=True)
