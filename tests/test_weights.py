@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save
 
 from isostyle import InputError
-from isostyle.network import COMPACT
+from isostyle.network import COMPACT, Network
 from isostyle.weights import store
 
 MEBIBYTE = 2**20
@@ -75,7 +75,7 @@ def spoil(parameters, how):
     elif how == "shape":
         changed[name] = changed[name][:-1]
     elif how == "dtype":
-        changed[name] = changed[name].astype(np.float16)
+        changed[name] = changed[name].astype(np.float64)
     else:
         changed[name] = changed[name] * np.float32("nan")
     return changed
@@ -95,6 +95,16 @@ def test_a_file_with_another_content_is_refused(how, sentence):
     data = save(spoil(store.load("compact").parameters, how), metadata=metadata)
     with pytest.raises(InputError, match=sentence):
         store.parse(data, "x.safetensors")
+
+
+def test_half_precision_becomes_the_same_numbers_in_float32():
+    network = Network("small", (1,), (4,))
+    random = np.random.RandomState(0)
+    halves = {name: random.standard_normal(shape).astype(np.float16) for name, shape in network.parameter_shapes.items()}
+    found = store.parse(store.dump(network, halves, {}), "small.safetensors").parameters
+    for name, half in halves.items():
+        assert found[name].dtype == np.float32
+        np.testing.assert_array_equal(found[name], half)
 
 
 @pytest.mark.parametrize(

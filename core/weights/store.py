@@ -1,7 +1,7 @@
 """Weights: safetensors files of a network's convolutions: the one that ships with the package, and those in the cache.
 
-A file holds ``conv1_1.weight`` (out, in, 3, 3) and ``conv1_1.bias`` (out,) and so on, float32, and in its metadata the
-network's table (``network``, ``depths``, ``widths``). safetensors holds no code: opening a stranger's file runs nothing.
+A file holds ``conv1_1.weight`` (out, in, 3, 3) and ``conv1_1.bias`` (out,) and so on, float32 or float16, and in its metadata
+the network's table (``network``, ``depths``, ``widths``). safetensors holds no code: opening a stranger's file runs nothing.
 """
 
 from __future__ import annotations
@@ -147,7 +147,9 @@ def parse(data: bytes, name: str) -> Weights:
         raise
     except Exception as error:  # a damaged or hostile file makes its readers raise nearly anything
         raise InputError(f"{name!r} is not a network's safetensors file: {reason(error)}") from None
-    return Weights(network, whole(tensors, shapes, name), sha256(data))
+    # Half precision halves a file; every number of it is one of float32.
+    singles = {key: tensor.astype(np.float32) if tensor.dtype == np.float16 else tensor for key, tensor in tensors.items()}
+    return Weights(network, whole(singles, shapes, name), sha256(data))
 
 
 def whole(tensors: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], name: str) -> dict[str, Array]:
