@@ -62,6 +62,24 @@ def test_fast_terms_and_gradient_are_near_the_exact_ones(backend):
     assert_fast_is_near(backend)
 
 
+def test_a_gram_matrix_of_bfloat16_has_the_gradient_that_autograd_finds(torch_backend):
+    import torch
+
+    from isostyle.backends.torch.fast import GramMatrix
+    from isostyle.backends.torch.losses import gram
+
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 6, 5, 7, generator=generator).to(torch.bfloat16).to(memory_format=torch.channels_last)
+    target = torch.eye(6)
+    halves, singles = x.clone().requires_grad_(), x.float().requires_grad_()
+    found, expected = GramMatrix.apply(halves, 35), gram(singles, "hw")
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    for matrix in (found, expected):
+        torch.square(matrix - target).sum().backward()
+    # 2^-9 for each of the two factors and the result.
+    torch.testing.assert_close(halves.grad.float(), singles.grad, rtol=0, atol=3 * 2**-9 * float(singles.grad.abs().max()))
+
+
 @pytest.fixture
 def torch_backend():
     if "torch" not in BACKENDS:

@@ -19,10 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from isostyle.backends.torch.engine import TorchEngine
-from isostyle.interface import Dtype, Engine, Parameters
+from isostyle.backends.torch.engine import TorchEngine, TorchObjective
+from isostyle.backends.torch.losses import content_loss, tv_loss
+from isostyle.interface import Dtype, Engine, Evaluation, Parameters, Targets
+from isostyle.losses import divisor_of, style_scale
 from isostyle.network import PADDING, POOL, Network
-from isostyle.recipe import Pooling
+from isostyle.recipe import Pooling, Recipe
 from isostyle.system import cpu
 from isostyle.tiles import WHOLE, TiledEngine
 
@@ -77,6 +79,29 @@ def direct(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tens
     return F.conv2d(x, weight, bias, padding=padding)
 
 
+class GramMatrix(torch.autograd.Function):  # type: ignore[misc]
+    """Gram matrix (C, C), float32, of a bfloat16 map (1, C, H, W) in channels-last layout, with its gradient by formula.
+
+    G = X X^T / d is symmetric, and so is dL/dG for a loss of G alone: dL/dX = 2 dL/dG X / d. That is one product, where
+    autograd takes two and adds them; and it is one of bfloat16 numbers, which the gradient becomes anyhow.
+    """
+
+    @staticmethod
+    def forward(context: Any, feature: Tensor, divisor: int) -> Tensor:
+        rows = feature.permute(0, 2, 3, 1).flatten(0, 2)  # (H W, C): as it lies in memory
+        context.save_for_backward(rows)
+        context.divisor, context.shape = divisor, feature.shape
+        single = rows.float()
+        return single.T @ single / divisor
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (rows,) = context.saved_tensors
+        _, channels, height, width = context.shape
+        found = rows @ (gradient * (2 / context.divisor)).to(rows.dtype)
+        return found.reshape(1, height, width, channels).permute(0, 3, 1, 2), None
+
+
 def prepare_fast(network: Network, parameters: Parameters, device: str, dtype: Dtype) -> Engine:
     if way(network, device) == "exact":
         return TorchEngine(network, parameters, device, dtype)
@@ -104,6 +129,10 @@ class FastTorchEngine(TorchEngine):
         return kernel.to(self.inner).contiguous(memory_format=self.layout)
 
     def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
+        return {name: x.to(self.dtype) for name, x in self.maps(image, taps, pooling).items()}
+
+    def maps(self, image: Tensor, taps: Iterable[str], pooling: Pooling) -> dict[str, Tensor]:
+        """Feature maps as they are computed, in bfloat16 perhaps."""
         # The loop of engine.py once more, so that there it stays the text that the three backends share.
         wanted = set(taps)
         found = {}
@@ -116,10 +145,42 @@ class FastTorchEngine(TorchEngine):
             else:
                 x = F.max_pool2d(x, POOL) if pooling == "max" else F.avg_pool2d(x, POOL)
             if layer.name in wanted:
-                found[layer.name] = x.to(self.dtype)
+                found[layer.name] = x
         return found
 
     def convolution(self, x: Tensor, name: str) -> Tensor:
         weight, bias = self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"]
         wide = self.way == "winograd" and min(weight.shape[:2]) >= WINOGRAD_CHANNELS
         return Convolution.apply(nnpack if wide else direct, x, weight, bias, self.turned[f"{name}.weight"])
+
+    def objective(self, recipe: Recipe, targets: Targets) -> TorchObjective:
+        return (Bfloat16Objective if self.way == "bfloat16" else TorchObjective)(self, recipe, targets)
+
+
+class Bfloat16Objective(TorchObjective):
+    """What a recipe minimizes, with Gram matrices of maps as they are (:class:`GramMatrix`)."""
+
+    def __init__(self, engine: FastTorchEngine, recipe: Recipe, targets: Targets) -> None:
+        super().__init__(engine, recipe, targets)
+        self.fast, self.targets = engine, targets
+
+    def __call__(self, image: Tensor) -> Evaluation:
+        recipe, engine = self.recipe, self.fast
+        image = image.detach()
+        image.requires_grad_()
+        seen = (image - engine.mean) / engine.std if recipe.space == "unit" else image
+        maps = engine.maps(seen, recipe.taps, recipe.pooling)
+        terms = {}
+        for tap, weight in recipe.content_layers:
+            x = self.maybe_detach("content", maps[tap]).to(engine.dtype)
+            loss = content_loss(x, self.content[tap], recipe.content_reduction)
+            terms[f"content/{tap}"] = recipe.content_weight * weight * loss
+        for tap, weight in recipe.style_layers:
+            x, shape = self.maybe_detach("style", maps[tap]), tuple(maps[tap].shape)
+            matrix = GramMatrix.apply(x, divisor_of(shape, recipe.gram_divisor))
+            scale = style_scale(shape, self.targets.style[tap], recipe.style_reduction)
+            terms[f"style/{tap}"] = recipe.style_weight * weight * scale * torch.square(matrix - self.style[tap]).sum()
+        terms["tv"] = recipe.tv_weight * tv_loss(self.maybe_detach("tv", image))
+        terms["total"] = torch.stack(list(terms.values())).sum()
+        (gradient,) = torch.autograd.grad(terms["total"], image)
+        return Evaluation({name: term.detach() for name, term in terms.items()}, gradient)
