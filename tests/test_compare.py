@@ -24,7 +24,7 @@ def trunk(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("ISOSTYLE_CACHE", str(place))
     if not cache.path_of("vgg16").exists():
         checkpoint = convert.Checkpoint(VGG16, random_parameters(VGG16, 0), "test", "torchvision", "float32")
-        fetch.keep(checkpoint, "test", None, None)
+        fetch.keep(checkpoint, "test", "", None)
     return store.load("vgg16")
 
 

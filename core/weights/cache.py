@@ -1,7 +1,6 @@
 """The cache of weights that were fetched or imported: one safetensors file for each network, with its record as metadata.
 
-The folder is ``isostyle/weights`` in the user's cache folder; the environment variable ISOSTYLE_CACHE names another place for
-``isostyle``. Only `isostyle weights fetch` and `import` write to it.
+Only `isostyle weights fetch` and `import` write to it.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ class Record:
 
 
 def folder() -> Path:
-    """Where the weights lie; it need not exist."""
+    """Where the weights lie: in the user's cache folder, or in that of ISOSTYLE_CACHE; it need not exist."""
     if given := os.environ.get(VARIABLE):
         return Path(given).expanduser() / "weights"
     return user_cache_path("isostyle", appauthor=False) / "weights"
@@ -67,11 +66,7 @@ def path_of(name: str) -> Path:
 
 
 def make_folder() -> Path:
-    """The folder, made if it is not there.
-
-    Raises:
-        InputError: it cannot be made.
-    """
+    """The folder, made if it is not there. Raises InputError if it cannot be made."""
     place = folder()
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -81,11 +76,7 @@ def make_folder() -> Path:
 
 
 def find(name: str) -> Record | None:
-    """The record of ``name``; None if there is none. Only the head of the file is read.
-
-    Raises:
-        InputError: the file cannot be read, or is none of the cache's.
-    """
+    """The record of ``name``, from its file's head; None if there is none. Raises InputError if the file is damaged."""
     path = path_of(name)
     if not path.exists():
         return None
@@ -104,11 +95,7 @@ def damaged(name: str, why: str) -> InputError:
 
 
 def write(name: str, data: bytes) -> None:
-    """Put a file into the cache, in place of what is there.
-
-    Raises:
-        IsostyleError: it cannot be written; what was there stays.
-    """
+    """Put a file into the cache, in place of what is there. Raises IsostyleError if it cannot be written; the old one stays."""
     place = make_folder() / path_of(name).name
     try:
         write_atomically(place, data)

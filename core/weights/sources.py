@@ -22,17 +22,16 @@ Span = tuple[int, int]
 class Source(ABC):
     """A file of known size, any part of which can be read; use it as a context."""
 
-    #: What errors call it.
+    #: What errors call it, and its own name, without the folder.
     name: str
+    file: str
     size: int
+    #: Whether all of it is here.
+    complete = True
 
     @abstractmethod
     def read(self, start: int, length: int) -> bytes:
-        """Exactly ``length`` bytes from ``start``.
-
-        Raises:
-            InputError: the file has no such bytes.
-        """
+        """Exactly ``length`` bytes from ``start``. Raises InputError if the file does not have them."""
 
     @abstractmethod
     def close(self) -> None: ...
@@ -58,14 +57,10 @@ class Source(ABC):
 
 
 class LocalFile(Source):
-    """A file on disk.
-
-    Raises:
-        InputError: it is not there, cannot be read, is no regular file or is larger than 1 GiB.
-    """
+    """A file on disk. Raises InputError if it cannot be read, is no regular file or is larger than 1 GiB."""
 
     def __init__(self, path: Path) -> None:
-        self.name = repr(str(path))
+        self.name, self.file = repr(str(path)), path.name
         with accessed(self.name):
             status = path.stat()
             require_regular(status, self.name)
@@ -79,14 +74,11 @@ class LocalFile(Source):
         self.require(start, length)
         with accessed(self.name):
             self.stream.seek(start)
-            data = self.stream.read(length)
-        if len(data) != length:
-            raise InputError(f"{self.name} became shorter while it was read")
-        return data
+            return self.stream.read(length)
 
 
 class Stream(io.RawIOBase):
-    """A source as a stream for the parsers of Python's library and for h5py.
+    """A source as a stream, for the parsers of Python's library and for h5py.
 
     It never takes memory for bytes that the file does not have, whatever a header claims. ``most``: no piece is longer.
     """
@@ -109,28 +101,26 @@ class Stream(io.RawIOBase):
             raise ValueError("it points to before the file's beginning")
         return self.place
 
+    def readinto(self, buffer: Any) -> int:
+        length = min(len(buffer), max(0, self.source.size - self.place))
+        buffer[:length] = self.take(length)
+        return length
+
     def read(self, size: int | None = -1) -> bytes:
         rest = max(0, self.source.size - self.place)
-        length = rest if size is None or size < 0 else min(size, rest)
+        return self.take(rest if size is None or size < 0 else min(size, rest))
+
+    def take(self, length: int) -> bytes:
+        """Exactly ``length`` bytes; raises InputError if the file ends before."""
         if self.most is not None and length > self.most:
             raise InputError(f"{self.source.name} claims a header of {length} bytes")
         data = self.source.read(self.place, length)
         self.place += length
         return data
 
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def take(self, length: int) -> bytes:
-        """Exactly ``length`` bytes; raises InputError if the file ends before."""
-        self.source.require(self.place, length)
-        return self.read(length)
-
-    def number(self, size: int, *, signed: bool = False) -> int:
+    def number(self, size: int) -> int:
         """The next ``size`` bytes as a little-endian integer."""
-        return int.from_bytes(self.take(size), "little", signed=signed)
+        return int.from_bytes(self.take(size), "little")
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:

@@ -6,11 +6,10 @@ the network's table (``network``, ``depths``, ``widths``). safetensors holds no 
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -49,11 +48,7 @@ class Weights:
     origin: str | None = None
 
     def cut(self, taps: Iterable[str]) -> Parameters:
-        """The parameters that are needed up to the deepest of ``taps``.
-
-        Raises:
-            InputError: the network has no such layer.
-        """
+        """The parameters that are needed up to the deepest of ``taps``. Raises InputError if the network has no such layer."""
         needed = {layer.name for layer in self.network.cut(taps)}
         return {name: array for name, array in self.parameters.items() if name.partition(".")[0] in needed}
 
@@ -79,24 +74,20 @@ def load(name: str) -> Weights:
 
 
 def load_cached(name: str) -> Weights:
-    """The weights of ``name`` that were fetched or imported.
-
-    Raises:
-        InputError: there are none (the message says how to get them), or they are damaged.
-    """
+    """The weights of ``name`` that were fetched or imported. Raises InputError if there are none, or they are damaged."""
     record = cache.find(name)
     if record is None:
         raise InputError(f"the weights of {name} are not here: {published_weights.how_to(name)}")
     path = cache.path_of(name)
     try:
         weights = parse(read_input(path), path.name)
+        if weights.network != published_weights.NETWORKS[name]:
+            raise InputError(f"it is not {name}")
+        if parameters_digest(weights.parameters) != record.parameters_sha256:
+            raise InputError("its numbers have another digest than when they were written")
     except InputError as error:
         raise cache.damaged(name, str(error)) from None
-    if weights.network != published_weights.NETWORKS[name]:
-        raise cache.damaged(name, f"it is not {name}")
-    if parameters_digest(weights.parameters) != record.parameters_sha256:
-        raise cache.damaged(name, "its numbers have another digest than when they were written")
-    return dataclasses.replace(weights, origin=record.origin)
+    return replace(weights, origin=record.origin)
 
 
 def padded(weights: Weights) -> Weights:
@@ -110,7 +101,7 @@ def padded(weights: Weights) -> Weights:
         else:
             kernel = parameters[name] = np.zeros(shape, np.float32)
             kernel[:, :, KERNEL // 2, KERNEL // 2] = np.eye(shape[0], dtype=np.float32)
-    return dataclasses.replace(weights, network=VGG16_PADDED, parameters=parameters)
+    return replace(weights, network=VGG16_PADDED, parameters=parameters)
 
 
 def dump(network: Network, parameters: Parameters, metadata: Mapping[str, str]) -> bytes:
@@ -128,11 +119,7 @@ def parameters_digest(parameters: Parameters) -> str:
 
 
 def parse(data: bytes, name: str) -> Weights:
-    """The weights in ``data``, the bytes of a safetensors file called ``name``.
-
-    Raises:
-        InputError: they are not a network's, whole and finite.
-    """
+    """The weights in ``data``, the bytes of a file called ``name``. Raises InputError unless they are a network's."""
     try:
         tensors, metadata = read_tensors(data)
         if kind := OTHERS.get(str(metadata.get("schema")).partition("/")[0]):
@@ -142,18 +129,17 @@ def parse(data: bytes, name: str) -> Weights:
         if len(depths) != len(widths) or min(depths + widths) < 1 or 2 * sum(depths) != len(tensors):
             raise ValueError("its metadata do not fit its tensors")
         network = Network(metadata["network"], depths, widths)
-        shapes = network.parameter_shapes
     except MemoryError:
         raise
     except Exception as error:  # a damaged or hostile file makes its readers raise nearly anything
         raise InputError(f"{name!r} is not a network's safetensors file: {reason(error)}") from None
     # Half precision halves a file; every number of it is one of float32.
     singles = {key: tensor.astype(np.float32) if tensor.dtype == np.float16 else tensor for key, tensor in tensors.items()}
-    return Weights(network, whole(singles, shapes, name), sha256(data))
+    return Weights(network, whole(singles, network.parameter_shapes, name), sha256(data))
 
 
 def whole(tensors: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], name: str) -> dict[str, Array]:
-    """Those of ``tensors``, of a file called ``name``, that a network with parameters of these ``shapes`` has, in that order.
+    """The ``tensors``, of a file called ``name``, that ``shapes`` name, in that order.
 
     Raises:
         InputError: one is missing, of another shape or type, or not finite.

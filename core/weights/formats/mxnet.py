@@ -9,11 +9,9 @@ import io
 from functools import partial
 from math import prod
 
-from isostyle.weights.formats.stored import MAX_DIMENSIONS, MAX_TENSORS, Index, Storage, Stored, itemsize, shape_of
+from isostyle.weights.formats.stored import MAX_DIMENSIONS, MAX_TENSORS, Index, Storage, Stored, itemsize, shape_of, whole
 from isostyle.weights.sources import Source, Stream
 
-#: kMXAPINDArrayListMagic, as the file begins with it.
-LIST_START = (0x112).to_bytes(8, "little")
 HEADER_SIZE, DEVICE_SIZE = 16, 8
 V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 DENSE = 0
@@ -24,28 +22,23 @@ DTYPES = {0: "float32", 1: "float64", 2: "float16", 3: "uint8", 4: "int32", 5: "
 def index_mxnet(source: Source) -> Index:
     stream = Stream(source)
     stream.take(HEADER_SIZE)
-    arrays = [one_array(stream) for _ in range(bounded(stream.number(8)))]
-    names = [stream.take(bounded(stream.number(8))).decode() for _ in range(bounded(stream.number(8)))]
+    arrays = [next_array(stream) for _ in range(count(stream))]
+    names = [stream.take(count(stream)).decode() for _ in range(count(stream))]
     return dict(zip(names, arrays, strict=True))
 
 
-def bounded(count: int) -> int:
-    """A number of arrays, or of letters. Raises ValueError if it is absurd."""
-    if count > MAX_TENSORS:
-        raise ValueError(f"it claims {count} arrays or letters")
-    return count
+def count(stream: Stream) -> int:
+    """The number of arrays or of letters that come next."""
+    return whole(stream.number(8), "a number of arrays or letters", MAX_TENSORS)
 
 
-def one_array(stream: Stream) -> Stored:
-    """The array at whose header ``stream`` is, and which it stands behind afterwards."""
+def next_array(stream: Stream) -> Stored:
     magic = stream.number(4)
     wide = magic in (V1, V2, V3)
-    if magic in (V2, V3) and stream.number(4, signed=True) != DENSE:
+    if magic in (V2, V3) and stream.number(4) != DENSE:
         raise ValueError("an array is sparse")
     # Before V1, the number of dimensions stands where the magic number is now, and a side has four bytes.
-    dimensions = stream.number(4, signed=True) if wide else magic
-    if not 0 <= dimensions <= MAX_DIMENSIONS:
-        raise ValueError(f"an array has {dimensions} dimensions")
+    dimensions = whole(stream.number(4) if wide else magic, "a number of dimensions", MAX_DIMENSIONS)
     shape = shape_of([stream.number(8 if wide else 4) for _ in range(dimensions)])
     if not dimensions and magic != V3:
         return Stored((), Storage("none", (0, 0), bytes))  # no array at all

@@ -14,11 +14,11 @@ import numpy as np
 
 from isostyle.errors import InputError
 from isostyle.weights.formats import pickles
+from isostyle.weights.formats.pickles import Call, is_call
 from isostyle.weights.formats.pytorch import ORDERED, items_of
 from isostyle.weights.formats.stored import Index, Storage, Stored, shape_of
 from isostyle.weights.sources import Source, Stream
 
-PICKLE_START = b"\x80"
 ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
 DTYPE, ENCODE = "numpy.dtype", "_codecs.encode"
 #: How some Paddles write a parameter: the tuple (name, array).
@@ -35,32 +35,31 @@ def index_paddle(source: Source) -> Index:
         raise InputError(f"{source.name} is a pickle, but not of a dictionary of arrays, as Paddle's .pdparams are")
     index = {}
     for own, value in found.items():
-        if isinstance(value, pickles.Call) and value.name in PAIRS:
+        if is_call(value, *PAIRS):
             [value] = value.arguments
         if isinstance(value, tuple) and len(value) == 2:
             value = value[1]
-        if isinstance(value, pickles.Call) and value.name in ARRAYS:
+        if is_call(value, *ARRAYS):
             index[own] = stored_array(value)
     return index
 
 
-def stored_array(array: pickles.Call) -> Stored:
+def stored_array(array: Call) -> Stored:
     """``_reconstruct(numpy.ndarray, (0,), b"b")``, completed by (version, shape, dtype, Fortran order, bytes)."""
     _, sides, dtype, fortran, data = array.state
-    code = dtype.arguments[0] if isinstance(dtype, pickles.Call) and dtype.name == DTYPE else None
+    code = dtype.arguments[0] if is_call(dtype, DTYPE) else None
     if not isinstance(code, str) or not PLAIN.fullmatch(code):
         raise ValueError("an array holds something else than plain numbers")
     big_endian = dtype.state is not None and dtype.state[1] == ">"
-    storage = Storage(np.dtype(code).name, (0, 0), partial(content, data), big_endian)
     shape = shape_of(sides)
     strides = tuple(prod(shape[:axis]) for axis in range(len(shape))) if fortran else None
-    return Stored(shape, storage, strides)
+    return Stored(shape, Storage(np.dtype(code).name, (0, 0), partial(content, data), big_endian), strides)
 
 
 def content(data: Any) -> bytes:
     """An array's bytes; protocol 2 has ``_codecs.encode(text, "latin1")`` for them, and Python 2 the text itself."""
-    if isinstance(data, pickles.Call) and data.name == ENCODE and data.arguments[1:] == ("latin1",):
-        [data, _] = data.arguments
+    if is_call(data, ENCODE) and data.arguments[1:] == ("latin1",):
+        data = data.arguments[0]
     if isinstance(data, str):
         return data.encode("latin-1")
     if not isinstance(data, bytes):

@@ -9,18 +9,21 @@ Source: the opcodes and their meaning, module ``pickletools`` of Python's standa
 
 from __future__ import annotations
 
+import io
 import pickle
 import pickletools
 from collections.abc import Collection
-from typing import IO, Any, cast
+from typing import IO, Any, TypeGuard, cast
 
 from isostyle.errors import InputError
 from isostyle.weights.sources import Stream
 
+Program = Stream | io.BytesIO
+
 #: The pickle of a VGG has some 2000. Tuples nest no deeper, so that hashing one does not exhaust the stack.
 MAX_OPCODES = 20_000
-#: What makes a value that the memo may give a second time. Tuples do not: if each holds the one before twice, then hashing the
-#: 300th takes for ever.
+#: What makes a value that the memo may give a second time: texts, bytes and single objects. Tuples do not: if each holds the
+#: one before twice, then hashing the 300th takes for ever.
 TEXTS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINSTRING", "BINSTRING"}
 BYTES = {"SHORT_BINBYTES", "BINBYTES", "BINBYTES8"}
 SHARED = TEXTS | BYTES | {"GLOBAL", "STACK_GLOBAL", "REDUCE", "BINPERSID", "EMPTY_LIST", "LIST", "EMPTY_DICT", "DICT"}
@@ -52,10 +55,15 @@ class Call(dict[Any, Any]):
         self.state = state
 
 
+def is_call(value: Any, *names: str) -> TypeGuard[Call]:
+    """Whether ``value`` is a noted call of one of ``names``."""
+    return isinstance(value, Call) and value.name in names
+
+
 class InertUnpickler(pickle.Unpickler):
     """The standard unpickler with a closed list of names, and a list of what the program says of things outside of it."""
 
-    def __init__(self, stream: IO[bytes], file: str, names: Collection[str]) -> None:
+    def __init__(self, stream: Program, file: str, names: Collection[str]) -> None:
         super().__init__(stream, encoding="latin1")  # Python 2's text, which may be bytes
         self.file, self.names = file, names
         self.outside: list[Any] = []
@@ -71,30 +79,25 @@ class InertUnpickler(pickle.Unpickler):
         return pid
 
 
-def load(stream: IO[bytes] | Stream, file: str, names: Collection[str] = ()) -> tuple[Any, list[Any]]:
-    """The value of the pickle that begins where ``stream`` is, and its persistent ids; ``stream`` stands behind it afterwards.
-
-    Args:
-        stream: the program, which gives no more than there is of it.
-        file: what errors call the file.
-        names: what the program may name.
+def load(stream: Program, file: str, names: Collection[str] = ()) -> tuple[Any, list[Any]]:
+    """The value of the pickle where ``stream`` is, and its persistent ids; ``stream`` stands behind it afterwards.
 
     Raises:
-        InputError: the program names something else.
+        InputError: the program names something that is not in ``names``.
         Exception: it is damaged, too long, or does what no file of weights needs.
     """
-    program, start = cast(IO[bytes], stream), stream.tell()
-    check(program)
-    program.seek(start)
-    unpickler = InertUnpickler(program, file, names)
+    start = stream.tell()
+    check(stream)
+    stream.seek(start)
+    unpickler = InertUnpickler(stream, file, names)
     return unpickler.load(), unpickler.outside
 
 
-def check(stream: IO[bytes]) -> None:
+def check(stream: Program) -> None:
     """Raises ValueError for a program that could take more memory or time than its bytes are worth."""
     memo: dict[int, str] = {}
     before = ""
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(cast(IO[bytes], stream))):
         name = opcode.name
         if name in REFUSED or count >= MAX_OPCODES:
             raise ValueError(f"its pickle has {count} opcodes and {name}, more than a file of weights needs")

@@ -13,13 +13,11 @@ from typing import Any
 
 from isostyle.errors import InputError
 from isostyle.weights.formats import pickles
+from isostyle.weights.formats.pickles import is_call
 from isostyle.weights.formats.stored import MAX_HEADER, MAX_TENSORS, Index, Storage, Stored, itemsize, shape_of, whole
 from isostyle.weights.sources import Source, Span, Stream
 
-ZIP_START = b"PK\x03\x04"
-#: torch.serialization.MAGIC_NUMBER, how it looks as a pickle of protocol 2, and the version after it.
-LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+#: Of the format before the zip.
 LEGACY_PROTOCOL = 1001
 
 FLOAT_STORAGES = {"Float": "float32", "Half": "float16", "Double": "float64", "BFloat16": "bfloat16"}
@@ -43,19 +41,19 @@ def index_zip(source: Source) -> Index:
     members = {member.filename: member for member in archive.infolist()}
     if packed := next((own for own, member in members.items() if member.compress_type != zipfile.ZIP_STORED), None):
         raise InputError(f"{source.name} has {packed!r} compressed, which PyTorch's files are not")
-    state = [own for own in members if own.count("/") == 1 and own.endswith("/data.pkl")]
-    if len(state) != 1:
+    state = next((own for own in members if own.count("/") == 1 and own.endswith("/data.pkl")), None)
+    if state is None:
         raise InputError(f"{source.name} is a zip file, but none of PyTorch's: it has no data.pkl")
-    folder, order = state[0].removesuffix("data.pkl"), state[0].replace("data.pkl", "byteorder")
-    if any(members[own].file_size > MAX_HEADER for own in (state[0], order) if own in members):
+    folder, order = state.removesuffix("data.pkl"), state.replace("data.pkl", "byteorder")
+    if any(members[own].file_size > MAX_HEADER for own in (state, order) if own in members):
         raise ValueError("its description is too long")
     big_endian = order in members and archive.read(order) == b"big"
-    value, outside = pickles.load(io.BytesIO(archive.read(state[0])), source.name, NAMES)
+    value, outside = pickles.load(io.BytesIO(archive.read(state)), source.name, NAMES)
     storages = {}
-    for key, (dtype, count) in described(outside).items():
+    for key, (dtype, size) in described(outside).items():
         if (member := members.get(f"{folder}data/{key}")) is None:
             continue
-        if member.file_size != count * itemsize(dtype):
+        if member.file_size != size:
             raise ValueError(f"its storage {member.filename!r} has {member.file_size} bytes")
         storages[key] = Storage(dtype, region(member, source), partial(archive.read, member), big_endian)
     return index_of_state(value, storages, source.name)
@@ -70,8 +68,8 @@ def region(member: zipfile.ZipInfo, source: Source) -> Span:
 def index_legacy(source: Source) -> Index:
     """Five pickles (a magic number, a version, the system, the state, the storages' keys), then the storages in that order."""
     stream = Stream(source, most=MAX_HEADER)
-    magic, protocol, system = (pickles.load(stream, source.name)[0] for _ in range(3))
-    if magic != LEGACY_MAGIC or protocol != LEGACY_PROTOCOL or not isinstance(system, dict):
+    _, protocol, system = (pickles.load(stream, source.name)[0] for _ in range(3))
+    if protocol != LEGACY_PROTOCOL or not isinstance(system, dict):
         raise InputError(f"{source.name} is not a file of PyTorch's that isostyle knows")
     big_endian = system.get("little_endian") is False
     value, outside = pickles.load(stream, source.name, NAMES)
@@ -81,23 +79,15 @@ def index_legacy(source: Source) -> Index:
         raise ValueError("its list of storages does not fit its tensors")
     storages, place = {}, stream.tell()
     for key in keys:
-        dtype, count = places[key]
-        span = place, place + COUNT_SIZE + count * itemsize(dtype)
-        storages[key] = Storage(dtype, span, partial(counted, source, span, count, big_endian), big_endian)
-        place = span[1]
+        dtype, size = places[key]
+        start = place + COUNT_SIZE
+        place = start + size
+        storages[key] = Storage(dtype, (start, place), partial(source.read, start, size), big_endian)
     return index_of_state(value, storages, source.name)
 
 
-def counted(source: Source, span: Span, count: int, big_endian: bool) -> bytes:
-    """The numbers of a storage without their count."""
-    data = source.read(span[0], span[1] - span[0])
-    if int.from_bytes(data[:COUNT_SIZE], "big" if big_endian else "little") != count:
-        raise ValueError("a storage has another size than its description")
-    return data[COUNT_SIZE:]
-
-
 def described(outside: list[Any]) -> dict[str, tuple[str, int]]:
-    """Type and number of elements of each storage by key.
+    """Type and bytes of each storage by key.
 
     From persistent ids: ("storage", type, key, device, number of elements), and a sixth in files of before 2020.
     """
@@ -105,15 +95,14 @@ def described(outside: list[Any]) -> dict[str, tuple[str, int]]:
     for kind, storage, key, _, count, *view in outside:
         if kind != "storage" or not isinstance(key, str) or view not in ([], [None]):
             raise ValueError("a storage is described in an unknown way")
-        new = STORAGES[storage], whole(count, "a storage's size")
-        if found.setdefault(key, new) != new:
-            raise ValueError("a storage is described in two ways")
+        dtype = STORAGES[storage]
+        found[key] = dtype, whole(count, "a storage's size") * itemsize(dtype)
     return found
 
 
 def items_of(value: Any) -> dict[str, Any]:
     """The items of a dictionary or an ordered one, which Python 2 makes of a list of pairs; none of anything else."""
-    if isinstance(value, pickles.Call) and value.name == ORDERED and value.arguments:
+    if is_call(value, ORDERED) and value.arguments:
         value = dict(value.arguments[0])
     if not isinstance(value, dict) or (isinstance(value, pickles.Call) and value.name != ORDERED):
         return {}
@@ -131,9 +120,9 @@ def index_of_state(value: Any, storages: Mapping[str, Storage], name: str) -> In
         raise InputError(f"{name} holds no state dictionary (save `model.state_dict()`, not the model)")
     index = {}
     for own, tensor in state.items():
-        if isinstance(tensor, pickles.Call) and tensor.name == PARAMETER:
+        if is_call(tensor, PARAMETER):
             tensor = tensor.arguments[0]
-        if isinstance(tensor, pickles.Call) and tensor.name in TENSORS:
+        if is_call(tensor, *TENSORS):
             (_, _, key, *_), offset, size, strides, *_ = tensor.arguments
             if key not in storages:
                 raise InputError(f"{name} lacks the numbers of {own!r}")

@@ -16,8 +16,10 @@ from isostyle.weights.sources import Span
 MAX_HEADER = 2**20
 MAX_TENSORS = 1000
 MAX_DIMENSIONS = 8
+#: No file has more of anything; products of two such numbers and a file's size fit into 64 bits.
+MAX_NUMBER = 2**48
 
-#: numpy's names of the numbers that become float32; bfloat16 is the upper half of a float32.
+#: NumPy's names of the numbers that become float32; bfloat16 is the upper half of a float32.
 FLOATS = {"float16": "f2", "float32": "f4", "float64": "f8", "bfloat16": "u2"}
 
 
@@ -45,23 +47,10 @@ class Stored:
     offset: int = 0
 
     def array(self, data: bytes) -> Array:
-        """The tensor as float32, from the bytes of its storage.
-
-        float16 and bfloat16 become the same numbers; float64 is rounded to the nearest.
-
-        Raises:
-            ValueError: the storage is too small.
-        """
+        """The tensor as float32, from its storage's bytes. Raises TypeError or ValueError if they are too few."""
         kind = np.dtype(FLOATS[self.storage.dtype]).newbyteorder(">" if self.storage.big_endian else "<")
-        numbers = np.frombuffer(data, kind)
-        if self.strides is None:
-            found = numbers.reshape(self.shape)
-        else:
-            last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
-            if last >= numbers.size:
-                raise ValueError("it reaches beyond its storage")
-            steps = tuple(step * numbers.itemsize for step in self.strides)
-            found = np.lib.stride_tricks.as_strided(numbers[self.offset :], self.shape, steps, writeable=False)
+        strides = None if self.strides is None else tuple(step * kind.itemsize for step in self.strides)
+        found = np.ndarray(self.shape, kind, data, self.offset * kind.itemsize, strides)
         if self.storage.dtype == "bfloat16":
             return (np.ascontiguousarray(found, np.uint32) << 16).view(np.float32)
         with np.errstate(over="ignore"):  # becomes infinite, and is refused as such
@@ -78,9 +67,9 @@ def itemsize(dtype: str) -> int:
     return np.dtype(FLOATS.get(dtype, dtype)).itemsize
 
 
-def whole(value: Any, what: str) -> int:
+def whole(value: Any, what: str, most: int = MAX_NUMBER) -> int:
     """``value`` if it is a whole number that a file can have of something. Raises ValueError if not."""
-    if type(value) is not int or not 0 <= value < 2**48:
+    if type(value) is not int or not 0 <= value <= most:
         raise ValueError(f"{what} is no whole number that a file can have")
     return value
 
