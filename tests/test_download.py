@@ -81,7 +81,6 @@ def test_a_dropped_connection_goes_on_where_it_broke_off(shelf, remote, ranges, 
     if ranges:
         assert shelf.sent == FIRST + SIZE  # nothing twice
         assert shelf.requests[-1][1]["Range"] == f"bytes={2 * drop}-{SIZE - 1}"
-        assert shelf.requests[-1][1]["If-Range"] == '"one"'
 
 
 def test_a_server_that_stumbles_is_asked_again(shelf, remote):
@@ -210,16 +209,14 @@ def test_spans_are_taken_up_where_they_broke_off(shelf, remote):
     assert [request["Range"] for _, request in shelf.requests[-2:]] == ["bytes=1050000-1299999", "bytes=2000000-2000099"]
 
 
-@pytest.mark.parametrize("if_range", [True, False])
-def test_a_file_that_changes_meanwhile_is_refused(shelf, remote, if_range):
-    shelf.if_range = if_range
+def test_a_file_that_changes_meanwhile_is_refused(shelf, remote):
     with pytest.raises(DownloadFailed, match="changed while it was fetched"), remote() as file:  # noqa: PT012
         shelf.files["/file"], shelf.etag = DATA[::-1], '"two"'
         file.fetch([(0, SIZE)])
 
 
 def test_a_file_that_became_shorter_meanwhile_is_refused(shelf, remote):
-    with pytest.raises(DownloadFailed, match="changed while it was fetched"), remote() as file:  # noqa: PT012
+    with pytest.raises(DownloadFailed, match="the server answers 416"), remote() as file:  # noqa: PT012
         shelf.files["/file"] = DATA[:100]
         file.read(1_000_000, 10)
 
@@ -246,16 +243,6 @@ def test_what_cannot_be_told_apart_is_not_resumed(shelf, remote):
         file.fetch([(0, SIZE)])
         assert file.read(0, SIZE) == DATA
     assert shelf.sent - sent == FIRST + SIZE
-
-
-@pytest.mark.parametrize(
-    ("etag", "modified", "expected"), [('W/"x"', "Sat, 01 Jan 2022", "Sat, 01 Jan 2022"), ('W/"x"', None, None)]
-)
-def test_a_weak_etag_is_no_condition(shelf, remote, etag, modified, expected):
-    shelf.etag, shelf.modified = etag, modified
-    with remote() as file:
-        file.read(1_000_000, 10)
-    assert shelf.requests[-1][1].get("If-Range") == expected
 
 
 def test_two_at_once_do_not_write_into_one_part(shelf, remote):

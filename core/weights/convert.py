@@ -18,7 +18,7 @@ from isostyle.interface import Parameters
 from isostyle.network import RGB_MEAN, RGB_STD, VGG16, VGG19, Network
 from isostyle.system.files import reason
 from isostyle.weights.formats.index import index_of
-from isostyle.weights.formats.stored import FLOATS, Index, Storage, Stored
+from isostyle.weights.formats.stored import FLOATS, Index, Stored
 from isostyle.weights.published import Preprocessing
 from isostyle.weights.sources import Source
 
@@ -70,7 +70,7 @@ def read(
         for parameter, array in parameters.items():
             if not np.isfinite(array).all():
                 raise InputError(f"{source.name} has values in {places[parameter]!r} that are not finite")
-        dtypes = sorted({index[own].storage.dtype for own in places.values()})
+        dtypes = sorted({index[own].dtype for own in places.values()})
         return Checkpoint(network, parameters, form, wanted, "+".join(dtypes))
     except (IsostyleError, MemoryError):
         raise
@@ -79,16 +79,10 @@ def read(
 
 
 def recognize(index: Index, candidates: Sequence[Network], name: str) -> tuple[Network, dict[str, str]]:
-    """The network whose convolutions these are, and which tensor each of its parameters is.
-
-    Raises:
-        InputError: it is none of the candidates; the message names the tensor that is wrong with the nearest one.
-    """
+    """The network whose convolutions these are, and which tensor each of its parameters is. Raises InputError if there is none,
+    and names the tensor that is wrong with the nearest one."""
     if (norm := next((own for own in index if BATCH_NORM.search(own)), None)) is not None:
         raise InputError(f"{name} is a VGG with batch normalization (it holds {norm!r}), which isostyle has not")
-    if not any(PREFIX.sub("", own, 1) in names_in(network) for own in index for network in candidates):
-        some = ", ".join(repr(own) for own in list(index)[:3]) or "none at all"
-        raise InputError(f"{name} holds no convolutions of a VGG; its tensors are {some} ...")
     matches = [(network, *match(index, network)) for network in candidates]
     network, places, problem = max(matches, key=lambda each: (not each[2], len(each[1])))  # the first of equals
     if problem:
@@ -112,8 +106,8 @@ def match(index: Index, network: Network) -> tuple[dict[str, str], str]:
             problems.append(f"{found[parameter]!r} and {own!r} would both be {parameter}")
         elif stored.shape != expected[parameter]:
             problems.append(f"{own!r} has the shape {stored.shape}; {network.name} has {expected[parameter]} there")
-        elif stored.storage.dtype not in FLOATS:
-            problems.append(f"{own!r} is {stored.storage.dtype}; weights are float32 (or float16, bfloat16, float64)")
+        elif stored.dtype not in FLOATS:
+            problems.append(f"{own!r} is {stored.dtype}; weights are float32 (or float16, bfloat16, float64)")
         else:
             found[parameter] = own
     for theirs, parameter in names.items():
@@ -139,19 +133,18 @@ def is_classifier(bare: str, stored: Stored) -> bool:
 
 
 def load(index: Index, places: Mapping[str, str], source: Source) -> Parameters:
-    """The parameters as float32; each storage is read once for tensors that follow one another in it."""
-    regions = {own: index[own].storage.region for own in places.values()}
+    """The parameters as float32; tensors that follow one another in a storage read it once."""
+    regions = {own: index[own].region for own in places.values()}
     for own, (start, end) in regions.items():
         if end - start > MAX_STORAGE:
             raise InputError(f"{source.name} has {own!r} in a storage of {end - start} bytes; save the convolutions apart")
     source.fetch([*regions.values()])
-    storage: Storage | None = None
-    data = b""
+    shared, data = None, b""
     parameters = {}
     for parameter, own in places.items():
-        if index[own].storage is not storage:
-            storage = index[own].storage
-            data = storage.read()
+        if index[own].read is not shared:
+            shared = index[own].read
+            data = shared()
         try:
             parameters[parameter] = index[own].array(data)
         except (TypeError, ValueError):

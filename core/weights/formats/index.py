@@ -44,6 +44,6 @@ def index_of(source: Source) -> tuple[str, Index]:
     for own, stored in index.items():
         if len(own) > MAX_NAME:
             raise InputError(f"{source.name} has a tensor with a name of {len(own)} letters")
-        first, end = stored.storage.region
+        first, end = stored.region
         source.require(first, end - first)
     return form, index

@@ -11,7 +11,7 @@ from math import prod
 from typing import Any
 
 from isostyle.errors import InputError
-from isostyle.weights.formats.stored import MAX_TENSORS, Index, Storage, Stored, shape_of
+from isostyle.weights.formats.stored import MAX_TENSORS, Index, Stored, shape_of
 from isostyle.weights.sources import Source, Stream
 
 #: block1_conv1_W_1:0 and block1_conv1_b_1:0 of 2016; kernel:0 and bias:0 since.
@@ -43,12 +43,12 @@ def keras_tensor(item: Any, source: Source) -> tuple[str, Stored]:
     """A dataset as the parameter that its path names, or under its path if it is none."""
     own, shape, dtype = item.name.removeprefix("/").removeprefix("model_weights/"), shape_of(item.shape), item.dtype
     if (found := TENSOR.fullmatch(own)) is None:
-        return own, Stored(shape, Storage(dtype.name[:40], (0, 0), bytes))
+        return own, Stored(shape, dtype.name[:40], (0, 0), bytes)
     if item.chunks or item.external or item.is_virtual:
         raise ValueError(f"{own!r} is packed or elsewhere, not plainly in the file")
     start, size, strides = item.id.get_offset(), prod(shape) * dtype.itemsize, None
     if len(shape) == 4:  # (height, width, in, out) in the file, (out, in, height, width) here
         height, width, into, out = shape
         shape, strides = (out, into, height, width), (1, out, width * into * out, into * out)
-    storage = Storage(dtype.name[:40], (start, start + size), partial(source.read, start, size), dtype.byteorder == ">")
-    return f"conv{found[1]}_{found[2]}.{'weight' if found[3] else 'bias'}", Stored(shape, storage, strides)
+    name, read = f"conv{found[1]}_{found[2]}.{'weight' if found[3] else 'bias'}", partial(source.read, start, size)
+    return name, Stored(shape, dtype.name[:40], (start, start + size), read, dtype.byteorder == ">", strides)

@@ -9,7 +9,7 @@ import io
 from functools import partial
 from math import prod
 
-from isostyle.weights.formats.stored import MAX_DIMENSIONS, MAX_TENSORS, Index, Storage, Stored, itemsize, shape_of, whole
+from isostyle.weights.formats.stored import MAX_DIMENSIONS, MAX_TENSORS, Index, Stored, itemsize, shape_of, whole
 from isostyle.weights.sources import Source, Stream
 
 HEADER_SIZE, DEVICE_SIZE = 16, 8
@@ -41,10 +41,10 @@ def next_array(stream: Stream) -> Stored:
     dimensions = whole(stream.number(4) if wide else magic, "a number of dimensions", MAX_DIMENSIONS)
     shape = shape_of([stream.number(8 if wide else 4) for _ in range(dimensions)])
     if not dimensions and magic != V3:
-        return Stored((), Storage("none", (0, 0), bytes))  # no array at all
+        return Stored((), "none", (0, 0), bytes)  # no array at all
     stream.take(DEVICE_SIZE)
     dtype = DTYPES[stream.number(4)]
     start, size = stream.tell(), prod(shape) * itemsize(dtype)
     stream.source.require(start, size)
     stream.seek(size, io.SEEK_CUR)
-    return Stored(shape, Storage(dtype, (start, start + size), partial(stream.source.read, start, size)))
+    return Stored(shape, dtype, (start, start + size), partial(stream.source.read, start, size))

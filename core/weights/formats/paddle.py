@@ -16,7 +16,7 @@ from isostyle.errors import InputError
 from isostyle.weights.formats import pickles
 from isostyle.weights.formats.pickles import Call, is_call
 from isostyle.weights.formats.pytorch import ORDERED, items_of
-from isostyle.weights.formats.stored import Index, Storage, Stored, shape_of
+from isostyle.weights.formats.stored import Index, Stored, shape_of
 from isostyle.weights.sources import Source, Stream
 
 ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
@@ -53,7 +53,7 @@ def stored_array(array: Call) -> Stored:
     big_endian = dtype.state is not None and dtype.state[1] == ">"
     shape = shape_of(sides)
     strides = tuple(prod(shape[:axis]) for axis in range(len(shape))) if fortran else None
-    return Stored(shape, Storage(np.dtype(code).name, (0, 0), partial(content, data), big_endian), strides)
+    return Stored(shape, np.dtype(code).name, (0, 0), partial(content, data), big_endian, strides)
 
 
 def content(data: Any) -> bytes:

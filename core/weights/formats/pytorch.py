@@ -8,13 +8,14 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from isostyle.errors import InputError
 from isostyle.weights.formats import pickles
 from isostyle.weights.formats.pickles import is_call
-from isostyle.weights.formats.stored import MAX_HEADER, MAX_TENSORS, Index, Storage, Stored, itemsize, shape_of, whole
+from isostyle.weights.formats.stored import MAX_HEADER, MAX_TENSORS, Index, Stored, itemsize, shape_of, whole
 from isostyle.weights.sources import Source, Span, Stream
 
 #: Of the format before the zip.
@@ -55,7 +56,7 @@ def index_zip(source: Source) -> Index:
             continue
         if member.file_size != size:
             raise ValueError(f"its storage {member.filename!r} has {member.file_size} bytes")
-        storages[key] = Storage(dtype, region(member, source), partial(archive.read, member), big_endian)
+        storages[key] = Stored((), dtype, region(member, source), partial(archive.read, member), big_endian)
     return index_of_state(value, storages, source.name)
 
 
@@ -82,7 +83,7 @@ def index_legacy(source: Source) -> Index:
         dtype, size = places[key]
         start = place + COUNT_SIZE
         place = start + size
-        storages[key] = Storage(dtype, (start, place), partial(source.read, start, size), big_endian)
+        storages[key] = Stored((), dtype, (start, place), partial(source.read, start, size), big_endian)
     return index_of_state(value, storages, source.name)
 
 
@@ -111,7 +112,7 @@ def items_of(value: Any) -> dict[str, Any]:
     return {str(key): item for key, item in value.items()}
 
 
-def index_of_state(value: Any, storages: Mapping[str, Storage], name: str) -> Index:
+def index_of_state(value: Any, storages: Mapping[str, Stored], name: str) -> Index:
     """The tensors of a state dictionary; one that stands in another under ``state_dict`` or ``model`` is taken out."""
     state = items_of(value)
     for outer in ("state_dict", "model"):
@@ -126,5 +127,6 @@ def index_of_state(value: Any, storages: Mapping[str, Storage], name: str) -> In
             (_, _, key, *_), offset, size, strides, *_ = tensor.arguments
             if key not in storages:
                 raise InputError(f"{name} lacks the numbers of {own!r}")
-            index[own] = Stored(shape_of(size), storages[key], shape_of(strides), whole(offset, "an offset"))
+            shape, steps = shape_of(size), shape_of(strides)
+            index[own] = replace(storages[key], shape=shape, strides=steps, offset=whole(offset, "an offset"))
     return index

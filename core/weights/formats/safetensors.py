@@ -9,7 +9,7 @@ import json
 from functools import partial
 from math import prod
 
-from isostyle.weights.formats.stored import FLOATS, MAX_HEADER, Index, Storage, Stored, itemsize, shape_of, whole
+from isostyle.weights.formats.stored import FLOATS, MAX_HEADER, Index, Stored, itemsize, shape_of, whole
 from isostyle.weights.sources import Source, Stream
 
 DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64", "BF16": "bfloat16"}
@@ -25,5 +25,5 @@ def index_safetensors(source: Source) -> Index:
         shape, dtype = shape_of(entry["shape"]), DTYPES.get(entry["dtype"], str(entry["dtype"])[:40])
         if dtype in FLOATS and end - start != prod(shape) * itemsize(dtype):
             raise ValueError(f"{own!r} has {end - start} bytes for the shape {shape}")
-        index[own] = Stored(shape, Storage(dtype, (start, end), partial(source.read, start, end - start)))
+        index[own] = Stored(shape, dtype, (start, end), partial(source.read, start, end - start))
     return index

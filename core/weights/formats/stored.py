@@ -23,35 +23,28 @@ MAX_NUMBER = 2**48
 FLOATS = {"float16": "f2", "float32": "f4", "float64": "f8", "bfloat16": "u2"}
 
 
-@dataclass(frozen=True, eq=False)
-class Storage:
-    """Numbers that stand together in a file; several tensors may share them."""
-
-    #: float32, ...; whatever the file says, also what cannot be used.
-    dtype: str
-    #: Which bytes have to come for it.
-    region: Span
-    #: Reads the numbers' bytes.
-    read: Callable[[], bytes]
-    big_endian: bool = False
-
-
 @dataclass(frozen=True)
 class Stored:
-    """A tensor in a file."""
+    """A tensor in a file, or part of a storage that several share."""
 
     shape: tuple[int, ...]
-    storage: Storage
+    #: float32, ...; whatever the file says, also what cannot be used.
+    dtype: str
+    #: Which bytes have to come for its storage.
+    region: Span
+    #: Reads the bytes of its storage; one function for all that share it.
+    read: Callable[[], bytes]
+    big_endian: bool = False
     #: In elements of the storage; None: in order, last axis fastest.
     strides: tuple[int, ...] | None = None
     offset: int = 0
 
     def array(self, data: bytes) -> Array:
         """The tensor as float32, from its storage's bytes. Raises TypeError or ValueError if they are too few."""
-        kind = np.dtype(FLOATS[self.storage.dtype]).newbyteorder(">" if self.storage.big_endian else "<")
+        kind = np.dtype(FLOATS[self.dtype]).newbyteorder(">" if self.big_endian else "<")
         strides = None if self.strides is None else tuple(step * kind.itemsize for step in self.strides)
-        found = np.ndarray(self.shape, kind, data, self.offset * kind.itemsize, strides)
-        if self.storage.dtype == "bfloat16":
+        found: Array = np.ndarray(self.shape, kind, data, self.offset * kind.itemsize, strides)
+        if self.dtype == "bfloat16":
             return (np.ascontiguousarray(found, np.uint32) << 16).view(np.float32)
         with np.errstate(over="ignore"):  # becomes infinite, and is refused as such
             # A copy: a view would keep the whole storage in memory.
