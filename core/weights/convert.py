@@ -53,13 +53,9 @@ class Checkpoint:
 def read(
     source: Source, networks: Sequence[Network] = (VGG19, VGG16), preprocessing: Preprocessing | None = None
 ) -> Checkpoint:
-    """The network in a file, which is one of ``networks``, recognized by the shapes of its tensors.
-
-    ``preprocessing`` is what the network expects of its input; by default caffe for Keras' files, and torchvision for others.
-
-    Raises:
-        InputError: the file is damaged, of another format or of another network; or it would have to run something.
-    """
+    """The network in a file, one of ``networks``, recognized by the shapes of its tensors. ``preprocessing`` is what it expects
+    of its input; by default caffe for Keras' files, and torchvision for others. Raises InputError if the file is damaged, of
+    another format or network, or would have to run something."""
     try:
         form, index = index_of(source)
         network, places = recognize(index, networks, source.name)
@@ -117,10 +113,8 @@ def match(index: Index, network: Network) -> tuple[dict[str, str], str]:
 
 
 def names_in(network: Network) -> dict[str, str]:
-    """The parameter (``conv1_1.weight``) that a name in a file stands for.
-
-    ``features.0.weight`` counts all layers (torchvision, timm, Paddle, gluon), ``conv0_weight`` convolutions (gluon of old).
-    """
+    """The parameter (``conv1_1.weight``) that a name in a file stands for. ``features.0.weight`` counts all layers (of torch,
+    timm, Paddle and gluon), ``conv0_weight`` the convolutions (of old gluon)."""
     layers = [(layer, kind) for layer in network.convolutions for kind in ("weight", "bias")]
     found = {f"features.{layer.index}.{kind}": f"{layer.name}.{kind}" for layer, kind in layers}
     found |= {f"conv{place // 2}_{kind}": f"{layer.name}.{kind}" for place, (layer, kind) in enumerate(layers)}

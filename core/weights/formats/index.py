@@ -29,12 +29,7 @@ MAX_START, MAX_NAME = 16, 200
 
 
 def index_of(source: Source) -> tuple[str, Index]:
-    """The format of a file, and its tensors.
-
-    Raises:
-        InputError: it has none of the formats, or its tensors do not fit into it.
-        Exception: whatever the libraries raise that read a damaged file.
-    """
+    """The format of a file, and its tensors. Raises InputError for another format, and any error for a damaged file."""
     begin = source.read(0, min(source.size, MAX_START))
     found = next(((form, reader) for form, _, start, reader in READERS if re.match(start, begin)), None)
     if found is None:

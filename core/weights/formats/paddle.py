@@ -5,7 +5,6 @@ Source: paddle/framework/io.py; numpy/core/src/multiarray/methods.c (array_reduc
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from math import prod
 from typing import Any
@@ -24,8 +23,6 @@ DTYPE, ENCODE = "numpy.dtype", "_codecs.encode"
 #: How some Paddles write a parameter: the tuple (name, array).
 PAIRS = ("builtins.tuple", "__builtin__.tuple")
 NAMES = {ORDERED, DTYPE, ENCODE, "numpy.ndarray", *ARRAYS, *PAIRS}
-#: NumPy's codes of plain numbers.
-PLAIN = re.compile(r"[biuf][1248]")
 
 
 def index_paddle(source: Source) -> Index:
@@ -47,13 +44,12 @@ def index_paddle(source: Source) -> Index:
 def stored_array(array: Call) -> Stored:
     """``_reconstruct(numpy.ndarray, (0,), b"b")``, completed by (version, shape, dtype, Fortran order, bytes)."""
     _, sides, dtype, fortran, data = array.state
-    code = dtype.arguments[0] if is_call(dtype, DTYPE) else None
-    if not isinstance(code, str) or not PLAIN.fullmatch(code):
-        raise ValueError("an array holds something else than plain numbers")
+    if not is_call(dtype, DTYPE):
+        raise ValueError("an array has no type of numbers")
     big_endian = dtype.state is not None and dtype.state[1] == ">"
     shape = shape_of(sides)
     strides = tuple(prod(shape[:axis]) for axis in range(len(shape))) if fortran else None
-    return Stored(shape, np.dtype(code).name, (0, 0), partial(content, data), big_endian, strides)
+    return Stored(shape, np.dtype(str(dtype.arguments[0])).name, (0, 0), partial(content, data), big_endian, strides)
 
 
 def content(data: Any) -> bytes:

@@ -80,12 +80,8 @@ class InertUnpickler(pickle.Unpickler):
 
 
 def load(stream: Program, file: str, names: Collection[str] = ()) -> tuple[Any, list[Any]]:
-    """The value of the pickle where ``stream`` is, and its persistent ids; ``stream`` stands behind it afterwards.
-
-    Raises:
-        InputError: the program names something that is not in ``names``.
-        Exception: it is damaged, too long, or does what no file of weights needs.
-    """
+    """The value of the pickle where ``stream`` is, and its persistent ids; ``stream`` stands behind it afterwards. Raises
+    InputError if the program names what is not in ``names``; any error if it is damaged, or does what no weights need."""
     start = stream.tell()
     check(stream)
     stream.seek(start)

@@ -88,10 +88,7 @@ def index_legacy(source: Source) -> Index:
 
 
 def described(outside: list[Any]) -> dict[str, tuple[str, int]]:
-    """Type and bytes of each storage by key.
-
-    From persistent ids: ("storage", type, key, device, number of elements), and a sixth in files of before 2020.
-    """
+    """Type and bytes of each storage by key. ``outside``: ("storage", type, key, device, elements), until 2020 with a sixth."""
     found: dict[str, tuple[str, int]] = {}
     for kind, storage, key, _, count, *view in outside:
         if kind != "storage" or not isinstance(key, str) or view not in ([], [None]):
