@@ -52,7 +52,7 @@ def checkpoint(name: str, offline: bool) -> Path:
     from torchvision import models
 
     weights = getattr(models, ENUMERATIONS[name])[MEMBER]
-    path = Path(torch.hub.get_dir()) / HUB_FOLDER / weights.url.rpartition("/")[2]
+    path: Path = Path(torch.hub.get_dir()) / HUB_FOLDER / weights.url.rpartition("/")[2]
     if offline and not path.exists():
         raise InputError(f"offline: torch.hub's cache has no {path.name}; put it into {str(path.parent)!r}")
     try:
