@@ -87,6 +87,14 @@ def test_the_command_prints_a_row_for_each_picture(any_backend, pictures, tmp_pa
     assert json.loads(capsys.readouterr().out)[1]["content"] == 0
 
 
+@pytest.mark.parametrize("size", [(8, 8), (17, 17)])
+def test_a_picture_too_small_for_the_deepest_layer_is_refused(any_backend, pictures, size):
+    """At 17x17 the picture would do, but the painting, of the same longer side, becomes 10 pixels wide."""
+    photograph, painting, _ = pictures
+    with pytest.raises(isostyle.InputError, match="the referee needs 16x16"):
+        isostyle.compare([photograph.resize(size)], content=photograph, style=painting, backend=any_backend)
+
+
 def test_without_the_real_trunk_the_way_to_it_is_said(pictures, tmp_path, monkeypatch):
     monkeypatch.setenv("ISOSTYLE_CACHE", str(tmp_path))
     photograph, painting, _ = pictures

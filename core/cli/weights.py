@@ -32,8 +32,7 @@ def weights(context: click.Context) -> None:
       isostyle weights fetch vgg19                  download them once, into the cache
       isostyle weights import vgg19-dcbb9e9d.pth    or take them from a file
       isostyle weights list                         what is there, and what was checked
-      isostyle run photo.jpg painting.jpg --network vgg16
-      isostyle run photo.jpg painting.jpg --recipe d2l --network vgg16-padded
+      isostyle run photo.jpg painting.jpg --network vgg16-padded
 
     vgg16-padded is VGG-16 in VGG-19's table, with identities for the layers that it lacks: for recipes that name those. Only
     `fetch` ever opens a connection. The cache is the folder isostyle/weights in your cache folder; ISOSTYLE_CACHE names another

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from isostyle import registry
+from isostyle.errors import InputError
 from isostyle.images import arrays
 from isostyle.images.decode import ImageLike, read_rgb
 from isostyle.interface import Targets
@@ -102,7 +103,11 @@ def referee(backend: str, device: str, threads: int | None) -> TiledEngine:
 
 
 def look(engine: TiledEngine, picture: Image.Image, height: int, width: int) -> Targets:
-    """The map and the Gram matrices of a picture at a size."""
+    """The map and the Gram matrices of a picture at a size. Raises InputError if that is too small for the deepest layer."""
+    if min(height, width) < (least := VGG16.least_side(REFEREE.taps)):
+        raise InputError(
+            f"a picture would be judged at {height}x{width} pixels (height x width); the referee needs {least}x{least}"
+        )
     image = arrays.to_array(arrays.resize(picture, height, width), "float32")
     return engine.targets(REFEREE, image, image)
 
