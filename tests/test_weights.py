@@ -9,6 +9,7 @@ from safetensors.numpy import save
 
 from isostyle import InputError
 from isostyle.network import COMPACT, Network
+from isostyle.system.tensors import read_tensors
 from isostyle.weights import store
 
 MEBIBYTE = 2**20
@@ -101,7 +102,9 @@ def test_half_precision_becomes_the_same_numbers_in_float32():
     network = Network("small", (1,), (4,))
     random = np.random.RandomState(0)
     halves = {name: random.standard_normal(shape).astype(np.float16) for name, shape in network.parameter_shapes.items()}
-    found = store.parse(store.dump(network, halves, {}), "small.safetensors").parameters
+    data = store.dump(network, halves, {}, "float16")
+    assert {tensor.dtype for tensor in read_tensors(data)[0].values()} == {np.dtype(np.float16)}
+    found = store.parse(data, "small.safetensors").parameters
     for name, half in halves.items():
         assert found[name].dtype == np.float32
         np.testing.assert_array_equal(found[name], half)

@@ -15,9 +15,9 @@ import pytest
 from checkpoint_files import numbered, random_parameters
 from file_server import serve
 from test_checkpoints import WRITERS, assert_same, framework
+from test_cli import isostyle
 
 from isostyle import InputError
-from isostyle.cli import main as main_cli
 from isostyle.network import VGG16, VGG16_DEPTHS, VGG19, VGG19_DEPTHS, Network
 from isostyle.weights import cache, download, fetch, store
 from isostyle.weights import published as published_weights
@@ -79,13 +79,6 @@ def publish(narrow, parameters, monkeypatch):
 
         shelf.put = put
         yield shelf
-
-
-def isostyle(*arguments):
-    """The exit code."""
-    with pytest.raises(SystemExit) as caught:
-        main_cli.main([str(argument) for argument in arguments])
-    return caught.value.code
 
 
 def cached_files():

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_cli import isostyle
 
-from isostyle.cli import main as main_cli
 from isostyle.errors import InputError
 from isostyle.network import VGG16, VGG16_PADDED
 from isostyle.weights import cache, store, wheel
@@ -74,13 +74,6 @@ def known(file, monkeypatch):
         for one in published_weights.PUBLISHED
     ]
     monkeypatch.setattr(published_weights, "PUBLISHED", tuple(table))
-
-
-def isostyle(*arguments):
-    """The exit code."""
-    with pytest.raises(SystemExit) as caught:
-        main_cli.main([str(argument) for argument in arguments])
-    return caught.value.code
 
 
 def everything_cached():

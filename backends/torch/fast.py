@@ -154,18 +154,20 @@ class FastTorchEngine(TorchEngine):
         return Convolution.apply(nnpack if wide else direct, x, weight, bias, self.turned[f"{name}.weight"])
 
     def objective(self, recipe: Recipe, targets: Targets) -> TorchObjective:
-        return (Bfloat16Objective if self.way == "bfloat16" else TorchObjective)(self, recipe, targets)
+        return Bfloat16Objective(self, recipe, targets) if self.way == "bfloat16" else super().objective(recipe, targets)
 
 
 class Bfloat16Objective(TorchObjective):
     """What a recipe minimizes, with Gram matrices of maps as they are (:class:`GramMatrix`)."""
 
+    engine: FastTorchEngine
+
     def __init__(self, engine: FastTorchEngine, recipe: Recipe, targets: Targets) -> None:
         super().__init__(engine, recipe, targets)
-        self.fast, self.targets = engine, targets
+        self.grams = targets.style
 
     def __call__(self, image: Tensor) -> Evaluation:
-        recipe, engine = self.recipe, self.fast
+        recipe, engine = self.recipe, self.engine
         image = image.detach()
         image.requires_grad_()
         seen = (image - engine.mean) / engine.std if recipe.space == "unit" else image
@@ -178,7 +180,7 @@ class Bfloat16Objective(TorchObjective):
         for tap, weight in recipe.style_layers:
             x, shape = self.maybe_detach("style", maps[tap]), tuple(maps[tap].shape)
             matrix = GramMatrix.apply(x, divisor_of(shape, recipe.gram_divisor))
-            scale = style_scale(shape, self.targets.style[tap], recipe.style_reduction)
+            scale = style_scale(shape, self.grams[tap], recipe.style_reduction)
             terms[f"style/{tap}"] = recipe.style_weight * weight * scale * torch.square(matrix - self.style[tap]).sum()
         terms["tv"] = recipe.tv_weight * tv_loss(self.maybe_detach("tv", image))
         terms["total"] = torch.stack(list(terms.values())).sum()

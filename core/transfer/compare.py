@@ -35,6 +35,7 @@ REFEREE = dataclasses.replace(
     content_reduction="relative",
     style_reduction="relative",
 )
+CONTENT_LAYER = REFEREE.content_layers[0][0]
 #: Side of the tiles that large pictures are looked at in, in pixels.
 TILE = 1024
 
@@ -83,13 +84,16 @@ def compare(
     """
     engine = referee(backend, device, threads)
     photograph, painting = read_rgb(content, "the content image"), read_rgb(style, "the style image")
-    found = []
+    found, size = [], (0, 0)
     for number, source in enumerate(pictures, start=1):
         picture = read_rgb(source, f"picture {number}")
-        scale = max(picture.size) / max(painting.size)
-        wanted = look(engine, painting, *(max(1, round(side * scale)) for side in (painting.height, painting.width)))
-        own, before = (look(engine, each, picture.height, picture.width) for each in (picture, photograph))
-        likeness = content_loss(own.content["relu4_2"], before.content["relu4_2"], "relative")
+        if picture.size != size:  # pictures that are compared are mostly of one size
+            size = picture.size
+            scale = max(size) / max(painting.size)
+            wanted = look(engine, painting, *(max(1, round(side * scale)) for side in (painting.height, painting.width)))
+            before = look(engine, photograph, picture.height, picture.width)
+        own = look(engine, picture, picture.height, picture.width)
+        likeness = content_loss(own.content[CONTENT_LAYER], before.content[CONTENT_LAYER], "relative")
         found.append(Comparison(style_figure(own, wanted), likeness, style_figure(before, wanted)))
     return found
 

@@ -112,20 +112,24 @@ class Run:
         except (Diverged, FrameworkFailure, KeyboardInterrupt) as error:
             problem = problem or error
         result = self.result(problem)
-        if result is not None and problem is None:
-            try:
-                if line := judge(self.history, result.picture, self.setup.pictures.roughness):
-                    log(line)
-            except Worthless as error:
-                self.history.last, problem = self.history.best, error
-                result = self.result(problem)
-                raise Stopped(problem, result) from problem
+        if result is not None and problem is None and (problem := self.judged(result, log)):
+            result = self.result(problem)
         if isinstance(problem, KeyboardInterrupt):
             raise Interrupted(result) from problem
         if problem is not None:
             raise Stopped(problem, result, self.good) from problem
         assert result is not None  # a recipe has at least one step
         return result
+
+    def judged(self, result: Result, log: Callable[[str], None]) -> Worthless | None:
+        """What is wrong with a finished run. From there its best picture is the last, and no state is good to go back to."""
+        try:
+            if line := judge(self.history, result.picture, self.setup.pictures.roughness):
+                log(line)
+        except Worthless as error:
+            self.history.last, self.good = self.history.best, None
+            return error
+        return None
 
     def events(self) -> Iterator[Event]:
         """The events of the descent. What the framework raises becomes a FrameworkFailure."""

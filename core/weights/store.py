@@ -101,10 +101,10 @@ def padded(weights: Weights) -> Weights:
     return replace(weights, network=VGG16_PADDED, parameters=parameters)
 
 
-def dump(network: Network, parameters: Parameters, metadata: Mapping[str, str]) -> bytes:
-    """A file that :func:`parse` reads."""
+def dump(network: Network, parameters: Parameters, metadata: Mapping[str, str], dtype: str = "float32") -> bytes:
+    """A file that :func:`parse` reads; its numbers are float32, or rounded to float16."""
     table = {"network": network.name, "depths": json.dumps(network.depths), "widths": json.dumps(network.widths)}
-    return tensors_file(parameters, {**dict(sorted(metadata.items())), **table})
+    return tensors_file(parameters, {**dict(sorted(metadata.items())), **table}, dtype)
 
 
 def parameters_digest(parameters: Parameters) -> str:
