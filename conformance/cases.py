@@ -16,7 +16,8 @@ import numpy as np
 
 from isostyle.errors import InputError
 from isostyle.interface import Array
-from isostyle.published import D2L, PAINTERLY, RECIPES, TUTORIAL
+from isostyle.network import Network
+from isostyle.published import D2L, ISOSTYLE, RECIPES, TUTORIAL
 from isostyle.recipe import AdamSettings, Constant, GramDivisor, LbfgsSettings, Level, Recipe, StepDecay
 from isostyle.transform_network import JOHNSON, NARROW
 
@@ -35,6 +36,11 @@ SEARCH_EVALUATIONS = 40
 GRADIENT_SCALES = {"1": 1.0, "1e-3": 1e-3, "1e-6": 1e-6}
 #: Sizes (height, width) that photo.png, 152x120, is resized to.
 RESIZES = {"half": (76, 60), "odd": (45, 51), "wider": (37, 140), "larger": (200, 170)}
+#: Sizes (height, width) of what is cut out of its middle: whole halves are left over, and halves of a pixel, of odd and even
+#: whole numbers.
+CROPS = {"even": (100, 60), "down": (119, 152), "across": (120, 149), "both": (49, 51)}
+#: Seeds of the noise that is compared, and its shape.
+NOISES, NOISE_SHAPE = (0, 1, 4294967295), (1, 3, 9, 13)
 #: How often the scene `large` repeats `photo`, down and across: more than a million values, where careless sums show.
 LARGE = (12, 12)
 #: The scene `wide`: `photo` repeated, and cut to this height and width: odd, and larger than a tile with the halo of conv5_1.
@@ -84,6 +90,8 @@ EVERY_KIND_OF_TAP = dataclasses.replace(
 
 #: d2l's objective, which has total variation, under L-BFGS.
 D2L_LBFGS = dataclasses.replace(D2L, name="d2l-lbfgs", optimizer=LbfgsSettings(), schedule=Constant())
+#: The same, so faint that the sum of the first gradient's absolute values is below 1, where the first step is not shortened.
+D2L_FAINT = dataclasses.replace(D2L_LBFGS, name="d2l-lbfgs-faint", content_weight=1e-5, style_weight=0.1, tv_weight=1e-4)
 #: L-BFGS with a line search: on d2l's objective, where it widens; in short blocks with a short history and a first length that
 #: is far too long; and so on the image in 0..1, unclamped.
 SEARCHING = LbfgsSettings(line_search="strong-wolfe")
@@ -93,8 +101,12 @@ D2L_LONG_SEARCH = dataclasses.replace(D2L_LBFGS, name="d2l-wolfe-blocks", optimi
 #: And from coarse to fine: two levels, of which the second is told the scale of the first.
 D2L_PYRAMID = dataclasses.replace(D2L_SEARCH, name="d2l-wolfe-pyramid", pyramid=(Level(0.5, 15),))
 TUTORIAL_SEARCH = dataclasses.replace(TUTORIAL, name="tutorial-wolfe", clamped=False, optimizer=LONG_SEARCHING)
+#: An image that is clamped, and enlarged so.
+UNIT_PYRAMID = dataclasses.replace(
+    ISOSTYLE, name="unit-pyramid", space="unit", clamped=True, optimizer=AdamSettings(0.2), tv_weight=0.1
+)
 #: Recipes that are looked at in every scene; the others share their formulas with these.
-THOROUGH = (D2L, PAINTERLY)
+THOROUGH = (D2L, ISOSTYLE)
 MANY_SCENES = ("photo", "odd", "minimal", "noise", "loud", "flat", "checkerboard", "saturated", "content")
 FEW_SCENES = ("photo", "odd", "noise")
 
@@ -195,6 +207,18 @@ def all_cases() -> tuple[Case, ...]:
     return found
 
 
+def cases_of(name: str, network: Network) -> tuple[Case, ...]:
+    """The cases for a network of the user's, called ``name``: its maps, and what recipes compute whose layers it has."""
+    layers = {layer.name for layer in network.layers}
+    found = [Case("features", "photo", name)]
+    for recipe in different(RECIPES.values(), objective_of):
+        if layers.issuperset(recipe.taps):
+            found += [Case(kind, "photo", name, recipe) for kind in ("targets", "terms", "gradient")]
+            if recipe in THOROUGH:
+                found += [Case(kind, "photo", name, recipe) for kind in ("step", "run")]
+    return tuple(found)
+
+
 def of_pictures() -> Iterator[Case]:
     """Tensors and pictures: what comes in and goes out."""
     yield Case("tensor")
@@ -203,6 +227,9 @@ def of_pictures() -> Iterator[Case]:
     yield Case("round-trip", dtypes=("uint8",))
     for variant in RESIZES:
         yield Case("resize", variant=variant, dtypes=("uint8",))
+    for variant in CROPS:
+        yield Case("crop", variant=variant, dtypes=("uint8",))
+    yield Case("noise")
 
 
 def of_networks() -> Iterator[Case]:
@@ -271,7 +298,8 @@ def of_runs() -> Iterator[Case]:
         yield Case("run", "photo", "narrow", recipe)
         if recipe in THOROUGH:
             yield Case("run", "picture", "compact", recipe)
-    for recipe in (D2L_LBFGS, D2L_SEARCH, D2L_LONG_SEARCH, D2L_PYRAMID, TUTORIAL_SEARCH):
+    yield Case("run", "photo", "narrow", UNIT_PYRAMID)
+    for recipe in (D2L_LBFGS, D2L_FAINT, D2L_SEARCH, D2L_LONG_SEARCH, D2L_PYRAMID, TUTORIAL_SEARCH):
         yield Case("run", "photo", "narrow", recipe, dtypes=("float64",))
 
 
@@ -345,7 +373,8 @@ def short(recipe: Recipe, steps: int = SHORT_RUN) -> Recipe:
     schedule = recipe.schedule
     if isinstance(schedule, StepDecay):
         schedule = StepDecay(SHORT_DECAY, schedule.factor)
-    return dataclasses.replace(recipe, steps=steps, schedule=schedule)
+    pyramid = tuple(Level(level.share, steps) for level in recipe.pyramid)
+    return dataclasses.replace(recipe, steps=steps, schedule=schedule, pyramid=pyramid)
 
 
 def coarser(image: Array, share: float) -> Array:

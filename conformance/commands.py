@@ -41,6 +41,11 @@ def as_pairs(context: click.Context, parameter: click.Parameter, texts: tuple[st
 case_option = click.option(
     "--case", "patterns", multiple=True, metavar="PATTERN", help="Only cases of this name, as 'gradient/*'; may be repeated."
 )
+network_option = click.option(
+    "--network",
+    metavar="NAME",
+    help="Cases for this network at its own width, with its own weights: vgg16-padded, vgg19, ... or a .safetensors file.",
+)
 threads_option = click.option("--threads", type=int, metavar="N", help="CPU threads [default: OMP_NUM_THREADS, or all cores].")
 device_option = click.option("--device", default="cpu", show_default=True, metavar="NAME", help="cpu, cuda, cuda:1, ...")
 force_option = click.option("--force", is_flag=True, help="Overwrite outputs that exist.")
@@ -83,6 +88,7 @@ def with_report_options(command: Callable[..., None]) -> Callable[..., None]:
     help="Record NAME, too, with this interpreter, which has isostyle; may be repeated.",
 )
 @case_option
+@network_option
 @click.option("-o", "--output", type=PATH, metavar="FOLDER", help="Keep the traces in this folder.")
 @with_report_options
 @threads_option
@@ -96,6 +102,7 @@ def conform(context: click.Context, /, **options: Any) -> None:
     \b
       isostyle conform                                    every backend that is installed
       isostyle conform --backend torch --html page.html
+      isostyle conform --network vgg16-padded             a real network at full width; some minutes
       isostyle conform --python mxnet=old/bin/python --backend torch
       isostyle conform record torch -o traces/torch       one backend, to be compared later, elsewhere
       isostyle conform compare traces/*                   what was recorded, whenever and wherever
@@ -118,6 +125,7 @@ def conform(context: click.Context, /, **options: Any) -> None:
 @click.argument("name")
 @click.option("-o", "--output", required=True, type=PATH, metavar="FOLDER", help="Where the trace goes.")
 @case_option
+@network_option
 @threads_option
 @device_option
 @force_option
@@ -138,6 +146,7 @@ def record_command(threads: int | None, **options: Any) -> None:
 @click.argument("folders", nargs=-1, required=True, type=PATH, metavar="TRACES...")
 @click.option("--reference", type=PATH, metavar="FOLDER", help="The oracle's trace [default: recorded now].")
 @case_option
+@network_option
 @with_report_options
 @force_option
 @quiet_option
@@ -154,10 +163,11 @@ def compare_command(**options: Any) -> None:
 
 @conform.command(name="cases", short_help="List the cases.")
 @case_option
-def cases_command(patterns: tuple[str, ...]) -> None:
+@network_option
+def cases_command(patterns: tuple[str, ...], network: str | None) -> None:
     """List the cases: name, dtypes, and the backends that a case is meant for, if not for all."""
-    from isostyle.conformance.cases import all_cases, select
+    from isostyle.conformance.session import cases_for
 
-    for case in select(all_cases(), patterns):
+    for case in cases_for(network, patterns)[0]:
         only = f"  only {', '.join(case.only)}" if case.only else ""
         click.echo(f"{case.name:<36} {', '.join(case.dtypes)}{only}")

@@ -11,7 +11,7 @@ import io
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -21,11 +21,13 @@ from PIL import Image
 
 from isostyle.conformance.cases import (
     BATCH,
+    CROPS,
     CUTS,
     FULL_WIDTH,
     GRADIENT_SCALES,
     LARGE,
     LBFGS_EVALUATIONS,
+    NOISES,
     RESIZES,
     ROLES,
     SCHEMA,
@@ -59,6 +61,8 @@ class Inputs:
     """A folder of input files, read once."""
 
     folder: Traversable
+    #: Networks of the user's by the names that cases call them by: what :func:`isostyle.weights.store.load` takes.
+    own: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def arrays(self) -> Mapping[str, Array]:
@@ -107,15 +111,15 @@ class Inputs:
         """The weights of a case's network.
 
         ``narrow`` and ``exact`` come from this folder; ``compact`` is the shipped one; ``vgg19`` is made of its numbers;
-        ``negated`` is narrow with every sign changed.
+        ``negated`` is narrow with every sign changed; and there are the user's ``own``.
         """
         if name not in self.networks:
             self.networks[name] = self.weights(name)
         return self.networks[name]
 
     def weights(self, name: str) -> Weights:
-        if name == "compact":
-            return store.load(name)
+        if name == "compact" or name in self.own:
+            return store.load(self.own.get(name, name))
         if name == "vgg19":
             return full_width(self.network("compact"))
         if name == "negated":
@@ -157,6 +161,8 @@ class Inputs:
                 SEARCH_EVALUATIONS,
                 GRADIENT_SCALES,
                 RESIZES,
+                CROPS,
+                NOISES,
                 LARGE,
                 WIDE,
                 CUTS,
@@ -173,9 +179,9 @@ class Inputs:
         return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()
 
 
-def shipped_inputs() -> Inputs:
-    """The input files that are part of the package."""
-    return Inputs(resources.files("isostyle.conformance").joinpath("data"))
+def shipped_inputs(own: Mapping[str, str] | None = None) -> Inputs:
+    """The input files that are part of the package, and networks of the user's ``own``."""
+    return Inputs(resources.files("isostyle.conformance").joinpath("data"), own or {})
 
 
 def negated(narrow: Weights) -> Weights:

@@ -52,10 +52,10 @@ def painting(height: int, width: int) -> Image.Image:
     return paint(3 * width, 3 * height).resize((width, height), Image.Resampling.BILINEAR)
 
 
-def narrow_parameters(random: RandomState) -> dict[str, Array]:
+def narrow_parameters(random: RandomState, network: Network = NARROW) -> dict[str, Array]:
     """He-normal weights, and biases that are not small."""
     found = {}
-    for layer in NARROW.convolutions:
+    for layer in network.convolutions:
         shape = (layer.out_channels, layer.in_channels, 3, 3)
         std = np.sqrt(2 / (9 * layer.in_channels))
         found[f"{layer.name}.weight"] = (random.standard_normal(shape) * std).astype(np.float32)

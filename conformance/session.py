@@ -16,10 +16,10 @@ import click
 
 from isostyle import registry
 from isostyle.conformance import page, report
-from isostyle.conformance.cases import all_cases, select
+from isostyle.conformance.cases import Case, all_cases, cases_of, select
 from isostyle.conformance.compare import ORACLE, Comparison, compare, require_apart
 from isostyle.conformance.declared import deviations
-from isostyle.conformance.inputs import shipped_inputs
+from isostyle.conformance.inputs import Inputs, shipped_inputs
 from isostyle.conformance.record import record
 from isostyle.conformance.trace import POINTS, RUN, Trace, load, printable
 from isostyle.errors import InputError, IsostyleError, shown
@@ -100,6 +100,7 @@ def conform(
     names: Sequence[str],
     interpreters: Mapping[str, str],
     patterns: Sequence[str],
+    network: str | None,
     output: Path | None,
     threads: int | None,
     device: str,
@@ -123,6 +124,7 @@ def conform(
     for name in reports.deviations.keys() - set(chosen):
         raise InputError(f"--deviations is given for {name!r}, which is not compared")
     reports.check()
+    cases_for(network, patterns)
     if output:
         check_output(output, [ORACLE, *chosen], force)
     problems, found = [], {}
@@ -131,7 +133,7 @@ def conform(
             # Always to a new place, so that what is found there was recorded now.
             place = Path(temporary) / name
             python = interpreters.get(name, sys.executable)
-            request = Request(name, place, patterns, threads, "cpu" if name == ORACLE else device)
+            request = Request(name, place, patterns, network, threads, "cpu" if name == ORACLE else device)
             try:
                 line = record_elsewhere(python, request)
             except Failed as problem:
@@ -208,6 +210,7 @@ class Request:
     name: str
     place: Path
     patterns: Sequence[str]
+    network: str | None
     threads: int | None
     device: str
 
@@ -215,7 +218,8 @@ class Request:
         words = [python, "-m", "isostyle", "conform", "record", self.name]
         words += [f"--output={self.place}", f"--device={self.device}"]
         words += [f"--case={pattern}" for pattern in self.patterns]
-        return words + ([f"--threads={self.threads}"] if self.threads is not None else [])
+        given = {"network": self.network, "threads": self.threads}
+        return words + [f"--{option}={value}" for option, value in given.items() if value is not None]
 
 
 class Failed(Exception):
@@ -268,25 +272,51 @@ def record_elsewhere(python: str, request: Request) -> str:
 
 
 def record_here(
-    name: str, output: Path, patterns: Sequence[str], threads: int | None, device: str, force: bool, quiet: bool
+    name: str,
+    output: Path,
+    patterns: Sequence[str],
+    network: str | None,
+    threads: int | None,
+    device: str,
+    force: bool,
+    quiet: bool,
 ) -> None:
     """Record a backend, or the oracle, in this process, and write its trace to the folder ``output``."""
     check_folder(output, force)
-    found = recorded(name, patterns, threads, device, quiet)
+    found = recorded(name, patterns, network, threads, device, quiet)
     output.mkdir(parents=True, exist_ok=True)
     found.save(output)
 
 
-def recorded(name: str, patterns: Sequence[str], threads: int | None, device: str, quiet: bool) -> Trace:
+def recorded(name: str, patterns: Sequence[str], network: str | None, threads: int | None, device: str, quiet: bool) -> Trace:
     log = None if quiet else lambda line: click.echo(line, err=True)
-    return record(name, select(all_cases(), patterns), shipped_inputs(), threads=threads, device=device, log=log)
+    return record(name, *cases_for(network, patterns), threads=threads, device=device, log=log)
+
+
+def cases_for(network: str | None, patterns: Sequence[str]) -> tuple[tuple[Case, ...], Inputs]:
+    """The chosen cases, for a network of the user's if one is named, and their inputs.
+
+    Raises:
+        InputError: there is no such network, or a pattern matches no case.
+    """
+    if network is None:
+        return select(all_cases(), patterns), shipped_inputs()
+    name = Path(network).stem if network.endswith(".safetensors") else network
+    inputs = shipped_inputs({name: network})
+    return select(cases_of(name, inputs.network(name).network), patterns), inputs
 
 
 # `isostyle conform compare`
 
 
 def compare_traces(
-    folders: Sequence[Path], reference: Path | None, patterns: Sequence[str], force: bool, quiet: bool, **options: object
+    folders: Sequence[Path],
+    reference: Path | None,
+    patterns: Sequence[str],
+    network: str | None,
+    force: bool,
+    quiet: bool,
+    **options: object,
 ) -> bool:
     """Compare traces that were recorded before; whether all is well.
 
@@ -298,17 +328,17 @@ def compare_traces(
     others = [trace for trace in map(load, folders) if trace.name != ORACLE]
     require_apart(others)  # before the oracle computes for minutes
     if reference is None:
-        return reports.finish(recorded(ORACLE, patterns, None, "cpu", quiet), others, patterns)
+        return reports.finish(recorded(ORACLE, patterns, network, None, "cpu", quiet), others, patterns)
     believed = load(reference)
     if believed.name != ORACLE:
         raise InputError(f"{str(reference)!r} is a trace of {believed.name!r}, and the reference is the oracle's")
-    return reports.finish(believed, others, patterns, remarks=about(believed))
+    return reports.finish(believed, others, patterns, remarks=about(believed, network))
 
 
-def about(reference: Trace) -> list[str]:
+def about(reference: Trace, network: str | None) -> list[str]:
     """What a user should know of an oracle's trace that is believed: whether it is of this isostyle's specification."""
-    inputs = shipped_inputs()
-    mine = {case.name: inputs.digest(case) for case in all_cases()}
+    cases, inputs = cases_for(network, ())
+    mine = {case.name: inputs.digest(case) for case in cases}
     theirs = {case: entry.get("digest") for (_, case), entry in reference.entries.items()}
     same = sum(theirs.get(case) == digest for case, digest in mine.items())
     return [f"the reference has {same} of this isostyle's {len(mine)} cases as they are now"] if same < len(mine) else []

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from isostyle.conformance import native, zoo
-from isostyle.conformance.cases import BATCH, STYLE_IMAGE, TRAINING_OPTIMIZER, TRAINING_STEPS, Case, coarser
+from isostyle.conformance.cases import BATCH, NOISE_SHAPE, STYLE_IMAGE, TRAINING_OPTIMIZER, TRAINING_STEPS, Case, coarser
 from isostyle.conformance.inputs import Inputs, numbers
 from isostyle.conformance.kinds.kind import NotHere, Points, engine_of, recipe_of
-from isostyle.conformance.oracle import optimizers, pictures
+from isostyle.conformance.oracle import noise, optimizers, pictures
 from isostyle.conformance.oracle import transform as oracle_transform
 from isostyle.conformance.oracle.engine import OracleEngine, layers
 from isostyle.errors import InputError
@@ -166,6 +166,13 @@ class Subject:
     def resize(self, name: str, height: int, width: int) -> Array:
         return np.asarray(arrays.resize(self.inputs.picture(name), height, width))
 
+    def crop(self, name: str, height: int, width: int) -> Array:
+        return np.asarray(arrays.crop(self.inputs.picture(name), height, width))
+
+    def noise(self, seed: int, dtype: Any) -> Points:
+        kinds = {"normal": arrays.noise, "uniform": arrays.uniform_noise}
+        return {kind: make(NOISE_SHAPE, seed, dtype) for kind, make in kinds.items()}
+
     def numbers(self, recipe: Recipe) -> dict[str, float | str]:
         return numbers(recipe)
 
@@ -178,27 +185,35 @@ class OracleSubject(Subject):
 
     def descend(self, engine: Any, recipe: Recipe, content: Array, style: Array, start: Array) -> Points:
         watched = Watched(engine)
-        evaluate = watched.objective(recipe, content, style)
+        levels = [(one, coarser(content, share), coarser(style, share)) for share, one in recipe.levels]
+        evaluates = [watched.objective(*level) for level in levels]
+        image = coarser(start, recipe.levels[0][0])
         settings = recipe.optimizer
-        steps: Sequence[int] = range(recipe.steps + 1)
         trials = {}
         if isinstance(settings, AdamSettings):
-            iterates = optimizers.adam(evaluate, start, settings, recipe.schedule, recipe.clamped)
-            evaluate(after(recipe.steps, iterates))
+            for (one, x, _), evaluate in zip(levels, evaluates, strict=True):
+                enlarged = image if image.shape == x.shape else pictures.enlarge(image, *x.shape[2:])
+                image = after(one.steps, optimizers.adam(evaluate, enlarged, settings, one.schedule, one.clamped))
+            steps: Sequence[int] = range(sum(one.steps for one, *_ in levels) + 1)
         elif not recipe.searches:
-            iterates = optimizers.lbfgs(evaluate, start, settings.learning_rate, settings.history, recipe.clamped)
-            evaluate(after(recipe.steps, iterates))
+            iterates = optimizers.lbfgs(evaluates[-1], start, settings.learning_rate, settings.history, recipe.clamped)
+            image, steps = after(recipe.steps, iterates), range(recipe.steps + 1)
         else:
-            stages = []
-            for share, one in recipe.levels[:-1]:
-                x, y = coarser(content, share), coarser(style, share)
-                stages.append(optimizers.Stage(watched.objective(one, x, y), one.steps, *x.shape[2:]))
-            stages.append(optimizers.Stage(evaluate, recipe.steps, *content.shape[2:]))
-            walk = optimizers.climb(stages, coarser(start, recipe.levels[0][0]), settings)
-            steps, trials = walk.steps, {"trials": np.array(walk.trials, dtype=int)}
-            evaluate(walk.image)
-        rates = self.rates(recipe, range(1, len(steps) + 1))
-        return trials | course(steps, rates, watched.terms) | by_size(watched.images)
+            stages = [
+                optimizers.Stage(evaluate, one.steps, *x.shape[2:])
+                for (one, x, _), evaluate in zip(levels, evaluates, strict=True)
+            ]
+            walk = optimizers.climb(stages, image, settings)
+            image, steps, trials = walk.image, walk.steps, {"trials": np.array(walk.trials, dtype=int)}
+        evaluates[-1](image)
+        return trials | course(steps, self.rates_of_levels(recipe, len(steps)), watched.terms) | by_size(watched.images)
+
+    def rates_of_levels(self, recipe: Recipe, count: int) -> list[float]:
+        """The learning rates of ``count`` updates; those of Adam begin anew at each level."""
+        if isinstance(recipe.optimizer, LbfgsSettings):
+            return self.rates(recipe, range(1, count + 1))
+        begun = [update for _, one in recipe.levels for update in range(1, one.steps + 1)]
+        return self.rates(recipe, [*begun, recipe.steps + 1])
 
     def adam(self, engine: Engine, recipe: Recipe, gradients: Array) -> Array:
         given = iter(gradients.astype(np.float64))
@@ -260,6 +275,13 @@ class OracleSubject(Subject):
 
     def resize(self, name: str, height: int, width: int) -> Array:
         return pictures.resize(np.asarray(self.inputs.picture(name)), height, width)
+
+    def crop(self, name: str, height: int, width: int) -> Array:
+        return pictures.middle(np.asarray(self.inputs.picture(name)), height, width)
+
+    def noise(self, seed: int, dtype: Any) -> Points:
+        kinds = {"normal": noise.normal, "uniform": noise.uniform}
+        return {kind: noise.filled(NOISE_SHAPE, draw(seed)) for kind, draw in kinds.items()}
 
     def numbers(self, recipe: Recipe) -> dict[str, float | str]:
         if recipe.name not in self.inputs.published:

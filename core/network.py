@@ -27,7 +27,7 @@ VGG19_DEPTHS = (2, 2, 4, 4, 4)
 VGG16_DEPTHS = (2, 2, 3, 3, 3)
 #: Channels of the convolutions of each block in the paper, and in the network that ships with isostyle: a quarter.
 VGG_WIDTHS = (64, 128, 256, 512, 512)
-COMPACT_WIDTHS = (16, 32, 64, 128, 128)
+COMPACT_WIDTHS = (16, 48, 96, 192, 192)
 
 #: What the networks expect of their input: RGB in 0..1, minus the mean, divided by the std (ImageNet's, torchvision).
 RGB_MEAN = (0.485, 0.456, 0.406)
@@ -91,9 +91,10 @@ class Network:
         names = {layer.name: layer for layer in self.layers}
         if tap not in names:
             near = difflib.get_close_matches(tap, names, n=1)
-            raise InputError(
-                f"the network {self.name!r} has no layer {tap!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-            )
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            if self.depths == VGG16_DEPTHS and tap in {layer.name for layer in VGG19.layers}:
+                hint = f"; {VGG16_PADDED.name} is the same network with all layers of VGG-19"
+            raise InputError(f"the network {self.name!r} has no layer {tap!r}{hint}")
         return names[tap]
 
     def cut(self, taps: Iterable[str]) -> tuple[Layer, ...]:

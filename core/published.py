@@ -10,12 +10,14 @@ import dataclasses
 import difflib
 
 from isostyle.errors import InputError, shown
+from isostyle.network import VGG_WIDTHS
 from isostyle.recipe import (
     AdamSettings,
     AsIs,
     Constant,
     ExactSize,
     LbfgsSettings,
+    Level,
     LongSide,
     Recipe,
     Reporting,
@@ -28,6 +30,10 @@ from isostyle.recipe import (
 
 #: Sums of weighted terms, as they are in the total.
 WEIGHTED: Shown = (("content", 1.0), ("style", 1.0), ("tv", 1.0), ("total", 1.0))
+#: How many times larger Caffe's input is, colors in 0..255, than one that is divided by ImageNet's std (0.226, over the three
+#: channels). All maps of Gatys' network are larger by this; its content losses by the second power, its style losses by the
+#: fourth. Networks here take the smaller input, so weights make up for it.
+CAFFE_SCALE = 255 * 0.226
 
 
 def alike(*taps: str) -> Taps:
@@ -84,47 +90,56 @@ D2L_MXNET_TAB = dataclasses.replace(
     optimizer=AdamSettings(learning_rate=0.9),
 )
 
-ISOSTYLE = dataclasses.replace(
-    D2L,
+ISOSTYLE = Recipe(
     name="isostyle",
-    source="isostyle's default: d2l's numbers, each image at its own aspect",
+    source="isostyle's own, chosen with the compact network by `isostyle compare` and by eye",
     notes=(
-        "Ours: the longer side of each image becomes 450 pixels, where d2l squeezes both to 300x450.",
-        "Ours: every reported term is its share of the total.",
-        *(note for note in D2L.notes if not note.startswith("Reported")),
+        "Ours: losses relative to their targets, so that one set of weights serves every painting and every network.",
+        "Ours: every tap behind its ReLU. Before it, conv2_1 alone has most of the style loss, and the optimizer pays it with "
+        "frames and lattices in flat areas.",
+        "Ours: first at half of the size, where one step moves strokes that are twice as long.",
     ),
-    size=LongSide(450),
+    content_layers=alike("relu4_2"),
+    style_layers=alike("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+    gram_divisor="hw",
+    content_reduction="relative",
+    style_reduction="relative",
+    content_weight=0.2,
+    style_weight=1.0,
+    tv_weight=0.08,
+    start="content",
+    optimizer=AdamSettings(learning_rate=0.2),
+    schedule=StepDecay(every=20, factor=0.5),
+    pyramid=(Level(0.5, 60),),
+    steps=40,
+    size=LongSide(512),
+    style_size="own",
     report=Reporting(first=10, every=10, values=WEIGHTED),
 )
 
 PAINTERLY = dataclasses.replace(
     ISOSTYLE,
     name="painterly",
-    source="isostyle's own, for the compact network: brush strokes before likeness",
-    notes=(
-        "Ours: with d2l's equal tap weights, conv2_1 and conv3_1 have nearly all of the style loss, which fine grain alone can "
-        "satisfy; here the taps have comparable shares, so that strokes, which conv4_1 and conv5_1 see, come through.",
-        "Ours: a tenth of d2l's content weight, and twice its total variation weight.",
-    ),
-    style_layers=(("conv1_1", 3.0), ("conv2_1", 0.3), ("conv3_1", 1.0), ("conv4_1", 100.0), ("conv5_1", 1000.0)),
-    content_weight=0.1,
-    tv_weight=20.0,
+    source="isostyle's own: brush strokes before likeness",
+    notes=("Ours: a quarter of isostyle's content weight.", *ISOSTYLE.notes),
+    content_weight=0.05,
 )
 
 ONE_PASS = dataclasses.replace(
     ISOSTYLE,
     name="one-pass",
-    source="isostyle's own, for the compact network: what `isostyle train` minimizes",
+    source="isostyle's own: what `isostyle train` minimizes",
     notes=(
         "Ours: a network does not begin with the photograph, as a picture does that is optimized, so likeness has to come from "
-        "the content loss. That is taken where shapes still are: with d2l's conv4_4 alone, they never appear.",
-        "Ours: every tap behind its ReLU, as Johnson et al. 2016 have it. Before it, means have most of the Gram matrices, and "
-        "networks meet them with one small pattern that repeats everywhere.",
-        "Ours: the style taps have comparable shares of the loss of a photograph; thrice d2l's total variation weight.",
+        "the content loss. That is taken where shapes still are: with relu4_2 alone, they never appear.",
+        "Ours: weights with which photographs are as far from a style at relu4_1 and relu5_1 as at all others together.",
+        "Ours: much total variation, for a network repeats its grain everywhere.",
+        *ISOSTYLE.notes[:2],
     ),
-    content_layers=(("relu2_2", 1.5), ("relu3_2", 2.0)),
-    style_layers=(("relu1_1", 2.5), ("relu2_1", 0.8), ("relu3_1", 1.5), ("relu4_1", 20.0), ("relu5_1", 80.0)),
-    tv_weight=30.0,
+    content_layers=(("relu2_2", 0.5), ("relu3_2", 1.2)),
+    style_layers=(("relu1_1", 0.15), ("relu2_1", 0.35), ("relu3_1", 0.9), ("relu4_1", 1.6), ("relu5_1", 1.3)),
+    content_weight=1.0,
+    tv_weight=3.0,
 )
 
 TUTORIAL = Recipe(
@@ -251,7 +266,8 @@ GATYS2016 = Recipe(
     notes=(
         "Taps after the ReLU, as in the authors' own code; the paper names the layers only.",
         "Average pooling, which the paper recommends for its pictures; gatys2016-max has VGG's own.",
-        "Ours: content to style 1 : 1e3; the 2015 preprint has 1e-3 and 1e-4, the paper 1e-3, 8e-4, 5e-3 and 5e-4 by figure.",
+        "Ours: content to style 1 : 1e3; the 2015 preprint has 1e-3 and 1e-4, the paper 1e-3, 8e-4, 5e-3 and 5e-4 by figure. "
+        "They are of Caffe's input, 57.6 times as large as here: effectively the style weighs 57.6^2 times as much.",
         "Ours: the normalized image, unbounded, is optimized (the paper does not say), in RGB as the network takes it here.",
         "Ours: the noise at the start is normal with std 1, the same on every backend.",
         "Ours: L-BFGS as PyTorch's tutorial has it, 500 evaluations, reported every 50; the paper says L-BFGS only.",
@@ -264,7 +280,7 @@ GATYS2016 = Recipe(
     content_reduction="half-sum",
     style_reduction="quarter-sum",
     content_weight=1.0,
-    style_weight=1e3,
+    style_weight=1e3 * CAFFE_SCALE**2,
     tv_weight=0.0,
     start="noise",
     optimizer=LbfgsSettings(),
@@ -286,6 +302,31 @@ GATYS2016_MAX = dataclasses.replace(
     pooling="max",
 )
 
+GATYS_NOTEBOOK = Recipe(
+    name="gatys-notebook",
+    source="Gatys, PytorchNeuralStyleTransfer, the authors' own notebook, its first resolution",
+    notes=(
+        "Style weights are 1e3 / C^2 of Caffe's input, 57.6 times as large as here: effectively 57.6^2 times as much.",
+        "Its loop looks at 500 between blocks of 20 evaluations only: 520 are made, if no block ends early.",
+        "The notebook goes on at 800 pixels from this picture, enlarged.",
+    ),
+    content_layers=alike("relu4_2"),
+    style_layers=tuple((f"relu{block}_1", 1e3 / channels**2) for block, channels in enumerate(VGG_WIDTHS, start=1)),
+    gram_divisor="hw",
+    content_reduction="mean",
+    style_reduction="mean",
+    content_weight=1.0,
+    style_weight=CAFFE_SCALE**2,
+    tv_weight=0.0,
+    start="content",
+    optimizer=LbfgsSettings(),
+    schedule=Constant(),
+    steps=501,
+    size=ShortSide(512),
+    style_size="own",
+    report=Reporting(first=50, every=50, values=(("total", 1.0),)),
+)
+
 #: The default comes first.
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -304,6 +345,7 @@ RECIPES: dict[str, Recipe] = {
         LOOKCC_CONTENT,
         GATYS2016,
         GATYS2016_MAX,
+        GATYS_NOTEBOOK,
     )
 }
 

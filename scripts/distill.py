@@ -66,7 +66,7 @@ CLIP = 5.0
 BEFORE_RELU = 0.3
 ISOMETRY = 0.1
 #: Every how many pixels, along both axes, the maps of each block are compared; where it is another one at each step.
-STRIDES = (3, 2, 1, 1, 1)
+STRIDES = (4, 3, 2, 1, 1)
 #: Steps between two lines of the log, two checkpoints, two pictures for the referee.
 LOG, SAVE, JUDGE = 100, 250, 1000
 #: Memory of the layer errors that are logged.
@@ -432,7 +432,7 @@ def loudness(photographs: Path, wheel: Path) -> None:
 @click.argument("photographs", type=FOLDER)
 @click.option("--paintings", type=FOLDER, help="A folder of pictures to paint like.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
-@click.option("--steps", default=12000, show_default=True, type=click.IntRange(1))
+@click.option("--steps", default=3200, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--judge", nargs=2, type=click.Path(exists=True, path_type=Path), help="A photograph and a painting to judge by.")

@@ -56,7 +56,7 @@ def elsewhere(pattern: str) -> bool:
     """Whether a case has nothing to do with d2l's total."""
     case = pattern.partition(":")[0]
     kind, _, recipe = case.partition("/")
-    pictures = kind in ("normalize", "denormalize", "round-trip", "resize")
+    pictures = kind in ("normalize", "denormalize", "round-trip", "resize", "crop", "noise")
     if kind in STYLE_NETWORKS:
         return True
     return pictures or kind == "zoo" or "/tile-" in case or recipe.partition("/")[0] in OTHER_RECIPES
@@ -76,19 +76,20 @@ ARRAYS, DESCENT, TRAINER, STYLE_TILES = "images/arrays", "transfer/descent", "st
 #: Kinds of cases that are about style networks.
 STYLE_NETWORKS = ("stages", "transform", "vjp", "training-gradient", "training")
 #: By what a mistake needs: recipes whose Gram matrices are divided by C H W, by nothing; with means, with Gatys' sums.
-CHW = ("d2l", "painterly", "d2l-torch-tab", "tutorial")
+CHW = ("d2l", "d2l-torch-tab", "tutorial")
 MEANS = (*CHW, "wei", "wei-pre", "lookcc", "lookcc-content")
 PLAIN_MEANS, MEANS_OVER_CHW, SUMS = CHW, ("wei", "wei-pre", "lookcc", "lookcc-content"), ("gatys2016", "gatys2016-max")
 MAX_POOLING = (*MEANS, "gatys2016-max")
-WITH_TV = ("d2l", "painterly", "d2l-torch-tab")
+WITH_TV = ("isostyle", "one-pass", "d2l", "d2l-torch-tab")
 #: With a learning rate that decays, all of d2l's; and with Adam.
-OF_D2L = ("isostyle", "painterly", "d2l", "d2l-torch-tab", "d2l-mxnet-tab")
+OF_D2L = ("d2l", "d2l-torch-tab", "d2l-mxnet-tab")
 OF_ADAM = (*OF_D2L, "wei", "wei-pre", "lookcc", "lookcc-content")
 #: Recipes whose taps are not all behind a ReLU.
-BEFORE_RELU = ("d2l", "painterly", "d2l-torch-tab", "tutorial", "wei-pre")
+BEFORE_RELU = ("d2l", "d2l-torch-tab", "tutorial", "wei-pre")
 #: Recipes that have nothing of d2l's total in them, and those of the cases.
 OTHER_RECIPES = (
-    "tutorial", *MEANS_OVER_CHW, *SUMS, "d2l-lbfgs", "d2l-wolfe", "d2l-wolfe-blocks", "d2l-wolfe-pyramid", "tutorial-wolfe",
+    "isostyle", "painterly", "one-pass", "unit-pyramid", "tutorial", *MEANS_OVER_CHW, *SUMS, "gatys-notebook",
+    "d2l-lbfgs", "d2l-lbfgs-faint", "d2l-wolfe", "d2l-wolfe-blocks", "d2l-wolfe-pyramid", "tutorial-wolfe",
     "first-layer-hw",
     "post-relu", "shallow-relative",
 )
@@ -444,7 +445,7 @@ in_backends("the tenfold lost", "terms/{recipe}/photo:style/*", "gradient/{recip
             all=("recipe.style_weight * weight * loss", "recipe.style_weight / 10 * weight * loss"))
 in_backends("the tenfold doubled", "terms/{recipe}/photo:style/*",
             all=("recipe.style_weight * weight * loss", "recipe.style_weight * 10 * weight * loss"))
-in_backends("weights of style taps ignored", "terms/{recipe}/photo:style/*", recipes=("painterly",),
+in_backends("weights of style taps ignored", "terms/{recipe}/photo:style/*", recipes=("one-pass", "wei"),
             all=("recipe.style_weight * weight * loss", "recipe.style_weight * loss"))
 in_backends("weights of content taps ignored", "terms/post-relu/photo:content/*",
             all=("recipe.content_weight * weight * loss", "recipe.content_weight * loss"))
@@ -680,13 +681,13 @@ in_core("steps of a training counted from one", TRAINER, "TrainingEvent(step, ",
 in_core("the recipe loses its tenfold", "published", "style_weight=1e4", "style_weight=1e3", "recipe/{recipe}:style_weight",
         recipes=OF_D2L)
 in_core("content tap one convolution early", "published", 'content_layers=alike("conv4_4")', 'content_layers=alike("conv4_3")',
-        "recipe/{recipe}:content_layers/*", recipes=("isostyle", "painterly", "d2l", "d2l-mxnet-tab"))
+        "recipe/{recipe}:content_layers/*", recipes=("d2l", "d2l-mxnet-tab"))
 in_core("a style tap one convolution late", "published", '"conv2_1", "conv3_1", "conv4_1", "conv5_1")',
         '"conv2_1", "conv3_2", "conv4_1", "conv5_1")',
-        "recipe/{recipe}:style_layers/*", recipes=("isostyle", "d2l", "d2l-mxnet-tab"))
+        "recipe/{recipe}:style_layers/*", recipes=("d2l", "d2l-mxnet-tab"))
 in_core("the MXNet tab's learning rate", "published", "optimizer=AdamSettings(learning_rate=0.3)",
         "optimizer=AdamSettings(learning_rate=0.9)", "recipe/{recipe}:optimizer/learning_rate",
-        recipes=("isostyle", "painterly", "d2l", "d2l-torch-tab"))
+        recipes=("d2l", "d2l-torch-tab"))
 in_core("the last tap of d2l's PyTorch tab after its ReLU", "published", '"relu4_1", "conv5_1")', '"relu4_1", "relu5_1")',
         "recipe/d2l-torch-tab:style_layers/*")
 in_core("the paper's layers in the tutorial", "published", 'alike("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")',
@@ -819,6 +820,12 @@ in_core("clipped before it is denormalized", ARRAYS, "pixels = pixels * np.array
 in_core(
     "resized to the nearest pixel", ARRAYS, "Image.Resampling.BILINEAR)", "Image.Resampling.NEAREST)", "resize/half:photo"
 )
+in_core("an odd pixel cropped on the other side", ARRAYS, "round((picture.height - height) / 2)",
+        "(picture.height - height) // 2", "crop/both:photo")
+in_core("the seed ignored", ARRAYS, "RandomState(seed).standard_normal(", "RandomState(0).standard_normal(", "noise:normal/1")
+in_core("uniform noise around 0", ARRAYS, "uniform(size=shape)", "uniform(-0.5, 0.5, size=shape)", "noise:uniform/0")
+in_core("L-BFGS's first step lengthened", "optim", "min(1.0, 1 / float(abs(gradient).sum()))", "1 / float(abs(gradient).sum())",
+        "run/d2l-lbfgs-faint/photo:images")
 in_core("resized with bicubic weights", ARRAYS, "Image.Resampling.BILINEAR)", "Image.Resampling.BICUBIC)", "resize/odd:photo")
 in_core("resized without antialiasing", ARRAYS, "picture.resize((width, height), Image.Resampling.BILINEAR)",
         "picture.transform((width, height), Image.Transform.EXTENT, (0, 0, *picture.size), Image.Resampling.BILINEAR)",
@@ -840,10 +847,11 @@ in_core("specification: gradient of total variation upside down", "losses", "gra
         "gradient[:, :, 1:, :] -= down", "gradient/{recipe}/photo:tv")
 in_core("the last picture is not evaluated", DESCENT, '            self.evaluate(self.state["image"])\n', "",
         "run/{recipe}/photo:totals")
-in_core("clamping forgotten at every evaluation", DESCENT, "if self.recipe.clamped:", "if False:", "run/tutorial/photo:images")
+in_core("clamping forgotten at every evaluation", DESCENT, "image.clip(0, 1) if self.recipe.clamped else image", "image",
+        "run/tutorial/photo:images")
 in_core("the optimizer goes on from the unclamped image", DESCENT,
-        "            image = image.clip(0, 1)\n        evaluation = self.objective(image)\n",
-        "            pass\n        evaluation = self.objective(image.clip(0, 1) if self.recipe.clamped else image)\n",
+        "        image = self.within(image)\n        evaluation = self.objective(image)\n",
+        "        evaluation = self.objective(self.within(image))\n",
         "run/tutorial/photo:images")
 in_core("every picture of a run is the last one", DESCENT,
         "lambda: self.engine.array(image)", 'lambda: self.engine.array(self.state["image"])',
@@ -859,6 +867,8 @@ in_core("the scale of a coarse level forgotten", DESCENT, "engine.tensor(start),
         "run/d2l-wolfe-pyramid/photo:images")
 in_core("a level begins anew", DESCENT, "start.append(resize_array(reached.image, *size))", "start.append(pictures()[0])",
         "run/d2l-wolfe-pyramid/photo:images")
+in_core("a level goes on from a picture that was not clamped", DESCENT, 'self.engine.array(self.within(state["image"]))',
+        'self.engine.array(state["image"])', "run/unit-pyramid/photo:images")
 in_core("a level enlarged to the nearest pixel", ARRAYS, "np.asarray(resize(channel, height, width))",
         "np.asarray(channel.resize((width, height), Image.Resampling.NEAREST))", "run/d2l-wolfe-pyramid/photo:images")
 in_core("a level's style is the full size's", DESCENT, "engine.targets(recipe, *pictures())",

@@ -42,7 +42,7 @@ FIRST_TOTAL, LAST_TOTAL = "terms/d2l/photo", "run/d2l/photo"
 #: The cases in which original sources must raise no false alarm, with every seed; and recipes of which each seed has two.
 #: Of style networks only the convolutions: a hundred seeds of the rest take longer than everything else together.
 SEEDED_CASES = ("tensor", "gram/*", "features/noise", "step/d2l/photo", "adam/d2l/*", "stages")
-SEEDED_RECIPES = ("d2l", "painterly", "tutorial", "wei", "lookcc", "gatys2016")
+SEEDED_RECIPES = ("d2l", "isostyle", "tutorial", "wei", "lookcc", "gatys2016")
 SEEDED_KINDS = ("targets/{}/photo", "terms/{}/noise", "terms/{}/odd", "gradient/{}/noise", "gradient/{}/odd", "run/{}/photo")
 #: The shipped inputs have a seed below this.
 FIRST_SEED = 1000

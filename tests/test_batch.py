@@ -13,7 +13,7 @@ from conftest import DEEP, draw, run
 from isostyle import InputError
 from isostyle.cli import batch_plan
 
-OPTIONS = ["--", "--size", "48", "--steps", "2"]
+OPTIONS = ["--", "--size", "48", "--steps", "2", "--pyramid", "none"]
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_what_fails_is_named_and_the_others_go_on(any_backend, pictures, capsys)
 
 def test_a_run_of_which_something_changed_is_not_taken_for_finished(any_backend, pictures, capsys):
     arguments = ["batch", "--content", "photos/a.png", "--style", "oil.png", "-o", "out"]
-    options = ["--backend", any_backend, "--size", "48", "--steps"]
+    options = ["--backend", any_backend, "--size", "48", "--pyramid", "none", "--steps"]
     assert run([*arguments, "--", *options, "2"], capsys)[0] == 0
     code, out, _ = run([*arguments, "--", *options, "3"], capsys)
     assert code == 1
@@ -171,7 +171,7 @@ def test_a_run_of_which_something_changed_is_not_taken_for_finished(any_backend,
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
 def test_a_batch_that_is_stopped_goes_on_where_it_was(any_backend, pictures, capsys, number, code):
     pairs = ["batch", "--content", "photos", "--style", "oil.png"]
-    options = ["--", "--size", "48", "--steps", "150", "--checkpoint-every", "3", "--backend", any_backend]
+    options = ["--", "--size", "48", "--pyramid", "none", "--steps", "150", "--checkpoint-every", "3", "--backend", any_backend]
     assert run([*pairs, "-o", "whole", *options], capsys)[0] == 0
     command = [*pairs, "-o", "out", *options]
     process = subprocess.Popen(

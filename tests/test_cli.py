@@ -10,7 +10,7 @@ from PIL import Image
 from isostyle.cli import main as main_cli
 from isostyle.cli.help import WIDTH
 
-QUICK = ["--size", "32x48", "--steps", "4"]
+QUICK = ["--size", "32x48", "--steps", "4", "--pyramid", "none"]
 
 
 def isostyle(*arguments):

@@ -73,7 +73,7 @@ def test_a_terminal_of_eighty_columns_shows_bar_eta_and_losses(folder, any_backe
     """stderr is a pseudo-terminal here."""
     pty = pytest.importorskip("pty", reason="pseudo-terminals are POSIX's")
     ours, theirs = pty.openpty()
-    command = program("--backend", any_backend, "--size", "32x48", "--steps", "20")
+    command = program("--backend", any_backend, "--size", "32x48", "--steps", "20", "--pyramid", "none")
     environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm-256color"}
     with subprocess.Popen(command, stderr=theirs, env=environment) as process:
         os.close(theirs)

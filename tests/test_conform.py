@@ -13,8 +13,10 @@ import pytest
 from isostyle.conformance.cases import all_cases, objective_of, optimizer_of, run_of
 from isostyle.conformance.inputs import Inputs, numbers, shipped_inputs
 from isostyle.conformance.kinds import KINDS, all_tolerances
-from isostyle.conformance.make_inputs import SEED, make
+from isostyle.conformance.make_inputs import SEED, make, narrow_parameters
+from isostyle.network import VGG16_DEPTHS, Network
 from isostyle.published import RECIPES
+from isostyle.weights import store
 
 CASE = "terms/d2l/minimal"
 
@@ -102,6 +104,21 @@ def test_every_kind_has_a_case_and_every_case_a_kind():
 
 def test_every_tolerance_has_a_reason():
     assert all(tolerance.reason and tolerance.unit for tolerance in all_tolerances())
+
+
+def test_a_network_of_the_user_s_is_compared_at_its_own_width(tmp_path, any_backend):
+    """With a file whose network has the layers of VGG-16: recipes that tap others have no case."""
+    network = Network("mine", VGG16_DEPTHS, (5, 7, 9, 11, 13))
+    parameters = narrow_parameters(np.random.RandomState(0), network)
+    (tmp_path / "mine.safetensors").write_bytes(store.dump(network, parameters, {}, "float32"))
+    inputs_of_it = ("--network", str(tmp_path / "mine.safetensors"))
+    listed = conform("cases", *inputs_of_it).stdout
+    assert "features/photo@mine" in listed
+    assert "run/isostyle/photo@mine" in listed
+    assert "gradient/d2l" not in listed
+    result = conform(*inputs_of_it, "--backend", any_backend, "--case", "*/isostyle/*", "--case", "features/*")
+    assert result.returncode == 0, result.stdout
+    assert "CONFORMS" in result.stdout
 
 
 def test_cases_are_listed():

@@ -24,7 +24,7 @@ from isostyle.images.deep import Deep
 from isostyle.images.encode import Finished
 from isostyle.images.options import PictureOptions
 
-QUICK = ["--size", "32x48", "--steps", "2", "--threads", "2", "--quiet"]
+QUICK = ["--size", "32x48", "--steps", "2", "--pyramid", "none", "--threads", "2", "--quiet"]
 WITH_PROFILE = ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"]
 
 
@@ -375,7 +375,7 @@ def test_16_bits_through_a_style_network_into_jpegs_are_refused(folder, capsys):
 
 
 def test_a_result_saves_itself(folder, any_backend):
-    result = package.stylize("content.png", "style.png", size=(32, 48), steps=1, backend=any_backend, threads=2)
+    result = package.stylize("content.png", "style.png", size=(32, 48), steps=1, pyramid=False, backend=any_backend, threads=2)
     assert (result.picture.mode, result.picture.size, result.alpha.size) == ("RGB", (48, 32), (48, 32))
     result.save("out.png", bits=16, strip=True)
     with Image.open("out.png") as picture:
@@ -388,7 +388,7 @@ def test_a_result_saves_itself(folder, any_backend):
 
 
 def test_a_folder_that_is_not_there_is_named_and_no_temporary_file(folder, any_backend):
-    result = package.stylize("content.png", "style.png", size=(32, 48), steps=1, backend=any_backend, threads=2)
+    result = package.stylize("content.png", "style.png", size=(32, 48), steps=1, pyramid=False, backend=any_backend, threads=2)
     applied = package.apply("wave.safetensors", "style.png", backend=any_backend, threads=2)
     for each in (result, applied):
         with pytest.raises(InputError, match="there is no folder 'nodir' to write 'out.png' to"):

@@ -64,8 +64,8 @@ def test_what_is_no_tile_is_refused(tile):
 
 def test_a_pixel_of_the_compact_network_has_these_maps():
     """conv and ReLU of each layer up to conv5_1, and the pools."""
-    blocks = [(16, 2, 1), (32, 2, 4), (64, 4, 16), (128, 4, 64)]
-    expected = sum(2 * count * width / pixels + width / (4 * pixels) for width, count, pixels in blocks) + 128 / 256
+    blocks = [(16, 2, 1), (48, 2, 4), (96, 4, 16), (192, 4, 64)]
+    expected = sum(2 * count * width / pixels + width / (4 * pixels) for width, count, pixels in blocks) + 192 / 256
     assert memory_plan.maps_of(COMPACT, ["conv5_1"]) == pytest.approx(expected)
 
 

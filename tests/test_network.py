@@ -47,7 +47,7 @@ def test_parameter_counts():
     # 143.67 M and 138.36 M less the three dense layers, and the compact one.
     assert parameter_count(VGG19) == 20_024_384
     assert parameter_count(VGG16) == 14_714_688
-    assert parameter_count(COMPACT) == 1_252_880
+    assert parameter_count(COMPACT) == 2_811_056
 
 
 def test_the_cut_ends_with_the_deepest_tap():
@@ -62,3 +62,8 @@ def test_least_side_leaves_one_pixel_at_the_deepest_tap(taps, least):
 def test_an_unknown_tap_is_answered_with_the_nearest():
     with pytest.raises(InputError, match="no layer 'conv4-4'; did you mean 'conv4_4'"):
         VGG19.layer("conv4-4")
+
+
+def test_a_layer_that_vgg16_lacks_is_answered_with_the_network_that_has_it():
+    with pytest.raises(InputError, match="'vgg16' has no layer 'conv4_4'; vgg16-padded is the same network with all layers"):
+        VGG16.layer("conv4_4")

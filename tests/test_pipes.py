@@ -16,7 +16,7 @@ from test_cli import isostyle, names
 
 from isostyle.cli import pipes
 
-QUICK = ["--size", "32x48", "--steps", "2", "--threads", "2"]
+QUICK = ["--size", "32x48", "--steps", "2", "--pyramid", "none", "--threads", "2"]
 
 
 @pytest.fixture

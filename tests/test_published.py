@@ -132,6 +132,8 @@ def test_a_variant_differs_from_its_recipe_in_what_it_is_named_for_and_nothing_e
 FIRST_OF_BLOCKS = "{0}1_1 {0}2_1 {0}3_1 {0}4_1 {0}5_1"
 ADAM = (0.9, 0.999, 1e-8)
 LBFGS = (1.0, 20, 100, 1e-7, 1e-9)
+#: How much louder Gatys' input is than one divided by ImageNet's std.
+CAFFE = 255 * 0.226
 TYPED = {
     "d2l": ("conv4_4", FIRST_OF_BLOCKS.format("conv"), [1, 1, 1, 1, 1], "chw mean mean", (1, 1e4, 10),
             "normalized", "content", (0.3, *ADAM), (50, 0.8), 500, ((300, 450), (300, 450)), [10, 20]),
@@ -141,8 +143,11 @@ TYPED = {
             "normalized", "content", (3e-4, *ADAM), None, 5000, ((400, 533), (400, 533)), [100, 200]),
     "lookcc": ("relu4_4", "relu1_2 relu2_2 relu3_4 relu4_4 relu5_4", [1, 1, 1, 1, 1], "1 mean mean/chw", (1, 1000, 0),
                "normalized", "content", (0.05, *ADAM), None, 1000, ((600, 800), (900, 600)), [1, 11]),
-    "gatys2016": ("relu4_2", FIRST_OF_BLOCKS.format("relu"), [0.2] * 5, "1 half-sum quarter-sum", (1, 1e3, 0),
+    "gatys2016": ("relu4_2", FIRST_OF_BLOCKS.format("relu"), [0.2] * 5, "1 half-sum quarter-sum", (1, 1e3 * CAFFE**2, 0),
                   "normalized", "noise", LBFGS, None, 500, ((600, 800), (600, 800)), [50, 100]),
+    "gatys-notebook": ("relu4_2", FIRST_OF_BLOCKS.format("relu"), [1e3 / n**2 for n in (64, 128, 256, 512, 512)],
+                       "hw mean mean", (1, CAFFE**2, 0), "normalized", "content", LBFGS, None, 520,
+                       ((512, 682), (768, 512)), [50, 100]),
 }  # fmt: skip
 
 
@@ -171,7 +176,7 @@ def test_a_recipe_names_its_source(recipe):
     assert recipe.source
 
 
-@pytest.mark.parametrize("name", ["isostyle", "painterly", "gatys2016", "gatys2016-max"])
+@pytest.mark.parametrize("name", ["isostyle", "painterly", "one-pass", "gatys2016", "gatys2016-max"])
 def test_a_recipe_says_what_is_ours(name):
     assert any(note.startswith("Ours:") for note in find(name).notes)
 

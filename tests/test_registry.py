@@ -163,5 +163,5 @@ def test_a_run_ends_in_a_sentence_if_a_signal_comes_while_its_framework_is_impor
         main_cli.main(["run", "photo.png", "painting.png", "--backend", "signalled"])
     assert caught.value.code == code
     word = "interrupted" if code == 130 else "terminated"
-    assert capsys.readouterr().err.strip() == f"isostyle: {word} before there was a picture"
+    assert capsys.readouterr().err.strip() == f"isostyle: {word}; nothing was written"
     assert Signalled.imported == 1

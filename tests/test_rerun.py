@@ -27,7 +27,21 @@ def made(pictures, any_backend, capsys):
 
 
 def make(backend, capsys, *options):
-    arguments = ["run", "photo.png", "oil.png", "--backend", backend, "--size", "48", "--steps", "3", "--threads", THREADS]
+    arguments = [
+        "run",
+        "photo.png",
+        "oil.png",
+        "--backend",
+        backend,
+        "--size",
+        "48",
+        "--steps",
+        "3",
+        "--pyramid",
+        "none",
+        "--threads",
+        THREADS,
+    ]
     code, _, err = run([*arguments, *options], capsys)
     assert code == 0, err
     return Path("photo-oil.json")

@@ -20,7 +20,7 @@ STILL = {"recipe": "d2l", "optimizer": AdamSettings(1e-7)}
 
 def painted(backend, **options):
     lines = []
-    content, style = (Image.fromarray(pixels) for pixels in pictures())
+    content, style = (Image.fromarray(pixels) for pixels in options.pop("of", pictures()))
     result = isostyle.stylize(content, style, backend=backend, log=lines.append, **{**SMALL, **options})
     return result, lines
 
@@ -31,11 +31,17 @@ def pictures():
     return smooth, np.ascontiguousarray(255 - smooth[::-1])
 
 
+def alike():
+    """A picture and its mirror image: their styles are nearly the same, and so nearly any other picture is worse."""
+    smooth, _ = pictures()
+    return smooth, np.ascontiguousarray(smooth[:, ::-1])
+
+
 def test_a_clamped_run_that_explodes_is_stopped_and_keeps_its_best_picture(backend):
     with pytest.raises(
         isostyle.Stopped, match=r"the total ended at .* times where it began; try a smaller learning rate"
     ) as caught:
-        painted(backend.name, **WILD)
+        painted(backend.name, of=alike(), **WILD)
     result = caught.value.result
     totals = [row["total"] for row in result.history]
     assert result.manifest["losses"]["last"]["total"] == min(totals) < totals[-1]
@@ -65,18 +71,29 @@ def test_a_run_that_moves_says_nothing(any_backend):
 
 
 def test_a_run_of_a_few_steps_is_no_failure_and_says_that_it_was_too_short(any_backend):
-    _, lines = painted(any_backend, **WILD, steps=5)
+    _, lines = painted(any_backend, recipe="d2l", learning_rate=1.0, steps=5)
     assert "after 5 steps the total is" in lines[-1]
+
+
+def test_a_run_of_a_few_steps_that_explodes_is_a_failure(any_backend):
+    with pytest.raises(isostyle.Stopped, match="the total ended at .* times where it began"):
+        painted(any_backend, recipe="d2l", learning_rate=50.0, steps=20)
+
+
+def test_a_coarse_level_that_explodes_is_a_failure_whatever_the_last_one_does(any_backend):
+    level = {"size": (64, 96), "pyramid": [(0.5, 60)], "steps": 5}
+    with pytest.raises(isostyle.Stopped, match="times where it began"):
+        painted(any_backend, of=alike(), **WILD | level)
 
 
 def test_noise_that_went_in_may_come_out(any_backend):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8))
-    isostyle.stylize(noise, noise, backend=any_backend, recipe="d2l", **SMALL)
+    isostyle.stylize(noise, noise, backend=any_backend, recipe="d2l", learning_rate=0.01, **SMALL)
 
 
 def test_the_command_keeps_the_best_picture_and_ends_with_1(backend, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for name, pixels in zip(("photo.png", "painting.png"), pictures(), strict=True):
+    for name, pixels in zip(("photo.png", "painting.png"), alike(), strict=True):
         Image.fromarray(pixels).save(name)
     command = ["run", "photo.png", "painting.png", "-o", "out.png", "--recipe", "tutorial-square", "--optimizer", "adam"]
     command += ["--lr", "2", "--steps", "60", "--size", "32x48", "--backend", backend.name, "--quiet"]

@@ -20,8 +20,8 @@ def shipped():
     return resources.files("isostyle").joinpath("data", store.COMPACT_FILE).read_bytes()
 
 
-def test_the_shipped_network_is_vgg19_at_a_quarter_of_the_widths(shipped):
-    assert len(shipped) <= 5 * MEBIBYTE
+def test_the_shipped_network_is_narrow_and_in_half_precision(shipped):
+    assert len(shipped) <= 6 * MEBIBYTE
     chosen = store.load("compact")
     assert chosen.network == COMPACT
     assert chosen.digest == store.COMPACT_SHA256
@@ -48,7 +48,7 @@ def test_the_shipped_network_is_calibrated(block, photograph):
     chosen = store.load("compact")
     image = arrays.to_array(arrays.resize(photograph, 192, 160), "float64")
     maps = OracleEngine(chosen.network, chosen.parameters).maps(image, [f"relu{block}_1"])
-    target = (0.89, 5.7, 9.3, 4.8, 1.7)[block - 1] / 4
+    target = (0.2225, 2.1375, 3.4875, 1.8, 0.6375)[block - 1]
     assert target / 3 < np.square(maps[f"relu{block}_1"]).mean() < target * 3
 
 

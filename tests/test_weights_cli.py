@@ -531,7 +531,9 @@ def test_run_never_downloads_and_says_how_to_get_the_weights(name, size, whole, 
 def test_run_takes_the_cached_network(imported, any_backend, photograph):
     from isostyle import stylize
 
-    result = stylize(photograph, photograph, network="vgg19", backend=any_backend, size=(32, 48), steps=1, threads=2)
+    result = stylize(
+        photograph, photograph, network="vgg19", backend=any_backend, size=(32, 48), steps=1, pyramid=False, threads=2
+    )
     weights = store.load("vgg19")
     described = {"name": "vgg19", "weights": "vgg19", "weights_sha256": weights.digest, "origin": weights.origin}
     assert result.manifest["network"] == described

@@ -13,7 +13,7 @@ from isostyle.conformance.kinds.gradient import GRADIENTS
 from isostyle.conformance.kinds.gram import GRAM_MATRICES
 from isostyle.conformance.kinds.kind import Kind
 from isostyle.conformance.kinds.native_lbfgs import NATIVE_LBFGS
-from isostyle.conformance.kinds.pictures import DENORMALIZE, NORMALIZE, RESIZE, ROUND_TRIP
+from isostyle.conformance.kinds.pictures import CROP, DENORMALIZE, NOISE_FROM_SEEDS, NORMALIZE, RESIZE, ROUND_TRIP
 from isostyle.conformance.kinds.recipe import RECIPE
 from isostyle.conformance.kinds.run import RUN
 from isostyle.conformance.kinds.schedule import SCHEDULE
@@ -37,6 +37,8 @@ KINDS: dict[str, Kind] = {
         DENORMALIZE,
         ROUND_TRIP,
         RESIZE,
+        CROP,
+        NOISE_FROM_SEEDS,
         FEATURE_MAPS,
         ZOO,
         GRAM_MATRICES,

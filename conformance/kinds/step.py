@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,8 @@ STEP = (
 
 
 def probe(subject: Subject, case: Case, dtype: str) -> Points:
-    found = subject.descend(engine_of(subject, case, dtype), short(recipe_of(case), 1), *subject.scene(case))
+    recipe = dataclasses.replace(short(recipe_of(case), 1), pyramid=())
+    found = subject.descend(engine_of(subject, case, dtype), recipe, *subject.scene(case))
     return {"image": found["image"]}
 
 

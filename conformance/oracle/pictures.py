@@ -46,6 +46,16 @@ def rounded(x: Floats) -> Floats:
     return x.astype(np.float32).astype(np.float64)
 
 
+def middle(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """The middle of (H, W, 3), as torchvision's CenterCrop cuts it: where half a pixel is left, to the even side."""
+    starts = []
+    for before, after in zip(pixels.shape[:2], (height, width), strict=True):
+        half, rest = divmod(before - after, 2)
+        starts.append(half + (rest and half % 2))
+    top, left = starts
+    return pixels[top : top + height, left : left + width]
+
+
 def triangle(before: int, after: int) -> Floats:
     """The weights (after, before) of one axis; each row has sum 1."""
     ratio = before / after

@@ -105,8 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(str(error), error.exit_code)
     except click.Abort as error:  # click's word for a KeyboardInterrupt
         if isinstance(error.__context__, Terminated):
-            fail("terminated before there was a picture", EXIT_TERMINATED)
-        fail("interrupted before there was a picture", EXIT_INTERRUPTED)
+            fail("terminated; nothing was written", EXIT_TERMINATED)
+        fail("interrupted; nothing was written", EXIT_INTERRUPTED)
     except MemoryError:
         fail(f"out of memory; {LESS_MEMORY}", EXIT_FAILED)
     except OSError as error:
@@ -121,7 +121,14 @@ def usage_sentence(error: click.UsageError, arguments: Sequence[str]) -> str:
     dashed = [word for word in arguments if word.startswith("-") and os.path.isfile(word)]
     if isinstance(error, click.NoSuchOption) and dashed:
         said += f" The file {dashed[0]!r} goes behind --, after the options."
+    elif isinstance(error, click.NoSuchOption) and where == "isostyle batch" and is_option_of_run(error.option_name):
+        said = f"{error.option_name} is an option of `isostyle run`, and goes behind --, after the options of batch"
     return f"{said}{'' if said.endswith(('.', '?', '!')) else '.'} See `{where} --help`."
+
+
+def is_option_of_run(name: str) -> bool:
+    run = cli.get_command(click.Context(cli), "run")
+    return run is not None and any(name in parameter.opts for parameter in run.params)
 
 
 def command_in(arguments: Sequence[str]) -> str:

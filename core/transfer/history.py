@@ -45,6 +45,14 @@ class History:
         if not row.get("trial"):  # those may explode
             require_sane(row, self.first_totals.setdefault(row.get("height"), []))
 
+    def levels(self) -> list[list[dict[str, float]]]:
+        """The rows of each size, without a line search's trials; a run without a pyramid has one."""
+        found: dict[float | None, list[dict[str, float]]] = {}
+        for row in self.rows:
+            if not row.get("trial"):
+                found.setdefault(row.get("height"), []).append(row)
+        return list(found.values())
+
     def first_like(self, row: dict[str, float]) -> dict[str, float]:
         """The first row of the same size: losses of smaller pictures are not to be compared."""
         return next(each for each in self.rows if all(each.get(side) == row.get(side) for side in ("height", "width")))

@@ -66,8 +66,9 @@ def override(
     if pyramid is not None:
         changes["pyramid"] = levels_of(pyramid)
     settings = optimizer_of(optimizer, found)
-    # A name stands for what is usual: with a pyramid, that has a line search. Settings mean what they say.
-    is_usual = optimizer == "lbfgs" or (optimizer is None and pyramid is not None)
+    # A name stands for what is usual: with a pyramid, that has a line search. Settings mean what they say, and a recipe with a
+    # pyramid of its own knows its optimizer.
+    is_usual = optimizer == "lbfgs" or (optimizer is None and pyramid is not None and not found.pyramid)
     if is_usual and changes.get("pyramid", found.pyramid) and not (found.clamped or found.searches):
         settings = PYRAMID_OPTIMIZER
         changes.setdefault("steps", PYRAMID_STEPS)

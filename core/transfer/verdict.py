@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from isostyle.images import arrays
@@ -11,6 +14,8 @@ from isostyle.transfer.history import History
 
 #: Updates that a run has to have made before it is a failure: Adam's first ones, from a photograph, may well raise the total.
 JUDGED_FROM = 50
+#: But not to so many times what it was. (The tutorial's came to 2e4 times, from the style image, whose style loss is 0.)
+EXPLODED = 1e6
 #: A run that lowered its total by a smaller share has hardly moved.
 LEAST_GAIN = 0.05
 #: A picture is noise if it is rougher than this, and than so many times its inputs. Independent samples, evenly spread, have
@@ -22,6 +27,24 @@ LOOKED_AT = 1024
 
 class Worthless(Diverged):
     """A run came to its end, and made something worse than it began with."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a run did at one size: how many updates, and its first and last total."""
+
+    steps: int
+    first: float
+    last: float
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, float]]) -> Gain:
+        first, last = rows[0], rows[-1]
+        return cls(int(last["step"] - first["step"]), first["total"], last["total"])
+
+    @property
+    def share(self) -> float:
+        return self.last / self.first
 
 
 def roughness(picture: Pixels) -> float:
@@ -40,22 +63,21 @@ def judge(history: History, picture: Pixels, roughness_before: float) -> str | N
     Raises:
         Worthless: the total is above where it began, or the picture is noise.
     """
-    last = history.rows[-1]
-    first = history.first_like(last)
-    steps = int(last["step"] - first["step"])
-    if not (steps and first["total"] > 0):
+    levels = [gain for gain in map(Gain.of, history.levels()) if gain.steps and gain.first > 0]
+    if not levels:
         return None
-    share = last["total"] / first["total"]
+    for level in levels:
+        if level.share > (1 if level.steps >= JUDGED_FROM else EXPLODED):
+            raise Worthless(
+                f"the total ended at {level.last:.4g}, {level.share:.3g} times where it began; try a smaller learning rate, "
+                "L-BFGS with a line search, or another recipe"
+            )
+    steps, share = sum(level.steps for level in levels), levels[-1].share
     if steps < JUDGED_FROM:
         return f"after {steps} steps the total is {share:.3g} times where it began; try more" if share > 1 else None
-    if share > 1:
-        raise Worthless(
-            f"the total ended at {last['total']:.4g}, {share:.3g} times where it began; try a smaller learning rate, L-BFGS "
-            "with a line search, or another recipe"
-        )
     if roughness(picture) > max(NOISE, ROUGHER * roughness_before):
         raise Worthless("the picture ended as noise; start from the content image, or try other weights or another recipe")
-    if 1 - share < LEAST_GAIN:
+    if all(1 - level.share < LEAST_GAIN for level in levels):
         return (
             f"the picture has hardly moved: the total fell by {1 - share:.1%}; try more steps, a larger learning rate or style "
             "weight, or another recipe"
