@@ -364,7 +364,7 @@ in_losses(
     **{backend: (text, "squares.sum()") for backend, text in CONTENT.items()},
 )
 in_losses(
-    "content loss halved", "terms/{recipe}/photo:content/*", "gradient/{recipe}/photo:content",
+    "content loss halved", "terms/{recipe}/photo:content/*", "gradient/{recipe}/photo:content", recipes=(*MEANS, *SUMS),
     **{backend: (text, f"0.5 * ({text})") for backend, text in CONTENT.items()},
 )
 in_losses(
@@ -485,6 +485,7 @@ in_backends("style targets kept in half precision", "terms/{recipe}/photo:style/
 in_backends("style targets from the content image", "targets/{recipe}/photo:style/*",
             all=("self.features_for(recipe, self.tensor(style)", "self.features_for(recipe, self.tensor(content)"))
 in_backends("style targets with another divisor", "targets/{recipe}/photo:style/*", "terms/{recipe}/photo:style/*",
+            recipes=(*MEANS, *SUMS),
             all=("gram(feature, recipe.gram_divisor) for tap", 'gram(feature, "hw") for tap'))
 in_backends("terms without gradient have one", "gradient/lookcc/photo:total",
             all=("return tensor.detach() if kind in self.recipe.without_gradient else tensor", "return tensor"))
@@ -705,7 +706,7 @@ in_core("beta2 of 0.99", "recipe", "beta2: float = 0.999", "beta2: float = 0.99"
 in_core("epsilon of 1e-7, as in Keras", "recipe", "epsilon: float = 1e-8", "epsilon: float = 1e-7",
         "recipe/{recipe}:optimizer/epsilon", recipes=OF_ADAM)
 in_core("ten times too much total variation", "published", "    tv_weight=10.0", "    tv_weight=100.0",
-        "recipe/{recipe}:tv_weight", recipes=("d2l", "isostyle", "d2l-torch-tab", "d2l-mxnet-tab"))
+        "recipe/{recipe}:tv_weight", recipes=OF_D2L)
 in_core("decay one step early", "recipe", "step // self.every", "(step + 1) // self.every",
         "schedule/{recipe}:rates", "run/{recipe}/photo:rates", recipes=OF_D2L)
 in_core("decay one step late", "recipe", "step // self.every", "(step - 1) // self.every",
