@@ -132,7 +132,7 @@ ONE_PASS = dataclasses.replace(
     notes=(
         "Ours: a network does not begin with the photograph, as a picture does that is optimized, so likeness has to come from "
         "the content loss. That is taken where shapes still are: with relu4_2 alone, they never appear.",
-        "Ours: weights with which photographs are as far from a style at relu4_1 and relu5_1 as at all others together.",
+        "Ours: weights with which relu4_1 and relu5_1 have two thirds of a photograph's style loss.",
         "Ours: much total variation, for a network repeats its grain everywhere.",
         *ISOSTYLE.notes[:2],
     ),

@@ -24,7 +24,6 @@ import isostyle
 from isostyle.demo import inputs as demo
 from isostyle.published import RECIPES
 from isostyle.recipe import Recipe, Square
-from isostyle.transfer.override import override
 
 NETWORKS = ("compact", "vgg16-padded")
 JPEG_QUALITY = 88
@@ -33,10 +32,10 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 def shown(recipe: Recipe, side: int, steps: int) -> Recipe:
     """The recipe as it is run here."""
-    size = Square(side) if isinstance(recipe.size, Square) else isostyle.ShortSide(side)
-    # Both pictures of the tutorial must be equally large.
-    base = replace(recipe, size=Square(side)) if recipe.style_size == "equal" else replace(recipe, size=size)
-    return override(base, steps=min(recipe.steps, steps))
+    # The tutorial, as it is, needs two pictures of one size.
+    square = isinstance(recipe.size, Square) or recipe.style_size == "equal"
+    size = Square(side) if square else isostyle.ShortSide(side)
+    return replace(recipe, size=size, steps=min(recipe.steps, steps))
 
 
 def painted(

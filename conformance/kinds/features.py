@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from isostyle.conformance.subjects import Subject
 
 
-#: Channels of the widest block whose network has the maps of all layers compared.
-NARROW = 16
+#: A network with more channels than this in a block is wide: comparing the maps of all its layers would take minutes.
+MOST_CHANNELS = 16
 
 
 def convolved(eps: float, expected: Array, notes: Notes) -> float:
@@ -39,7 +39,7 @@ def probe(subject: Subject, case: Case, dtype: str) -> Points:
     # Frameworks refuse to pool a map of one pixel; only oracles divide it into none.
     side = min(image.shape[2:])
     taps = [layer.name for layer in network_of(subject, case).layers if side >> layer.halvings]
-    if max(network_of(subject, case).widths) > NARROW:
+    if max(network_of(subject, case).widths) > MOST_CHANNELS:
         taps = [name for name in taps if name.endswith("_1") or name == "conv4_4"]
     found = engine.features(engine.tensor(image), taps)
     return {tap: engine.array(x) for tap, x in found.items()}
