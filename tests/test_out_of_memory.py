@@ -26,7 +26,7 @@ def test_a_training_for_which_there_is_no_memory_ends_in_one_sentence_and_keeps_
 
     monkeypatch.setattr(Trainer, "step", fail)
     output = style_file.with_name("out.safetensors")
-    told = ["--steps", "9", "--pyramid", "none", "--backend", any_backend, "-o", str(output), "--quiet", *OPTIONS]
+    told = ["--steps", "9", "--backend", any_backend, "-o", str(output), "--quiet", *OPTIONS]
     with pytest.raises(SystemExit) as ended:
         main_cli.main(["train", str(style_file), str(photographs), *told])
     assert ended.value.code == 1
