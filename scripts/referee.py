@@ -57,6 +57,7 @@ def kept(place: Path, make: Callable[[], Judged]) -> Judged:
     figures = place.with_suffix(".json")
     if not figures.exists():
         found = make()
+        place.parent.mkdir(parents=True, exist_ok=True)
         found.picture.save(place)
         figures.write_text(json.dumps({name: getattr(found, name) for name in FIGURES}))
     return Judged(Image.open(place), **json.loads(figures.read_text()))
