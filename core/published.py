@@ -97,16 +97,19 @@ ISOSTYLE = Recipe(
         "Ours: losses relative to their targets, so that one set of weights serves every painting and every network.",
         "Ours: every tap behind its ReLU. Before it, conv2_1 alone has most of the style loss, and the optimizer pays it with "
         "frames and lattices in flat areas.",
+        "Ours: average pooling, as Gatys et al. recommend: clearer strokes and less colored grain than with VGG's own.",
         "Ours: first at half of the size, where one step moves strokes that are twice as long.",
+        "Ours: a mirrored margin around both pictures, cut off in the end, for at its border a network paints a frame.",
     ),
     content_layers=alike("relu4_2"),
     style_layers=alike("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+    pooling="average",
     gram_divisor="hw",
     content_reduction="relative",
     style_reduction="relative",
     content_weight=0.2,
     style_weight=1.0,
-    tv_weight=0.08,
+    tv_weight=0.2,
     start="content",
     optimizer=AdamSettings(learning_rate=0.2),
     schedule=StepDecay(every=20, factor=0.5),
@@ -115,6 +118,7 @@ ISOSTYLE = Recipe(
     size=LongSide(512),
     style_size="own",
     report=Reporting(first=10, every=10, values=WEIGHTED),
+    margin=16,
 )
 
 PAINTERLY = dataclasses.replace(
@@ -138,8 +142,10 @@ ONE_PASS = dataclasses.replace(
     ),
     content_layers=(("relu2_2", 0.5), ("relu3_2", 1.2)),
     style_layers=(("relu1_1", 0.15), ("relu2_1", 0.35), ("relu3_1", 0.9), ("relu4_1", 1.6), ("relu5_1", 1.3)),
+    pooling="max",
     content_weight=1.0,
     tv_weight=3.0,
+    margin=0,
 )
 
 TUTORIAL = Recipe(

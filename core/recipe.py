@@ -389,6 +389,10 @@ class Recipe:
     #: Coarse levels, the smallest first: the picture is made at a share of its size, and each level starts from the one before,
     #: enlarged; the last one is the full size, with ``steps``.
     pyramid: tuple[Level, ...] = ()
+    #: Pixels that content and style image are continued by on every side, mirrored, and that are cut off in the end. At the
+    #: border a network sees its zero padding, and a Gram matrix has no place, so an optimizer paints a frame there that pays
+    #: for style elsewhere. A coarse level has its share, a small picture no more than an eighth of its side.
+    margin: int = 0
 
     def __post_init__(self) -> None:
         for name in ("content_weight", "style_weight", "tv_weight"):
@@ -424,6 +428,8 @@ class Recipe:
         if self.clamped and self.searches:
             raise InputError("an image that is clamped has no line search: its trials would not be where the search put them")
         require_count(self.steps, "number of steps")
+        if self.margin:
+            require_count(self.margin, "margin, if there is one,", "pixel")
         if not isinstance(self.pyramid, tuple) or not all(isinstance(level, Level) for level in self.pyramid):
             raise InputError(f"a pyramid is a tuple of levels, not {shown(self.pyramid)}")
         for level in self.pyramid:

@@ -61,6 +61,7 @@ COMMENTS = {
     "steps": "Evaluations, each followed by an update of the image; L-BFGS without line search makes whole blocks of updates.",
     "style_size": "The style image's size: by the same rule, exactly the content image's, or by the same rule, and equal.",
     "pyramid": "Coarse levels, made first: a share of height and width, and evaluations there.",
+    "margin": "Pixels by which both images are continued on every side, mirrored, until the end: no frame is painted.",
     "report": "What is printed, and when; what a value is multiplied by when it is shown.",
 }
 
@@ -130,6 +131,7 @@ def rows(recipe: Recipe) -> dict[str, str]:
         "size": str(recipe.size),
         "pyramid": ", ".join(map(str, recipe.pyramid)) or "none",
         "style image": sizes[recipe.style_size],
+        "margin": f"{recipe.margin} pixels, mirrored, cut off in the end" if recipe.margin else "none",
         "reported": str(recipe.report),
     }
 

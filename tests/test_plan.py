@@ -47,6 +47,25 @@ def test_the_tutorial_refuses_pictures_of_unequal_size_and_names_the_recipe_that
         sizes(find("tutorial"), content=WIDE, style=TALL)
 
 
+def margins(side, share=1.0):
+    recipe = dataclasses.replace(find("isostyle"), size=LongSide(side))
+    pictures = {"content": Image.new("RGB", (800, 400)), "style": Image.new("RGB", (400, 400))}
+    planned = plan.plan(pictures, recipe, COMPACT, share=share)
+    return [(planned[role].margin, planned[role].canvas) for role in ("content", "style")]
+
+
+def test_a_margin_adds_to_every_side_of_both_pictures():
+    assert margins(512) == [(16, (288, 544)), (16, (544, 544))]
+
+
+def test_a_coarse_level_has_its_share_of_the_margin():
+    assert margins(512, 0.5) == [(8, (144, 272)), (8, (272, 272))]
+
+
+def test_a_small_picture_has_a_margin_of_an_eighth():
+    assert margins(64) == [(4, (40, 72)), (8, (80, 80))]
+
+
 def test_a_square_is_cut_out_of_the_middle():
     picture = Image.fromarray(np.arange(60 * 90 * 3, dtype=np.uint32).reshape(60, 90, 3).astype(np.uint8))
     cut = plan.fit(picture, plan.Resizing((60, 90), (60, 60)))

@@ -49,6 +49,7 @@ def test_the_default_comes_first_and_its_losses_are_relative():
         {"schedule": StepDecay(51, 0.8)},
         {"size": LongSide(450)},
         {"pyramid": (Level(0.5, 1),)},
+        {"margin": 3},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -156,6 +157,7 @@ def test_a_square_is_scaled_by_its_shorter_side_before_it_is_cut_out():
         ({"pyramid": (Level(0.5, 0),)}, "number of evaluations of a level must be a whole number of at least 1, not 0"),
         ({"pyramid": (Level(0.5, 5), Level(0.25, 5))}, "levels of a pyramid go from small to large, and not 0.5, 0.25"),
         ({"pyramid": (0.5, 5)}, "a pyramid is a tuple of levels"),
+        ({"margin": -1}, "the margin, if there is one, must be a whole number of at least 1 pixel, not -1"),
         ({"size": LongSide(-3)}, "size must be a whole number of at least 1 pixel, not -3"),
     ],
 )

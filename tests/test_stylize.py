@@ -14,7 +14,7 @@ import isostyle.weights.store
 from isostyle.images import arrays
 from isostyle.network import RGB_STD
 from isostyle.published import D2L, find
-from isostyle.recipe import ExactSize
+from isostyle.recipe import AsIs, ExactSize
 from isostyle.transfer import override
 from isostyle.transfer.descent import run
 
@@ -214,6 +214,29 @@ def test_a_picture_smaller_than_the_deepest_tap_is_refused_and_not_enlarged(phot
         isostyle.stylize(pictures["content"], pictures["style"], backend="torch")
 
 
+# Margins
+
+
+def test_a_margin_is_mirrored_painted_and_cut_off(any_backend, photograph, painting):
+    recipe = dataclasses.replace(D2L, size=AsIs(), steps=2, margin=4)
+    content, style = (np.asarray(arrays.resize(picture, 32, 48)) for picture in (photograph, painting))
+    wider = [np.pad(picture, ((4, 4), (4, 4), (0, 0)), mode="symmetric") for picture in (content, style)]
+    result = isostyle.stylize(content, style, recipe=recipe, backend=any_backend)
+    by_hand = isostyle.stylize(*wider, recipe=dataclasses.replace(recipe, margin=0), backend=any_backend)
+    assert result.picture.size == (48, 32)
+    np.testing.assert_array_equal(result.image, by_hand.image[..., 4:-4, 4:-4])
+    assert [row["total"] for row in result.history] == [row["total"] for row in by_hand.history]
+
+
+@pytest.mark.parametrize("start", ["style", "noise", "image"])
+def test_every_start_gets_the_margin(any_backend, photograph, painting, start):
+    shapes = []
+    init = painting if start == "image" else start
+    options = {**QUICK, "init": init, "callback": lambda event: shapes.append(event.image().shape)}
+    isostyle.stylize(photograph, painting, backend=any_backend, **options)
+    assert shapes == [(1, 3, 32, 48)] * 3
+
+
 # Pyramids
 
 
@@ -236,12 +259,13 @@ def test_each_level_of_a_pyramid_starts_from_the_one_before_resized(any_backend,
     assert [event.done for event in events] == sorted(event.done for event in events)
     assert [event.finished for event in events] == [False] * 12 + [True]
     # What the level came to is the result of a run of that size alone, with the same steps.
-    content, style = (arrays.to_array(arrays.resize(picture, 16, 24), "float64") for picture in (photograph, painting))
+    resized = [arrays.resize(picture, 16, 24) for picture in (photograph, painting)]
+    content, style = (arrays.mirrored(arrays.to_array(picture, "float64"), 2) for picture in resized)
     weights = isostyle.weights.store.load("compact")
     engine = obtain(any_backend).prepare(weights.network, weights.parameters, device="cpu", dtype="float64")
     recipe = dataclasses.replace(override.override("isostyle", **PYRAMID, optimizer=optimizer), steps=3, pyramid=())
     alone = list(run(engine, recipe, engine.targets(recipe, content, style), content))
-    start = arrays.resize_array(alone[-1].image(), 32, 48)
+    start = arrays.inner(arrays.resize_array(alone[-1].image(), 40, 56), 4)
     np.testing.assert_allclose(images_of[3], start, rtol=1e-6, atol=1e-6)
     assert result.manifest["levels"] == [
         {"size": [16, 24], "steps": 3},
@@ -278,7 +302,7 @@ def test_an_error_of_the_framework_names_the_size_of_its_level(any_backend, phot
         targets = engine.targets
 
         def fail(recipe, content, style):
-            if content.shape[2] == 32:
+            if content.shape[2] == 40:  # with its margin
                 raise RuntimeError("not today")
             return targets(recipe, content, style)
 

@@ -98,6 +98,16 @@ def crop(picture: P, height: int, width: int) -> P:
     return picture.crop((left, top, left + width, top + height))
 
 
+def mirrored(image: Array, margin: int) -> Array:
+    """An array of shape (1, 3, H, W), continued by ``margin`` pixels on every side as in a mirror; :func:`inner` undoes it."""
+    return np.pad(image, ((0, 0), (0, 0), (margin, margin), (margin, margin)), mode="symmetric") if margin else image
+
+
+def inner(image: Array, margin: int) -> Array:
+    """An array of shape (1, 3, H, W) without the ``margin`` pixels on every side."""
+    return np.ascontiguousarray(image[..., margin : image.shape[2] - margin, margin : image.shape[3] - margin])
+
+
 def noise(shape: tuple[int, ...], seed: int, dtype: Dtype) -> Array:
     """Standard normal noise. ``RandomState`` is the one generator of NumPy whose stream is promised never to change."""
     return np.random.RandomState(seed).standard_normal(shape).astype(dtype)

@@ -80,22 +80,22 @@ class RunLevel:
     arrays: dict[str, Array] = field(default_factory=dict)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the image that is optimized."""
-        return self.resizings["content"].final
+    def canvas(self) -> tuple[int, int]:
+        """Height and width of the image that is optimized, its margin included."""
+        return self.resizings["content"].canvas
 
     def fit(self, role: str) -> Pixels:
         """A picture at the size that it has at this level."""
         return fit(self.pixels.pop(role) if self.last else self.pixels[role], self.resizings[role])
 
-    def array(self, picture: Pixels) -> Array:
-        """A picture in the recipe's space, shape (1, 3, H, W)."""
-        return arrays.to_array(picture, self.dtype, self.recipe.space)
+    def array(self, picture: Pixels, role: str) -> Array:
+        """A picture with its margin in the recipe's space, shape (1, 3, H, W)."""
+        return arrays.mirrored(arrays.to_array(picture, self.dtype, self.recipe.space), self.resizings[role].margin)
 
     def start(self, seed: int) -> Array:
         """The image (1, 3, H, W), in the recipe's space, that a run starts from if this is its first level."""
         fitted = {role: self.fit(role) for role in list(self.pixels)}
-        self.arrays = {role: self.array(picture) for role, picture in fitted.items()}
+        self.arrays = {role: self.array(picture, role) for role, picture in fitted.items()}
         content, rule = self.arrays["content"], self.recipe.start
         if rule == "noise":
             return arrays.noise(content.shape, seed, self.dtype)
@@ -106,14 +106,14 @@ class RunLevel:
             noisy: Array = content + arrays.noise(content.shape, seed, self.dtype) * std.astype(self.dtype)
             return noisy
         if rule == "style":
-            return self.array(arrays.resize(fitted["style"], *content.shape[2:]))
+            return self.array(arrays.resize(fitted["style"], *self.resizings["content"].final), "content")
         return self.arrays["init"] if rule == "image" else content
 
     def content_and_style(self) -> tuple[Array, Array]:
         """Both images, when the run comes to this level; they last no longer than the caller keeps them."""
         self.begun = True
         self.pixels.pop("init", None)
-        found = self.arrays or {role: self.array(self.fit(role)) for role in ("content", "style")}
+        found = self.arrays or {role: self.array(self.fit(role), role) for role in ("content", "style")}
         self.arrays = {}
         return found["content"], found["style"]
 

@@ -16,6 +16,8 @@ from isostyle.recipe import Recipe
 ASPECT_TOLERANCE = 0.02
 #: Total variation, which is computed whatever its weight, needs neighbors along both axes.
 VARIATION_SIDE = 2
+#: A margin's share of a picture's shorter side, at the most: on a small picture it would be most of the work.
+MARGIN_AT_MOST = 1 / 8
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,14 @@ class Resizing:
     scaled: tuple[int, int]
     #: and this is cut out of its middle.
     final: tuple[int, int]
+    #: Pixels by which that is continued on every side while it is painted.
+    margin: int = 0
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """The size with the margin."""
+        height, width = self.final
+        return height + 2 * self.margin, width + 2 * self.margin
 
 
 def plan(
@@ -41,10 +51,12 @@ def plan(
     found: dict[str, Resizing] = {}
     for role, picture in pictures.items():
         if role == "init" or (role == "style" and recipe.style_size == "content"):
-            found[role] = Resizing(found["content"].final, found["content"].final)
+            scaled = final = found["content"].final
         else:
             whole = (rule(picture.height, picture.width, gpu=gpu) for rule in (recipe.size.scaled, recipe.size.fit))
-            found[role] = Resizing(*((max(1, round(height * share)), max(1, round(width * share))) for height, width in whole))
+            scaled, final = ((max(1, round(height * share)), max(1, round(width * share))) for height, width in whole)
+        margin = min(round(recipe.margin * share), int(min(final) * MARGIN_AT_MOST))
+        found[role] = Resizing(scaled, final, margin)
         require_possible(role, picture, found[role], recipe, network)
     content, style = found["content"].final, found["style"].final
     if recipe.style_size == "equal" and content != style:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from isostyle import recipe_text
 from isostyle.errors import FrameworkFailure, IsostyleError
 from isostyle.images import arrays
+from isostyle.interface import Array
 from isostyle.recipe import Recipe
 from isostyle.registry import failure
 from isostyle.system import allocation
@@ -134,16 +135,20 @@ class Run:
     def events(self) -> Iterator[Event]:
         """The events of the descent. What the framework raises becomes a FrameworkFailure."""
         setup, levels = self.setup, self.setup.levels
-        given = [(level.recipe, level.size, level.content_and_style) for level in levels]
+        given = [(level.recipe, level.canvas, level.content_and_style) for level in levels]
+        margins = {level.canvas: level.resizings["content"].margin for level in levels}
         in_tiles = setup.choice.tile is not None
         try:
             with allocation.large_blocks(kept=False) if in_tiles else contextlib.nullcontext():
-                yield from climb(setup.engine(), given, setup.start, self.position)
+                for event in climb(setup.engine(), given, setup.start, self.position):
+                    yield without_margin(event, margins[event.size])
         except IsostyleError:
             raise
         except Exception as error:
             begun = [level for level in levels if level.begun] or levels[:1]
-            raise failure(setup.framework.backend.name, "size {}x{}".format(*begun[-1].size), error) from error
+            raise failure(
+                setup.framework.backend.name, "size {}x{}".format(*begun[-1].resizings["content"].final), error
+            ) from error
 
     def keep(self, event: Event, log: Callable[[str], None], *, now: bool) -> None:
         """Write a checkpoint, ``now`` or if one is due; remember a state to go back to, if one is due."""
@@ -196,6 +201,18 @@ class Run:
         if alpha is not None and alpha.size != picture.size:  # a run may end at a coarse level of its pyramid
             alpha = arrays.resize(alpha, picture.height, picture.width)
         return Result(picture, image, self.history.rows, manifest, space, alpha, pictures.exif)
+
+
+def without_margin(event: Event, margin: int) -> Event:
+    """``event``, of the picture that was asked for."""
+    if not margin:
+        return event
+
+    def image() -> Array:
+        return arrays.inner(event.image(), margin)
+
+    height, width = event.size
+    return dataclasses.replace(event, image=image, size=(height - 2 * margin, width - 2 * margin))
 
 
 def interrupted(callback: Callable[[Event], None], event: Event) -> KeyboardInterrupt | None:

@@ -74,7 +74,7 @@ def set_up(request: Request, before: RunCheckpoint | None, log: Callable[[str], 
     if not on_cpu:  # some rules for sizes differ there
         resizings = plan(pictures.pixels, recipe, network, gpu=True)
 
-    sizes = resizings["content"].final, resizings["style"].final
+    sizes = resizings["content"].canvas, resizings["style"].canvas
     model = memory_plan.Model(recipe, network, framework.backend.name, dtype, *sizes)
     choice = memory_plan.choose(model, request.tile, request.max_memory, on_cpu=on_cpu)
     levels, left_out = plan_levels(pictures.pixels, choice.recipe, network, dtype, gpu=not on_cpu)
