@@ -109,7 +109,7 @@ ISOSTYLE = Recipe(
     style_reduction="relative",
     content_weight=0.2,
     style_weight=1.0,
-    tv_weight=0.2,
+    tv_weight=0.25,
     start="content",
     optimizer=AdamSettings(learning_rate=0.2),
     schedule=StepDecay(every=20, factor=0.5),
