@@ -5,8 +5,8 @@
     python scripts/gallery.py --network compact --recipe isostyle       # one picture, and the page anew
 
 Each recipe runs as published but for two things, which the page says: the shorter side is 300 pixels, and no more steps are
-made than --steps. What was made stays, with its figures in gallery/figures.json: only what is missing there is made, and the page
-shows what there is.
+made than --steps. What was made stays, with its figures in gallery/figures.json: only what is missing there is made, and the
+page shows what there is.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from conftest import BACKENDS, obtain
 
 import isostyle
 from isostyle import InputError
-from isostyle.images import arrays, decode
+from isostyle.demo import inputs as demo
+from isostyle.images import arrays
 from isostyle.network import VGG19, Network
 from isostyle.published import find
 from isostyle.system import cpu
@@ -23,8 +24,9 @@ TERM_TOLERANCE = 0.03
 TOTAL_TOLERANCE = 0.005
 #: Of the gradient's direction: 1 - cosine.
 DIRECTION_TOLERANCE = 0.01
-#: What docs/fast.md promises of the final total of a run with Adam: 0.2 % was seen. A line search decides by comparing, and so
-#: goes another way where rounding turns a comparison: 2.7 % were seen, with channels last.
+#: What docs/fast.md promises of the final total of a run with Adam: 0.6 % was seen, in bfloat16; exact runs of photographs that
+#: are 1e-4 apart differ by 1.4 %. A line search decides by comparing, and so goes another way where rounding turns a
+#: comparison: 1.4 % was seen, and exact runs differ by 2.6 %.
 FINAL_TOLERANCE = 0.02
 PYRAMID_TOLERANCE = 0.05
 WAYS = ("bfloat16", "winograd", "channels-last")
@@ -104,13 +106,14 @@ def test_each_of_torchs_ways_is_near_the_exact_one(way, monkeypatch, torch_backe
 
 
 def assert_the_final_total_is_near(backend, tolerance, **options):
-    content, style, _ = (np.clip(picture[0].transpose(1, 2, 0) / 6 + 0.5, 0, 1) for picture in pictures(64, 96))
+    # On white noise the exact total itself moves by 5 % if a pixel moves by 1e-6.
+    content, style = (arrays.resize(picture, 64, 96) for picture in (demo.photograph(), demo.painting()))
     options = {"backend": backend.name, "recipe": "d2l", "size": (64, 96), **options}
     fast, exact = (isostyle.stylize(content, style, precision=precision, **options) for precision in ("fast", "exact"))
     assert fast.manifest["backend"]["precision"] == "fast"
     # The fast picture's losses, by the exact objective.
     made = engine(backend, "exact")
-    inputs = [arrays.to_array(decode.read_rgb(picture, "a picture"), "float32", "normalized") for picture in (content, style)]
+    inputs = [arrays.to_array(picture, "float32") for picture in (content, style)]
     terms = made.objective(RECIPE, made.targets(RECIPE, *inputs))(made.tensor(fast.image)).terms
     assert float(terms["total"]) == pytest.approx(exact.history[-1]["total"], rel=tolerance)
 
@@ -122,7 +125,7 @@ def test_the_final_total_of_a_fast_run_is_within_two_percent(backend):
 
 @pytest.mark.slow
 def test_the_final_total_of_a_fast_run_with_a_pyramid_is_within_five_percent(backend):
-    assert_the_final_total_is_near(backend, PYRAMID_TOLERANCE, pyramid=[(0.5, 20)], steps=40)
+    assert_the_final_total_is_near(backend, PYRAMID_TOLERANCE, pyramid=[(0.5, 60)], steps=80)
 
 
 @pytest.mark.slow

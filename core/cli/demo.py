@@ -20,7 +20,7 @@ from isostyle.transfer.override import override
 from isostyle.transfer.stylize import stylize
 
 DEMO_FOLDER = Path("isostyle-demo")
-DEMO_RECIPE = "painterly"
+DEMO_RECIPE = "isostyle"
 #: Of the strip of pictures, in pixels.
 STRIP_HEIGHT = 450
 
