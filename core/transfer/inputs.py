@@ -80,6 +80,11 @@ class RunLevel:
     arrays: dict[str, Array] = field(default_factory=dict)
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the picture that it makes."""
+        return self.resizings["content"].final
+
+    @property
     def canvas(self) -> tuple[int, int]:
         """Height and width of the image that is optimized, its margin included."""
         return self.resizings["content"].canvas
@@ -106,7 +111,7 @@ class RunLevel:
             noisy: Array = content + arrays.noise(content.shape, seed, self.dtype) * std.astype(self.dtype)
             return noisy
         if rule == "style":
-            return self.array(arrays.resize(fitted["style"], *self.resizings["content"].final), "content")
+            return self.array(arrays.resize(fitted["style"], *self.size), "content")
         return self.arrays["init"] if rule == "image" else content
 
     def content_and_style(self) -> tuple[Array, Array]:

@@ -52,7 +52,7 @@ def manifest_of(
     assert history.last is not None
     (last, row), request, recipe = history.last, setup.request, setup.request.recipe
     inputs = setup.pictures.described
-    levels = [{"size": list(level.resizings["content"].final), "steps": level.recipe.steps} for level in setup.levels]
+    levels = [{"size": list(level.size), "steps": level.recipe.steps} for level in setup.levels]
     return {
         "schema": MANIFEST_SCHEMA,
         "isostyle": __version__,

@@ -146,9 +146,7 @@ class Run:
             raise
         except Exception as error:
             begun = [level for level in levels if level.begun] or levels[:1]
-            raise failure(
-                setup.framework.backend.name, "size {}x{}".format(*begun[-1].resizings["content"].final), error
-            ) from error
+            raise failure(setup.framework.backend.name, "size {}x{}".format(*begun[-1].size), error) from error
 
     def keep(self, event: Event, log: Callable[[str], None], *, now: bool) -> None:
         """Write a checkpoint, ``now`` or if one is due; remember a state to go back to, if one is due."""
