@@ -58,7 +58,7 @@ def painted(
 def cell(recipe: str, network: str, figures: dict[str, Any] | None) -> str:
     if figures is None:
         return ""
-    said = f"left {figures['left']:.2f}, content {figures['content']:.2f}; {figures['steps']} steps"
+    said = f"left {figures['left']:.2f}, content {figures['content']:.2f}; {figures['steps']} steps, {figures['side']} pixels"
     return f"![{recipe}](gallery/{recipe}-{network}.jpg) {said}" + (
         f"; a failure: {figures['failure']}" if figures["failure"] else ""
     )
@@ -100,7 +100,8 @@ def main(
             key = f"{name}-{network}"
             if key in figures:
                 continue
-            made, figures[key] = painted(shown(RECIPES[name], side, steps), pair, network, backend, precision)
+            made, found = painted(shown(RECIPES[name], side, steps), pair, network, backend, precision)
+            figures[key] = {**found, "side": side}
             made.save(pictures / f"{key}.jpg", quality=JPEG_QUALITY)
             ledger.write_text(json.dumps(dict(sorted(figures.items())), indent=1) + "\n")
             click.echo(f"{key}: {figures[key]}", err=True)

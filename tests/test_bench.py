@@ -14,7 +14,8 @@ from isostyle.cli.main import main
 from isostyle.conformance.bench import report as bench_report
 from isostyle.conformance.bench import runs as bench_runs
 from isostyle.conformance.bench import worker as bench_worker
-from isostyle.conformance.bench.worker import WAY_NAMES, Clock, Enough, Job
+from isostyle.conformance.bench.convolutions import CONVOLUTIONS
+from isostyle.conformance.bench.worker import OURS, WAY_NAMES, Clock, Enough, Job
 from isostyle.network import VGG19, Network
 from isostyle.published import D2L
 from isostyle.weights import store
@@ -70,6 +71,7 @@ def cell(way, number, steps, **more):
         "imported_bytes": 100 * MIB,
         "peak_bytes": (300 + number) * MIB,
         "product_s": [0.5, 0.1, 0.1],
+        "convolutions_s": [0.16, 0.16, 0.3] if way in OURS else [],
         "first_loss_s": 4.0 + number,
         "steps_s": steps,
         "busy_cores": 1.9,
@@ -127,6 +129,8 @@ def test_the_first_table_has_each_way_and_their_ratios(report):
         "published / fast",
         "published / exact",
         "published, 2 threads / fast",
+        "exact / convolutions",
+        "fast / convolutions",
     ]
     [line] = first.rows
     assert line == [
@@ -140,6 +144,8 @@ def test_the_first_table_has_each_way_and_their_ratios(report):
         "6.00x",
         "3.00x",
         "4.00x",
+        "2.50x",
+        "1.25x",
     ]
 
 
@@ -150,14 +156,17 @@ def test_a_way_that_failed_is_a_dash_and_a_sentence(report):
     )
     report["problems"] = ["compact, torch, fast: no"]
     first = bench_report.tables(report)[0]
-    assert first.rows[0][-4:] == ["-", "-", "3.00x", "-"]
+    assert first.rows[0][-6:] == ["-", "-", "3.00x", "-", "2.50x", "-"]
     assert "FAILED compact, torch, fast: no" in bench_report.as_text(report)
 
 
 def test_a_backend_without_a_published_way_has_ours_alone(report):
-    report["cells"] = [{**each, "product_s": []} for each in report["cells"] if each["way"] in ("exact", "fast")]
+    report["cells"] = [
+        {**each, "product_s": [], "convolutions_s": []} for each in report["cells"] if each["way"] in ("exact", "fast")
+    ]
     steps, cost = bench_report.tables(report)
     assert steps.rows[0][3:5] == ["-", "-"]
+    assert steps.rows[0][-2:] == ["-", "-"]
     assert [line[5] for line in cost.rows] == ["-", "-"]
 
 
@@ -397,7 +406,9 @@ def test_every_way_of_each_backend_is_measured(backend, tmp_path):
     assert [each["way"] for each in report["cells"]] == list(WAY_NAMES)
     for each in report["cells"]:
         assert len(each["steps_s"]) == 2
-        assert len(each["product_s"]) == bench_worker.PRODUCTS
+        assert len(each["product_s"]) == bench_worker.REPEATS
+        known = each["way"] in OURS and backend.name in CONVOLUTIONS
+        assert len(each["convolutions_s"]) == bench_worker.REPEATS * known
         assert 0 < each["imported_bytes"] <= each["peak_bytes"]
         assert each["version"] == report["cells"][0]["version"]
     assert [each["threads"] for each in report["cells"]] == [None, 2, 2, 2]

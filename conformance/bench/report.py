@@ -26,6 +26,8 @@ RATIOS = (
     ("published / exact", "published", "exact"),
     ("published N / fast", "published-n", "fast"),
 )
+#: The ways that are held against their convolutions alone.
+HELD = ("exact", "fast")
 NOTHING = "-"
 
 Report = Mapping[str, Any]
@@ -83,6 +85,8 @@ class Row:
     #: Operations a second of a step, and as a share of a matrix product's; None where nobody says how to multiply.
     gflops: float
     share: float | None
+    #: How many times longer a step takes than its convolutions alone; None where nobody says how to time them.
+    of_convolutions: float | None
     #: Bytes.
     peak: int
     imported: int
@@ -102,6 +106,7 @@ def rows(report: Report) -> list[Row]:
         gflops = report["operations"][network][f"{height}x{width}"] / median / 1e9
         products = [value for cell in cells for value in cell["product_s"]]
         share = gflops / (PRODUCT_OPERATIONS / statistics.median(products) / 1e9) if products else None
+        alone = [value for cell in cells for value in cell["convolutions_s"]]
         found.append(
             Row(
                 network,
@@ -116,6 +121,7 @@ def rows(report: Report) -> list[Row]:
                 statistics.median(cell["first_loss_s"] for cell in cells),
                 gflops,
                 share,
+                median / statistics.median(alone) if alone else None,
                 max(cell["peak_bytes"] for cell in cells),
                 max(cell["imported_bytes"] for cell in cells),
             )
@@ -165,16 +171,21 @@ def steps_table(report: Report, found: Iterable[Row]) -> Table:
         for _, slow, fast in RATIOS:
             known = slow in cells and fast in cells
             line.append(f"{cells[slow].median / cells[fast].median:.2f}x" if known else NOTHING)
+        for way in HELD:
+            longer = cells[way].of_convolutions if way in cells else None
+            line.append(NOTHING if longer is None else f"{longer:.2f}x")
         body.append(line)
     random = [name for name, network in report["networks"].items() if network["random"]]
     text = (
         f"Seconds a step (forward, backward, Adam) of `{report['recipe']}` at {height}x{width}, float32: medians over "
         f"{counted(report['rounds'], 'round')}, quartiles in brackets. `published`: as tutorials write it, with the threads "
-        f"that the framework takes by itself; `exact`, `fast`: isostyle, {counted(threads, 'thread')}."
+        f"that the framework takes by itself; `exact`, `fast`: isostyle, {counted(threads, 'thread')}; `/ convolutions`: "
+        "against its convolutions alone, in the same process."
         + "".join(f" `{name}` has random weights." for name in random)
         + f" {report['machine']}, Python {report['python']}."
     )
     ratios = [name.replace(" N ", f", {counted(threads, 'thread')} ") for name, _, _ in RATIOS]
+    ratios += [f"{way} / convolutions" for way in HELD]
     remarks = [f"FAILED {problem}" for problem in report["problems"]]
     return Table(text, ["network", "backend", "version", *(heading(way, threads) for way in ways), *ratios], body, remarks)
 

@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ import numpy as np
 import isostyle
 from isostyle import registry
 from isostyle.conformance.bench import published_way
+from isostyle.conformance.bench.convolutions import CONVOLUTIONS
 from isostyle.images import arrays, decode
 from isostyle.interface import Array
 from isostyle.network import Network
@@ -42,8 +44,8 @@ WARM_UP = 2
 #: Steps are counted until there are as many as were asked for, or until they have taken this long, and then at least three.
 LONGEST_S = 15.0
 LEAST_STEPS = 3
-#: Matrix products after the first, which is not counted; their median is what a framework's arithmetic can do.
-PRODUCTS = 7
+#: Matrix products, or passes of convolutions, after the first, which is not counted; their median is the framework's best.
+REPEATS = 7
 #: `fast` rounds otherwise than `exact` (bfloat16 has 8 bits), so its own totals are off; pictures whose own is within this
 #: share of the target are looked at exactly. docs/fast.md has 2 % for whole runs with Adam.
 NEAR = 0.05
@@ -163,7 +165,7 @@ def ours(job: Job, **options: Any) -> None:
 
 
 def timed(job: Job) -> dict[str, Any]:
-    """Time some steps, their memory, and a matrix product."""
+    """Time some steps, their memory, a matrix product, and the convolutions alone."""
     clock = Clock(job.steps)
     with contextlib.suppress(Enough):
         if job.way in OURS:
@@ -183,19 +185,30 @@ def timed(job: Job) -> dict[str, Any]:
         "imported_bytes": imported,
         "peak_bytes": peak,
         "product_s": products(job.backend),
+        "convolutions_s": convolutions(job),
         **clock.answer(),
     }
 
 
 def products(backend: str) -> list[float]:
     """Seconds of each matrix product; none where nobody has said how a third party's framework does it."""
-    if backend not in published_way.PRODUCTS:
+    return repeated(published_way.PRODUCTS[backend]()) if backend in published_way.PRODUCTS else []
+
+
+def convolutions(job: Job) -> list[float]:
+    """Seconds that the convolutions of a step of ours take alone; none where nobody has said how."""
+    if job.way not in OURS or job.backend not in CONVOLUTIONS:
         return []
-    product = published_way.PRODUCTS[backend]()
+    chosen = store.load(job.network)
+    return repeated(CONVOLUTIONS[job.backend](chosen.network, chosen.parameters, job.height, job.width, job.way))
+
+
+def repeated(compute: Callable[[], object]) -> list[float]:
+    """Seconds of each call but the first."""
     seconds = []
-    for _ in range(PRODUCTS + 1):
+    for _ in range(REPEATS + 1):
         began = time.perf_counter()
-        product()
+        compute()
         seconds.append(time.perf_counter() - began)
     return seconds[1:]
 
