@@ -25,7 +25,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +85,9 @@ CALIBRATION = tuple(
     value * narrow / wide for value, narrow, wide in zip(VGG19_MEAN_SQUARES, COMPACT.widths, VGG16.widths, strict=True)
 )
 #: These maps of the teacher lie far below zero. As loud as VGG-19's behind the ReLU, they would be 6 to 10 times as loud before
-#: it: PyTorch's tutorial would have a content loss of 345 after 50 evaluations, where it printed 4.2. So they are quieter, in the
-#: teacher and in the compact network, by powers of two, which change no digit of a number; chosen by eye, for d2l, d2l-torch-tab
-#: and tutorial-square at once.
+#: it: PyTorch's tutorial would have a content loss of 345 after 50 evaluations, where it printed 4.2. So they are quieter, in
+#: the teacher and in the compact network, by powers of two, which change no digit of a number; chosen by eye, for d2l,
+#: d2l-torch-tab and tutorial-square at once.
 TEACHER_QUIETER = {"conv2_1": 2, "conv2_2": 8, "conv5_1": 4}
 QUIETER = {"conv2_1": 4, "conv2_2": 8}
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
