@@ -273,8 +273,8 @@ GATYS2016 = Recipe(
         "Taps after the ReLU, as in the authors' own code; the paper names the layers only.",
         "Average pooling, which the paper recommends for its pictures; gatys2016-max has VGG's own.",
         "Ours: content to style 1 : 3e4. The 2015 preprint has 1 : 1e3 and 1e4, the paper 1 : 200 to 2000 by figure; by these "
-        "equations, 1 : 1e3 leaves the painting's strokes out. All are of Caffe's input, 57.6 times as large as here: effectively "
-        "the style weighs 57.6^2 times as much.",
+        "equations, 1 : 1e3 leaves the painting's strokes out. All are of Caffe's input, 57.6 times as large as here: "
+        "effectively the style weighs 57.6^2 times as much.",
         "Ours: the normalized image, unbounded, is optimized (the paper does not say), in RGB as the network takes it here.",
         "Ours: the noise at the start is normal with std 1, the same on every backend.",
         "Ours: L-BFGS as PyTorch's tutorial has it, 500 evaluations, reported every 50; the paper says L-BFGS only.",
