@@ -356,6 +356,14 @@ RECIPES: dict[str, Recipe] = {
     )
 }
 
+#: What published recipes do with the compact network where it is not what their sources show (docs/gallery.md).
+ON_COMPACT = {
+    "d2l-torch-tab": "leaves colored grain",
+    "d2l-mxnet-tab": "ends in noise, by its learning rate of 0.9",
+    "gatys2016": "keeps little of the photograph",
+    "gatys2016-max": "keeps little of the photograph and may end in noise",
+}
+
 
 def find(name: str) -> Recipe:
     """The published recipe called ``name``.

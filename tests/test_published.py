@@ -7,7 +7,7 @@ import pytest
 from conftest import BACKENDS, EPS, obtain, relative_error
 
 from isostyle.conformance.oracle import pictures as oracle
-from isostyle.published import RECIPES, TUTORIAL, find
+from isostyle.published import ON_COMPACT, RECIPES, TUTORIAL, find
 from isostyle.recipe import LbfgsSettings
 from isostyle.transfer.descent import run
 
@@ -179,6 +179,10 @@ def test_a_recipe_names_its_source(recipe):
 @pytest.mark.parametrize("name", ["isostyle", "painterly", "one-pass", "gatys2016", "gatys2016-max"])
 def test_a_recipe_says_what_is_ours(name):
     assert any(note.startswith("Ours:") for note in find(name).notes)
+
+
+def test_what_is_said_of_the_compact_network_is_said_of_recipes():
+    assert set(ON_COMPACT) < set(RECIPES)
 
 
 def test_every_lbfgs_recipe_has_torch_s_defaults(torch):

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,6 +112,24 @@ def test_the_log_names_the_backend_and_a_changed_aspect(any_backend, photograph,
     isostyle.stylize(photograph, painting, backend=any_backend, log=lines.append, **QUICK)
     assert lines[0].startswith(f"backend {any_backend} ")
     assert lines[1] == "aspect changed: content 600x512 and style 64x80 squeezed to 32x48 (height x width)"
+
+
+def test_a_recipe_that_the_compact_network_does_not_suit_says_so(any_backend, photograph, painting, tmp_path):
+    copy = tmp_path / "mine.safetensors"
+    copy.write_bytes((Path(isostyle.__file__).parent / "data" / "compact.safetensors").read_bytes())
+    run = partial(isostyle.stylize, photograph, painting, backend=any_backend, size=(32, 48), steps=1)
+    told = {}
+    for recipe, network in (("gatys2016", "compact"), ("gatys2016", str(copy)), ("gatys-notebook", "compact")):
+        lines = []
+        run(recipe=recipe, network=network, log=lines.append)
+        told[recipe, network] = [line for line in lines if "was made for VGG-19" in line]
+    assert told == {
+        ("gatys2016", "compact"): [
+            "gatys2016 was made for VGG-19: on compact it keeps little of the photograph; take vgg16-padded"
+        ],
+        ("gatys2016", str(copy)): [],
+        ("gatys-notebook", "compact"): [],
+    }
 
 
 def test_the_history_has_the_learning_rate_of_each_step(any_backend, photograph, painting):

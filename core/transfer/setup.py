@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from isostyle import registry
+from isostyle import recipe_text, registry
 from isostyle.errors import InputError
 from isostyle.images import arrays
 from isostyle.interface import Array, Engine
+from isostyle.network import COMPACT
+from isostyle.published import ON_COMPACT
 from isostyle.registry import Framework
 from isostyle.tiles import TiledEngine
 from isostyle.transfer import memory_plan
@@ -94,6 +96,9 @@ def told(setup: Setup, lines: list[str], before: RunCheckpoint | None) -> list[s
     """What the user should know before the first evaluation."""
     request = setup.request
     found = [f"{setup.framework}, {request.dtype}{', fast' * (request.precision == 'fast')}", *lines]
+    name = request.recipe.name.removesuffix(recipe_text.CHANGED)
+    if request.network == COMPACT.name and name in ON_COMPACT:
+        found.append(f"{name} was made for VGG-19: on compact it {ON_COMPACT[name]}; take vgg16-padded")
     asked, made = (sum(getattr(level.recipe, count) for level in setup.levels) for count in ("steps", "updates"))
     if made != asked:
         found.append(f"{made} evaluations: the recipe's {asked}, up to a whole block of L-BFGS")
