@@ -26,7 +26,7 @@ from isostyle import registry
 from isostyle.conformance.bench import published_way
 from isostyle.conformance.bench.convolutions import CONVOLUTIONS
 from isostyle.images import arrays, decode
-from isostyle.interface import Array
+from isostyle.interface import Array, Precision
 from isostyle.network import Network
 from isostyle.published import D2L
 from isostyle.recipe import ExactSize, Recipe
@@ -200,7 +200,8 @@ def convolutions(job: Job) -> list[float]:
     if job.way not in OURS or job.backend not in CONVOLUTIONS:
         return []
     chosen = store.load(job.network)
-    return repeated(CONVOLUTIONS[job.backend](chosen.network, chosen.parameters, job.height, job.width, job.way))
+    precision: Precision = "fast" if job.way == "fast" else "exact"
+    return repeated(CONVOLUTIONS[job.backend](chosen.network, chosen.parameters, job.height, job.width, precision))
 
 
 def repeated(compute: Callable[[], object]) -> list[float]:
