@@ -362,7 +362,7 @@ ON_COMPACT = {
     "d2l-mxnet-tab": "ends in noise, by its learning rate of 0.9",
     "tutorial": "can explode",
     "tutorial-square": "can explode",
-    "gatys2016": "keeps little of the photograph",
+    "gatys2016": "keeps little of the photograph and may end in noise",
     "gatys2016-max": "keeps little of the photograph and may end in noise",
 }
 
