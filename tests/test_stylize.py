@@ -15,7 +15,7 @@ import isostyle.system.files
 import isostyle.weights.store
 from isostyle.images import arrays
 from isostyle.network import RGB_STD
-from isostyle.published import D2L, find
+from isostyle.published import D2L, ON_COMPACT, find
 from isostyle.recipe import AsIs, ExactSize
 from isostyle.transfer import override
 from isostyle.transfer.descent import run
@@ -125,7 +125,7 @@ def test_a_recipe_that_the_compact_network_does_not_suit_says_so(any_backend, ph
         told[recipe, network] = [line for line in lines if "was made for VGG-19" in line]
     assert told == {
         ("gatys2016", "compact"): [
-            "gatys2016 was made for VGG-19: on compact it keeps little of the photograph and may end in noise; take vgg16-padded"
+            f"gatys2016 was made for VGG-19: on compact it {ON_COMPACT['gatys2016']}; take vgg16-padded"
         ],
         ("gatys2016", str(copy)): [],
         ("gatys-notebook", "compact"): [],
