@@ -19,6 +19,13 @@ def test_recipes_show_every_number(capsys):
         assert number in out
 
 
+def test_a_recipe_says_what_it_does_with_the_compact_network(capsys):
+    assert isostyle("recipes", "gatys2016") == 0
+    assert capsys.readouterr().out.endswith(
+        "With the compact network it keeps little of the photograph and may end in noise.\n"
+    )
+
+
 def test_recipes_as_json_are_whole(capsys):
     from isostyle.published import D2L
 

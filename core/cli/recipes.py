@@ -8,7 +8,7 @@ import rich_click as click
 
 from isostyle.cli.help import Command
 from isostyle.errors import InputError
-from isostyle.published import RECIPES
+from isostyle.published import ON_COMPACT, RECIPES
 from isostyle.recipe import Recipe
 from isostyle.recipe_text import differences, load, rows, to_toml
 
@@ -53,6 +53,8 @@ def show(recipe: Recipe) -> None:
         click.echo(f"  {key:<16} {value}")
     for note in recipe.notes:
         click.echo(f"  * {printable(note)}")
+    if recipe.name in ON_COMPACT:
+        click.echo(f"  * With the compact network it {ON_COMPACT[recipe.name]}.")
 
 
 def compare(one: Recipe, other: Recipe) -> None:
