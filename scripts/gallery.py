@@ -101,7 +101,7 @@ def main(
     figures: dict[str, Any] = json.loads(ledger.read_text()) if ledger.exists() else {}
     for network in networks:
         for name in recipes or RECIPES:
-            key = f"{name}-{Path(network).stem}"
+            key = f"{name}-{network}"
             if key in figures:
                 continue
             made, found = painted(shown(RECIPES[name], side, steps), pair, network, backend, precision)

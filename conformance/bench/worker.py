@@ -44,7 +44,7 @@ WARM_UP = 2
 #: Steps are counted until there are as many as were asked for, or until they have taken this long, and then at least three.
 LONGEST_S = 15.0
 LEAST_STEPS = 3
-#: Matrix products, or passes of convolutions, after the first, which is not counted; their median is the framework's best.
+#: Matrix products, and passes of convolutions, after the first, which is not counted; their median is what a framework can do.
 REPEATS = 7
 #: `fast` rounds otherwise than `exact` (bfloat16 has 8 bits), so its own totals are off; pictures whose own is within this
 #: share of the target are looked at exactly. docs/fast.md has 2 % for whole runs with Adam.
