@@ -277,7 +277,8 @@ GATYS2016 = Recipe(
         "effectively the style weighs 57.6^2 times as much.",
         "Ours: the normalized image, unbounded, is optimized (the paper does not say), in RGB as the network takes it here.",
         "Ours: the noise at the start is normal with std 1, the same on every backend.",
-        "Ours: L-BFGS as PyTorch's tutorial has it, 500 evaluations, reported every 50; the paper says L-BFGS only.",
+        "Ours: L-BFGS with a line search, without which it can explode from noise; 500 evaluations, reported every 50. The paper "
+        "says L-BFGS only.",
         "Ours: the content image as large as it is; the style image is resized to it, as the paper says.",
     ),
     content_layers=alike("relu4_2"),
@@ -290,7 +291,7 @@ GATYS2016 = Recipe(
     style_weight=3e4 * CAFFE_SCALE**2,
     tv_weight=0.0,
     start="noise",
-    optimizer=LbfgsSettings(),
+    optimizer=LbfgsSettings(line_search="strong-wolfe"),
     schedule=Constant(),
     steps=500,
     size=AsIs(),

@@ -162,6 +162,7 @@ def test_a_recipe_has_the_numbers_that_its_source_has(name):
     assert (recipe.content_weight, recipe.style_weight, recipe.tv_weight) == terms
     assert (recipe.space, recipe.clamped, recipe.start) == (space, space == "unit", start)
     assert tuple(value for value in vars(recipe.optimizer).values() if not isinstance(value, str)) == optimizer
+    assert getattr(recipe.optimizer, "line_search", "none") == ("strong-wolfe" if name == "gatys2016" else "none")
     assert ((recipe.schedule.every, recipe.schedule.factor) if schedule else None) == schedule
     assert recipe.updates == updates
     own = [recipe.size.fit(*shape) for shape in ((600, 800), (900, 600))]
@@ -185,7 +186,7 @@ def test_what_is_said_of_the_compact_network_is_said_of_recipes():
     assert set(ON_COMPACT) < set(RECIPES)
 
 
-def test_every_lbfgs_recipe_has_torch_s_defaults(torch):
+def test_every_lbfgs_recipe_has_torch_s_defaults_but_for_the_line_search(torch):
     optimizer = torch.optim.LBFGS([torch.nn.Parameter(torch.zeros(1))])
     (group,) = optimizer.param_groups
     for recipe in RECIPES.values():
@@ -199,4 +200,3 @@ def test_every_lbfgs_recipe_has_torch_s_defaults(torch):
                 group["tolerance_grad"],
                 group["tolerance_change"],
             )
-            assert group["line_search_fn"] is None

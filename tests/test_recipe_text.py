@@ -56,7 +56,7 @@ def test_a_bad_level_is_named(levels, sentence):
 
 
 def test_a_file_chooses_a_line_search_which_is_said_in_words():
-    recipe = toml('base = "gatys2016"\n[optimizer]\nkind = "lbfgs"\nline_search = "strong-wolfe"\nhistory = 20\n')
+    recipe = toml('base = "gatys-notebook"\n[optimizer]\nkind = "lbfgs"\nline_search = "strong-wolfe"\nhistory = 20\n')
     assert recipe.optimizer == LbfgsSettings(history=20, line_search="strong-wolfe")
     assert rows(recipe)["optimizer"].startswith("L-BFGS with strong-wolfe line search, learning rate 1")
     with pytest.raises(InputError, match="optimizer.line_search must be one of none, strong-wolfe, not 'wolfe'"):
