@@ -115,6 +115,13 @@ def test_every_map_is_multiplied_by_its_loudness(known, trunk, file):
         np.testing.assert_allclose(found[f"{layer}.bias"], trunk[f"{layer}.bias"] * factor, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("layer", "loudness"), [("conv2_1", 0.024665), ("conv2_2", 0.01109), ("conv5_1", 0.12525)])
+def test_three_maps_that_are_loud_before_their_relu_are_quieter_than_vgg19_s(layer, loudness):
+    """As loud as VGG-19's behind it, PyTorch's tutorial ends 122 times above its first total."""
+    ones = {name: np.ones(shape[:1], np.float32) for name, shape in VGG16.parameter_shapes.items()}
+    np.testing.assert_allclose(wheel.calibrated(ones)[f"{layer}.bias"], loudness, rtol=1e-6)
+
+
 def test_the_first_layer_takes_normalized_rgb(known, trunk, file):
     """Keras' VGG sees 255 BGR less Caffe's mean; the same picture, normalized, gives the same maps."""
     with LocalFile(file) as source:
