@@ -277,8 +277,8 @@ GATYS2016 = Recipe(
         "effectively the style weighs 57.6^2 times as much.",
         "Ours: the normalized image, unbounded, is optimized (the paper does not say), in RGB as the network takes it here.",
         "Ours: the noise at the start is normal with std 1, the same on every backend.",
-        "Ours: L-BFGS with a line search, without which it can explode from noise; 500 evaluations, reported every 50. The paper "
-        "says L-BFGS only.",
+        "Ours: L-BFGS with a line search, without which it can explode from noise; 1000 evaluations, reported every 50. The "
+        "paper says L-BFGS only.",
         "Ours: the content image as large as it is; the style image is resized to it, as the paper says.",
     ),
     content_layers=alike("relu4_2"),
@@ -293,7 +293,7 @@ GATYS2016 = Recipe(
     start="noise",
     optimizer=LbfgsSettings(line_search="strong-wolfe"),
     schedule=Constant(),
-    steps=500,
+    steps=1000,
     size=AsIs(),
     style_size="content",
     report=Reporting(first=50, every=50, values=(("style", 1.0), ("content", 1.0), ("total", 1.0))),

@@ -144,7 +144,7 @@ TYPED = {
     "lookcc": ("relu4_4", "relu1_2 relu2_2 relu3_4 relu4_4 relu5_4", [1, 1, 1, 1, 1], "1 mean mean/chw", (1, 1000, 0),
                "normalized", "content", (0.05, *ADAM), None, 1000, ((600, 800), (900, 600)), [1, 11]),
     "gatys2016": ("relu4_2", FIRST_OF_BLOCKS.format("relu"), [0.2] * 5, "1 half-sum quarter-sum", (1, 3e4 * CAFFE**2, 0),
-                  "normalized", "noise", LBFGS, None, 500, ((600, 800), (600, 800)), [50, 100]),
+                  "normalized", "noise", LBFGS, None, 1000, ((600, 800), (600, 800)), [50, 100]),
     "gatys-notebook": ("relu4_2", FIRST_OF_BLOCKS.format("relu"), [1e3 / n**2 for n in (64, 128, 256, 512, 512)],
                        "hw mean mean", (1, CAFFE**2, 0), "normalized", "content", LBFGS, None, 520,
                        ((512, 682), (768, 512)), [50, 100]),
