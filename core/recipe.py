@@ -49,6 +49,9 @@ Shown = tuple[tuple[Reported, float], ...]
 #: The std of the noise that ``content+noise`` adds to the normalized content image: enough to move every pixel off the points
 #: where the total variation has a kink, which is what makes float32 runs part early.
 START_NOISE_STD = 0.3
+#: The std of ``noise`` itself, by the space that is optimized. In 0..1 it is the tutorial's. A normalized image has std 1;
+#: of noise as loud, grain stays, for max pooling hides three of four pixels from the layers behind it.
+NOISE_STD: Mapping[Space, float] = {"normalized": 0.1, "unit": 1.0}
 #: Of a recipe's name, in characters.
 LONGEST_NAME = 100
 

@@ -71,6 +71,20 @@ def test_a_pyramid_of_a_clamped_recipe_keeps_its_optimizer():
     )
 
 
+@pytest.mark.parametrize("start", ["noise", "uniform-noise", "style"])
+def test_a_start_with_nothing_of_the_photograph_begins_at_coarser_levels(start):
+    levels = (Level(0.125, 100), Level(0.25, 60), Level(0.5, 60))
+    assert override.override("isostyle", start=start).pyramid == levels
+    assert override.override(override.override("isostyle", start=start), start=start).pyramid == levels
+    assert override.override("isostyle", start=start, pyramid=[(0.5, 20)]).pyramid == (Level(0.5, 20),)
+    assert override.override("d2l", start=start).pyramid == ()
+
+
+@pytest.mark.parametrize("start", ["content", "content+noise", "image"])
+def test_a_start_with_the_photograph_has_the_recipe_s_levels(start):
+    assert override.override("isostyle", start=start).pyramid == find("isostyle").pyramid
+
+
 @pytest.mark.parametrize("bad", [3, [3], [(0.5, 3, 4)], "half"])
 def test_a_pyramid_of_something_else_is_refused(bad):
     with pytest.raises(isostyle.InputError, match="a pyramid is"):

@@ -387,11 +387,22 @@ def test_every_start_begins_where_it_says(any_backend, photograph, painting, rec
     expected = {
         "content": content,
         "style": style,
-        "noise": arrays.noise(content.shape, 4, "float32"),
+        "noise": (1 if settings.space == "unit" else 0.1) * arrays.noise(content.shape, 4, "float32"),
         "uniform-noise": arrays.uniform_noise(content.shape, 4, "float32"),
         "content+noise": content + std * arrays.noise(content.shape, 4, "float32"),
     }[start]
     np.testing.assert_allclose(found, expected.clip(0, 1) if settings.clamped else expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("start", ["noise", "style"])
+def test_a_run_says_that_a_start_with_nothing_of_the_photograph_wants_a_pyramid(backend, photograph, painting, start):
+    def said(recipe, **options):
+        lines = []
+        isostyle.stylize(photograph, painting, recipe=recipe, size=(32, 48), steps=1, log=lines.append, **options)
+        return [line for line in lines if "without a pyramid" in line]
+
+    assert said("d2l", init=start) == [f"from {start} and without a pyramid, little of the photograph comes back"]
+    assert said("d2l") == said("gatys2016", pyramid=False) == []
 
 
 def test_an_image_in_0_to_1_is_saved_as_it_is(any_backend, photograph, painting):

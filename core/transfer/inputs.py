@@ -19,7 +19,7 @@ from isostyle.images.decode import ImageLike, describe, read_picture
 from isostyle.images.deep import Pixels
 from isostyle.interface import Array, Dtype
 from isostyle.network import RGB_STD, Network
-from isostyle.recipe import START_NOISE_STD, Recipe
+from isostyle.recipe import NOISE_STD, START_NOISE_STD, Recipe
 from isostyle.transfer.plan import Resizing, fit, plan
 from isostyle.transfer.verdict import roughness
 
@@ -103,7 +103,8 @@ class RunLevel:
         self.arrays = {role: self.array(picture, role) for role, picture in fitted.items()}
         content, rule = self.arrays["content"], self.recipe.start
         if rule == "noise":
-            return arrays.noise(content.shape, seed, self.dtype)
+            noise: Array = arrays.noise(content.shape, seed, self.dtype) * NOISE_STD[self.recipe.space]
+            return noise
         if rule == "uniform-noise":
             return arrays.uniform_noise(content.shape, seed, self.dtype)
         if rule == "content+noise":

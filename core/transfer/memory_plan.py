@@ -22,8 +22,8 @@ from isostyle.tiles import parse_tile
 
 #: Bytes that an evaluation holds at its peak, for each byte of the maps that it computes (the outputs of convolutions, ReLUs
 #: and pools). ReLUs and pools keep theirs for the backward pass; MXNet keeps those of convolutions, too. A backend that is not
-#: here gets the largest. Measured with torch 2.13, mxnet 1.9.1 and paddle 3.3 on a CPU: 1.5 to 1.8, 3.1 to 3.2 and 2.7 to 3.3 of
-#: whole pictures; of tiles of 768 pixels, whose maps are multiplied and added up besides, 1.4, 3.8 and 3.6.
+#: here gets the largest. Measured with torch 2.13, mxnet 1.9.1 and paddle 3.3 on CPUs: 1.5 to 1.8, 3.1 to 3.2 and 2.7 to 3.3
+#: of whole pictures; of tiles of 768 pixels, whose maps are multiplied and added up besides, 1.4, 3.8 and 3.6.
 BYTES_PER_BYTE: Mapping[str, float] = {"torch": 2.0, "mxnet": 4.2, "paddle": 4.0}
 #: The most whole images that are held at a time: the last event's, the one that is evaluated, what the optimizer keeps and its
 #: temporaries, or NumPy's copies of image and gradient. L-BFGS has two more for each pair of its history.

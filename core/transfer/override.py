@@ -33,6 +33,10 @@ ADAM_RATES: dict[Space, float] = {"normalized": 0.3, "unit": 0.07}
 PYRAMID = (Level(0.25, 60), Level(0.5, 60))
 PYRAMID_STEPS = 40
 PYRAMID_OPTIMIZER = LbfgsSettings(history=20, line_search="strong-wolfe")
+#: Starts with nothing of the photograph, and the levels that bring it back, before a recipe's own: at an eighth of the size a
+#: tap sees most of a face. (With isostyle's level at a half alone, noise keeps the style and no shapes at all.)
+FROM_NOTHING = ("noise", "uniform-noise", "style")
+COARSER = (Level(0.125, 100), Level(0.25, 60))
 
 
 def override(
@@ -65,6 +69,8 @@ def override(
             changes[name] = tuple(pairs) if isinstance(pairs, Iterable) else pairs
     if pyramid is not None:
         changes["pyramid"] = levels_of(pyramid)
+    elif found.pyramid and changes.get("start") in FROM_NOTHING:
+        changes["pyramid"] = (*COARSER, *(level for level in found.pyramid if level.share > COARSER[-1].share))
     settings = optimizer_of(optimizer, found)
     # A name stands for what is usual: with a pyramid, that has a line search. Settings mean what they say, and a recipe with a
     # pyramid of its own knows its optimizer.

@@ -12,13 +12,14 @@ from isostyle.errors import InputError
 from isostyle.images import arrays
 from isostyle.interface import Array, Engine
 from isostyle.network import COMPACT
-from isostyle.published import ON_COMPACT
+from isostyle.published import ON_COMPACT, RECIPES
 from isostyle.registry import Framework
 from isostyle.tiles import TiledEngine
 from isostyle.transfer import memory_plan
 from isostyle.transfer.checkpoint import RunCheckpoint
 from isostyle.transfer.inputs import Pictures, RunLevel, plan_levels, read_pictures
 from isostyle.transfer.memory_plan import Choice
+from isostyle.transfer.override import FROM_NOTHING
 from isostyle.transfer.plan import Resizing, changed_aspects, plan
 from isostyle.transfer.request import Request
 from isostyle.weights import store
@@ -94,11 +95,13 @@ def set_up(request: Request, before: RunCheckpoint | None, log: Callable[[str], 
 
 def told(setup: Setup, lines: list[str], before: RunCheckpoint | None) -> list[str]:
     """What the user should know before the first evaluation."""
-    request = setup.request
+    request, recipe = setup.request, setup.request.recipe
     found = [f"{setup.framework}, {request.dtype}{', fast' * (request.precision == 'fast')}", *lines]
-    name = request.recipe.name.removesuffix(recipe_text.CHANGED)
+    name = recipe.name.removesuffix(recipe_text.CHANGED)
     if request.network == COMPACT.name and name in ON_COMPACT:
         found.append(f"{name} was made for VGG-19: on compact it {ON_COMPACT[name]}; take vgg16-padded")
+    if recipe.start in FROM_NOTHING and not recipe.pyramid and not (name in RECIPES and RECIPES[name].start == recipe.start):
+        found.append(f"from {recipe.start} and without a pyramid, little of the photograph comes back")
     asked, made = (sum(getattr(level.recipe, count) for level in setup.levels) for count in ("steps", "updates"))
     if made != asked:
         found.append(f"{made} evaluations: the recipe's {asked}, up to a whole block of L-BFGS")
