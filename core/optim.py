@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
+from isostyle.errors import InputError
 from isostyle.interface import Evaluation, Tensor
 from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Recipe, StepDecay
 
@@ -112,8 +113,12 @@ class Adam(Stepper):
         # Handed over, not kept: it is as large as the picture.
         gradient = [evaluation.gradient]
         del evaluation
-        if step == 0 and float(abs(gradient[0]).max()) == 0:
-            return ended(state, "the gradient is 0 everywhere", "Adam")
+        if step == 0:
+            largest = float(abs(gradient[0]).max())
+            if largest == 0:
+                return ended(state, "the gradient is 0 everywhere", "Adam")
+            if math.isinf(float((gradient[0] * gradient[0]).max())):
+                raise InputError(f"Adam squares the gradient, and {largest:.2g} is too large for that; take smaller weights")
         return Judgment(self.update(state, gradient.pop()), step)
 
     def update(self, state: State, gradient: Tensor) -> State:

@@ -3,7 +3,7 @@
     python scripts/edges.py --content photo.jpg --content logo.png --style a.jpg --style b.jpg
 
 A step is the difference of two bands of four rows or columns that lie side by side: of their mean colors, in the channel where
-it is largest, in levels of 255. The table has percentiles of the outermost steps of all pictures, of all steps further in, and of
+it is largest, in levels of 255. The table has percentiles of the outermost steps of all pictures, of those further in, and of
 the photographs' outermost ones. A recipe that paints frames has larger ones at the border than inside.
 """
 

@@ -422,6 +422,12 @@ def test_an_optimizer_that_ends_early_says_why_in_the_log_and_in_the_manifest(an
     assert result.manifest["steps_done"] == 0
 
 
+def test_weights_so_large_that_adam_s_squares_overflow_are_refused(any_backend, photograph, painting):
+    """Divided by the root of infinity, no pixel would move."""
+    with pytest.raises(isostyle.InputError, match="Adam squares the gradient, and .* is too large for that"):
+        isostyle.stylize(photograph, painting, backend=any_backend, recipe="d2l", style_weight=1e28, **QUICK)
+
+
 def test_only_the_weights_up_to_the_deepest_tap_go_to_the_framework(any_backend, photograph, painting, monkeypatch):
     backend = type(obtain(any_backend))
     seen, plain = [], backend.prepare
