@@ -46,6 +46,37 @@ def test_every_content_image_in_every_style(pictures):
     assert found[0].arguments == ["-o", "out/a-oil.png", "--steps=2", "--", "photos/a.png", "oil.png"]
 
 
+@pytest.mark.parametrize(
+    ("contents", "styles", "outputs"),
+    [
+        (["a.jpg", "a.png", "b.jpg"], ["oil.jpg"], ["a.jpg-oil.png", "a.png-oil.png", "b-oil.png"]),
+        (["a.jpg"], ["oil.jpg", "oil.png"], ["a-oil.jpg.png", "a-oil.png.png"]),
+        (["a.jpg", "A.PNG"], ["oil.jpg"], ["a.jpg-oil.png", "A.PNG-oil.png"]),
+    ],
+)
+def test_pictures_that_differ_in_suffix_only_keep_it_in_the_names_of_their_outputs(pictures, contents, styles, outputs):
+    for name in (*contents, *styles):
+        Path(name).touch()
+    found = batch_plan.settle(batch_plan.every_pair(contents, styles, Path(), []))
+    assert [str(each.output) for each in found] == outputs
+
+
+def test_rows_of_a_table_that_differ_in_suffix_only_keep_it_too(pictures):
+    Path("r.csv").write_text("content,style\na.png,b.png\na.jpg,b.png\n")
+    found = batch_plan.read_table(Path("r.csv"), Path("out"), [])
+    assert [str(each.output) for each in found] == ["out/a.png-b.png", "out/a.jpg-b.png"]
+
+
+def test_outputs_that_differ_in_suffix_only_have_a_manifest_each(any_backend, pictures, capsys):
+    Path("r.csv").write_text("content,style,output\nphotos/a.png,oil.png,c.png\nphotos/a.png,oil.png,c.jpg\n")
+    command = ["batch", "r.csv", *OPTIONS, "--backend", any_backend]
+    assert run(command, capsys)[0] == 0
+    assert {path.name for path in Path().glob("c.*")} == {"c.png", "c.json", "c.jpg", "c.jpg.json"}
+    code, out, _ = run(command, capsys)
+    assert code == 0
+    assert states(out) == {"c.png": "was there", "c.jpg": "was there"}
+
+
 def test_a_table_in_csv_has_a_run_a_row(pictures):
     Path("sub").mkdir()
     Path("sub/runs.csv").write_text(
@@ -90,7 +121,8 @@ def test_a_table_in_toml_has_lists_and_runs_one_by_one(pictures):
         ("r.toml", '[[run]]\ncontent = "a"\nstyle = "b"\nrecipe = "x\\u0000"\n', "has a NUL in a name or an option"),
         ("r.toml", 'contents = ["a\\u0000"]\nstyles = ["b"]\n', "contents in 'r.toml' must be a list of names"),
         ("r.txt", "", r"ends in \.toml or \.csv"),
-        ("r.csv", "content,style\na.png,b.png\na.jpg,b.jpg\n", "would both become"),
+        ("r.csv", "content,style\na.png,b.png\na.png,b.png\n", "would both become"),
+        ("r.csv", "content,style,output\na.png,b.png,c.png\na.jpg,b.jpg,c.png\n", "would both become"),
     ],
 )
 def test_a_table_that_says_what_cannot_be_is_refused(pictures, name, text, words):

@@ -223,6 +223,19 @@ def test_two_inputs_of_one_name_are_refused_before_any_work(folder, capsys):
     assert not (folder / "out").exists()
 
 
+def test_inputs_that_differ_in_suffix_only_keep_it_where_a_format_is_asked_for(tmp_path):
+    sources = [tmp_path / name for name in ("a.jpg", "a.png", "b.jpg")]
+    found = apply_plan.in_folder(sources, tmp_path, ".png")
+    assert [path.name for path in found] == ["a.jpg.png", "a.png", "b.png"]
+
+
+def test_two_pictures_that_differ_in_suffix_only_have_a_manifest_each(folder, any_backend):
+    for output in ("x.jpg", "x.png", "x.png"):
+        assert apply("pics/a.jpg", "-o", output, "--force", "--backend", any_backend) == 0
+    told = {name: json.loads((folder / name).read_text())["output"]["path"] for name in ("x.json", "x.png.json")}
+    assert told == {"x.json": "x.jpg", "x.png.json": "x.png"}
+
+
 def test_nothing_is_overwritten_without_force(folder, any_backend, capsys):
     (folder / "out").mkdir()
     (folder / "out" / "b.png").write_text("mine")

@@ -10,7 +10,9 @@ from conftest import BACKENDS, obtain
 from PIL import Image
 from test_cli import QUICK, isostyle, names, opened
 
+from isostyle.cli.outputs import Outputs, beside
 from isostyle.cli.report import history_bytes
+from isostyle.images.options import PictureOptions
 from isostyle.recipe_text import to_toml
 from isostyle.transfer.override import override
 
@@ -23,6 +25,44 @@ def test_run_writes_the_picture_and_its_manifest_into_the_working_folder(folder,
     captured = capsys.readouterr()
     assert captured.out.startswith("wrote photo-painting.png: 4 steps in ")
     assert "\nresult  content " in captured.err
+
+
+def test_a_picture_that_differs_in_suffix_only_has_a_manifest_of_its_own(folder, any_backend):
+    command = ["run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK]
+    assert isostyle(*command, "-o", "r.jpg") == 0
+    first = (folder / "r.json").read_bytes()
+    assert isostyle(*command, "-o", "r.png") == 0
+    assert isostyle(*command, "-o", "r.png", "--force") == 0
+    assert (folder / "r.json").read_bytes() == first
+    assert json.loads((folder / "r.png.json").read_bytes())["output"]["path"] == "r.png"
+    assert isostyle("rerun", "r.png.json", "-o", "r.webp") == 0
+    assert (folder / "r.webp.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("there", "manifest"),
+    [
+        ({}, "r.json"),
+        ({"r.json": "r.png"}, "r.json"),
+        ({"r.json": "elsewhere/r.png"}, "r.json"),
+        ({"r.json": "r.jpg"}, "r.png.json"),
+        ({"r.json": None}, "r.png.json"),
+        ({"r.png.json": "r.png"}, "r.png.json"),
+        ({"r.png.json": "s.png"}, "r.json"),
+    ],
+)
+def test_a_manifest_has_its_picture_s_suffix_where_the_short_name_is_another_s(tmp_path, there, manifest):
+    for name, picture in there.items():
+        (tmp_path / name).write_text(json.dumps({"output": {"path": picture}}) if picture else "mine")
+    assert beside(tmp_path / "r.png") == tmp_path / manifest
+
+
+def test_a_manifest_that_another_run_wrote_meanwhile_stays(tmp_path):
+    outputs = Outputs(tmp_path / "r.png", PictureOptions())
+    assert outputs.manifest == tmp_path / "r.json"
+    (tmp_path / "r.json").write_text('{"output": {"path": "r.jpg"}}')
+    outputs.settle_manifest()
+    assert outputs.manifest == tmp_path / "r.png.json"
 
 
 @pytest.mark.parametrize("name", BACKENDS)

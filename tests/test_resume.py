@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import BACKENDS, THREADS, draw, obtain, run
+from conftest import BACKENDS, THREADS, draw, obtain, run, stopped_by_ctrl_c
 from PIL import Image
 
 import isostyle
@@ -420,3 +420,16 @@ def test_a_checkpoint_of_python_has_no_place_for_a_picture(checkpoint, capsys):
     code, _, err = run(["resume", checkpoint], capsys)
     assert code == 2
     assert "name the picture with -o" in err
+
+
+def test_resume_leaves_the_manifest_of_a_picture_that_differs_in_suffix_only(any_backend, pictures, tmp_path, capsys):
+    output, checkpoint = tmp_path / "r.png", tmp_path / "run.ckpt"
+    options = ["--steps", "4", "--pyramid", "none", "--size", "48", "--checkpoint", checkpoint, "--checkpoint-every", "1"]
+    stopped_by_ctrl_c(["run", *pictures, "-o", output, "--backend", any_backend, *options])
+    output.unlink()
+    other = '{"output": {"path": "r.jpg"}}'  # r.jpg was made meanwhile
+    (tmp_path / "r.json").write_text(other)
+    code, _, err = run(["resume", checkpoint], capsys)
+    assert code == 0, err
+    assert (tmp_path / "r.json").read_text() == other
+    assert json.loads((tmp_path / "r.png.json").read_bytes())["steps_done"] == 4

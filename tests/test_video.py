@@ -163,23 +163,57 @@ def test_a_broken_video_is_one_sentence(tmp_path, data):
         video.probe(FFMPEG, path)
 
 
-def test_a_sound_alone_is_no_video(tmp_path):
-    command = [
-        FFMPEG,
-        "-nostdin",
-        "-v",
-        "error",
-        "-f",
-        "lavfi",
-        "-i",
-        "sine=duration=1",
-        "-c:a",
-        "aac",
-        str(tmp_path / "a.mp4"),
-    ]
-    subprocess.run(command, check=True)
-    with pytest.raises(InputError, match="is not a video that ffmpeg can read"):
+def ffmpeg(line):
+    subprocess.run([FFMPEG, "-nostdin", "-v", "error", *line.split()], check=True)
+
+
+def sound_alone(folder):
+    ffmpeg(f"-f lavfi -i sine=duration=1 -c:a aac {folder}/a.mp4")
+
+
+def sound_and_a_cover(folder):
+    Image.new("RGB", (32, 32), "red").save(folder / "cover.png")
+    streams = "-map 0 -map 1 -c:a aac -c:v copy -disposition:v:0 attached_pic"
+    ffmpeg(f"-f lavfi -i sine=duration=1 -i {folder}/cover.png {streams} {folder}/a.mp4")
+
+
+def no_frames(folder):
+    ffmpeg(f"-ss 9 -i {make(folder / 'whole.mp4')} -c copy {folder}/a.mp4")
+
+
+def nothing_at_all(folder):
+    ffmpeg(f"-f lavfi -i testsrc2 -frames:v 0 -c:v libx264 {folder}/a.mp4")
+
+
+def another_codec(folder):
+    path = make(folder / "a.mp4")
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
+
+
+def noise_for_frames(folder):
+    path = make(folder / "a.mp4")
+    before, head, rest = path.read_bytes().partition(b"mdat")
+    frames, moov, index = rest.rpartition(b"moov")
+    path.write_bytes(before + head + b"U" * (len(frames) - 4) + frames[-4:] + moov + index)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (sound_alone, "has no picture stream, only sound"),
+        (sound_and_a_cover, "has no picture stream, only sound and a cover"),
+        (no_frames, "is a video without any frame"),
+        (nothing_at_all, "has no picture stream"),
+        (another_codec, "has pictures in a coding that this ffmpeg cannot decode: (zzzz / 0x7A7A7A7A)"),
+        (noise_for_frames, "is not a video that ffmpeg can read: ffmpeg says 'Invalid NAL unit size"),
+    ],
+)
+def test_why_a_file_is_no_video_is_said_and_not_what_ffmpeg_said_last(tmp_path, build, words):
+    build(tmp_path)
+    with pytest.raises(InputError) as raised:
         video.probe(FFMPEG, tmp_path / "a.mp4")
+    assert str(raised.value).startswith(f"{str(tmp_path / 'a.mp4')!r} {words}")
+    assert "trailing '?'" not in str(raised.value)
 
 
 @pytest.mark.parametrize("which", ["reader", "writer"])

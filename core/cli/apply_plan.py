@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ def plan(
     suffix = suffix_of(kind) if kind else None
     folder = output if goes_to_folder(output, several) else None
     if folder is not None:
-        outputs = [folder / f"{stem(source)}{own_suffix(source, suffix)}" for source in sources]
+        outputs = in_folder(sources, folder, suffix)
         require_apart((repr(str(source)), output) for source, output in zip(sources, outputs, strict=True))
     else:
         outputs = [output_of(sources[0], output, style, suffix)]
@@ -128,6 +129,18 @@ def goes_to_folder(output: Path | None, several: bool) -> bool:
     if several and not output.is_dir() and (is_picture(output) or video.is_video(output)):
         raise InputError(f"{str(output)!r} looks like a file, and several pictures need a folder")
     return several or not output.suffix or output.is_dir()
+
+
+def in_folder(sources: Sequence[Path], folder: Path, suffix: str | None) -> list[Path]:
+    """The outputs of inputs that go to a folder. Of those that would become one file, one whose name would stay as it is keeps
+    it, and others keep their suffix: a.jpg and a.png with --format png become a.jpg.png and a.png."""
+    suffixes = [own_suffix(source, suffix) for source in sources]
+    names = [f"{stem(source)}{own}" for source, own in zip(sources, suffixes, strict=True)]
+    count = Counter(name.lower() for name in names)
+    for number, (source, name) in enumerate(zip(sources, names, strict=True)):
+        if count[name.lower()] > 1 and source.name.lower() != name.lower():
+            names[number] = f"{source.name}{suffixes[number]}"
+    return [folder / name for name in names]
 
 
 def own_suffix(source: Path, suffix: str | None) -> str:

@@ -70,6 +70,7 @@ def batch(
       output = "c.png"
       steps = 100
 
+    Pictures that differ in their suffix only keep it in the names of their outputs: a.jpg-oil.png and a.png-oil.png.
     Names in a table are relative to its folder. A second call skips the runs that are finished and goes on with those that
     were interrupted: they leave a checkpoint beside their picture, PICTURE.checkpoint. A run whose pictures, recipe, network,
     seed or backend changed is made anew, with --force.
@@ -82,7 +83,7 @@ def batch(
     runs = batch_plan.every_pair(folder=folder, options=options, **pairs) if any(pairs.values()) or table is None else []
     if table is not None:
         runs += batch_plan.read_table(table, folder, options)
-    batch_plan.check(runs)
+    runs = batch_plan.settle(runs)
     tasks = [Task(run) for run in runs]
     for parent in dict.fromkeys(run.output.parent for run in runs):
         if parent != folder and not parent.is_dir():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import tomllib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,8 @@ class BatchRun:
     style: Path
     output: Path
     options: tuple[str, ...]
+    #: Whether the output was named, and not made up of the names of content and style.
+    is_named: bool = field(default=True, compare=False)
 
     @property
     def checkpoint(self) -> Path:
@@ -54,11 +58,37 @@ def every_pair(contents: Sequence[str], styles: Sequence[str], folder: Path, opt
     if not contents or not styles:
         raise InputError("a batch needs content images and style images: --content and --style, or a table of runs")
     ones, others = (apply_plan.expand(each, videos=False)[0] for each in (contents, styles))
-    return [BatchRun(one, other, default_output(one, other, folder), tuple(options)) for one in ones for other in others]
+    return [unnamed(one, other, folder, tuple(options)) for one in ones for other in others]
 
 
-def default_output(content: Path, style: Path, folder: Path) -> Path:
-    return folder / f"{content.stem}-{style.stem}{USUAL_FORMAT}"
+def unnamed(content: Path, style: Path, folder: Path, options: tuple[str, ...]) -> BatchRun:
+    """A run whose output has the names of content and style, without their suffixes."""
+    return BatchRun(content, style, folder / f"{content.stem}-{style.stem}{USUAL_FORMAT}", options, is_named=False)
+
+
+def settle(runs: Sequence[BatchRun]) -> list[BatchRun]:
+    """The runs, the outputs that nobody named apart from each other: a.jpg and a.png in the style of oil.jpg become
+    a.jpg-oil.png and a.png-oil.png, and not both a-oil.png.
+
+    Raises:
+        InputError: two runs would write one file all the same, or one has none, or there are far too many.
+    """
+    groups: defaultdict[str, list[BatchRun]] = defaultdict(list)
+    for run in runs:
+        if not run.is_named:
+            groups[str(run.output).lower()].append(run)
+    settled = [run if run.is_named else apart(run, groups[str(run.output).lower()]) for run in runs]
+    check(settled)
+    return settled
+
+
+def apart(run: BatchRun, group: Sequence[BatchRun]) -> BatchRun:
+    """A run of a ``group`` that has one output: with the suffixes of the contents, or of the styles, if they differ."""
+    if len(group) == 1:
+        return run
+    content = run.content.name if len({each.content for each in group}) > 1 else run.content.stem
+    style = run.style.name if len({each.style for each in group}) > 1 else run.style.stem
+    return dataclasses.replace(run, output=run.output.with_name(f"{content}-{style}{USUAL_FORMAT}"))
 
 
 def check(runs: Sequence[BatchRun]) -> None:
@@ -106,8 +136,7 @@ def read_table(path: Path, folder: Path, options: Sequence[str]) -> list[BatchRu
     # No file system and no command line has one; CSV may have it as it is, TOML as an escape.
     if any("\0" in part for run in runs for part in run.arguments):
         raise InputError(f"{name} has a NUL in a name or an option")
-    check(runs)
-    return runs
+    return settle(runs)
 
 
 def rows_of_csv(text: str) -> list[dict[str, str]]:
@@ -127,8 +156,10 @@ def run_of(row: Mapping[str, Any], place: str, base: Path, folder: Path, options
         if (value is None and key != OUTPUT) or not isinstance(value, str | None) or value == "":
             raise InputError(f"{place} needs a name for {key}, not {shown(value)}")
     content, style = base / names[CONTENT], base / names[STYLE]
-    output = base / names[OUTPUT] if names[OUTPUT] else default_output(content, style, folder)
-    return BatchRun(content, style, output, (*options, *options_of(row, place)))
+    options = (*options, *options_of(row, place))
+    return (
+        BatchRun(content, style, base / names[OUTPUT], options) if names[OUTPUT] else unnamed(content, style, folder, options)
+    )
 
 
 def options_of(table: Mapping[str, Any], place: str) -> list[str]:

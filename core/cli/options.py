@@ -142,7 +142,9 @@ SIZE = argument(
 )
 FORCE = flag(OUTPUT, "--force", "Overwrite outputs that exist.")
 QUIET = flag(OUTPUT, "--quiet", "Print nothing but errors.")
-MANIFEST = file_option(OUTPUT, "--manifest", "The manifest [default: beside the picture, as .json; with -o -, none].")
+MANIFEST = file_option(
+    OUTPUT, "--manifest", "The manifest [default: FILE.json, or FILE.png.json if that is another picture's; with -o -, none]."
+)
 ALPHAS, DEPTHS = click.Choice([KEEP, DROP]), click.Choice([str(count) for count in BITS])
 #: How a picture is encoded.
 encoding_options = together(

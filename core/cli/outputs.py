@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ class Outputs:
     history: Path | None = None
     plot: Path | None = None
     save_every: int | None = None
+    #: Whether the manifest lies where :func:`beside` says, and nobody named it.
+    manifest_beside: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         if self.save_every is not None and self.save_every < 1:
@@ -55,12 +58,18 @@ class Outputs:
             if self.kind and suffix_of(self.kind) != self.picture.suffix.lower():
                 raise InputError("--format is for standard output, -o -; a file's format is its suffix")
             encode.check(self.picture, self.options)
-            self.manifest = self.manifest or beside(self.picture)
+            self.manifest_beside = self.manifest is None
+            self.settle_manifest()
             return
         if self.save_every:
             raise InputError("--save-every puts pictures beside the result, and standard output has no place beside it")
         encode.check(Path(f"picture{self.suffix}"), self.options)
         pipes.require_stdout()
+
+    def settle_manifest(self) -> None:
+        """Decide where a manifest goes that nobody named. What lies beside the picture may have changed since."""
+        if self.manifest_beside:
+            self.manifest = beside(self.picture)
 
     @property
     def suffix(self) -> str:
@@ -132,14 +141,28 @@ def require_apart(outputs: Iterable[tuple[str, Path]]) -> None:
 
 
 def beside(picture: Path) -> Path:
-    """Where the manifest of a picture goes if nothing else is said."""
-    return picture.with_suffix(".json")
+    """Where the manifest of a picture goes if nothing else is said: of r.png to r.json; to r.png.json if r.json is there and is
+    not this picture's, but r.jpg's or whatever else. A picture that has a manifest by the longer name keeps it."""
+    short, long = manifests_of(picture)
+    is_taken = os.path.lexists(short) and not tells_of(short, picture)
+    return long if is_taken or tells_of(long, picture) else short
+
+
+def manifests_of(picture: Path) -> tuple[Path, Path]:
+    """The two names that the manifest of a picture may have: r.json and r.png.json."""
+    return picture.with_suffix(".json"), picture.with_name(f"{picture.name}.json")
+
+
+def tells_of(manifest: Path, picture: Path) -> bool:
+    """Whether a file is the manifest of a picture that has this name, wherever the two were moved."""
+    place = at(said_in(manifest), ("output", "path"))
+    return isinstance(place, str) and Path(place).name == picture.name
 
 
 def said_in(manifest: Path | None) -> Any:
     """What a manifest says; None if there is none, or it is no JSON."""
     try:
-        return None if manifest is None else parsed(json.loads, manifest.read_bytes())
+        return None if manifest is None else parsed(json.loads, files.read_input(manifest))
     except (OSError, ValueError):
         return None
 
@@ -153,6 +176,7 @@ def write(result: Result, outputs: Outputs, title: str) -> None:
     """Write the picture of a run, its manifest, and what else is asked for. Raises KeptElsewhere, as :func:`deliver` does (the
     manifest goes with the picture), or IsostyleError, if the picture is written, and another file cannot be."""
     result.manifest["output"] = outputs.described
+    outputs.settle_manifest()
     manifest = (json.dumps(result.manifest, indent=1) + "\n").encode()
     try:
         deliver(result.finished, outputs)

@@ -9,7 +9,7 @@ import rich_click as click
 
 from isostyle.cli.help import Command
 from isostyle.cli.options import FORCE, MAX_MEMORY, OUTPUT, QUIET, again_options, pipe_option, sources
-from isostyle.cli.outputs import Outputs, beside, is_unfinished, said_in
+from isostyle.cli.outputs import Outputs, is_unfinished, manifests_of, said_in
 from isostyle.cli.pipes import PIPE, read_piped
 from isostyle.cli.watch import watched
 from isostyle.errors import InputError
@@ -45,8 +45,8 @@ def resume(checkpoint: Path, output: Path | None, force: bool, quiet: bool, **op
     picture = output or before
     if picture is None:
         raise InputError(f"{str(checkpoint)!r} was not written by `isostyle run`; name the picture with -o")
-    if output and before not in (None, PIPE) and places.get("manifest") == beside(before):
-        del places["manifest"]  # it goes with the picture
+    if before not in (None, PIPE) and places.get("manifest") in manifests_of(before):
+        del places["manifest"]  # nobody named it: it goes with the picture
     kind = kept.get("format") if picture == PIPE else None
     written = options_of(kept.get("picture_options"))
     outputs = Outputs(picture, written, kind, save_every=kept.get("save_every"), **places)

@@ -35,8 +35,8 @@ def run(output: Path | None, checkpoint: Path | None, force: bool, quiet: bool, 
       fetch | isostyle run - painting.jpg -o - --format jpg | show
 
     CONTENT or STYLE may be -, standard input. Names that begin with a dash go behind --, after the options. A manifest,
-    FILE.json, goes beside the picture: settings, digests, versions, time, memory and losses. An option that shows no default
-    replaces a part of the recipe.
+    FILE.json, goes beside the picture: settings, digests, versions, time, memory and losses (FILE.png.json, if FILE.json is
+    another picture's). An option that shows no default replaces a part of the recipe.
     """
     settings = settings_of(options)
     picture = output or Path(f"{stem(options['content'])}-{stem(options['style'])}.png")

@@ -48,6 +48,12 @@ FIRST_FRAME = ("-map", "0:V:0", "-frames:v", "1", "-pix_fmt", "yuv444p", "-f", "
 #: What ffmpeg calls the matrices between RGB and YUV, and from how many rows on BT.709 is meant where none is named.
 MATRICES = r"bt709|bt470bg|smpte170m|smpte240m|bt2020|fcc|ycgco|gbr|rgb"
 HD_HEIGHT = 720
+#: What ffmpeg says of a stream that is a picture to show while sound is played, ...
+COVER = "(attached pic)"
+#: ... of a codec that it does not know, ...
+NO_DECODER = "no decoder found"
+#: ... and of a file before it says what is wrong with it.
+NO_CAUSE = ("misdetection possible",)
 #: Conversions between RGB and YUV without short cuts.
 EXACT = "flags=accurate_rnd+full_chroma_int+full_chroma_inp+bicubic"
 #: Seconds that ffmpeg may take to finish a file once all frames are there: with the sound, `+faststart` writes it twice.
@@ -104,9 +110,10 @@ def probe(ffmpeg: str, path: Path) -> Video:
     command = [ffmpeg, *QUIET, *FROM_FILES, "-i", url(path), *FIRST_FRAME]
     answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, check=False)
     told = answer.stderr.decode(errors="replace")
-    header = answer.stdout.partition(b"\n")[0].decode("ascii", errors="replace").split(" ")
-    if header[0] != "YUV4MPEG2":
-        raise InputError(f"{name} is not a video that ffmpeg can read: {last_line(told)}")
+    first, _, rest = answer.stdout.partition(b"\n")
+    header = first.decode("ascii", errors="replace").split(" ")
+    if header[0] != "YUV4MPEG2" or not rest.startswith(b"FRAME"):
+        raise InputError(f"{name} {why_not(told, has_header=header[0] == 'YUV4MPEG2')}")
     fields = {field[:1]: field[1:] for field in header[1:]}
     try:
         height, width = int(fields["H"]), int(fields["W"])
@@ -123,6 +130,25 @@ def probe(ffmpeg: str, path: Path) -> Video:
     frames = None if seconds is None else max(1, round(seconds * rate))
     aspect = Fraction(across, down) if across and down else Fraction(1)
     return Video(path, height, width, rate, aspect, frames, matrix_of(told, height))
+
+
+def why_not(told: str, *, has_header: bool) -> str:
+    """Why no first frame came out of a file, by what ffmpeg ``told``; ``has_header``: it had begun to write a picture."""
+    # What comes behind the input's streams is about the output.
+    streams = re.findall(
+        r"^ *Stream #0:.*?: (Video|Audio|Subtitle|Data|Attachment): (.*)", told.partition("Stream mapping:")[0], re.M
+    )
+    pictures = [about for kind, about in streams if kind == "Video" and COVER not in about]
+    if has_header:
+        return "is a video without any frame"
+    if "Input #0" in told and not pictures:
+        others = ["sound"] if any(kind == "Audio" for kind, _ in streams) else []
+        others += ["a cover"] if any(COVER in about for _, about in streams) else []
+        return f"has no picture stream{', only ' if others else ''}{' and '.join(others)}"
+    if pictures and NO_DECODER in told:
+        codec = pictures[0].partition(",")[0].removeprefix("none ")
+        return f"has pictures in a coding that this ffmpeg cannot decode: {codec}"
+    return f"is not a video that ffmpeg can read: {first_complaint(told)}; it may be damaged"
 
 
 def matrix_of(told: str, height: int) -> str:
@@ -279,6 +305,12 @@ class Process:
         """An error that says ``what`` failed, and why."""
         self.ends()
         return IsostyleError(f"{what}: {last_line(self.complaints())}")
+
+
+def first_complaint(told: str) -> str:
+    """What one part of ffmpeg said first, which is the cause; what follows is that others could not go on."""
+    lines = [line for line in told.splitlines() if line.startswith("[") and not any(word in line for word in NO_CAUSE)]
+    return last_line(lines[0] if lines else told)
 
 
 def last_line(text: str, otherwise: str = "ffmpeg does not say why") -> str:
