@@ -143,6 +143,26 @@ def saved(picture, kind, **options):
     return stream.getvalue()
 
 
+def heic(picture, exif=None, **how):
+    """A HEIC file of a picture, as good as it can be. Its orientation is in irot and imir, and in its EXIF."""
+    pillow_heif = pytest.importorskip("pillow_heif")
+    made = pillow_heif.from_pillow(picture)
+    if exif is not None:
+        made.info["exif"] = how["exif"] = exif.tobytes()
+    stream = io.BytesIO()
+    made.save(stream, quality=100, chroma=444, **how)
+    return stream.getvalue()
+
+
+def heic_of_samples(values, mode):
+    """A HEIC file of 10 bits a sample, of values of 16: (H, W, channels)."""
+    pillow_heif = pytest.importorskip("pillow_heif")
+    stream = io.BytesIO()
+    size = (values.shape[1], values.shape[0])
+    pillow_heif.from_bytes(mode, size, values.tobytes()).save(stream, quality=100, chroma=444)
+    return stream.getvalue()
+
+
 def waves(channels=3, dtype=np.uint16, size=(23, 31)):
     """A picture whose every sample says something: (H, W, channels)."""
     y, x = np.mgrid[0 : size[0], 0 : size[1]]

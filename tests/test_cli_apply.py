@@ -224,7 +224,7 @@ def test_two_inputs_of_one_name_are_refused_before_any_work(folder, capsys):
 
 
 def test_inputs_that_differ_in_suffix_only_keep_it_where_a_format_is_asked_for(tmp_path):
-    sources = [tmp_path / name for name in ("a.jpg", "a.png", "b.jpg")]
+    sources = [apply_plan.Source(tmp_path / name) for name in ("a.jpg", "a.png", "b.jpg")]
     found = apply_plan.in_folder(sources, tmp_path, ".png")
     assert [path.name for path in found] == ["a.jpg.png", "a.png", "b.png"]
 
@@ -266,10 +266,10 @@ def test_a_folder_without_permission_is_named(folder, capsys, locked, said):
 
 
 def test_an_unreadable_folder_is_named(folder, monkeypatch):
-    def refuse(self):
-        raise PermissionError(13, "Permission denied")
+    def refuse(place):
+        raise PermissionError(13, "Permission denied", place)
 
-    monkeypatch.setattr(type(folder), "iterdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(apply_plan.InputError, match="the folder 'pics' cannot be read: Permission denied"):
         apply_plan.expand(["pics"])
 

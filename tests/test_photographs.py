@@ -25,8 +25,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_photographs_in_inner_folders_count_and_come_in_the_order_of_their_names(folder):
-    assert [path.name for path in scan(folder, 32).files] == ["b.png", "a.png"]
+def test_photographs_in_inner_folders_come_in_the_order_of_their_names(folder):
+    assert [path.name for path in scan(folder, 32, recursive=True).files] == ["b.png", "a.png"]
 
 
 def test_broken_and_tiny_files_are_skipped_with_their_reasons(folder):
@@ -39,7 +39,7 @@ def test_broken_and_tiny_files_are_skipped_with_their_reasons(folder):
 def test_photographs_are_measured_by_their_headers_alone(folder, monkeypatch):
     """A folder of thousands is looked at in seconds, and Ctrl-C need not wait for it."""
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
-    assert len(scan(folder, 32).files) == 2
+    assert len(scan(folder, 32, recursive=True).files) == 2
 
 
 def test_pipes_and_hidden_files_are_no_photographs(folder):
@@ -47,9 +47,10 @@ def test_pipes_and_hidden_files_are_no_photographs(folder):
     (folder / ".trash").mkdir()
     picture(40, 60).save(folder / ".trash" / "old.png")
     os.mkfifo(folder / "pipe.jpg")
-    found = scan(folder, 32)
+    found = scan(folder, 32, recursive=True)
     assert [path.name for path in found.files] == ["b.png", "a.png"]
-    assert {path.name for path in found.skipped} == {"broken.jpg", "tiny.png", "pipe.jpg"}
+    assert {path.name for path in found.skipped} == {"broken.jpg", "tiny.png"}
+    assert "1 no regular files (pipe.jpg)" in found.lines[0]
 
 
 @pytest.mark.parametrize("name", ["", "nothing", "b.png"])

@@ -50,6 +50,7 @@ SECONDS_BETWEEN_LINES = 2.0
     "[default, of one: ./PICTURE-STYLE.png, of a video its own suffix].",
     type=FileOrPipe(),
 )
+@shared.recursive_option(FIRST)
 @option(FIRST, "--long-side", "N", "Shrink pictures whose longer side has more pixels [default: none is shrunk].", type=int)
 @shared.BACKEND
 @option(
@@ -77,14 +78,15 @@ def apply(style: str, pictures: tuple[str, ...], output: Path | None, force: boo
     Examples:
       isostyle apply oil photo.jpg                      ./photo-oil.png
       isostyle apply my.safetensors photo.jpg -o out.jpg --backend paddle
-      isostyle apply glass holiday/ -o painted/         every picture of a folder
+      isostyle apply glass holiday/ -o painted/         every picture of a folder; --recursive enters those in it
       isostyle apply glass 'holiday/*.jpg' more/*.png -o painted/ --long-side 1600
       isostyle apply glass film.mp4 -o painted.mp4      a video, with its sound
       fetch | isostyle apply oil - -o - --format jpg | show
 
     STYLE is a .safetensors file that `isostyle train` wrote, or a name that `isostyle styles` lists.
     PICTURE is a picture, a video (.mp4, .m4v, .mov, .mkv, .avi, .webm; needs ffmpeg), a folder, which stands for the
-    pictures in it, or a pattern; a .gif is its first picture. The network is loaded once, and the next picture is read
+    pictures in it (not for videos, which may take hours), or a pattern; what a folder or a pattern leaves out is said in a
+    line. A .gif is its first picture. The network is loaded once, and the next picture is read
     while one is computed. - is standard input. Names that begin with a dash go behind --, after the options.
 
     Beside the output goes a manifest, OUT.json, or OUT/manifest.json of several: digests, sizes, versions, time.
@@ -97,7 +99,10 @@ def apply(style: str, pictures: tuple[str, ...], output: Path | None, force: boo
         raise InputError("--skip-existing keeps what --force overwrites: leave one of the two out")
     network = style_network.find(style)
     how = taken_from(options)
-    plan = apply_plan.plan(pictures, output, Path(style).stem, options.pop("kind"), options.pop("manifest"), how)
+    plan = apply_plan.plan(
+        *(pictures, output, Path(style).stem, options.pop("kind"), options.pop("manifest"), how),
+        recursive=options.pop("recursive"),
+    )
     ffmpeg = video.find_ffmpeg() if any(job.is_video for job in plan.jobs) else None
     earlier: list[dict[str, Any]] = []
     if skip_existing:
@@ -108,7 +113,9 @@ def apply(style: str, pictures: tuple[str, ...], output: Path | None, force: boo
             return
         plan = replace(plan, jobs=missing)
         earlier = rows_of(plan.manifest, network.digest)
-    with output_folder(plan.folder), teller(quiet) as told:
+    with output_folder(plan.folder, {job.output.parent for job in plan.jobs}), teller(quiet) as told:
+        for line in plan.lines:
+            told.line(line)
         check(plan, style, force, skip_existing)
         with interruptible() as interrupt:
             applier = Applier(network, bits=how.bits, log=told.line, **options)

@@ -5,24 +5,41 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from isostyle.cli.outputs import Outputs, beside, require_apart, suffix_of
 from isostyle.cli.pipes import PIPE, stem
 from isostyle.errors import InputError
+from isostyle.images import folders
+from isostyle.images.folders import Contents
 from isostyle.images.options import PictureOptions
 from isostyle.images.suffixes import format_of, is_picture
 from isostyle.style_networks import video
-from isostyle.system.files import reason
 
 #: Of an output whose input's own format cannot be written.
 USUAL_FORMAT = ".png"
 #: What makes an argument a pattern, if there is no such file.
 WILD = "*?["
+#: What makes a pattern match what is in folders in folders.
+EVERY_FOLDER = "**"
 #: Beside the outputs of several inputs; one output has OUT.json.
 MANIFEST = "manifest.json"
+#: Why a folder does not stand for the videos in it, as a line has it: each may take an hour.
+FILMS = "videos, which are taken if they are named, or match a pattern"
+
+
+class Source(NamedTuple):
+    """An input, and where it lies below the folder that was named."""
+
+    path: Path
+    below: Path = Path()
+
+
+def silent(line: str) -> None:
+    """Tells nobody."""
 
 
 @dataclass(frozen=True)
@@ -50,73 +67,112 @@ class ApplyPlan:
     manifest: Path | None
     #: Where the outputs go, if they go to a folder.
     folder: Path | None
+    #: What the user should know.
+    lines: tuple[str, ...] = ()
 
 
 def plan(
-    pictures: Sequence[str], output: Path | None, style: str, kind: str | None, manifest: Path | None, options: PictureOptions
+    pictures: Sequence[str],
+    output: Path | None,
+    style: str,
+    kind: str | None,
+    manifest: Path | None,
+    options: PictureOptions,
+    *,
+    recursive: bool = False,
 ) -> ApplyPlan:
-    """What the command line asks for. ``style``: the style network's name; ``kind``: what --format says.
+    """What the command line asks for. ``style``: the style network's name; ``kind``: what --format says; ``recursive``: whether
+    the folders in folders are entered; their outputs go to folders of the same names.
 
     Raises:
         InputError: an input or an output cannot be used; nothing was opened.
     """
-    sources, several = expand(pictures)
+    lines: list[str] = []
+    found, several = expand(pictures, recursive=recursive, without=output, tell=lines.append)
+    sources = [source.path for source in found]
     suffix = suffix_of(kind) if kind else None
     folder = output if goes_to_folder(output, several) else None
     if folder is not None:
-        outputs = in_folder(sources, folder, suffix)
+        outputs = in_folder(found, folder, suffix)
         require_apart((repr(str(source)), output) for source, output in zip(sources, outputs, strict=True))
     else:
         outputs = [output_of(sources[0], output, style, suffix)]
     if manifest is None and outputs[0] != PIPE:
         manifest = folder / MANIFEST if folder is not None and several else beside(outputs[0])
     jobs = [job_of(source, place, kind, manifest, options) for source, place in zip(sources, outputs, strict=True)]
-    return ApplyPlan(jobs, several, manifest, folder)
+    return ApplyPlan(jobs, several, manifest, folder, tuple(lines))
 
 
-def expand(arguments: Sequence[str], *, videos: bool = True) -> tuple[list[Path], bool]:
-    """The files that are meant, each once, and whether there may be several. ``videos``: whether patterns stand for them, too.
+def expand(
+    arguments: Sequence[str],
+    *,
+    videos: bool = True,
+    recursive: bool = False,
+    without: Path | None = None,
+    tell: Callable[[str], None] = silent,
+) -> tuple[list[Source], bool]:
+    """The files that are meant, each once, and whether there may be several.
 
-    A folder stands for the pictures in it (not for videos, nor for folders within it), a pattern for the pictures and videos
-    that match it; both in the order of their names. ``-`` is standard input, and stands alone.
+    A folder stands for the pictures in it (not for videos), a pattern for the pictures and videos that match it; both in the
+    order of their names. ``-`` is standard input, and stands alone.
+
+    Args:
+        videos: whether patterns stand for them, too.
+        recursive: whether the folders in a folder, and those that match a pattern, are entered, ...
+        without: ... but for this one.
+        tell: told in a line what a folder or a pattern leaves out.
 
     Raises:
         InputError: a folder cannot be read, or holds no picture; a pattern matches none; the only file is not there.
     """
-    found: list[Path] = []
+    found: dict[Path, Source] = {}
     several = len(arguments) > 1
     if str(PIPE) in arguments:
         if several:
             raise InputError("- is standard input, and that is one picture: leave the others out")
-        return [PIPE], False
+        return [Source(PIPE)], False
     for argument in arguments:
         path = Path(os.path.abspath(argument)) if Path(argument) == PIPE else Path(argument)
         if path.is_dir() or (any(sign in argument for sign in WILD) and not path.exists()):
             several = True
-            found += matching(argument, videos)
+            each = (
+                contents(path, videos, recursive, without) if path.is_dir() else matching(argument, videos, recursive, without)
+            )
+            for file, below in each.files:
+                found.setdefault(file, Source(file, below))
+            if line := each.line(repr(argument)):
+                tell(line)
         elif len(arguments) == 1 and not path.exists():
             # Of several, a missing one is named when its turn comes, and the others go on.
             raise InputError(f"there is no file {argument!r}")
         else:
-            found.append(path)
-    return list(dict.fromkeys(found)), several
+            found.setdefault(path, Source(path))
+    return list(found.values()), several
 
 
-def matching(argument: str, videos: bool) -> list[Path]:
-    """The pictures in a folder, or those, and the ``videos``, that match a pattern. Raises InputError if there is none."""
-    folder = Path(argument)
-    try:
-        if folder.is_dir():
-            videos, where = False, f"is in the folder {argument!r}"
-            files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
-        else:
-            where = f"matches {argument!r}"
-            files = [Path(file) for file in sorted(glob.glob(argument, recursive=True))]
-    except OSError as error:
-        raise InputError(f"the folder {argument!r} cannot be read: {reason(error)}") from None
-    found = [file for file in files if (is_picture(file) or (videos and video.is_video(file))) and file.is_file()]
-    if not found:
-        raise InputError(f"no picture{' and no video' if videos else ''} {where}")
+def contents(folder: Path, videos: bool, recursive: bool, without: Path | None) -> Contents:
+    """The pictures in a folder. Raises InputError if there is none."""
+    found = folders.look_into(folder, recursive=recursive, without=without)
+    if videos and (films := found.left_out.pop(folders.FILMS, None)):
+        found.left_out[FILMS] = films
+    if not found.files:
+        raise folders.nothing(found, folder, f"no picture is in the folder {str(folder)!r}")
+    return found
+
+
+def matching(pattern: str, videos: bool, recursive: bool, without: Path | None) -> Contents:
+    """The pictures, and the ``videos``, that match a pattern. Raises InputError if there is none."""
+    found = Contents()
+    for path in map(Path, sorted(glob.glob(pattern, recursive=True))):
+        if not path.is_dir():
+            folders.sort(found, path, Path(), video.CONTAINERS if videos else ())
+        elif recursive:
+            found.add(folders.look_into(path, recursive=True, without=without), Path(path.name))
+        elif EVERY_FOLDER not in pattern:  # which enters folders itself
+            found.leave(folders.SUBFOLDERS, path.name)
+    if not found.files:
+        line = found.line(repr(pattern))
+        raise InputError(f"no picture{' and no video' if videos else ''} matches {pattern!r}{f'; {line}' if line else ''}")
     return found
 
 
@@ -131,16 +187,16 @@ def goes_to_folder(output: Path | None, several: bool) -> bool:
     return several or not output.suffix or output.is_dir()
 
 
-def in_folder(sources: Sequence[Path], folder: Path, suffix: str | None) -> list[Path]:
+def in_folder(sources: Sequence[Source], folder: Path, suffix: str | None) -> list[Path]:
     """The outputs of inputs that go to a folder. Of those that would become one file, one whose name would stay as it is keeps
     it, and others keep their suffix: a.jpg and a.png with --format png become a.jpg.png and a.png."""
-    suffixes = [own_suffix(source, suffix) for source in sources]
-    names = [f"{stem(source)}{own}" for source, own in zip(sources, suffixes, strict=True)]
-    count = Counter(name.lower() for name in names)
-    for number, (source, name) in enumerate(zip(sources, names, strict=True)):
-        if count[name.lower()] > 1 and source.name.lower() != name.lower():
-            names[number] = f"{source.name}{suffixes[number]}"
-    return [folder / name for name in names]
+    suffixes = [own_suffix(source.path, suffix) for source in sources]
+    outputs = [folder / source.below / f"{stem(source.path)}{own}" for source, own in zip(sources, suffixes, strict=True)]
+    count = Counter(str(output).lower() for output in outputs)
+    for number, (source, output) in enumerate(zip(sources, outputs, strict=True)):
+        if count[str(output).lower()] > 1 and source.path.name.lower() != output.name.lower():
+            outputs[number] = output.with_name(f"{source.path.name}{suffixes[number]}")
+    return outputs
 
 
 def own_suffix(source: Path, suffix: str | None) -> str:

@@ -20,7 +20,19 @@ from isostyle.cli import batch_plan
 from isostyle.cli.batch_plan import BatchRun
 from isostyle.cli.help import Command
 from isostyle.cli.interrupts import Interrupt, interruptible
-from isostyle.cli.options import FORCE, INPUTS, OUTPUT, QUIET, SPEED, file_option, option, run_parser, settings_of, taken_from
+from isostyle.cli.options import (
+    FORCE,
+    INPUTS,
+    OUTPUT,
+    QUIET,
+    SPEED,
+    file_option,
+    option,
+    recursive_option,
+    run_parser,
+    settings_of,
+    taken_from,
+)
 from isostyle.cli.outputs import beside, is_unfinished, output_folder, said_in
 from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import EXIT_TERMINATED, InputError, IsostyleError
@@ -41,12 +53,20 @@ DONE, THERE, FAILED, STOPPED = "done", "was there", "failed", "stopped"
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTIONS]")
 @option(INPUTS, "--content contents", "PICTURES", "A file, a folder or a pattern; may be repeated.", multiple=True)
 @option(INPUTS, "--style styles", "PICTURES", "Likewise: every content image in every style.", multiple=True)
+@recursive_option(INPUTS)
 @file_option(OUTPUT, "-o --output folder", "Where pictures go that no table names; made if need be.", "FOLDER", default=".")
 @option(SPEED, "--workers", "N", "Runs at a time.", type=click.IntRange(1), default=1)
 @FORCE
 @QUIET
 def batch(
-    table: Path | None, options: tuple[str, ...], folder: Path, workers: int, force: bool, quiet: bool, **pairs: tuple[str, ...]
+    table: Path | None,
+    options: tuple[str, ...],
+    recursive: bool,
+    folder: Path,
+    workers: int,
+    force: bool,
+    quiet: bool,
+    **pairs: tuple[str, ...],
 ) -> None:
     """Make many pictures, each by an `isostyle run` of its own; what fails is named, and the others go on.
 
@@ -54,6 +74,7 @@ def batch(
     Examples:
       isostyle batch --content photos/ --style 'paintings/*.jpg' -o out/
       isostyle batch --content photos/ --style oil.jpg --workers 2 -- --steps 200
+      isostyle batch --content photos/ --style oil.jpg -o out/ --recursive    photos/2019/a.jpg becomes out/2019/a-oil.png
       isostyle batch runs.csv
       isostyle batch runs.toml -o out/ -- --backend paddle
 
@@ -80,17 +101,22 @@ def batch(
     """
     if table is not None and str(table).startswith("-"):
         table, options = None, (str(table), *options)
-    runs = batch_plan.every_pair(folder=folder, options=options, **pairs) if any(pairs.values()) or table is None else []
+    lines: list[str] = []
+    how: dict[str, Any] = {"folder": folder, "options": options, "recursive": recursive, "tell": lines.append}
+    runs = batch_plan.every_pair(pairs["contents"], pairs["styles"], **how) if any(pairs.values()) or table is None else []
     if table is not None:
-        runs += batch_plan.read_table(table, folder, options)
+        runs += batch_plan.read_table(table, **how)
     runs = batch_plan.settle(runs)
     tasks = [Task(run) for run in runs]
-    for parent in dict.fromkeys(run.output.parent for run in runs):
+    for parent in dict.fromkeys(run.output.parent for run in runs if run.is_named):
         if parent != folder and not parent.is_dir():
             raise InputError(f"there is no folder {str(parent)!r} to write to")
+    places = {run.output.parent for run in runs if not run.is_named}
     ended: list[Task] = []
-    with output_folder(folder), interruptible() as interrupt, teller(quiet) as told:
+    with output_folder(folder, places), interruptible() as interrupt, teller(quiet) as told:
         interrupt.waits = True
+        for line in lines:
+            told.line(line)
         told.bar(0, len(tasks))
         for task in work(tasks, workers, interrupt, force=force):
             ended.append(task)

@@ -7,13 +7,13 @@ import dataclasses
 import io
 import tomllib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from isostyle.checks import parsed
-from isostyle.cli import apply_plan
+from isostyle.cli.apply_plan import expand, silent
 from isostyle.cli.outputs import require_apart
 from isostyle.cli.pipes import PIPE
 from isostyle.errors import InputError, shown
@@ -53,12 +53,26 @@ class BatchRun:
         return ["-o", str(self.output), *self.options, "--", str(self.content), str(self.style)]
 
 
-def every_pair(contents: Sequence[str], styles: Sequence[str], folder: Path, options: Sequence[str]) -> list[BatchRun]:
-    """Every content image with every style image; each is a file, a folder or a pattern. Raises InputError if there is none."""
+def every_pair(
+    contents: Sequence[str],
+    styles: Sequence[str],
+    folder: Path,
+    options: Sequence[str],
+    *,
+    recursive: bool = False,
+    tell: Callable[[str], None] = silent,
+) -> list[BatchRun]:
+    """Every content image with every style image; each is a file, a folder or a pattern. ``tell`` is told what is left out of
+    those. A content image that lies in a folder in a folder has its outputs in one of that name.
+
+    Raises:
+        InputError: there is none.
+    """
     if not contents or not styles:
         raise InputError("a batch needs content images and style images: --content and --style, or a table of runs")
-    ones, others = (apply_plan.expand(each, videos=False)[0] for each in (contents, styles))
-    return [unnamed(one, other, folder, tuple(options)) for one in ones for other in others]
+    how: dict[str, Any] = {"videos": False, "recursive": recursive, "without": folder, "tell": tell}
+    ones, others = (expand(each, **how)[0] for each in (contents, styles))
+    return [unnamed(one.path, other.path, folder / one.below, tuple(options)) for one in ones for other in others]
 
 
 def unnamed(content: Path, style: Path, folder: Path, options: tuple[str, ...]) -> BatchRun:
@@ -100,10 +114,13 @@ def check(runs: Sequence[BatchRun]) -> None:
     require_apart((f"{str(run.content)!r} with {str(run.style)!r}", run.output) for run in runs)
 
 
-def read_table(path: Path, folder: Path, options: Sequence[str]) -> list[BatchRun]:
+def read_table(
+    path: Path, folder: Path, options: Sequence[str], *, recursive: bool = False, tell: Callable[[str], None] = silent
+) -> list[BatchRun]:
     """The runs in a table; ``options`` stand before those of each run, which so have the last word.
 
-    Names of files are relative to the table's folder; outputs that are not named go to ``folder``.
+    Names of files are relative to the table's folder; outputs that are not named go to ``folder``. ``recursive`` and ``tell``
+    are those of :func:`every_pair`.
 
     Raises:
         InputError: it cannot be read, or says what cannot be.
@@ -128,7 +145,7 @@ def read_table(path: Path, folder: Path, options: Sequence[str]) -> list[BatchRu
     runs = []
     if contents or styles:
         ones, others = ([str(base / each) for each in found] for found in (contents, styles))
-        runs = every_pair(ones, others, folder, common)
+        runs = every_pair(ones, others, folder, common, recursive=recursive, tell=tell)
     unit, first = TABLES[kind]
     runs += [run_of(row, f"{unit} {i} of {name}", base, folder, common) for i, row in enumerate(rows, first) if row]
     if not runs:

@@ -107,6 +107,10 @@ def flag(panel: str, name: str, text: str) -> Decorator:
     return option(panel, name, None, text, is_flag=True)
 
 
+def recursive_option(panel: str) -> Decorator:
+    return flag(panel, "--recursive", "Enter the folders in a folder, too.")
+
+
 def file_option(panel: str, names: str, text: str, metavar: str = "FILE", **how: Any) -> Decorator:
     return option(panel, names, metavar, text, type=click.Path(path_type=Path), **how)
 

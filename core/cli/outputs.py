@@ -220,17 +220,25 @@ def save(picture: Image, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def output_folder(folder: Path | None) -> Iterator[None]:
-    """Make the folder that outputs go to, if they go to one; a new one in which nothing was put goes again."""
-    if folder is None or folder.is_dir():
+def output_folder(folder: Path | None, places: Iterable[Path] = ()) -> Iterator[None]:
+    """Make the folder that outputs go to, if they go to one, and the ``places`` in it; what is new goes again if nothing was
+    put there."""
+    if folder is None:
         yield
         return
+    inner = {each for place in places for each in (place, *place.parents) if each != folder and each.is_relative_to(folder)}
+    made: list[Path] = []
     try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(f"the folder {str(folder)!r} cannot be made: {files.reason(error)}") from None
-    try:
+        # In the order of their names a folder comes before those in it.
+        for place in (folder, *sorted(inner)):
+            if not place.is_dir():
+                try:
+                    place.mkdir(parents=True)
+                except OSError as error:
+                    raise InputError(f"the folder {str(place)!r} cannot be made: {files.reason(error)}") from None
+                made.append(place)
         yield
     finally:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+        for place in reversed(made):
+            with contextlib.suppress(OSError):
+                place.rmdir()

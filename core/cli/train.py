@@ -61,6 +61,7 @@ parse_decay = Reader(read_decay, "steps and a factor, as 400:0.7, or off")
 @click.argument("photographs", type=click.Path(path_type=Path))
 @file_option(FIRST, "-o --output", "The network [default: ./STYLE.safetensors].")
 @option(FIRST, "--steps", "N", "Updates of the network.", type=int, default=TrainingRecipe.steps)
+@shared.recursive_option(FIRST)
 @file_option(FIRST, "--samples", "Put held-out photographs, as they go in and come out, there.", "FOLDER")
 @shared.BACKEND
 @option(RECIPE, "--name", "NAME", "What the style is called [default: the name of its file].")
@@ -104,6 +105,7 @@ def train(
     Examples:
       isostyle train painting.jpg photos/                painting.safetensors
       isostyle train painting.jpg photos/ --samples s/   and pictures to look at
+      isostyle train painting.jpg imagenet/ --recursive  photographs in sub-folders
       isostyle train painting.jpg photos/ --resume       after an interruption
       isostyle apply painting.safetensors photo.jpg -o out.jpg
 
@@ -122,8 +124,7 @@ def train(
     checkpoint = output.with_name(output.name + CHECKPOINT_SUFFIX)
     goes_on = resume and checkpoint.exists()
     read_input(style)  # who got that one wrong need not hear of a checkpoint
-    if not pictures_in(photographs):
-        raise InputError(f"{str(photographs)!r} holds no photograph")
+    pictures_in(photographs, recursive=options["recursive"])
     if checkpoint.is_file() and not (goes_on or force):
         raise InputError(f"{str(checkpoint)!r} is of a training that {standing(checkpoint)}, --force begins anew")
     check_outputs([output, checkpoint], [style, *files], force=force or goes_on)

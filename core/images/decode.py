@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from isostyle.errors import InputError, shown
-from isostyle.images import deep_files, exif, icc
+from isostyle.images import deep_files, exif, heif, icc
 from isostyle.images.deep import Deep, Pixels, strips
 from isostyle.images.deep_files import BACKGROUND, Found, Tags
 from isostyle.images.suffixes import readable_formats
@@ -83,9 +83,11 @@ def read_picture(source: ImageLike, what: str) -> tuple[PictureIn, str | None]:
 
 def size(path: Path) -> tuple[int, int]:
     """Width and height of a picture file by its header, whatever its EXIF orientation. May raise whatever Pillow does."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), path.open("rb") as stream:
         warnings.simplefilter("ignore")
-        with Image.open(path, formats=readable_formats()) as picture:
+        head = stream.read(heif.HEAD)
+        stream.seek(0)
+        with Image.open(stream, formats=readable_formats(head)) as picture:
             return picture.size
 
 
@@ -118,6 +120,8 @@ def in_one_sentence(what: str) -> Iterator[None]:
             yield
         except (InputError, MemoryError):
             raise
+        except heif.NotInstalled:
+            raise InputError(f"{what} is a HEIC picture, and they need {heif.NEEDS}") from None
         except UnidentifiedImageError:
             raise InputError(f"{what} is not a picture that can be read (JPEG, PNG, TIFF, WebP, ...)") from None
         except Image.DecompressionBombError:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from isostyle.errors import InputError
-from isostyle.images import icc
+from isostyle.images import heif, icc
 from isostyle.images.deep import EIGHT_TO_SIXTEEN, MOST, STRIP, Deep, Samples, strips
 from isostyle.images.exif import ORIENTATION, upright
 from isostyle.images.suffixes import readable_formats
@@ -65,10 +65,13 @@ class Found:
 
 
 def open_picture(data: bytes) -> tuple[ImageFile.ImageFile, Tags | None]:
-    """A picture that Pillow knows; or a TIFF with float colors, opened as gray, and its own tags. Raises what Pillow raises."""
+    """A picture that Pillow knows; or a TIFF with float colors, opened as gray, and its own tags. Raises what Pillow
+    raises, and NotInstalled."""
     try:
-        return Image.open(io.BytesIO(data), formats=readable_formats()), None
+        return Image.open(io.BytesIO(data), formats=readable_formats(data[: heif.HEAD])), None
     except UnidentifiedImageError:
+        if heif.is_heif(data) and not heif.is_installed():
+            raise heif.NotInstalled from None
         if not data.startswith((b"II*\0", b"MM\0*")):
             raise
         tags = Tags(data[:8])
@@ -188,6 +191,11 @@ def samples_of(picture: Image.Image, data: bytes | None, raw: str, floats: Tags 
         raise InputError(f"{what} has 32-bit samples; save it with 8 or 16 bits")
     if data is None:
         return None
+    if heif.bits(picture) > 8:
+        values = heif.samples(data, picture.tell())
+        if values.ndim == 2:
+            return Found(spread(values), gray=True)
+        return Found(np.ascontiguousarray(values[..., :3]), values[..., 3].copy() if values.shape[2] == 4 else None)
     if raw == GRAY_AND_ALPHA:
         both = np.ascontiguousarray(decoded_as(data, "RGBA")).view(">u2").astype(np.uint16)
         return Found(spread(both[..., 0]), both[..., 1], gray=True)

@@ -6,24 +6,40 @@ from pathlib import Path
 
 from PIL import Image
 
+from isostyle.images import heif
+
 #: Formats that are read and written, where Pillow has them.
 WRITTEN = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "AVIF", "GIF", "BMP", "PPM", "JPEG2000", "TGA", "PCX", "SGI", "DDS")
-#: Formats that are only read. Pillow writes no PSD, and would make the picture smaller for ICO.
-ONLY_READ = ("ICO", "PSD")
+#: Formats that are only read. Pillow writes no PSD, and would make the picture smaller for ICO; HEIF takes the extra heif.
+ONLY_READ = ("ICO", "PSD", heif.FORMAT)
 #: EPS is not among them: Pillow would start a program for it (Ghostscript).
 FORMATS = WRITTEN + ONLY_READ
 #: Formats that are written with 16 bits a sample.
 WITH_SIXTEEN_BITS = ("PNG", "TIFF")
+#: Of a camera's raw data, which nobody here can develop.
+RAW = (
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw"),
+    *(".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+)
+#: Of videos, whether `isostyle apply` takes them or not.
+VIDEOS = (
+    *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm"),
+    ".wmv",
+)
 
 
-def readable_formats() -> list[str]:
-    """Those of :data:`FORMATS` that this Pillow can open."""
+def readable_formats(head: bytes) -> list[str]:
+    """Those of :data:`FORMATS` that this Pillow can open; pi-heif is loaded only for a file whose first bytes want it."""
     Image.init()
+    if heif.is_heif(head):
+        heif.is_installed()
     return [kind for kind in FORMATS if kind in Image.OPEN]
 
 
 def is_picture(path: Path) -> bool:
     """Whether the name of a file says that isostyle can read it."""
+    if path.suffix.lower() in heif.SUFFIXES:
+        return heif.is_installed()
     return Image.registered_extensions().get(path.suffix.lower()) in FORMATS
 
 

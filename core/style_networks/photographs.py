@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,8 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from isostyle.errors import InputError
-from isostyle.images import arrays, decode
-from isostyle.images.suffixes import is_picture
+from isostyle.images import arrays, decode, folders
+from isostyle.images.folders import Contents
 from isostyle.interface import Array
 from isostyle.recipe import ShortSide
 from isostyle.system.files import reason
@@ -30,6 +29,8 @@ class Folder:
 
     files: tuple[Path, ...]
     skipped: dict[Path, str]
+    #: What the user should know.
+    lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,20 +47,19 @@ class Crop:
 CENTER = Crop(0, 0.5, 0.5, False)
 
 
-def scan(folder: Path, crop: int) -> Folder:
-    """The photographs of ``folder`` and the folders in it whose sides have at least ``crop`` pixels, by their headers.
+def scan(folder: Path, crop: int, *, recursive: bool = False) -> Folder:
+    """The photographs of ``folder`` whose sides have at least ``crop`` pixels, by their headers; with ``recursive``, also those
+    of the folders in it.
 
-    Files whose names are no picture's (a README, a video), and what is hidden, are not counted; links to folders are not
-    followed.
+    Files whose names are no picture's (a README, a video) are named in a line; what is hidden is not.
 
     Raises:
         InputError: there is no such folder, or it cannot be read, or none is large enough.
     """
     usable, skipped = [], {}
-    for path in pictures_in(folder):
+    found = pictures_in(folder, recursive=recursive)
+    for path, _ in found.files:
         try:
-            if not path.is_file():
-                raise InputError("it is no file")  # a pipe would keep us waiting
             width, height = decode.size(path)
         except Exception as error:
             # Pillow meets broken files with many kinds of exceptions; a folder of thousands always has one.
@@ -72,26 +72,22 @@ def scan(folder: Path, crop: int) -> Folder:
     if not usable:
         text = f"; {len(skipped)} were skipped, the first because {next(iter(skipped.values()))}" if skipped else ""
         raise InputError(f"{str(folder)!r} holds no photograph that a crop of {crop} pixels fits into{text}")
-    return Folder(tuple(usable), skipped)
+    line = found.line(repr(str(folder)))
+    return Folder(tuple(usable), skipped, (line,) if line else ())
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """What is called a picture in ``folder`` and the folders in it; nothing is opened.
+def pictures_in(folder: Path, *, recursive: bool) -> Contents:
+    """What is called a picture in ``folder``, and with ``recursive`` in the folders in it; nothing is opened.
 
     Raises:
-        InputError: there is no such folder, or it cannot be read.
+        InputError: there is no such folder, or it cannot be read, or holds no picture.
     """
     if not folder.is_dir():
         raise InputError(f"there is no folder {str(folder)!r} of photographs")
-    found: list[Path] = []
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [path for name in sorted(names) if is_picture(path := Path(place, name)) and not name.startswith(".")]
+    found = folders.look_into(folder, recursive=recursive)
+    if not found.files:
+        raise folders.nothing(found, folder, f"{str(folder)!r} holds no photograph")
     return found
-
-
-def refuse(error: OSError) -> None:
-    raise InputError(f"the folder {str(error.filename)!r} cannot be read: {reason(error)}") from None
 
 
 def places(seed: int, photographs: int, first: int, count: int) -> list[Crop]:

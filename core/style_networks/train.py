@@ -61,6 +61,7 @@ def train(
     style: ImageLike,
     photographs: Path | str,
     *,
+    recursive: bool = False,
     recipe: TrainingRecipe | None = None,
     name: str | None = None,
     start: str | os.PathLike[str] | StyleNetwork | None = None,
@@ -79,8 +80,9 @@ def train(
 
     Args:
         style: a path, a PIL image or an array.
-        photographs: a folder; those in folders inside it count, too. Files that are broken or smaller than a crop are skipped
-            and named. Up to ten are held out, to look at.
+        photographs: a folder. Files that are broken or smaller than a crop are skipped and named. Up to ten are held out, to
+            look at.
+        recursive: photographs in folders inside that folder count, too.
         recipe: losses, network, optimizer, crops and steps; the default takes some 20 minutes on two cores.
         name: what the style is called [default: the style image's file name].
         start: a style network of the same size whose parameters the training begins with: the name of one that ships, or a
@@ -116,7 +118,7 @@ def train(
     if resume and checkpoint is None:
         raise InputError("there is no checkpoint to resume from; name it")
     path, tell = None if checkpoint is None else Path(checkpoint), log or (lambda line: None)
-    inputs = read_inputs(recipe, style, Path(photographs), network, start)
+    inputs = read_inputs(recipe, style, Path(photographs), network, start, recursive=recursive)
     before = checkpoint_of(path, inputs) if resume and path is not None else None
     framework = registry.start(backend, device, threads)
     for line in (*inputs.lines, str(framework)):

@@ -66,6 +66,8 @@ def read_inputs(
     photographs: Path,
     network: str,
     start: str | os.PathLike[str] | StyleNetwork | None,
+    *,
+    recursive: bool,
 ) -> TrainingInputs:
     """Read what :func:`isostyle.train` was given; of photographs, the headers.
 
@@ -80,7 +82,7 @@ def read_inputs(
     if (side := min(*size, recipe.crop)) < least:
         raise InputError(f"crops and style image need {least} pixels a side for the deepest layer, not {side}")
     first = first_of(start, recipe)
-    folder = scan(photographs, recipe.crop)
+    folder = scan(photographs, recipe.crop, recursive=recursive)
     held = held_out(len(folder.files), recipe.seed)
     # Names and sizes: reading everything would take longer than many a training.
     rows = [b"%s %d" % (os.fsencode(path.relative_to(photographs)), path.stat().st_size) for path in folder.files]
@@ -92,7 +94,8 @@ def read_inputs(
         "photographs_sha256": sha256(b"\n".join(rows)),
     }
     used, looked_at = (tuple(path for i, path in enumerate(folder.files) if (i in held) == kept) for kept in (False, True))
-    return TrainingInputs(recipe, picture, size, loss_network, first, used, looked_at, folder.skipped, settings, opened.lines)
+    lines = opened.lines + folder.lines
+    return TrainingInputs(recipe, picture, size, loss_network, first, used, looked_at, folder.skipped, settings, lines)
 
 
 def first_of(start: str | os.PathLike[str] | StyleNetwork | None, recipe: TrainingRecipe) -> StyleNetwork:
