@@ -163,6 +163,71 @@ def heic_of_samples(values, mode):
     return stream.getvalue()
 
 
+def heic_of_several(*colors, primary):
+    """A HEIC file of several pictures, of which that of the number ``primary`` is to be shown."""
+    pillow_heif = pytest.importorskip("pillow_heif")
+    made, stream = pillow_heif.HeifFile(), io.BytesIO()
+    for color in colors:
+        made.add_from_pillow(Image.new("RGB", (32, 32), color))
+    made.save(stream, quality=100, primary_index=primary)
+    return stream.getvalue()
+
+
+class Page:
+    """A page of :func:`tiff_of_pages`: values (H, W, channels) of uint8, further ``tags``, and the pages ``inner`` of it."""
+
+    def __init__(self, values, tags=(), inner=(), photometric=2):
+        self.values, self.tags, self.inner, self.photometric = values, dict(tags), inner, photometric
+
+
+def plain(color, height=24, width=32):
+    return np.full((height, width, 3), color, np.uint8)
+
+
+def tiff_of_pages(*pages, order="<", big=False):
+    """A TIFF of several directories, and those in them (SubIFDs)."""
+    offset, count, link = ("Q", "Q", 8) if big else ("I", "H", 4)
+    magic = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}H", 43 if big else 42)
+    data = bytearray(magic + (struct.pack(f"{order}HHQ", 8, 0, 0) if big else bytes(4)))
+
+    def put(numbers):
+        place = len(data)
+        data.extend(struct.pack(f"{order}{len(numbers)}{offset}", *numbers))
+        return place
+
+    def add(page):
+        """Write a page; where its directory begins, and where the offset of the next one stands."""
+        inner = [add(each)[0] for each in page.inner]
+        height, width, channels = page.values.shape
+        strip = len(data)
+        data.extend(page.values.tobytes())
+        tags = {
+            256: [width],
+            257: [height],
+            258: [8] * channels,
+            259: [1],
+            262: [page.photometric],
+            273: [strip],
+            277: [channels],
+        }
+        tags |= {278: [height], 279: [page.values.size], **{tag: [value] for tag, value in page.tags.items()}}
+        tags |= {330: inner} if inner else {}
+        entries = [(tag, values, values[0] if len(values) == 1 else put(values)) for tag, values in sorted(tags.items())]
+        start = len(data)
+        data.extend(struct.pack(f"{order}{count}", len(entries)))
+        for tag, values, value in entries:
+            data.extend(struct.pack(f"{order}HH{offset}{offset}", tag, 16 if big else 4, len(values), value))
+        data.extend(bytes(link))
+        return start, len(data) - link
+
+    place = 8 if big else 4
+    for page in pages:
+        start, following = add(page)
+        struct.pack_into(f"{order}{offset}", data, place, start)
+        place = following
+    return bytes(data)
+
+
 def waves(channels=3, dtype=np.uint16, size=(23, 31)):
     """A picture whose every sample says something: (H, W, channels)."""
     y, x = np.mgrid[0 : size[0], 0 : size[1]]

@@ -314,13 +314,36 @@ def test_the_digest_of_pixels_is_that_of_all_their_bytes():
 # Several frames
 
 
-@pytest.mark.parametrize("kind", ["GIF", "TIFF", "PNG", "WEBP"])
-def test_the_first_of_several_frames_is_taken_and_said(kind):
+@pytest.mark.parametrize(
+    ("kind", "unit"), [("GIF", "frame"), ("TIFF", "page"), ("PNG", "frame"), ("WEBP", "frame"), ("MPO", "picture")]
+)
+def test_the_first_of_several_frames_is_taken_and_said(kind, unit):
     frames = [Image.new("RGB", (20, 20), color) for color in ((255, 0, 0), (0, 0, 255))]
     how = {"lossless": True} if kind == "WEBP" else {}
     found = read(saved(frames[0], kind, save_all=True, append_images=frames[1:], **how), "'many'")
-    assert eight(found)[0, 0].tolist() == [255, 0, 0]
-    assert found.lines == ("'many' holds more than one picture: the first is taken",)
+    assert eight(found)[0, 0].argmax() == 0
+    assert found.lines == (f"'many': {unit} 1 of 2 was taken",)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "PNG", "WEBP", "JPEG", "ICO"])
+def test_nothing_is_said_where_there_is_one_picture(kind):
+    picture = Image.new("RGB", (16, 16), "red")
+    how = {"sizes": [(16, 16)]} if kind == "ICO" else {}
+    assert read(saved(picture, kind, **how), "'one'").lines == ()
+
+
+def test_the_largest_of_an_icon_s_sizes_is_taken_and_said():
+    found = read(saved(Image.new("RGB", (64, 64), "red"), "ICO", sizes=[(16, 16), (64, 64), (32, 32)]), "'icon'")
+    assert found.pixels.size == (64, 64)
+    assert found.lines == ("'icon': the largest of 3 sizes was taken",)
+
+
+def test_an_animation_that_breaks_off_is_its_first_picture():
+    frames = [Image.effect_noise((40, 40), 90) for _ in range(3)]
+    data = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    found = read(data[: 2 * len(data) // 3], "'many'")
+    assert np.array_equal(eight(found), eight(read(saved(frames[0], "GIF"))))
+    assert found.lines[0].startswith("'many': frame 1 of ")
 
 
 # Color profiles

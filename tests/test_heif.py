@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from picture_files import ADOBE, heic, heic_of_samples, profile, saved, srgb_of, turned_exif, waves
+from picture_files import ADOBE, heic, heic_of_samples, heic_of_several, profile, saved, srgb_of, turned_exif, waves
 from PIL import Image
 
 from isostyle import InputError
@@ -63,7 +63,7 @@ def test_transparency_is_laid_on_white_and_kept():
 
 def test_the_size_of_a_turned_picture_is_that_of_its_pixels(tmp_path):
     (tmp_path / "a.heic").write_bytes(heic(quadrants(), exif=turned_exif()))
-    assert decode.size(tmp_path / "a.heic") == (32, 64)
+    assert decode.header(tmp_path / "a.heic").size == (32, 64)
 
 
 def test_without_the_extra_one_sentence_names_it(tmp_path, monkeypatch):
@@ -72,6 +72,12 @@ def test_without_the_extra_one_sentence_names_it(tmp_path, monkeypatch):
     monkeypatch.delitem(Image.OPEN, heif.FORMAT, raising=False)
     with pytest.raises(InputError, match=r"a.heic' is a HEIC picture, and they need pip install 'isostyle\[heif\]'"):
         decode.read(tmp_path / "a.heic")
+
+
+def test_the_primary_picture_of_several_is_taken_and_said():
+    found = decode.read(heic_of_several("red", "blue", "lime", primary=1), "it")
+    assert found.lines == ("it: picture 2 of 3 was taken",)
+    assert np.asarray(found.pixels)[16, 16].argmax() == 2
 
 
 def test_a_broken_picture_is_one_sentence():

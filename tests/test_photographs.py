@@ -32,7 +32,7 @@ def test_photographs_in_inner_folders_come_in_the_order_of_their_names(folder):
 def test_broken_and_tiny_files_are_skipped_with_their_reasons(folder):
     skipped = {path.name: why for path, why in scan(folder, 32).skipped.items()}
     assert set(skipped) == {"broken.jpg", "tiny.png"}
-    assert "cannot be decoded" in skipped["broken.jpg"]
+    assert "broken.jpg' is not a picture that can be read" in skipped["broken.jpg"]
     assert skipped["tiny.png"] == "31x90 pixels are less than a crop of 32"
 
 

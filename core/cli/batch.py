@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ from isostyle.cli.options import (
 from isostyle.cli.outputs import beside, is_unfinished, output_folder, said_in
 from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import EXIT_TERMINATED, InputError, IsostyleError
-from isostyle.images import encode
+from isostyle.images import decode, encode
 from isostyle.system import memory
 from isostyle.system.files import read_input, sha256
 from isostyle.transfer import checkpoint as run_checkpoint
@@ -111,6 +112,7 @@ def batch(
     for parent in dict.fromkeys(run.output.parent for run in runs if run.is_named):
         if parent != folder and not parent.is_dir():
             raise InputError(f"there is no folder {str(parent)!r} to write to")
+    lines += which_pictures(runs)
     places = {run.output.parent for run in runs if not run.is_named}
     ended: list[Task] = []
     with output_folder(folder, places), interruptible() as interrupt, teller(quiet) as told:
@@ -130,6 +132,17 @@ def batch(
         raise Exit(interrupt.exit_code)
     if count[FAILED]:
         raise IsostyleError(f"{count[FAILED]} of {len(tasks)} runs failed")
+
+
+def which_pictures(runs: Sequence[BatchRun]) -> list[str]:
+    """A line for each file that holds several pictures: which one is taken. The runs are quiet."""
+    lines = []
+    for path in dict.fromkeys(path for run in runs for path in (run.content, run.style)):
+        # What cannot be read is said by its run.
+        with contextlib.suppress(InputError):
+            if which := decode.header(path).which:
+                lines.append(f"{str(path)!r}: {which} was taken")
+    return lines
 
 
 def parse(run: BatchRun) -> dict[str, Any]:

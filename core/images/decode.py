@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from isostyle.errors import InputError, shown
-from isostyle.images import deep_files, exif, heif, icc
+from isostyle.images import deep_files, exif, heif, icc, pages
 from isostyle.images.deep import Deep, Pixels, strips
 from isostyle.images.deep_files import BACKGROUND, Found, Tags
-from isostyle.images.suffixes import readable_formats
-from isostyle.system.files import read_input, reason, sha256
+from isostyle.images.pages import Page
+from isostyle.images.suffixes import is_raw, readable_formats
+from isostyle.system.files import accessed, read_input, reason, require_regular, sha256
 
 #: What a caller may hand in: a path, the bytes of a file, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
 #: of uint8 in 0..255, uint16 in 0..65535 or floats in 0..1.
@@ -28,8 +29,11 @@ ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[An
 
 #: Pillow refuses more pixels than this before it decodes them, as a decompression bomb.
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)
-#: Formats whose further frames are no pictures of their own, but layers of the one that is read.
-LAYERED = ("PSD",)
+
+#: What is said of a camera's raw data, behind the name of the file.
+RAW = (
+    "is a raw photograph, which has to be developed first: export it as a TIFF of 16 bits, or as a JPEG, with your raw program"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,28 +71,57 @@ def read_picture(source: ImageLike, what: str) -> tuple[PictureIn, str | None]:
         InputError: there is no such file, or it holds no whole picture, or an array has another shape, type or range. The
             message begins with ``what`` or the file's name.
     """
+    named_raw = isinstance(source, str | os.PathLike) and is_raw(Path(source))
     if isinstance(source, str | os.PathLike):
         source, what = read_input(Path(source)), repr(str(source))
     if isinstance(source, np.ndarray):
         return from_array(source, what), None
-    with in_one_sentence(what):
+    with in_one_sentence(what, named_raw=named_raw):
         if isinstance(source, Image.Image):
             return opened(source, what), None
         if isinstance(source, bytes):
-            picture, floats = deep_files.open_picture(source)
+            if named_raw and pages.is_tiff(source):
+                raise pages.IsRaw  # the one that Pillow would find is a preview, most often
+            picture, floats, page = deep_files.open_picture(source)
             with picture:
-                return opened(picture, what, source, floats), sha256(source)
+                return opened(picture, what, source, floats, page), sha256(source)
     raise InputError(f"{what} must be a path, the bytes of a file, a PIL image or an array, not {shown(source)}")
 
 
-def size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture file by its header, whatever its EXIF orientation. May raise whatever Pillow does."""
-    with warnings.catch_warnings(), path.open("rb") as stream:
-        warnings.simplefilter("ignore")
-        head = stream.read(heif.HEAD)
+@dataclass(frozen=True)
+class Header:
+    """What the header of a picture file says."""
+
+    #: Width and height, whatever the EXIF orientation.
+    size: tuple[int, int]
+    #: Which picture of several is taken, as ``"page 1 of 3"``; None if there is one.
+    which: str | None
+
+
+def header(path: Path) -> Header:
+    """Look at a picture file without decoding it. Raises InputError as :func:`read_picture`, but for broken pixels."""
+    name = repr(str(path))
+    with accessed(name):
+        require_regular(path.stat(), name)
+        stream = path.open("rb")
+    with stream, in_one_sentence(name, named_raw=is_raw(path)):
+        head = stream.read(pages.BIG_HEAD)
+        pages.require_developed(head)
+        page = None
+        if pages.is_tiff(head):
+            if is_raw(path):
+                raise pages.IsRaw
+            page = pages.page_of(stream)
+        if page is not None and not page.is_first:
+            return Header((page.width, page.height), pages.which(None, None, page))
         stream.seek(0)
-        with Image.open(stream, formats=readable_formats(head)) as picture:
-            return picture.size
+        try:
+            with Image.open(stream, formats=readable_formats(head)) as picture:
+                return Header(picture.size, pages.which(picture, None, page))
+        except UnidentifiedImageError:
+            if heif.is_heif(head) and not heif.is_installed():
+                raise heif.NotInstalled from None
+            raise
 
 
 def describe(source: ImageLike, picture: Pixels, digest: str | None) -> dict[str, Any]:
@@ -111,8 +144,9 @@ def pixels_sha256(picture: Pixels) -> str:
 
 
 @contextlib.contextmanager
-def in_one_sentence(what: str) -> Iterator[None]:
-    """Whatever Pillow says of a broken file, as an InputError; its warnings are left out."""
+def in_one_sentence(what: str, *, named_raw: bool = False) -> Iterator[None]:
+    """Whatever Pillow says of a broken file, as an InputError; its warnings are left out. ``named_raw``: whether its name says
+    that it is a camera's."""
     with warnings.catch_warnings():
         # Pillow warns from half the limit on; isostyle has one limit.
         warnings.simplefilter("ignore")
@@ -122,7 +156,11 @@ def in_one_sentence(what: str) -> Iterator[None]:
             raise
         except heif.NotInstalled:
             raise InputError(f"{what} is a HEIC picture, and they need {heif.NEEDS}") from None
+        except pages.IsRaw:
+            raise InputError(f"{what} {RAW}") from None
         except UnidentifiedImageError:
+            if named_raw:
+                raise InputError(f"{what} {RAW}") from None
             raise InputError(f"{what} is not a picture that can be read (JPEG, PNG, TIFF, WebP, ...)") from None
         except Image.DecompressionBombError:
             raise InputError(f"{what} has more than {MAX_PIXELS / 1e6:.0f} megapixels; make it smaller") from None
@@ -131,12 +169,13 @@ def in_one_sentence(what: str) -> Iterator[None]:
             raise InputError(f"{what} cannot be decoded, and may be broken or truncated: {reason(error)}") from None
 
 
-def opened(picture: Image.Image, what: str, data: bytes | None = None, floats: Tags | None = None) -> PictureIn:
+def opened(
+    picture: Image.Image, what: str, data: bytes | None = None, floats: Tags | None = None, page: Page | None = None
+) -> PictureIn:
     """A picture that Pillow has opened, from the file ``data`` (of which :func:`isostyle.images.deep_files.open_picture` found
-    the ``floats``) or a caller's. May raise whatever Pillow does."""
-    lines = []
-    if picture.format not in LAYERED and getattr(picture, "is_animated", False):
-        lines.append(f"{what} holds more than one picture: the first is taken")
+    ``floats`` and ``page``) or a caller's. May raise whatever Pillow does."""
+    which = pages.which(picture, data, page)
+    lines = [f"{what}: {which} was taken"] if which else []
     raw = deep_files.prepare(picture, what)
     kept = exif.kept(picture)
     profile = picture.info.get("icc_profile")

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from isostyle.errors import InputError
-from isostyle.images import heif, icc
+from isostyle.images import heif, icc, pages
 from isostyle.images.deep import EIGHT_TO_SIXTEEN, MOST, STRIP, Deep, Samples, strips
 from isostyle.images.exif import ORIENTATION, upright
+from isostyle.images.pages import Page
 from isostyle.images.suffixes import readable_formats
 
 #: Transparent pixels are laid on this color.
@@ -64,9 +65,21 @@ class Found:
 # Files
 
 
-def open_picture(data: bytes) -> tuple[ImageFile.ImageFile, Tags | None]:
-    """A picture that Pillow knows; or a TIFF with float colors, opened as gray, and its own tags. Raises what Pillow
-    raises, and NotInstalled."""
+def open_picture(data: bytes) -> tuple[ImageFile.ImageFile, Tags | None, Page | None]:
+    """The picture of a file that is meant, its tags if it is a TIFF with float colors (opened as gray), and which page of a
+    TIFF it is. Raises what Pillow raises, NotInstalled and IsRaw."""
+    pages.require_developed(data[: pages.BIG_HEAD])
+    page = pages.page_of(io.BytesIO(data)) if pages.is_tiff(data) else None
+    if page is None or page.is_first:
+        return *open_first(data), page
+    picture, floats = open_first(pages.first(data, page))
+    if page.orientation is not None:
+        picture.getexif()[ORIENTATION] = page.orientation
+    return picture, floats, page
+
+
+def open_first(data: bytes) -> tuple[ImageFile.ImageFile, Tags | None]:
+    """The first picture of a file that Pillow knows, or that of a TIFF with float colors, opened as gray, and its own tags."""
     try:
         return Image.open(io.BytesIO(data), formats=readable_formats(data[: heif.HEAD])), None
     except UnidentifiedImageError:

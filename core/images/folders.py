@@ -9,7 +9,7 @@ from pathlib import Path
 
 from isostyle.errors import InputError
 from isostyle.images import heif
-from isostyle.images.suffixes import RAW, VIDEOS, is_picture
+from isostyle.images.suffixes import VIDEOS, is_picture, is_raw
 from isostyle.system.files import identity, reason
 
 #: Why something is left out, as a line has it before the names.
@@ -57,8 +57,7 @@ def readable(name: str) -> str:
 
 
 def look_into(folder: Path, *, recursive: bool, without: Path | None = None) -> Contents:
-    """The pictures of a folder, and with ``recursive`` those of the folders in it, but for the folder ``without``, which outputs
-    go to.
+    """The pictures of a folder, and with ``recursive`` those of the folders in it, but for ``without``, where outputs go.
 
     What is hidden is not counted. Links to folders are not followed. Nothing is opened.
 
@@ -102,7 +101,7 @@ def sort(found: Contents, file: Path, below: Path, others: Iterable[str] = ()) -
     elif suffix in heif.SUFFIXES:
         found.leave(HEIC, name)
     else:
-        found.leave(RAWS if suffix in RAW else FILMS if suffix in VIDEOS else NO_PICTURES, name)
+        found.leave(RAWS if is_raw(file) else FILMS if suffix in VIDEOS else NO_PICTURES, name)
 
 
 def first_below(folder: Path) -> Path | None:

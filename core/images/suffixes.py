@@ -43,6 +43,11 @@ def is_picture(path: Path) -> bool:
     return Image.registered_extensions().get(path.suffix.lower()) in FORMATS
 
 
+def is_raw(path: Path) -> bool:
+    """Whether the name of a file says that it is a camera's raw data."""
+    return path.suffix.lower() in RAW
+
+
 def format_of(suffix: str) -> str:
     """Pillow's name for the format of a suffix, with or without its dot; empty if it cannot be written."""
     kind = Image.registered_extensions().get(f".{suffix.lower().removeprefix('.')}", "")

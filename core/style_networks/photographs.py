@@ -16,7 +16,6 @@ from isostyle.images import arrays, decode, folders
 from isostyle.images.folders import Contents
 from isostyle.interface import Array
 from isostyle.recipe import ShortSide
-from isostyle.system.files import reason
 from isostyle.system.prefetch import ahead
 
 #: A larger photograph is made smaller, until its shorter side is so many times a crop's: else a crop would show a few leaves.
@@ -56,15 +55,17 @@ def scan(folder: Path, crop: int, *, recursive: bool = False) -> Folder:
     Raises:
         InputError: there is no such folder, or it cannot be read, or none is large enough.
     """
-    usable, skipped = [], {}
+    usable, skipped, chosen = [], {}, []
     found = pictures_in(folder, recursive=recursive)
     for path, _ in found.files:
         try:
-            width, height = decode.size(path)
-        except Exception as error:
-            # Pillow meets broken files with many kinds of exceptions; a folder of thousands always has one.
-            skipped[path] = f"cannot be decoded: {reason(error)}"
+            header = decode.header(path)
+        except InputError as error:
+            skipped[path] = str(error)  # a folder of thousands always has one
             continue
+        (width, height), which = header.size, header.which
+        if which:
+            chosen.append(f"{path.relative_to(folder)}: {which}")
         if min(height, width) < crop:
             skipped[path] = f"{height}x{width} pixels are less than a crop of {crop}"
         else:
@@ -72,8 +73,12 @@ def scan(folder: Path, crop: int, *, recursive: bool = False) -> Folder:
     if not usable:
         text = f"; {len(skipped)} were skipped, the first because {next(iter(skipped.values()))}" if skipped else ""
         raise InputError(f"{str(folder)!r} holds no photograph that a crop of {crop} pixels fits into{text}")
-    line = found.line(repr(str(folder)))
-    return Folder(tuple(usable), skipped, (line,) if line else ())
+    lines = [line] if (line := found.line(repr(str(folder)))) else []
+    if chosen:
+        more = "; ..." if len(chosen) > folders.NAMED else ""
+        named = "; ".join(map(folders.readable, chosen[: folders.NAMED]))
+        lines.append(f"{len(chosen)} of the photographs hold several pictures, of which one was taken ({named}{more})")
+    return Folder(tuple(usable), skipped, tuple(lines))
 
 
 def pictures_in(folder: Path, *, recursive: bool) -> Contents:
