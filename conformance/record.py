@@ -59,8 +59,8 @@ def record(
     points: dict[tuple[str, str], Points] = {}
     entries = []
     began = time.monotonic()
-    for case in meant:
-        for dtype in dtypes_of(case, subject):
+    with registry.own_state(subject.backend, device):
+        for case, dtype in [(each, dtype) for each in meant for dtype in dtypes_of(each, subject)]:
             found, outcome = computed(subject, case, dtype)
             if found:
                 points[dtype, case.name] = found

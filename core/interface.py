@@ -8,6 +8,7 @@ under the entry-point group ``isostyle.backends``; docs/adding-a-backend.md walk
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -130,6 +131,14 @@ class Backend(Protocol):
 
     def devices(self) -> list[str]:
         """The devices of this machine, as ``--device`` takes them: ``cuda``, ``cpu``, ..., the best first."""
+
+    def own_state(self, device: str) -> AbstractContextManager[None]:
+        """The state of the framework in which everything else here is called, on ``device``: with gradients, nothing cast by
+        itself, the number of threads of this backend. At its end all is as the caller had it. Core enters it around its work,
+        and leaves it before it calls the caller's functions.
+
+        This method is optional, too: a framework without such a state needs none.
+        """
 
     def prepare(
         self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"

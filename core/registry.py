@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import importlib.util
 import os
 import platform
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points, version
 from types import FrameType
+from typing import TypeVar
 
 from isostyle.errors import FrameworkFailure, InputError, IsostyleError, shown
 from isostyle.interface import Backend, Dtype, Transform
@@ -32,7 +35,8 @@ MAX_THREADS = 1024
 OF_MEMORY = ("memory", "alloc", "could not create a primitive")
 #: What can be done then.
 LESS_MEMORY = "try a smaller size, a smaller tile, or a lower memory limit"
-#: What the user has set; :func:`load` sets the variable itself.
+T = TypeVar("T")
+#: What the user has set; :func:`load` sets the variable itself, and some frameworks do.
 USER_THREADS = os.environ.get("OMP_NUM_THREADS", "")
 
 
@@ -96,7 +100,7 @@ def why_missing(name: str) -> str | None:
 
 
 def load(name: str, threads: int | None = None) -> Backend:
-    """Import the backend ``name`` and set its threads.
+    """Import the backend ``name``, to compute with that many threads in its :func:`own_state`.
 
     Raises:
         BackendMissing: it cannot be imported here.
@@ -111,8 +115,7 @@ def load(name: str, threads: int | None = None) -> Backend:
     if reason := why_missing(name):
         raise BackendMissing(f"backend {name!r} is {reason}")
     # Before the import: afterwards Paddle has fallen back to one thread, and MXNet has taken half the cores, for good.
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    with _signals_wait():
+    with _threads_said(threads), _signals_wait():
         try:
             backend: Backend = entry.load()(threads)
         except Exception as error:
@@ -133,6 +136,13 @@ def transform(framework: Backend, network: TransformNetwork, *, device: str, dty
     return framework.transform(network, device=device, dtype=dtype)
 
 
+def own_state(backend: Backend, device: str) -> AbstractContextManager[None]:
+    """The state in which ``backend`` is called (:meth:`isostyle.interface.Backend.own_state`); that of the moment, if it has
+    none of its own: a backend need not."""
+    own: Callable[[str], AbstractContextManager[None]] | None = getattr(backend, "own_state", None)
+    return contextlib.nullcontext() if own is None else own(device)
+
+
 def statuses() -> list[Status]:
     """What is installed here, and why the rest is not; imports every framework that is installed."""
     rows = []
@@ -146,6 +156,21 @@ def statuses() -> list[Status]:
             reason = why_missing(name) or " ".join(str(error).split())
             rows.append(Status(name, None, (), reason))
     return sorted(rows, key=lambda row: names().index(row.name))
+
+
+@contextlib.contextmanager
+def _threads_said(threads: int) -> Iterator[None]:
+    """What frameworks read of the number of threads while they are imported. Other libraries, and other processes, are to find
+    what the user has said."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("OMP_NUM_THREADS", None)
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
 
 
 @contextlib.contextmanager
@@ -175,8 +200,9 @@ def _signals_wait() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        for number, before in found.items():
+            if before is not None:  # one that C set cannot be set again
+                signal.signal(number, before)
         for each in noted:
             signal.raise_signal(each)
 
@@ -230,6 +256,26 @@ class Framework:
     def about(self) -> dict[str, str]:
         """Plain JSON."""
         return {"name": self.backend.name, "version": self.backend.version(), "device": self.device}
+
+    def own_state(self) -> AbstractContextManager[None]:
+        """The state in which the backend is called: :func:`own_state`."""
+        return own_state(self.backend, self.device)
+
+    def inside(self, function: Callable[[], T]) -> Callable[[], T]:
+        """``function``, to be called in the caller's state, and computed in ours."""
+
+        @functools.wraps(function)
+        def computed() -> T:
+            with self.own_state():
+                return function()
+
+        return computed
+
+    def each_inside(self, steps: Iterator[T]) -> Iterator[T]:
+        """``steps``, each computed in our state; in between, the caller has his own."""
+        following = self.inside(lambda: next(steps, None))
+        while (step := following()) is not None:
+            yield step
 
     @contextlib.contextmanager
     def failures(self, at: str, less_memory: str) -> Iterator[None]:

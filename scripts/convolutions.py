@@ -28,6 +28,7 @@ from tables import markdown, publish
 from isostyle import registry
 from isostyle.conformance.bench.published_way import PRODUCTS
 from isostyle.conformance.bench.report import PRODUCT_OPERATIONS
+from isostyle.interface import Backend
 from isostyle.published import find
 from isostyle.system import allocation
 from isostyle.weights import store
@@ -116,6 +117,12 @@ def measure(backend: str, threads: int, keep: bool) -> dict[str, Any]:
     if keep:
         allocation.keep_freed_memory()
     framework = registry.load(backend, threads)
+    with registry.own_state(framework, "cpu"):
+        return measured(framework, backend)
+
+
+def measured(framework: Backend, backend: str) -> dict[str, Any]:
+    """:func:`measure`, in the framework's own state."""
     f: Any = {"torch": Torch, "mxnet": Mxnet, "paddle": Paddle}[backend]()
     generator = np.random.default_rng(0)
 

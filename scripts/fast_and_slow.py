@@ -61,6 +61,7 @@ class Contest:
         self.slow: Recipe = dataclasses.replace(losses, start="content", steps=STEPS[-1])
         self.network = network
         self.framework = registry.load(backend, threads)
+        click.get_current_context().with_resource(registry.own_state(self.framework, "cpu"))
         loss_network = store.load(network.training["loss_network"]["name"])
         parameters = loss_network.cut(losses.taps)
         engine = self.framework.prepare(loss_network.network, parameters, device="cpu", dtype="float32", precision="exact")

@@ -33,7 +33,9 @@ def evaluate(
 ) -> dict[str, tuple[dict[str, float], Array]]:
     """Terms and gradient of ``image`` under both recipes."""
     chosen = store.load(network)
-    engine = registry.load(backend).prepare(chosen.network, chosen.parameters, device="cpu", dtype="float64")
+    framework = registry.load(backend)
+    click.get_current_context().with_resource(registry.own_state(framework, "cpu"))
+    engine = framework.prepare(chosen.network, chosen.parameters, device="cpu", dtype="float64")
     found = {}
     for recipe in (D2L, find("d2l-torch-tab")):
         evaluation = engine.objective(recipe, engine.targets(recipe, content, style))(engine.tensor(image))

@@ -6,6 +6,7 @@ installed (a missing one is skipped, with the reason). ISOSTYLE_TEST_BACKENDS= (
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -40,7 +41,18 @@ def obtain(name):
     """The backend, or a skip with the reason; a backend that was asked for fails if it is missing."""
     if ASKED_FOR is None and (reason := registry.why_missing(name)):
         pytest.skip(f"{name} is {reason}")
-    return registry.load(name, THREADS)
+    backend = registry.load(name, THREADS)
+    if name not in ENTERED:
+        ENTERED[name] = STATES.enter_context(registry.own_state(backend, "cpu"))
+    return backend
+
+
+#: The frameworks' own states, which tests that call an engine are in, as core is; the whole process is the tests'.
+STATES, ENTERED = contextlib.ExitStack(), {}
+
+
+def pytest_unconfigure():
+    STATES.close()
 
 
 BACKEND_NAMES = frozenset(BACKENDS)

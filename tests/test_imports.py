@@ -49,9 +49,10 @@ from isostyle import registry
 from isostyle.weights import store
 chosen = store.load("compact")
 backend = registry.load(sys.argv[1], int(sys.argv[2]))
-engine = backend.prepare(chosen.network, chosen.parameters, device="cpu", dtype="float32")
-feature = engine.features(engine.tensor(np.ones((1, 3, 128, 128))), ["conv2_1"])["conv2_1"]
-engine.array(engine.gram(feature, "1"))
+with registry.own_state(backend, "cpu"):
+    engine = backend.prepare(chosen.network, chosen.parameters, device="cpu", dtype="float32")
+    feature = engine.features(engine.tensor(np.ones((1, 3, 128, 128))), ["conv2_1"])["conv2_1"]
+    engine.array(engine.gram(feature, "1"))
 print(len(os.listdir("/proc/self/task")))
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+from contextlib import AbstractContextManager
 
 # Before the import: afterwards MXNet reads it no more. It would print a line for each kind of operator that falls back.
 os.environ.setdefault("MXNET_STORAGE_FALLBACK_LOG_VERBOSE", "0")
@@ -13,6 +14,7 @@ import mxnet
 from mxnet import np, npx
 
 from isostyle.backends.mxnet.engine import MxnetEngine
+from isostyle.backends.mxnet.state import own_state
 from isostyle.backends.mxnet.transform import MxnetTransform
 from isostyle.interface import Dtype, Engine, Parameters, Precision, Transform
 from isostyle.network import Network
@@ -21,9 +23,6 @@ from isostyle.transform_network import TransformNetwork
 
 #: Rows and columns of a matrix for whose product OpenBLAS uses threads: it does so from 64**3 multiplications on.
 THREADED = 128
-
-# Shapes and operators as NumPy has them.
-npx.set_np()
 
 
 @atexit.register
@@ -46,8 +45,9 @@ class MxnetBackend:
         """MXNet has no call for threads: it took OMP_NUM_THREADS, which ``isostyle.registry`` sets, when it was imported."""
         # Its engine starts at the first array, and its BLAS takes a buffer at the first product.
         # Where either is refused memory the process is aborted, so both happen now, before there are feature maps.
-        matrix = np.ones((THREADED, THREADED))
-        np.dot(matrix, matrix).wait_to_read()
+        with own_state("cpu"):
+            matrix = np.ones((THREADED, THREADED))
+            np.dot(matrix, matrix).wait_to_read()
 
     def version(self) -> str:
         return str(mxnet.__version__)
@@ -55,6 +55,9 @@ class MxnetBackend:
     def devices(self) -> list[str]:
         cards = [f"cuda:{i}" for i in range(mxnet.context.num_gpus())]
         return [*(["cuda", *cards] if cards else []), "cpu"]
+
+    def own_state(self, device: str) -> AbstractContextManager[None]:
+        return own_state(device)
 
     def prepare(
         self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"

@@ -18,14 +18,19 @@ from isostyle.network import KERNEL, PADDING, POOL, RGB_MEAN, RGB_STD, Network
 from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps, Term
 
 
+def context_of(device: str) -> mxnet.Context:
+    """``cuda``, ``cuda:1``, ``cpu``, in MXNet's terms."""
+    kind, _, number = device.partition(":")
+    return mxnet.gpu(int(number or 0)) if kind == "cuda" else mxnet.cpu()
+
+
 class MxnetTensors:
     """To a device and back."""
 
     def __init__(self, device: str, dtype: Dtype) -> None:
         self.device = device
         self.dtype = dtype
-        kind, _, number = device.partition(":")
-        self.context = mxnet.gpu(int(number or 0)) if kind == "cuda" else mxnet.cpu()
+        self.context = context_of(device)
 
     def tensor(self, array: Array) -> Tensor:
         # np.array copies to C order; without a dtype it would make float32 of a list, so it is always given.

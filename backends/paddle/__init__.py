@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import warnings
+from contextlib import AbstractContextManager
 
 from isostyle.system import cpu
 
@@ -20,6 +21,7 @@ with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
     import paddle
 
 from isostyle.backends.paddle.engine import PaddleEngine
+from isostyle.backends.paddle.state import own_state, threads_now
 from isostyle.backends.paddle.transform import PaddleTransform
 from isostyle.interface import Dtype, Engine, Parameters, Precision, Transform
 from isostyle.network import Network
@@ -33,8 +35,9 @@ class PaddleBackend:
     name = "paddle"
 
     def __init__(self, threads: int) -> None:
-        # Paddle falls back to one thread, for itself and through the environment for others, if nobody sets this.
-        paddle.base.core.set_num_threads(threads)
+        self.threads = threads
+        # OpenMP reads OMP_NUM_THREADS when it is first asked for something, which is now.
+        threads_now()
 
     def version(self) -> str:
         return str(paddle.version.full_version)
@@ -42,6 +45,9 @@ class PaddleBackend:
     def devices(self) -> list[str]:
         cards = [f"cuda:{i}" for i in range(paddle.device.cuda.device_count())]
         return [*(["cuda", *cards] if cards else []), "cpu"]
+
+    def own_state(self, device: str) -> AbstractContextManager[None]:
+        return own_state(device, self.threads)
 
     def prepare(
         self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"

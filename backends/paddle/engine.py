@@ -25,7 +25,6 @@ class PaddleTensors:
         self.device = device
         self.dtype = dtype
         self.place = device.replace("cuda", "gpu")
-        paddle.set_device(self.place)
 
     def tensor(self, array: Array) -> Tensor:
         # to_tensor copies to C order.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
 
 # Before the import: OpenMP's threads would wait for more work at full speed, a millisecond on the cores that others need now.
 os.environ.setdefault("GOMP_SPINCOUNT", "30000")
@@ -11,6 +12,7 @@ import torch
 
 from isostyle.backends.torch.engine import TorchEngine
 from isostyle.backends.torch.fast import prepare_fast
+from isostyle.backends.torch.state import own_state
 from isostyle.backends.torch.transform import TorchTransform
 from isostyle.errors import InputError
 from isostyle.interface import Dtype, Engine, Parameters, Precision, Transform
@@ -24,8 +26,7 @@ class TorchBackend:
     name = "torch"
 
     def __init__(self, threads: int) -> None:
-        # OMP_NUM_THREADS alone is not enough: if paddle was imported first, torch sees 1 thread.
-        torch.set_num_threads(threads)
+        self.threads = threads
 
     def version(self) -> str:
         return str(torch.__version__)
@@ -34,13 +35,14 @@ class TorchBackend:
         cards = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
         return [*(["cuda", *cards] if cards else []), *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
+    def own_state(self, device: str) -> AbstractContextManager[None]:
+        return own_state(device, self.threads)
+
     def prepare(
         self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"
     ) -> Engine:
         if device == "mps" and dtype == "float64":
             raise InputError("the device 'mps' has no float64; use --device cpu")
-        # On a GPU, torch's convolutions use TF32 by default, which keeps 10 bits of a float32's 23.
-        torch.backends.cudnn.allow_tf32 = False
         if precision == "fast":
             return prepare_fast(network, parameters, device, dtype)
         return TorchEngine(network, parameters, device, dtype)

@@ -166,10 +166,19 @@ def ours(job: Job, **options: Any) -> None:
 
 def timed(job: Job) -> dict[str, Any]:
     """Time some steps, their memory, a matrix product, and the convolutions alone."""
+    with contextlib.ExitStack() as state:
+        return timed_in(job, state)
+
+
+def timed_in(job: Job, state: contextlib.ExitStack) -> dict[str, Any]:
+    """:func:`timed`; ``state`` is that of the framework."""
     clock = Clock(job.steps)
     with contextlib.suppress(Enough):
         if job.way in OURS:
-            version, imported = registry.load(job.backend, job.threads).version(), memory.peak() or 0
+            framework = registry.load(job.backend, job.threads)
+            version, imported = framework.version(), memory.peak() or 0
+            # Also for the products and convolutions below, which are to be computed as a run is.
+            state.enter_context(registry.own_state(framework, "cpu"))
             recipe = dataclasses.replace(job.recipe, steps=job.steps + WARM_UP + 1)
             ours(job, recipe=recipe, precision=job.way, callback=clock.tick, log=clock.start)
         else:
@@ -263,9 +272,10 @@ def totals(job: Job) -> dict[str, Any]:
     assert job.threads is not None
     network, parameters, content, style = prepared(job)
     framework = registry.load(job.backend, job.threads)
-    engine = framework.prepare(network, parameters, device="cpu", dtype="float32", precision="exact")
-    objective = engine.objective(job.recipe, engine.targets(job.recipe, content, style))
-    return {"totals": [float(objective(engine.tensor(np.load(path))).terms["total"]) for path in job.pictures]}
+    with registry.own_state(framework, "cpu"):
+        engine = framework.prepare(network, parameters, device="cpu", dtype="float32", precision="exact")
+        objective = engine.objective(job.recipe, engine.targets(job.recipe, content, style))
+        return {"totals": [float(objective(engine.tensor(np.load(path))).terms["total"]) for path in job.pictures]}
 
 
 def main(job_file: str, answer_file: str) -> None:

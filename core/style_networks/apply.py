@@ -154,8 +154,9 @@ class Applier:
         self.demand = Demand(self.style.network, framework.backend.name, dtype, self.deep)
         #: By height and width: a video has thousands of frames of one size.
         self.choices: dict[tuple[int, int], TileChoice] = {}
-        self.transform = registry.transform(framework.backend, self.style.network, device=framework.device, dtype=dtype)
-        self.parameters = {name: self.transform.tensor(array) for name, array in self.style.parameters.items()}
+        with framework.own_state():
+            self.transform = registry.transform(framework.backend, self.style.network, device=framework.device, dtype=dtype)
+            self.parameters = {name: self.transform.tensor(array) for name, array in self.style.parameters.items()}
         #: What is the same for all pictures, ready for JSON.
         self.about: dict[str, Any] = {
             "schema": MANIFEST_SCHEMA,
@@ -186,7 +187,7 @@ class Applier:
         self.style.network.sizes(*size)  # refuses one that is too small
         choice = self.choice(size)
         began = time.monotonic()
-        with self.framework.failures(f"size {size[0]}x{size[1]}", LESS_MEMORY):
+        with self.framework.failures(f"size {size[0]}x{size[1]}", LESS_MEMORY), self.framework.own_state():
             made, deep = self.whole(pixels) if choice.tile is None else self.tiled(pixels, choice.tile, progress)
         about = {
             "size": list(size),

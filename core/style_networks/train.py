@@ -124,7 +124,7 @@ def train(
     for line in (*inputs.lines, str(framework)):
         tell(line)
     called = name or (Path(style).stem if isinstance(style, (str, Path)) else "style")
-    training = Training(inputs, framework, precision, before, called, path, tell)
+    training = framework.inside(lambda: Training(inputs, framework, precision, before, called, path, tell))()
     return training.run(every, callback)
 
 
@@ -237,12 +237,13 @@ class Training:
         while self.step < recipe.steps:
             photographs = next(crops)
             look = (self.step + 1) % every == 0 or self.step + 1 == recipe.steps
-            with self.framework.failures(at, LESS_MEMORY):
+            with self.framework.failures(at, LESS_MEMORY), self.framework.own_state():
                 event, seen = self.advance(photographs, look)
             if look:
                 self.save()
             if callback:
-                callback(Progress(event, recipe.steps, seen, self.samples if look and self.looked_at else None))
+                samples = self.framework.inside(self.samples) if look and self.looked_at else None
+                callback(Progress(event, recipe.steps, seen, samples))
 
     def advance(self, photographs: Sequence[Array], look: bool) -> tuple[TrainingEvent, float | None]:
         """Make one step. If asked to ``look``, also find the median total of the held-out photographs after it.
@@ -273,7 +274,8 @@ class Training:
     def arrays(self) -> dict[str, dict[str, Array]]:
         """The state as NumPy arrays, by parameter."""
         array = self.trainer.transform.array
-        return {name: {key: array(value[key]) for key in training_state.TENSORS} for name, value in self.state.items()}
+        with self.framework.own_state():
+            return {name: {key: array(value[key]) for key in training_state.TENSORS} for name, value in self.state.items()}
 
     def save(self) -> None:
         """Write the checkpoint, if there is to be one."""

@@ -20,6 +20,7 @@ from isostyle.interface import Targets
 from isostyle.losses import content_loss, squared_norm
 from isostyle.network import VGG16
 from isostyle.published import D2L, alike
+from isostyle.registry import Framework
 from isostyle.tiles import TiledEngine
 from isostyle.weights import store
 
@@ -82,7 +83,13 @@ def compare(
     Raises:
         InputError: a picture cannot be read, or is too small, or the weights of vgg16 are not here.
     """
-    engine = referee(backend, device, threads)
+    framework = registry.start(backend, device, threads)
+    with framework.own_state():
+        return judged(referee(framework), pictures, content, style)
+
+
+def judged(engine: TiledEngine, pictures: Sequence[ImageLike], content: ImageLike, style: ImageLike) -> list[Comparison]:
+    """What ``engine`` says of ``pictures``; as :func:`compare`."""
     photograph, painting = read_rgb(content, "the content image"), read_rgb(style, "the style image")
     found, size = [], (0, 0)
     for number, source in enumerate(pictures, start=1):
@@ -98,10 +105,9 @@ def compare(
     return found
 
 
-def referee(backend: str, device: str, threads: int | None) -> TiledEngine:
+def referee(framework: Framework) -> TiledEngine:
     """The real VGG-16 on a device."""
     weights = store.load(VGG16.name)
-    framework = registry.start(backend, device, threads)
     parameters = weights.cut(REFEREE.taps)
     return TiledEngine(framework.backend.prepare(VGG16, parameters, device=framework.device, dtype="float32"), VGG16, TILE)
 

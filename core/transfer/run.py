@@ -13,7 +13,7 @@ from isostyle.errors import FrameworkFailure, IsostyleError
 from isostyle.images import arrays
 from isostyle.interface import Array
 from isostyle.recipe import Recipe
-from isostyle.registry import failure
+from isostyle.registry import Framework, failure
 from isostyle.system import allocation
 from isostyle.system.files import reason, write_atomically
 from isostyle.transfer import checkpoint as run_checkpoint
@@ -140,8 +140,10 @@ class Run:
         in_tiles = setup.choice.tile is not None
         try:
             with allocation.large_blocks(kept=False) if in_tiles else contextlib.nullcontext():
-                for event in climb(setup.engine(), given, setup.start, self.position):
-                    yield without_margin(event, margins[event.size])
+                framework = setup.framework
+                engine = framework.inside(setup.engine)()
+                for event in framework.each_inside(climb(engine, given, setup.start, self.position)):
+                    yield without_margin(computed_inside(event, framework), margins[event.size])
         except IsostyleError:
             raise
         except Exception as error:
@@ -199,6 +201,12 @@ class Run:
         if alpha is not None and alpha.size != picture.size:  # a run may end at a coarse level of its pyramid
             alpha = arrays.resize(alpha, picture.height, picture.width)
         return Result(picture, image, self.history.rows, manifest, space, alpha, pictures.exif)
+
+
+def computed_inside(event: Event, framework: Framework) -> Event:
+    """``event``, whose image and position may be asked for in any state of the framework."""
+    position = None if event.position is None else framework.inside(event.position)
+    return dataclasses.replace(event, image=framework.inside(event.image), position=position)
 
 
 def without_margin(event: Event, margin: int) -> Event:
