@@ -17,7 +17,21 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-class IsostyleError(Exception):
+def again(kind: type[BaseException], arguments: tuple[object, ...]) -> BaseException:
+    """An error that was made already: as ``kind(*arguments)``, but without what that would make of its arguments."""
+    return kind.__new__(kind, *arguments)
+
+
+class Sent:
+    """An error that reaches other processes whole. Python makes one there of the text alone, which fails if it is made of
+    something else here; and a multiprocessing.Pool waits forever for what cannot be read."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        assert isinstance(self, BaseException)
+        return again, (type(self), self.args), self.__dict__
+
+
+class IsostyleError(Sent, Exception):
     """Base of every error that isostyle raises on purpose. The command line ends with its ``exit_code``."""
 
     exit_code = 1

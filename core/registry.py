@@ -36,6 +36,8 @@ OF_MEMORY = ("memory", "alloc", "could not create a primitive")
 #: What can be done then.
 LESS_MEMORY = "try a smaller size, a smaller tile, or a lower memory limit"
 T = TypeVar("T")
+#: By framework: the process in which it computed here, and with how many threads at the most.
+_computed: dict[str, tuple[int, int]] = {}
 #: What the user has set; :func:`load` sets the variable itself, and some frameworks do.
 USER_THREADS = os.environ.get("OMP_NUM_THREADS", "")
 
@@ -112,6 +114,7 @@ def load(name: str, threads: int | None = None) -> Backend:
         threads = default_threads()
     require_threads(threads)
     entry = _entry(name)
+    _forget_or_refuse_fork(name)
     if reason := why_missing(name):
         raise BackendMissing(f"backend {name!r} is {reason}")
     # Before the import: afterwards Paddle has fallen back to one thread, and MXNet has taken half the cores, for good.
@@ -207,6 +210,25 @@ def _signals_wait() -> Iterator[None]:
             signal.raise_signal(each)
 
 
+def _forget_or_refuse_fork(name: str) -> None:
+    """Forget that ``name`` computed in the process that this one was forked from, if it did so with one thread.
+
+    Of several threads, a fork has only the one that called it: what the others were to compute is waited for forever.
+
+    Raises:
+        InputError: it had several.
+    """
+    process, threads = _computed.get(name, (os.getpid(), 0))
+    if process == os.getpid():
+        return
+    if threads > 1:
+        raise InputError(
+            f"{name} computed with {threads} threads in the process that this one was forked from, and cannot go on here: use "
+            "multiprocessing's start method 'spawn', or threads=1 in both"
+        )
+    del _computed[name]
+
+
 def _entry(name: str) -> EntryPoint:
     for entry in entry_points(group=GROUP):
         if entry.name == name:
@@ -258,7 +280,15 @@ class Framework:
         return {"name": self.backend.name, "version": self.backend.version(), "device": self.device}
 
     def own_state(self) -> AbstractContextManager[None]:
-        """The state in which the backend is called: :func:`own_state`."""
+        """The state in which the backend is called: :func:`own_state`.
+
+        Raises:
+            InputError: this process was forked from one in which it computed with several threads.
+        """
+        name = self.backend.name
+        _forget_or_refuse_fork(name)
+        _, most = _computed.get(name, (0, 0))
+        _computed[name] = os.getpid(), max(most, self.threads)
         return own_state(self.backend, self.device)
 
     def inside(self, function: Callable[[], T]) -> Callable[[], T]:

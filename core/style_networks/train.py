@@ -14,7 +14,7 @@ from PIL import Image
 from isostyle import registry
 from isostyle._version import __version__
 from isostyle.checks import require_count
-from isostyle.errors import FrameworkFailure, InputError
+from isostyle.errors import FrameworkFailure, InputError, Sent
 from isostyle.images import arrays, decode
 from isostyle.images.decode import ImageLike
 from isostyle.interface import Array, Precision
@@ -49,7 +49,7 @@ class Progress:
     samples: Callable[[], list[tuple[Image.Image, Image.Image]]] | None
 
 
-class TrainingInterrupted(KeyboardInterrupt):
+class TrainingInterrupted(Sent, KeyboardInterrupt):
     """Ctrl-C. ``style`` is the network as far as it was trained; a checkpoint was written if one was asked for."""
 
     def __init__(self, style: StyleNetwork, step: int) -> None:

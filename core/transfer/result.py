@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from isostyle.errors import IsostyleError
+from isostyle.errors import IsostyleError, Sent
 from isostyle.images import encode
 from isostyle.images.arrays import Rounded
 from isostyle.images.encode import Finished
@@ -78,7 +78,7 @@ class Stopped(IsostyleError):
         self.result, self.good = result, good
 
 
-class Interrupted(KeyboardInterrupt):
+class Interrupted(Sent, KeyboardInterrupt):
     """Ctrl-C. ``result`` holds the last picture; it is None if there was none yet."""
 
     def __init__(self, result: Result | None) -> None:
