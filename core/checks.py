@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import numbers
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +14,33 @@ from isostyle.errors import InputError, shown
 MOST = 10**9
 #: Seeds that NumPy's generator takes.
 SEEDS = range(2**32)
+
+
+def plain(value: Any) -> Any:
+    """A number of any kind (NumPy's, a fraction, a tensor without dimensions) as Python's own, so that what is written of it,
+    and its digest, are those of Python's. Numbers in tuples, lists and tables likewise. Anything else as it is."""
+    if isinstance(value, tuple | list):
+        return type(value)(map(plain, value)) if type(value) in (tuple, list) else value
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    if getattr(value, "shape", None) in ((), []) and hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, numbers.Integral):
+        return operator.index(value)
+    try:
+        return float(value) if isinstance(value, numbers.Real) else value
+    except OverflowError:
+        return value
+
+
+class PlainNumbers:
+    """A dataclass that takes numbers of any kind, and holds Python's own (:func:`plain`)."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
 
 
 def require_count(value: int, what: str, unit: str = "") -> None:
@@ -24,8 +54,8 @@ def require_count(value: int, what: str, unit: str = "") -> None:
 
 def require_seed(value: int) -> None:
     """Raises InputError unless NumPy's generator takes ``value`` as a seed."""
-    if not isinstance(value, int) or value not in SEEDS:
-        raise InputError(f"the seed must be a whole number in 0..{SEEDS[-1]}, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or value not in SEEDS:
+        raise InputError(f"the seed must be a whole number in 0..{SEEDS[-1]}, not {shown(value)}")
 
 
 def parsed(parse: Callable[[Any], Any], text: str | bytes) -> Any:

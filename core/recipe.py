@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from isostyle.checks import require_count
+from isostyle.checks import PlainNumbers, require_count
 from isostyle.errors import InputError, shown
 
 #: A layer's name and the weight of its loss term.
@@ -99,7 +99,7 @@ def brief(value: float) -> str:
 # Sizes
 
 
-class Size:
+class Size(PlainNumbers):
     """A rule for the size of an image. All sizes are height x width, in pixels."""
 
     kind: str
@@ -208,7 +208,7 @@ class AsIs(Size):
 
 
 @dataclass(frozen=True)
-class AdamSettings:
+class AdamSettings(PlainNumbers):
     """Kingma and Ba 2015, algorithm 1: epsilon is added to the *corrected* root of the second moment."""
 
     learning_rate: float
@@ -230,7 +230,7 @@ class AdamSettings:
 
 
 @dataclass(frozen=True)
-class LbfgsSettings:
+class LbfgsSettings(PlainNumbers):
     """L-BFGS (Liu and Nocedal 1989) with or without a line search, as torch.optim.LBFGS runs it, with its defaults.
 
     It goes in blocks of ``iterations`` updates, torch's ``optimizer.step()``, which an update too small to matter ends early.
@@ -270,7 +270,7 @@ class LbfgsSettings:
 
 
 @dataclass(frozen=True)
-class StepDecay:
+class StepDecay(PlainNumbers):
     """The learning rate is multiplied by ``factor`` after every ``every`` steps."""
 
     every: int
@@ -308,7 +308,7 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Level:
+class Level(PlainNumbers):
     """A coarse level of a pyramid: the picture at a share of its height and width, for a number of evaluations."""
 
     share: float
@@ -325,7 +325,7 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Reporting:
+class Reporting(PlainNumbers):
     """What is printed, and when: it changes no number. Evaluations are counted from 1."""
 
     first: int
@@ -354,7 +354,7 @@ class Reporting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(PlainNumbers):
     """One way to do neural style transfer. It minimizes the total
 
     .. math:: w_c \\sum_l a_l L^c_l + w_s \\sum_l b_l L^s_l + w_{tv} L^{tv}
@@ -398,6 +398,7 @@ class Recipe:
     margin: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("content_weight", "style_weight", "tv_weight"):
             require_number(getattr(self, name), name.replace("_", " "))
         if not isinstance(self.name, str) or not self.name.isprintable() or not 0 < len(self.name) <= LONGEST_NAME:

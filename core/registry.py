@@ -18,6 +18,7 @@ from importlib.metadata import EntryPoint, entry_points, version
 from types import FrameType
 from typing import TypeVar
 
+from isostyle.checks import plain
 from isostyle.errors import FrameworkFailure, InputError, IsostyleError, shown
 from isostyle.interface import Backend, Dtype, Transform
 from isostyle.transform_network import TransformNetwork
@@ -73,7 +74,7 @@ def default_threads() -> int:
 
 def require_threads(threads: int) -> None:
     """Raises InputError unless ``threads`` is a number of threads that a framework can be given."""
-    if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
         raise InputError(f"the number of threads must be at least 1 and at most {MAX_THREADS}, not {shown(threads)}")
 
 
@@ -112,6 +113,7 @@ def load(name: str, threads: int | None = None) -> Backend:
         name = choose()
     if threads is None:
         threads = default_threads()
+    threads = plain(threads)
     require_threads(threads)
     entry = _entry(name)
     _forget_or_refuse_fork(name)
@@ -329,7 +331,7 @@ def start(backend: str, device: str, threads: int | None) -> Framework:
     Raises:
         InputError: there is no such backend or device, or ``threads`` is no number of threads.
     """
-    count = default_threads() if threads is None else threads
+    count = default_threads() if threads is None else plain(threads)
     found = load(backend, count)
     return Framework(found, choose_device(device, found.devices(), found.name), count)
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isostyle.checks import MOST, require_count
+from isostyle.checks import MOST, plain, require_count
 from isostyle.errors import InputError, shown
 from isostyle.interface import Array, Engine, Evaluation, Targets, Tensor, Vjp
 from isostyle.losses import content_scale, divisor_of, style_scale
@@ -324,6 +324,7 @@ def total_variation(image: Array, gradient: Array, factor: float) -> float:
 
 def parse_tile(tile: str | int) -> str | int:
     """``auto``, ``off``, or the side of a tile in pixels."""
+    tile = plain(tile)
     if isinstance(tile, str):
         if tile in ("auto", "off"):
             return tile

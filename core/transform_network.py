@@ -28,6 +28,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from isostyle.checks import PlainNumbers
 from isostyle.errors import InputError, shown
 
 #: Of all convolutions but the first and the last.
@@ -75,7 +76,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class TransformNetwork:
+class TransformNetwork(PlainNumbers):
     """An image transformation network: channels at full, half and quarter size, and how many residual blocks it has."""
 
     widths: tuple[int, int, int]

@@ -1,5 +1,6 @@
 """``isostyle.apply`` and what style networks' files may be wrong in."""
 
+import io
 import json
 
 import numpy as np
@@ -56,6 +57,11 @@ def test_an_applier_takes_what_apply_takes(tmp_path, any_backend):
     expected = isostyle.apply(random_style(), picture(), backend=any_backend, threads=2).picture.tobytes()
     for given in (str(tmp_path / "photo.png"), picture(), np.asarray(picture())):
         assert applier(given).picture.tobytes() == expected
+
+
+def test_an_applied_picture_shows_itself_in_a_notebook(any_backend):
+    made = isostyle.apply(random_style(), picture(), backend=any_backend, threads=2)
+    assert Image.open(io.BytesIO(made._repr_png_())).tobytes() == made.picture.tobytes()
 
 
 def test_a_picture_that_lies_on_its_side_is_turned(any_backend):

@@ -9,6 +9,7 @@ from PIL import Image
 
 from isostyle import InputError
 from isostyle.images import arrays, decode
+from isostyle.system.files import sha256
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 128, 0), (255, 255, 255)
 
@@ -125,6 +126,82 @@ def test_arrays_are_read(array):
     assert (picture.mode, picture.size, picture.getpixel((3, 3))) == ("RGB", (20, 20), WHITE)
 
 
+@pytest.mark.parametrize(
+    "form", [lambda data, path: path.open("rb"), lambda data, path: io.BytesIO(data)], ids=["file", "BytesIO"]
+)
+def test_binary_file_objects_are_read(tmp_path, form):
+    path = saved(tmp_path, Image.new("RGB", (20, 20), RED))
+    with form(path.read_bytes(), path) as file:
+        found, digest = decode.read_picture(file, "the picture")
+    assert found.pixels.getpixel((0, 0)) == RED
+    assert digest == sha256(path.read_bytes())
+
+
+def test_a_file_object_is_read_from_where_it_stands(tmp_path):
+    data = saved(tmp_path, Image.new("RGB", (20, 20), RED)).read_bytes()
+    file = io.BytesIO(b"before" + data)
+    file.seek(6)
+    assert decode.read_rgb(file).getpixel((0, 0)) == RED
+
+
+#: 20 pixels high, 30 wide.
+SAMPLES = np.random.RandomState(0).randint(0, 256, (20, 30, 3)).astype(np.uint8)
+#: How a picture of that may lie in a tensor.
+LAYOUTS = {
+    "channels last": SAMPLES,
+    "channels first": SAMPLES.transpose(2, 0, 1),
+    "a batch of one": SAMPLES.transpose(2, 0, 1)[None],
+}
+
+
+def tensor_of(name, array):
+    """``array`` as a tensor of a framework."""
+    framework = pytest.importorskip(name)
+    made = {"torch": "from_numpy", "paddle": "to_tensor"}
+    array = np.ascontiguousarray(array)
+    return framework.nd.array(array, dtype=array.dtype) if name == "mxnet" else getattr(framework, made[name])(array)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_tensors_are_pictures(backend, layout, dtype):
+    array = LAYOUTS[layout]
+    tensor = tensor_of(backend.name, array if dtype == np.uint8 else array.astype(np.float32) / 255)
+    found = decode.read_rgb(tensor)
+    np.testing.assert_array_equal(np.asarray(found), SAMPLES)
+
+
+def test_a_tensor_that_has_a_gradient_is_a_picture():
+    torch = pytest.importorskip("torch")
+    assert decode.read_rgb(torch.ones(3, 20, 20, requires_grad=True)).getpixel((0, 0)) == WHITE
+
+
+@pytest.mark.parametrize("make", ["bfloat16", "meta"])
+def test_a_tensor_of_which_numpy_makes_nothing_is_refused(make):
+    torch = pytest.importorskip("torch")
+    tensor = torch.ones(3, 20, 20, dtype=torch.bfloat16) if make == "bfloat16" else torch.ones(3, 20, 20, device="meta")
+    with pytest.raises(InputError, match="the style image cannot be made an array of"):
+        decode.read_rgb(tensor, "the style image")
+
+
+def test_whatever_numpy_makes_an_array_of_is_a_picture():
+    class Other:
+        def __array__(self, dtype=None, copy=None):
+            return SAMPLES
+
+    np.testing.assert_array_equal(np.asarray(decode.read_rgb(Other())), SAMPLES)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floats_that_are_beyond_0_to_1_by_rounding_are_clipped(dtype):
+    values = np.full((20, 20), 0.5, dtype)
+    beyond = max(2 * np.finfo(dtype).eps, 1e-6)
+    values[0] = 1 + beyond
+    values[1] = -beyond
+    found = decode.read(values).pixels.samples
+    assert [found[row, 0, 0] for row in range(2)] == [65535, 0]
+
+
 # What is refused
 
 BIG_HEADER = b"P6 50000 50000 255\n"
@@ -193,9 +270,14 @@ def test_a_pil_image_of_a_truncated_file_is_refused(bad_files):
         (np.zeros((20, 20, 3), np.int64), "uint8, uint16 or floats in 0..1, not int64"),
         (np.full((20, 20, 3), 255.0), "the content image has samples of 255..255; floats must be in 0..1"),
         (np.full((20, 20, 3), np.nan), "NaN or infinite"),
+        (np.linspace(0, 1.0001, 400).reshape(20, 20), "has samples of 0..1.0001; floats must be in 0..1"),
+        (np.linspace(-1e-5, 1, 400).reshape(20, 20), "has samples of -1e-05..1; floats must be in 0..1"),
+        (io.StringIO("text"), 'the content image is a file that was opened as text; open it with "rb"'),
+        (io.BytesIO(), "the content image is a file with nothing left to read"),
+        (3, "must be a path, a file, its bytes, a PIL image or an array, not 3"),
     ],
 )
-def test_bad_arrays_are_refused(array, sentence):
+def test_what_is_no_picture_is_refused(array, sentence):
     with pytest.raises(InputError, match=sentence):
         decode.read_rgb(array, "the content image")
 

@@ -1,6 +1,7 @@
 """isostyle.stylize: inputs, overrides, callbacks, results, and what stops it."""
 
 import dataclasses
+import io
 import json
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,20 @@ def test_paths_pictures_and_arrays_give_the_same_result(any_backend, photograph,
     ]
     pictures = {isostyle.stylize(*form, backend=any_backend, **QUICK).picture.tobytes() for form in forms}
     assert len(pictures) == 1
+
+
+def test_a_file_object_is_read_once_though_a_run_is_tried_again(any_backend, photograph, painting):
+    stream = io.BytesIO()
+    photograph.save(stream, "PNG")
+    stream.seek(0)
+    given = {**QUICK, "recipe": "d2l", "learning_rate": 1e30, "on_divergence": "retry"}
+    with pytest.raises(isostyle.Stopped):
+        isostyle.stylize(stream, painting, backend=any_backend, **given)
+
+
+def test_a_result_shows_itself_in_a_notebook(any_backend, photograph, painting):
+    result = isostyle.stylize(photograph, painting, backend=any_backend, **QUICK)
+    assert Image.open(io.BytesIO(result._repr_png_())).tobytes() == result.picture.tobytes()
 
 
 def test_the_result_carries_picture_image_history_and_manifest(any_backend, photograph, painting):
@@ -206,7 +221,7 @@ def test_ctrl_c_at_a_line_search_s_trial_keeps_the_picture_before(any_backend, p
         ({"learning_rate": "x"}, "learning rate must be a number, not 'x'"),
         ({"optimizer": 3}, "optimizer must be adam, lbfgs or settings of one, not 3"),
         ({"recipe": 3}, "recipe must be a name, a .toml file or a Recipe, not 3"),
-        ({"init": 5}, "the init image must be a path, the bytes of a file, a PIL image or an array, not 5"),
+        ({"init": 5}, "the init image must be a path, a file, its bytes, a PIL image or an array, not 5"),
         ({"threads": "a"}, "number of threads must be at least 1 and at most 1024, not 'a'"),
         ({"steps": 10**400}, "number of steps must be a whole number of at most 1000000000"),
         ({"size": 10**5000}, "size must be a whole number of at most 1000000000 pixel, not a number of thousands of digits"),

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,18 @@ from isostyle.images.pages import Page
 from isostyle.images.suffixes import is_raw, readable_formats
 from isostyle.system.files import accessed, read_input, reason, require_regular, sha256
 
-#: What a caller may hand in: a path, the bytes of a file, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
-#: of uint8 in 0..255, uint16 in 0..65535 or floats in 0..1.
-ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
+
+class Tensor(Protocol):
+    """An array of a framework: torch, Paddle, MXNet, or whatever NumPy makes an array of."""
+
+    @property
+    def shape(self) -> Any: ...
+
+
+#: What a caller may hand in: a path, the bytes of a file, a binary file object, a PIL image, or an array (H, W), (H, W, 1),
+#: (H, W, 3) or (H, W, 4) of uint8 in 0..255, uint16 in 0..65535 or floats in 0..1. A tensor may also have its channels first,
+#: as frameworks have them, alone or as a batch of one: (3, H, W), (1, 3, H, W), and so on.
+ImageLike: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | NDArray[Any] | Tensor
 
 #: Pillow refuses more pixels than this before it decodes them, as a decompression bomb.
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)
@@ -34,6 +43,8 @@ MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)
 RAW = (
     "is a raw photograph, which has to be developed first: export it as a TIFF of 16 bits, or as a JPEG, with your raw program"
 )
+#: How many channels a picture may have: gray, RGB, RGBA.
+CHANNELS = (1, 3, 4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +85,9 @@ def read_picture(source: ImageLike, what: str) -> tuple[PictureIn, str | None]:
     named_raw = isinstance(source, str | os.PathLike) and is_raw(Path(source))
     if isinstance(source, str | os.PathLike):
         source, what = read_input(Path(source)), repr(str(source))
-    if isinstance(source, np.ndarray):
-        return from_array(source, what), None
+    source = contents(source, what)
+    if (array := array_of(source, what)) is not None:
+        return from_array(array, what), None
     with in_one_sentence(what, named_raw=named_raw):
         if isinstance(source, Image.Image):
             return opened(source, what), None
@@ -85,7 +97,26 @@ def read_picture(source: ImageLike, what: str) -> tuple[PictureIn, str | None]:
             picture, floats, page = deep_files.open_picture(source)
             with picture:
                 return opened(picture, what, source, floats, page), sha256(source)
-    raise InputError(f"{what} must be a path, the bytes of a file, a PIL image or an array, not {shown(source)}")
+    raise InputError(f"{what} must be a path, a file, its bytes, a PIL image or an array, not {shown(source)}")
+
+
+def contents(source: ImageLike, what: str) -> ImageLike:
+    """The bytes of a binary file object, which can be read once only, from where it stands; anything else as it is.
+
+    Raises:
+        InputError: it cannot be read, or was opened as text.
+    """
+    if not hasattr(source, "read") or isinstance(source, Image.Image):
+        return source
+    try:
+        data = source.read()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{what} cannot be read: {reason(error)}") from None
+    if isinstance(data, str):
+        raise InputError(f'{what} is a file that was opened as text; open it with "rb"')
+    if not data:
+        raise InputError(f"{what} is a file with nothing left to read; is it empty, or was it read before?")
+    return bytes(data)
 
 
 @dataclass(frozen=True)
@@ -222,11 +253,41 @@ def lay_on_white(rgb: Image.Image, alpha: Image.Image) -> None:
 # Arrays
 
 
+def array_of(source: Any, what: str) -> NDArray[Any] | None:
+    """A NumPy array, or a tensor as one, its channels last; None of anything else. A framework's tensor is known by its
+    methods, so that no framework is imported for it.
+
+    Raises:
+        InputError: a tensor cannot be had as an array.
+    """
+    if isinstance(source, np.ndarray):
+        return source
+    if isinstance(source, Image.Image | bytes) or not (hasattr(source, "__array__") or hasattr(source, "asnumpy")):
+        return None
+    try:
+        if hasattr(source, "asnumpy"):  # MXNet
+            found = source.asnumpy()
+        elif hasattr(source, "detach"):  # torch, Paddle
+            if "bfloat16" in str(source.dtype):
+                # NumPy has no such floats: torch refuses, and Paddle would give their bits, as uint16.
+                raise TypeError("NumPy has no bfloat16; hand over float32")
+            found = source.detach().cpu().numpy()
+        else:
+            found = np.asarray(source)
+    except Exception as error:
+        # Frameworks meet what they cannot copy (meta, sparse, deleted tensors) with errors of all kinds.
+        raise InputError(f"{what} cannot be made an array of: {reason(error)}") from None
+    if found.ndim == 4 and found.shape[0] == 1:
+        found = found[0]
+    # A picture with channels last that has so few rows is too small for any network.
+    return np.moveaxis(found, 0, -1) if found.ndim == 3 and found.shape[0] in CHANNELS else found
+
+
 def from_array(array: NDArray[Any], what: str) -> PictureIn:
     """Floats are rounded to 16 bits."""
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))) or 0 in array.shape:
+    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in CHANNELS)) or 0 in array.shape:
         raise InputError(f"{what}: an array must have shape (H, W), (H, W, 3) or (H, W, 4), not {array.shape}")
     if array.dtype == np.uint8:
         return read(Image.fromarray(np.ascontiguousarray(array)), what)

@@ -18,6 +18,9 @@ from isostyle.images.exif import ORIENTATION, upright
 from isostyle.images.pages import Page
 from isostyle.images.suffixes import readable_formats
 
+#: Floats beyond 0..1 by less than half of a sample's step are rounded to 0 or to the largest sample: x / 255 * 255.00001, say.
+#: So are those that are off by a few roundings of their own type, which for float16 is more.
+HALF_STEP, FEW = 0.5 / MOST, 4
 #: Transparent pixels are laid on this color.
 BACKGROUND = (255, 255, 255)
 #: Of Pillow's modes, those that hold 16 bits a sample; Pillow would clip and not scale them.
@@ -260,14 +263,17 @@ def spread(gray: Samples) -> Samples:
 
 
 def to_samples(values: NDArray[Any], what: str) -> Samples:
-    """Floats in 0..1 as 16 bits. Raises InputError for others."""
+    """Floats in 0..1 as 16 bits; what lies beyond by rounding alone is clipped. Raises InputError for others."""
     if not np.isfinite(values).all():
         raise InputError(f"{what} has samples that are NaN or infinite")
-    if values.min() < 0 or values.max() > 1:
-        raise InputError(f"{what} has samples of {values.min():g}..{values.max():g}; floats must be in 0..1")
+    least, most = float(values.min()), float(values.max())
+    beyond = max(HALF_STEP, FEW * float(np.finfo(values.dtype).eps))
+    if least < -beyond or most > 1 + beyond:
+        # With so many digits that what lies beyond is seen to.
+        raise InputError(f"{what} has samples of {least:.8g}..{most:.8g}; floats must be in 0..1")
     made = np.empty(values.shape, np.uint16)
     for top in range(0, len(values), STRIP):
-        made[top : top + STRIP] = np.rint(values[top : top + STRIP].astype(np.float64) * MOST)
+        made[top : top + STRIP] = np.rint(values[top : top + STRIP].astype(np.float64).clip(0, 1) * MOST)
     return made
 
 

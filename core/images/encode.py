@@ -98,6 +98,12 @@ def encode(finished: Finished, kind: str, options: PictureOptions) -> memoryview
     return stream.getbuffer()
 
 
+def shown_in_notebooks(finished: Finished) -> bytes:
+    """A PNG as Jupyter asks for it. Without EXIF: a notebook is passed on, and nobody looks there for where a photograph was
+    taken."""
+    return bytes(encode(finished, "PNG", PictureOptions(strip=True)))
+
+
 def save(finished: Finished, path: Path, options: PictureOptions) -> None:
     """Write a picture whole or not at all, in the format of the suffix. Raises what :func:`check` and :func:`encode` do."""
     files.write_atomically(path, encode(finished, check(path, options), options))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from isostyle.checks import PlainNumbers
 from isostyle.errors import InputError, shown
 
 KEEP, DROP = "keep", "drop"
@@ -14,7 +15,7 @@ QUALITY, BEST_QUALITY = 95, 100
 
 
 @dataclass(frozen=True)
-class PictureOptions:
+class PictureOptions(PlainNumbers):
     """How a picture is written."""
 
     #: ``"keep"`` the content's transparency where the format can hold it, or ``"drop"`` it.
@@ -27,6 +28,7 @@ class PictureOptions:
     strip: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.alpha not in (KEEP, DROP):
             raise InputError(f"alpha must be keep or drop, not {shown(self.alpha)}")
         if type(self.bits) is not int or self.bits not in BITS:

@@ -22,7 +22,7 @@ from PIL import Image
 
 from isostyle import registry
 from isostyle._version import __version__
-from isostyle.checks import require_count
+from isostyle.checks import plain, require_count
 from isostyle.errors import InputError, IsostyleError, shown
 from isostyle.images import arrays, decode, encode
 from isostyle.images.decode import ImageLike, PictureIn, describe, read_picture
@@ -68,6 +68,10 @@ class Applied:
         require_folder(Path(path))
         encode.save(self.finished, Path(path), PictureOptions(alpha, bits, quality, strip))
 
+    def _repr_png_(self) -> bytes:
+        """The picture, for notebooks."""
+        return encode.shown_in_notebooks(self.finished)
+
 
 def apply(
     style: str | os.PathLike[str] | StyleNetwork,
@@ -88,7 +92,8 @@ def apply(
     Args:
         style: the name of a network that ships (`isostyle styles`), a ``.safetensors`` file that `isostyle train` wrote, or a
             :class:`isostyle.style_networks.file.StyleNetwork`.
-        picture: a path, the bytes of a file, a PIL image, or an array, as :func:`isostyle.stylize` has them.
+        picture: a path, the bytes of a file, a file object, a PIL image, an array or a tensor, as :func:`isostyle.stylize` has
+            them.
         backend: ``torch``, ``paddle``, ``mxnet``, a third party's, or ``auto``: the first that is installed.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
         threads: CPU threads; by default ``OMP_NUM_THREADS``, or all cores.
@@ -142,6 +147,7 @@ class Applier:
         log: Callable[[str], None] | None = None,
     ) -> None:
         """As :func:`apply`."""
+        long_side, bits = plain(long_side), plain(bits)
         check_options(dtype, long_side, bits)
         self.side = parse_tile(tile)
         self.style = style if isinstance(style, StyleNetwork) else style_network.find(os.fspath(style))
@@ -256,5 +262,5 @@ def check_options(dtype: str, long_side: int | None, bits: int) -> None:
         raise InputError(f"the dtype must be float32 or float64, not {shown(dtype)}")
     if long_side is not None:
         require_count(long_side, "longer side", "pixel")
-    if bits not in BITS:
+    if type(bits) is not int or bits not in BITS:
         raise InputError(f"a picture has 8 or 16 bits a sample, not {shown(bits)}")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from isostyle import registry
 from isostyle._version import __version__
-from isostyle.checks import require_count
+from isostyle.checks import plain, require_count
 from isostyle.errors import FrameworkFailure, InputError, Sent
 from isostyle.images import arrays, decode
 from isostyle.images.decode import ImageLike
@@ -79,7 +79,7 @@ def train(
     """Train an image transformation network to paint in the manner of ``style``.
 
     Args:
-        style: a path, a PIL image or an array.
+        style: anything that :func:`isostyle.stylize` takes as a picture.
         photographs: a folder. Files that are broken or smaller than a crop are skipped and named. Up to ten are held out, to
             look at.
         recursive: photographs in folders inside that folder count, too.
@@ -112,6 +112,7 @@ def train(
     """
     recipe = TrainingRecipe() if recipe is None else recipe
     recipe.check()
+    every = plain(every)
     require_count(every, "number of steps between checkpoints")
     if precision not in ("exact", "fast"):
         raise InputError(f"the precision must be exact or fast, not {precision!r}")

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from isostyle.checks import require_count, require_seed
+from isostyle.checks import PlainNumbers, require_count, require_seed
 from isostyle.errors import InputError, IsostyleError
 from isostyle.interface import Array, Engine, Objective, Parameters, Targets, Tensor, Transform
 from isostyle.losses import summed
@@ -36,7 +36,7 @@ OUT_SHARE = 0.1
 
 
 @dataclass(frozen=True)
-class TrainingRecipe:
+class TrainingRecipe(PlainNumbers):
     """How a network is trained."""
 
     #: Whose losses are minimized; what it says of a picture's start, size, optimizer and steps does not count.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from isostyle.checks import plain
 from isostyle.errors import InputError, shown
 from isostyle.system import allocation
 
@@ -43,6 +44,7 @@ def allowance(max_memory: str | int | None, *, on_cpu: bool, ask: bool) -> tuple
 
 def parse(amount: str | int) -> int:
     """Bytes, from a number of them or from a text as ``4GiB``, ``512 MiB`` or ``1.5GB``. Raises InputError if it is neither."""
+    amount = plain(amount)
     if isinstance(amount, int) and not isinstance(amount, bool) and amount > 0:
         return amount
     if isinstance(amount, str):

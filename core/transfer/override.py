@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from isostyle import recipe_text
+from isostyle.checks import plain
 from isostyle.errors import InputError, shown
 from isostyle.recipe import (
     AdamSettings,
@@ -92,11 +92,12 @@ def size_of(size: Size | tuple[int, int] | int) -> Size:
     """A size as a user may give it."""
     if isinstance(size, Size):
         return size
-    try:
-        sides = [operator.index(side) for side in (size if isinstance(size, Sequence) else [size])]
-        return LongSide(*sides) if len(sides) == 1 else ExactSize(*sides)
-    except TypeError:
-        raise InputError(f"the size must be (height, width), or one number for the longer side, not {shown(size)}") from None
+    size = plain(size)
+    sides = list(size) if isinstance(size, Iterable) else [size]
+    rule = {1: LongSide, 2: ExactSize}.get(len(sides))
+    if rule is None or any(type(plain(side)) is not int for side in sides):
+        raise InputError(f"the size must be (height, width), or one number for the longer side, not {shown(size)}")
+    return rule(*sides)
 
 
 def optimizer_of(optimizer: str | AdamSettings | LbfgsSettings | None, recipe: Recipe) -> AdamSettings | LbfgsSettings:
@@ -116,6 +117,7 @@ def optimizer_of(optimizer: str | AdamSettings | LbfgsSettings | None, recipe: R
 
 def levels_of(pyramid: bool | Sequence[Level | tuple[float, int]]) -> tuple[Level, ...]:
     """The levels of a pyramid as a user may give them."""
+    pyramid = plain(pyramid)
     if isinstance(pyramid, bool):
         return PYRAMID if pyramid else ()
     try:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from isostyle.checks import require_count, require_seed
+from isostyle.checks import PlainNumbers, require_count, require_seed
 from isostyle.errors import InputError, shown
-from isostyle.images.decode import ImageLike
+from isostyle.images.decode import ImageLike, contents
 from isostyle.interface import Dtype, Precision
 from isostyle.recipe import Recipe
 from isostyle.system import memory
@@ -23,7 +23,7 @@ OnDivergence = Literal["stop", "retry"]
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(PlainNumbers):
     """What is to be computed; :func:`isostyle.stylize` describes each field.
 
     Raises:
@@ -45,6 +45,7 @@ class Request:
     on_divergence: OnDivergence = "stop"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         choices = {"dtype": ("float32", "float64"), "precision": ("exact", "fast"), "on_divergence": ("stop", "retry")}
         for name, (one, other) in choices.items():
             if getattr(self, name) not in (one, other):
@@ -53,6 +54,9 @@ class Request:
             raise InputError("the precision 'fast' has no float64; leave one of the two out")
         if self.recipe.start == "image" and "init" not in self.inputs:
             raise InputError("a recipe that starts from an image needs one: init")
+        # A run that is tried again, because it diverged, reads its pictures again.
+        again = {role: contents(source, f"the {role} image") for role, source in self.inputs.items()}
+        object.__setattr__(self, "inputs", again)
         require_seed(self.seed)
         parse_tile(self.tile)
         if self.max_memory is not None:
@@ -84,7 +88,7 @@ def request_again(
 
 
 @dataclass(frozen=True)
-class Saving:
+class Saving(PlainNumbers):
     """Where checkpoints go, and how often."""
 
     path: Path
@@ -94,4 +98,5 @@ class Saving:
     keep: Mapping[str, Any]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_count(self.every, "number of evaluations between checkpoints")

@@ -65,6 +65,10 @@ class Result:
         require_folder(Path(path))
         encode.save(self.finished, Path(path), PictureOptions(alpha, bits, quality, strip))
 
+    def _repr_png_(self) -> bytes:
+        """The picture, for notebooks."""
+        return encode.shown_in_notebooks(self.finished)
+
 
 class Stopped(IsostyleError):
     """A run ended early: a loss exploded or was no longer finite, or the framework failed.

@@ -58,8 +58,9 @@ def stylize(
     """Paint ``content`` in the manner of ``style``.
 
     Args:
-        content: a path, the bytes of a file, a PIL image, or an array of uint8, uint16 or floats in 0..1, shape (H, W),
-            (H, W, 3) or (H, W, 4). Paths, bytes and arrays keep 16 bits a sample (docs/pictures.md).
+        content: a path, the bytes of a file, a binary file object (read from where it stands), a PIL image, or an array of
+            uint8, uint16 or floats in 0..1, shape (H, W), (H, W, 3) or (H, W, 4). A tensor of torch, Paddle or MXNet may also
+            be (C, H, W) or (1, C, H, W). All but PIL images keep 16 bits a sample (docs/pictures.md).
         style: likewise.
         backend: ``torch``, ``paddle``, ``mxnet``, a third party's, or ``auto``: the first that is installed.
         recipe: a published recipe's name, a ``.toml`` file, or a :class:`Recipe`. The next fourteen arguments override parts.
