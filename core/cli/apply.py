@@ -99,10 +99,8 @@ def apply(style: str, pictures: tuple[str, ...], output: Path | None, force: boo
         raise InputError("--skip-existing keeps what --force overwrites: leave one of the two out")
     network = style_network.find(style)
     how = taken_from(options)
-    plan = apply_plan.plan(
-        *(pictures, output, Path(style).stem, options.pop("kind"), options.pop("manifest"), how),
-        recursive=options.pop("recursive"),
-    )
+    kind, manifest, recursive = options.pop("kind"), options.pop("manifest"), options.pop("recursive")
+    plan = apply_plan.plan(pictures, output, Path(style).stem, kind, manifest, how, recursive=recursive)
     ffmpeg = video.find_ffmpeg() if any(job.is_video for job in plan.jobs) else None
     earlier: list[dict[str, Any]] = []
     if skip_existing:
