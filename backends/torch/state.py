@@ -61,7 +61,7 @@ def settings_of_cuda() -> list[Setting]:
 
 def full_precision(library: Any, operator: str) -> list[Setting]:
     """That ``operator`` rounds to no less than float32; nothing if torch is older than this setting, which is of 2.9."""
-    owner = getattr(library, operator, None)
+    owner: Any = getattr(library, operator, None)
     # ``none`` is full precision, too, unless something more general says otherwise; then that is what is read.
     if not hasattr(owner, "fp32_precision") or owner.fp32_precision in ("none", "ieee"):
         return []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import numpy as np
 
 from isostyle.conformance.oracle.engine import OracleEngine
@@ -24,6 +26,9 @@ class Oracle:
 
     def devices(self) -> list[str]:
         return ["cpu"]
+
+    def own_state(self, device: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def prepare(
         self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"

@@ -266,7 +266,7 @@ def array_of(source: Any, what: str) -> NDArray[Any] | None:
         return None
     try:
         if hasattr(source, "asnumpy"):  # MXNet
-            found = source.asnumpy()
+            found: NDArray[Any] = source.asnumpy()
         elif hasattr(source, "detach"):  # torch, Paddle
             if "bfloat16" in str(source.dtype):
                 # NumPy has no such floats: torch refuses, and Paddle would give their bits, as uint16.

@@ -94,10 +94,9 @@ def size_of(size: Size | tuple[int, int] | int) -> Size:
         return size
     size = plain(size)
     sides = list(size) if isinstance(size, Iterable) else [size]
-    rule = {1: LongSide, 2: ExactSize}.get(len(sides))
-    if rule is None or any(type(plain(side)) is not int for side in sides):
+    if len(sides) not in (1, 2) or any(type(plain(side)) is not int for side in sides):
         raise InputError(f"the size must be (height, width), or one number for the longer side, not {shown(size)}")
-    return rule(*sides)
+    return LongSide(*sides) if len(sides) == 1 else ExactSize(*sides)
 
 
 def optimizer_of(optimizer: str | AdamSettings | LbfgsSettings | None, recipe: Recipe) -> AdamSettings | LbfgsSettings:
