@@ -33,8 +33,9 @@ def compare(
       isostyle compare out.png other.png --content photo.jpg --style painting.jpg
 
     The real VGG-16 looks at them. STYLE is 0 for the painting's own Gram matrices, and LEFT is the share of the photograph's
-    style figure that the picture still has. CONTENT is 0 for the photograph itself. Style falls as content rises: of two
-    pictures with one style figure, the one with less content is better.
+    style figure that the picture still has; above 100 %, it is farther from the painting than the photograph. CONTENT is 0
+    for the photograph itself. Style falls as content rises: of two pictures with one style figure, the one with less content
+    is better.
     """
     found = referee.compare(pictures, content=content, style=style, backend=backend, device=device, threads=threads)
     if as_json:
