@@ -67,9 +67,10 @@ class Watch:
 
     def save_stage(self, event: Event) -> None:
         assert self.outputs is not None
-        image, space, path = event.image(), self.recipe.space, self.outputs.stage(event.step)
+        image, space, gray, path = event.image(), self.recipe.space, event.gray, self.outputs.stage(event.step)
+        stage = Finished(arrays.to_picture(image, space, gray=gray), Rounded(image, space, gray))
         try:
-            encode.save(Finished(arrays.to_picture(image, space), Rounded(image, space)), path, self.outputs.options)
+            encode.save(stage, path, self.outputs.options)
         except (OSError, ValueError) as error:
             # The run is worth more than one of its stages.
             self.told.line(f"cannot write {str(path)!r}: {reason(error)}")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from isostyle.images.deep import MOST, STRIP, Deep, P, Pixels, Samples, strips
+from isostyle.images.gray import grayed
 from isostyle.interface import Array, Dtype
 from isostyle.network import RGB_MEAN, RGB_STD
 from isostyle.recipe import Space
@@ -57,22 +58,25 @@ def scaled(pixels: NDArray[np.float64], space: Space) -> NDArray[np.float64]:
     return (pixels - np.array(RGB_MEAN)) / np.array(RGB_STD) if space == "normalized" else pixels + np.zeros(3)
 
 
-def to_picture(image: Array, space: Space = "normalized") -> Image.Image:
-    """An array of shape (1, 3, H, W) as an 8-bit RGB picture."""
+def to_picture(image: Array, space: Space = "normalized", *, gray: bool = False) -> Image.Image:
+    """An array of shape (1, 3, H, W) as an 8-bit RGB picture; ``gray``: as :func:`rounded` has it."""
     picture = Image.new("RGB", (image.shape[3], image.shape[2]))
     for top in range(0, picture.height, STRIP):
-        eight = rounded(image[:, :, top : top + STRIP], space, most=255).astype(np.uint8)
+        eight = rounded(image[:, :, top : top + STRIP], space, most=255, gray=gray).astype(np.uint8)
         picture.paste(Image.fromarray(eight), (0, top))
     return picture
 
 
-def rounded(image: Array, space: Space = "normalized", *, most: int = MOST) -> Samples:
-    """An array of shape (1, 3, H, W) as whole numbers up to ``most``, (H, W, 3): clipped to 0..1, rounded to the nearest."""
+def rounded(image: Array, space: Space = "normalized", *, most: int = MOST, gray: bool = False) -> Samples:
+    """An array of shape (1, 3, H, W) as whole numbers up to ``most``, (H, W, 3): clipped to 0..1, in ``gray`` if
+    that is asked for, rounded to the nearest."""
     samples = np.empty((*image.shape[2:], 3), np.uint16)
     for top in range(0, len(samples), STRIP):
         pixels = image[0, :, top : top + STRIP].transpose(1, 2, 0).astype(np.float64)
         if space == "normalized":
             pixels = pixels * np.array(RGB_STD) + np.array(RGB_MEAN)
+        if gray:
+            pixels = grayed(pixels.clip(0, 1))
         samples[top : top + STRIP] = np.rint(pixels.clip(0, 1) * most)
     return samples
 
@@ -83,9 +87,10 @@ class Rounded:
 
     image: Array
     space: Space = "normalized"
+    gray: bool = False
 
     def rows(self, top: int, bottom: int) -> Samples:
-        return rounded(self.image[:, :, top:bottom], self.space)
+        return rounded(self.image[:, :, top:bottom], self.space, gray=self.gray)
 
 
 #: A picture of 16 bits a sample that hands out some rows at a time, for the writers of files.

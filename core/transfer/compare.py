@@ -16,7 +16,7 @@ from isostyle import registry
 from isostyle.errors import InputError
 from isostyle.images import arrays
 from isostyle.images.decode import ImageLike, read_rgb
-from isostyle.interface import Targets
+from isostyle.interface import Parameters, Targets
 from isostyle.losses import content_loss, squared_norm
 from isostyle.network import VGG16
 from isostyle.published import D2L, alike
@@ -83,9 +83,10 @@ def compare(
     Raises:
         InputError: a picture cannot be read, or is too small, or the weights of vgg16 are not here.
     """
+    parameters = store.load(VGG16.name).cut(REFEREE.taps)
     framework = registry.start(backend, device, threads)
     with framework.own_state():
-        return judged(referee(framework), pictures, content, style)
+        return judged(referee(framework, parameters), pictures, content, style)
 
 
 def judged(engine: TiledEngine, pictures: Sequence[ImageLike], content: ImageLike, style: ImageLike) -> list[Comparison]:
@@ -105,10 +106,8 @@ def judged(engine: TiledEngine, pictures: Sequence[ImageLike], content: ImageLik
     return found
 
 
-def referee(framework: Framework) -> TiledEngine:
+def referee(framework: Framework, parameters: Parameters) -> TiledEngine:
     """The real VGG-16 on a device."""
-    weights = store.load(VGG16.name)
-    parameters = weights.cut(REFEREE.taps)
     return TiledEngine(framework.backend.prepare(VGG16, parameters, device=framework.device, dtype="float32"), VGG16, TILE)
 
 

@@ -64,6 +64,8 @@ class Event:
     trial: bool = False
     #: Why the optimizer came to an end, or that a block of L-BFGS ended early.
     note: str | None = None
+    #: Whether it is shown in gray, since all pictures of the run are; ``image`` has the colors that were optimized.
+    gray: bool = False
     #: Where the run stands after this evaluation and the update that follows it; in the middle of a line search, where the
     #: search began. Copied from the device when it is called, which must be before the next event. None if the run is finished.
     position: Callable[[], Position] | None = None

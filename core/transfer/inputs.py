@@ -17,6 +17,7 @@ from isostyle.errors import InputError
 from isostyle.images import arrays
 from isostyle.images.decode import ImageLike, describe, read_picture
 from isostyle.images.deep import Pixels
+from isostyle.images.gray import is_gray
 from isostyle.interface import Array, Dtype
 from isostyle.network import RGB_STD, Network
 from isostyle.recipe import NOISE_STD, START_NOISE_STD, Recipe
@@ -37,6 +38,8 @@ class Pictures:
     exif: bytes | None = None
     #: Of the roughest picture (:func:`isostyle.transfer.verdict.roughness`).
     roughness: float = 0.0
+    #: Whether none has any color. Then the result has none either: what an optimizer paints into channels of its own is noise.
+    gray: bool = True
     #: What the user should know.
     lines: list[str] = field(default_factory=list)
 
@@ -52,6 +55,7 @@ def read_pictures(sources: Mapping[str, ImageLike], before: Mapping[str, Mapping
         found, digest = read_picture(source, f"the {role} image")
         about = describe(source, found.pixels, digest)
         pictures.pixels[role], pictures.described[role] = found.pixels, about
+        pictures.gray = pictures.gray and is_gray(found.pixels)
         if role != "init":
             pictures.roughness = max(pictures.roughness, roughness(found.pixels))
         pictures.lines += found.lines

@@ -78,7 +78,11 @@ def manifest_of(
         "peak_memory_bytes": memory.peak(),
         "losses": {"first": history.first_like(row), "last": row},
         # Of the numbers, and of the 8-bit pixels that they become.
-        "result": {"image_sha256": sha256(np.ascontiguousarray(image).data), "pixels_sha256": pixels_sha256(picture)},
+        "result": {
+            "image_sha256": sha256(np.ascontiguousarray(image).data),
+            "pixels_sha256": pixels_sha256(picture),
+            "gray": setup.pictures.gray,
+        },
     }
 
 

@@ -39,11 +39,13 @@ class Result:
     alpha: Image.Image | None = None
     #: The content image's EXIF, as far as it is worth keeping.
     exif: bytes | None = None
+    #: Whether all pictures that it was made of are gray, and so is ``picture``; ``image`` has the colors that were optimized.
+    gray: bool = False
 
     @property
     def finished(self) -> Finished:
         """The picture with all that a file of it may hold."""
-        return Finished(self.picture, Rounded(self.image, self.space), self.alpha, self.exif)
+        return Finished(self.picture, Rounded(self.image, self.space, self.gray), self.alpha, self.exif)
 
     def save(
         self, path: str | os.PathLike[str], *, bits: int = 8, alpha: str = "keep", quality: int = QUALITY, strip: bool = False

@@ -143,7 +143,8 @@ class Run:
                 framework = setup.framework
                 engine = framework.inside(setup.engine)()
                 for event in framework.each_inside(climb(engine, given, setup.start, self.position)):
-                    yield without_margin(computed_inside(event, framework), margins[event.size])
+                    shown = computed_inside(event, framework)
+                    yield as_shown(shown, margins[event.size], gray=setup.pictures.gray)
         except IsostyleError:
             raise
         except Exception as error:
@@ -191,7 +192,7 @@ class Run:
             return None
         pictures, space = self.setup.pictures, self.setup.request.recipe.space
         image = self.history.last[0].image()
-        picture = arrays.to_picture(image, space)
+        picture = arrays.to_picture(image, space, gray=pictures.gray)
         manifest = manifest_of(self.setup, self.history, image, picture, seconds, problem)
         if len(self.computers) > 1:
             manifest["backends"] = self.computers
@@ -200,7 +201,7 @@ class Run:
         alpha = pictures.alpha
         if alpha is not None and alpha.size != picture.size:  # a run may end at a coarse level of its pyramid
             alpha = arrays.resize(alpha, picture.height, picture.width)
-        return Result(picture, image, self.history.rows, manifest, space, alpha, pictures.exif)
+        return Result(picture, image, self.history.rows, manifest, space, alpha, pictures.exif, pictures.gray)
 
 
 def computed_inside(event: Event, framework: Framework) -> Event:
@@ -209,16 +210,14 @@ def computed_inside(event: Event, framework: Framework) -> Event:
     return dataclasses.replace(event, image=framework.inside(event.image), position=position)
 
 
-def without_margin(event: Event, margin: int) -> Event:
-    """``event``, of the picture that was asked for."""
-    if not margin:
-        return event
+def as_shown(event: Event, margin: int, *, gray: bool) -> Event:
+    """``event``, of the picture that was asked for: without its margin, and ``gray`` if its inputs are."""
 
     def image() -> Array:
-        return arrays.inner(event.image(), margin)
+        return arrays.inner(event.image(), margin) if margin else event.image()
 
     height, width = event.size
-    return dataclasses.replace(event, image=image, size=(height - 2 * margin, width - 2 * margin))
+    return dataclasses.replace(event, image=image, size=(height - 2 * margin, width - 2 * margin), gray=gray)
 
 
 def interrupted(callback: Callable[[Event], None], event: Event) -> KeyboardInterrupt | None:

@@ -103,6 +103,8 @@ def told(setup: Setup, lines: list[str], before: RunCheckpoint | None) -> list[s
     if recipe.start in FROM_NOTHING and not recipe.pyramid and not (name in RECIPES and RECIPES[name].start == recipe.start):
         found.append(f"from {recipe.start} and without a pyramid, little of the photograph comes back")
     asked, made = (sum(getattr(level.recipe, count) for level in setup.levels) for count in ("steps", "updates"))
+    if setup.pictures.gray:
+        found.append("all pictures are gray, and so is the result")
     if made != asked:
         found.append(f"{made} evaluations: the recipe's {asked}, up to a whole block of L-BFGS")
     if before is not None:
