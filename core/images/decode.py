@@ -150,8 +150,7 @@ def header(path: Path) -> Header:
             with Image.open(stream, formats=readable_formats(head)) as picture:
                 return Header(picture.size, pages.which(picture, None, page))
         except UnidentifiedImageError:
-            if heif.is_heif(head) and not heif.is_installed():
-                raise heif.NotInstalled from None
+            heif.refuse(head)
             raise
 
 

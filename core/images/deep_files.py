@@ -86,8 +86,7 @@ def open_first(data: bytes) -> tuple[ImageFile.ImageFile, Tags | None]:
     try:
         return Image.open(io.BytesIO(data), formats=readable_formats(data[: heif.HEAD])), None
     except UnidentifiedImageError:
-        if heif.is_heif(data) and not heif.is_installed():
-            raise heif.NotInstalled from None
+        heif.refuse(data[: heif.HEAD])
         if not data.startswith((b"II*\0", b"MM\0*")):
             raise
         tags = Tags(data[:8])

@@ -41,6 +41,14 @@ def is_heif(data: bytes) -> bool:
     return data[4:8] == BOX and data[8:12] in BRANDS
 
 
+def refuse(head: bytes) -> None:
+    """Say of a file that no format took, if it is of this one, why. Raises NotInstalled, or ValueError with a clause."""
+    if is_heif(head):
+        if not is_installed():
+            raise NotInstalled
+        raise ValueError("its HEIC container cannot be read")
+
+
 def bits(picture: Image.Image) -> int:
     """Of a sample in the file; Pillow is given 8."""
     found = picture.info.get("bit_depth") if picture.format == FORMAT else None
