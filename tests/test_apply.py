@@ -147,13 +147,13 @@ def test_16_bits_take_six_bytes_a_pixel_more():
     assert sixteen - eight == 6 * 600 * 700
 
 
-def test_what_is_chosen_is_told_once_for_a_size(any_backend):
+def test_what_is_chosen_is_told_once_for_a_size(any_backend, monkeypatch):
     """A video has thousands of frames."""
     lines = []
     applier = Applier(random_style(), backend=any_backend, threads=2, max_memory="1TiB", log=lines.append)
-    applier.limit = applier.demand.bytes((600, 600), 256)
-    for _ in range(3):
-        applier(picture(600, 600))
+    monkeypatch.setattr(applier.allowance, "now", lambda: (applier.demand.bytes((600, 600), 256), "what there is"))
+    for side in (600, 600, 24, 600):
+        applier(picture(side, side))
     assert sum("in tiles" in line for line in lines) == 1
 
 

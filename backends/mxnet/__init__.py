@@ -10,6 +10,10 @@ from contextlib import AbstractContextManager
 # Before the import: afterwards MXNet reads it no more. It would print a line for each kind of operator that falls back.
 os.environ.setdefault("MXNET_STORAGE_FALLBACK_LOG_VERBOSE", "0")
 
+# MXNet keeps a convolution for each shape that it has met, and never lets one go: a folder of pictures has thousands of shapes.
+# So many of each kind are enough for every layer of VGG-19, in four sizes.
+os.environ.setdefault("MXNET_MKLDNN_CACHE_NUM", "64")
+
 import mxnet
 from mxnet import np, npx
 

@@ -37,6 +37,7 @@ from isostyle.style_networks.memory_plan import Demand, TileChoice, choose_tile
 from isostyle.style_networks.tiles import TiledTransform
 from isostyle.system import allocation, memory
 from isostyle.system.files import require_folder
+from isostyle.system.memory import Allowance
 from isostyle.system.versions import versions
 from isostyle.tiles import parse_tile
 
@@ -155,11 +156,12 @@ class Applier:
         self.log = log or (lambda line: None)
         framework = self.framework = registry.start(backend, device, threads)
         self.on_cpu = framework.device == "cpu"
-        # Once, before the first picture: what an earlier one took and left is free for the next, but not to the system's eyes.
-        self.limit, self.allowed = memory.allowance(max_memory, on_cpu=self.on_cpu, ask=self.side == "auto")
+        self.allowance = Allowance(max_memory, on_cpu=self.on_cpu, ask=self.side == "auto")
         self.demand = Demand(self.style.network, framework.backend.name, dtype, self.deep)
-        #: By height and width: a video has thousands of frames of one size.
-        self.choices: dict[tuple[int, int], TileChoice] = {}
+        #: The last picture's height and width, and its choice: a video has thousands of frames of one size.
+        self.last: tuple[tuple[int, int], TileChoice] | None = None
+        #: The sizes of which the user was told something.
+        self.told: set[tuple[int, int]] = set()
         with framework.own_state():
             self.transform = registry.transform(framework.backend, self.style.network, device=framework.device, dtype=dtype)
             self.parameters = {name: self.transform.tensor(array) for name, array in self.style.parameters.items()}
@@ -213,12 +215,13 @@ class Applier:
         Raises:
             InputError: it does not fit into memory.
         """
-        if size not in self.choices:
-            choice = choose_tile(self.demand, size, self.side, self.limit, self.allowed, on_cpu=self.on_cpu)
-            if choice.line is not None:
+        if self.last is None or self.last[0] != size:
+            choice = choose_tile(self.demand, size, self.side, *self.allowance.now(), on_cpu=self.on_cpu)
+            if choice.line is not None and size not in self.told:
                 self.log(choice.line)
-            self.choices[size] = choice
-        return self.choices[size]
+                self.told.add(size)
+            self.last = size, choice
+        return self.last[1]
 
     def shrunk(self, picture: Pixels) -> Pixels:
         """``picture``, or if its longer side is more than ``long_side``, a smaller one."""

@@ -42,6 +42,30 @@ def allowance(max_memory: str | int | None, *, on_cpu: bool, ask: bool) -> tuple
     return most - used, f"the {text_of(most - used)} that the memory limit leaves ({text_of(most)}, {text_of(used)} in use)"
 
 
+class Allowance:
+    """:func:`allowance` over many pictures: asked anew as the process grows."""
+
+    def __init__(self, max_memory: str | int | None, *, on_cpu: bool, ask: bool) -> None:
+        """Raises InputError as :func:`allowance`."""
+        self.arguments = {"max_memory": max_memory, "on_cpu": on_cpu, "ask": ask}
+        self.strict = max_memory is not None
+        self.asked = allowance(max_memory, on_cpu=on_cpu, ask=ask)
+        self.resident = resident()
+
+    def now(self) -> tuple[int | None, str]:
+        """As :func:`allowance`, before a picture of another size than the last one.
+
+        What pictures of many sizes leave is freed in pieces that fit no other. To give it back takes time, for the next picture
+        fetches it anew: so that is done for a limit of the user's, or when much has come together.
+
+        Raises InputError as :func:`allowance`.
+        """
+        if self.strict or resident() > self.resident + CONSTANT:
+            self.asked = allowance(**self.arguments)
+            self.resident = resident()
+        return self.asked
+
+
 def parse(amount: str | int) -> int:
     """Bytes, from a number of them or from a text as ``4GiB``, ``512 MiB`` or ``1.5GB``. Raises InputError if it is neither."""
     amount = plain(amount)
