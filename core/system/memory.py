@@ -6,6 +6,7 @@ import contextlib
 import re
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -47,10 +48,9 @@ class Allowance:
 
     def __init__(self, max_memory: str | int | None, *, on_cpu: bool, ask: bool) -> None:
         """Raises InputError as :func:`allowance`."""
-        self.arguments = {"max_memory": max_memory, "on_cpu": on_cpu, "ask": ask}
         self.strict = max_memory is not None
-        self.asked = allowance(max_memory, on_cpu=on_cpu, ask=ask)
-        self.resident = resident()
+        self.ask = partial(allowance, max_memory, on_cpu=on_cpu, ask=ask)
+        self.asked, self.resident = self.ask(), resident()
 
     def now(self) -> tuple[int | None, str]:
         """As :func:`allowance`, before a picture of another size than the last one.
@@ -61,8 +61,7 @@ class Allowance:
         Raises InputError as :func:`allowance`.
         """
         if self.strict or resident() > self.resident + CONSTANT:
-            self.asked = allowance(**self.arguments)
-            self.resident = resident()
+            self.asked, self.resident = self.ask(), resident()
         return self.asked
 
 
