@@ -846,8 +846,9 @@ in_core("specification: half of the style gradient", "losses", "4 * difference @
         "gradient/{recipe}/photo:style")
 in_core("specification: gradient of total variation upside down", "losses", "gradient[:, :, 1:, :] += down",
         "gradient[:, :, 1:, :] -= down", "gradient/{recipe}/photo:tv")
+# (Not in gatys2016: a line search has evaluated the picture that it ends with.)
 in_core("the last picture is not evaluated", DESCENT, '            self.evaluate(self.state["image"])\n', "",
-        "run/{recipe}/photo:totals")
+        "run/{recipe}/photo:totals", recipes=(*MEANS, "d2l-mxnet-tab", "gatys-notebook", "isostyle", "painterly", "one-pass"))
 in_core("clamping forgotten at every evaluation", DESCENT, "image.clip(0, 1) if self.recipe.clamped else image", "image",
         "run/tutorial/photo:images")
 in_core("the optimizer goes on from the unclamped image", DESCENT,
