@@ -78,7 +78,7 @@ def apply(style: str, pictures: tuple[str, ...], output: Path | None, force: boo
     Examples:
       isostyle apply oil photo.jpg                      ./photo-oil.png
       isostyle apply my.safetensors photo.jpg -o out.jpg --backend paddle
-      isostyle apply glass holiday/ -o painted/         every picture of a folder; --recursive enters those in it
+      isostyle apply glass holiday/ -o painted/         every picture of a folder
       isostyle apply glass 'holiday/*.jpg' more/*.png -o painted/ --long-side 1600
       isostyle apply glass film.mp4 -o painted.mp4      a video, with its sound
       fetch | isostyle apply oil - -o - --format jpg | show
@@ -86,8 +86,8 @@ def apply(style: str, pictures: tuple[str, ...], output: Path | None, force: boo
     STYLE is a .safetensors file that `isostyle train` wrote, or a name that `isostyle styles` lists.
     PICTURE is a picture, a video (.mp4, .m4v, .mov, .mkv, .avi, .webm; needs ffmpeg), a folder, which stands for the
     pictures in it (not for videos, which may take hours), or a pattern; what a folder or a pattern leaves out is said in a
-    line. A .gif is its first picture. The network is loaded once, and the next picture is read
-    while one is computed. - is standard input. Names that begin with a dash go behind --, after the options.
+    line. A .gif is its first picture. The network is loaded once, and the next picture is read while one is computed. - is
+    standard input. Names that begin with a dash go behind --, after the options.
 
     Beside the output goes a manifest, OUT.json, or OUT/manifest.json of several: digests, sizes, versions, time.
     --skip-existing goes on with a folder that was interrupted.

@@ -75,7 +75,7 @@ def batch(
     Examples:
       isostyle batch --content photos/ --style 'paintings/*.jpg' -o out/
       isostyle batch --content photos/ --style oil.jpg --workers 2 -- --steps 200
-      isostyle batch --content photos/ --style oil.jpg -o out/ --recursive    photos/2019/a.jpg becomes out/2019/a-oil.png
+      isostyle batch --content photos/ --style oil.jpg -o out/ --recursive
       isostyle batch runs.csv
       isostyle batch runs.toml -o out/ -- --backend paddle
 
@@ -92,7 +92,8 @@ def batch(
       output = "c.png"
       steps = 100
 
-    Pictures that differ in their suffix only keep it in the names of their outputs: a.jpg-oil.png and a.png-oil.png.
+    With --recursive, photos/2019/a.jpg becomes out/2019/a-oil.png. Pictures that differ in their suffix only keep it in the
+    names of their outputs: a.jpg-oil.png and a.png-oil.png.
     Names in a table are relative to its folder. A second call skips the runs that are finished and goes on with those that
     were interrupted: they leave a checkpoint beside their picture, PICTURE.checkpoint. A run whose pictures, recipe, network,
     seed or backend changed is made anew, with --force.

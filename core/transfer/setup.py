@@ -100,11 +100,12 @@ def told(setup: Setup, lines: list[str], before: RunCheckpoint | None) -> list[s
     name = recipe.name.removesuffix(recipe_text.CHANGED)
     if request.network == COMPACT.name and name in ON_COMPACT:
         found.append(f"{name} was made for VGG-19: on compact it {ON_COMPACT[name]}; take vgg16-padded")
-    if recipe.start in FROM_NOTHING and not recipe.pyramid and not (name in RECIPES and RECIPES[name].start == recipe.start):
+    starts_as_published = name in RECIPES and RECIPES[name].start == recipe.start
+    if recipe.start in FROM_NOTHING and not recipe.pyramid and not starts_as_published:
         found.append(f"from {recipe.start} and without a pyramid, little of the photograph comes back")
-    asked, made = (sum(getattr(level.recipe, count) for level in setup.levels) for count in ("steps", "updates"))
     if setup.pictures.gray:
         found.append("all pictures are gray, and so is the result")
+    asked, made = (sum(getattr(level.recipe, count) for level in setup.levels) for count in ("steps", "updates"))
     if made != asked:
         found.append(f"{made} evaluations: the recipe's {asked}, up to a whole block of L-BFGS")
     if before is not None:
