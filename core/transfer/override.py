@@ -27,9 +27,9 @@ from isostyle.recipe import (
 #: narrower by ImageNet's std of about 0.23.
 ADAM_RATES: dict[Space, float] = {"normalized": 0.3, "unit": 0.07}
 #: What ``pyramid=True`` makes of a recipe: coarse levels, evaluations at the full size, and how all of them are optimized.
-#: Measured with the compact network before today's, 300x450 (torch, float32): 500 steps of Adam come to a total of 3.12. This takes 34
-#: evaluations at the full size, which with the levels before them are the work of 53. Without levels it takes 72 (and 200 for
-#: 2.25, where levels save an eighth). Taking L-BFGS's scale along saves four evaluations at the full size.
+#: Measured with the compact network before today's, at 300x450 (torch, float32): 500 steps of Adam come to a total of 3.12.
+#: This takes 34 evaluations at the full size, which with the levels before them are the work of 53. Without levels it takes
+#: 72 (and 200 for 2.25, where levels save an eighth). Taking L-BFGS's scale along saves four evaluations at the full size.
 PYRAMID = (Level(0.25, 60), Level(0.5, 60))
 PYRAMID_STEPS = 40
 PYRAMID_OPTIMIZER = LbfgsSettings(history=20, line_search="strong-wolfe")
