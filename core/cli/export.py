@@ -29,8 +29,8 @@ def export(style: str, output: Path | None, force: bool, quiet: bool) -> None:
         session = onnxruntime.InferenceSession("oil.onnx")
         painted = session.run(None, {"image": rgb})[0]
 
-    Input `image`: float32, (1, 3, height, width), RGB in 0..1, of any size; output `painted`: likewise. The normalization that
-    the network was trained with is part of the model. Needs the package onnx (pip install 'isostyle[onnx]'), no framework.
+    Input `image`: float32, (batch, 3, height, width), RGB in 0..1, of any size; output `painted`: likewise. The normalization
+    that the network was trained with is part of the model. Needs the package onnx (pip install 'isostyle[onnx]'), no framework.
     """
     found = style_network.find(style)
     output = output or Path(f"{Path(style).stem}{SUFFIX}")

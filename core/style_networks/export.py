@@ -1,7 +1,8 @@
 """A style network as an ONNX model, written from its table: no framework is needed, here or where it runs.
 
-Input ``image``: float32, (1, 3, height, width), RGB in 0..1. Output ``painted``: likewise, clipped to 0..1. Height and width
-are free, odd ones included, from :data:`isostyle.transform_network.LEAST_SIDE` on; normalizing and its reverse are part of it.
+Input ``image``: float32, (batch, 3, height, width), RGB in 0..1. Output ``painted``: likewise, clipped to 0..1. The batch is
+free, and each of its pictures is painted as it is alone. Height and width are, too, odd ones included, from
+:data:`isostyle.transform_network.LEAST_SIDE` on; normalizing and its reverse are part of it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ OPSET, IR_VERSION = 17, 8
 SUFFIX = ".onnx"
 INPUT, OUTPUT = "image", "painted"
 DOC = (
-    f"A style network (fast neural style transfer). Input '{INPUT}': RGB in 0..1, float32, (1, 3, height, width), each side at "
-    f"least {LEAST_SIDE}; output '{OUTPUT}': likewise. The ImageNet normalization is part of the model."
+    f"A style network (fast neural style transfer). Input '{INPUT}': RGB in 0..1, float32, (batch, 3, height, width), each "
+    f"side at least {LEAST_SIDE}; output '{OUTPUT}': likewise. The ImageNet normalization is part of the model."
 )
 
 
@@ -98,7 +99,7 @@ def onnx_bytes(style: StyleNetwork) -> bytes:
     x = graph.node("Add", [graph.node("Mul", [x, std], "scaled"), mean], "unclipped")
     low, high = graph.constant("low", 0, np.float32), graph.constant("high", 1, np.float32)
     graph.node("Clip", [x, low, high], OUTPUT)
-    shape = [1, 3, "height", "width"]
+    shape = ["batch", 3, "height", "width"]
     tensor, said = onnx.TensorProto.FLOAT, "RGB in 0..1"
     ends = [[helper.make_tensor_value_info(name, tensor, shape, doc_string=said)] for name in (INPUT, OUTPUT)]
     model = helper.make_model(
