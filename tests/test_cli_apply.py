@@ -104,6 +104,31 @@ def test_the_suffix_says_the_format(folder, any_backend, output, kind):
     assert opened(output) == (kind, (41, 30))
 
 
+def transparent(path):
+    """Two frames, half of each transparent."""
+    frames = [Image.new("RGBA", (30, 20), color) for color in ("red", "blue")]
+    for frame in frames:
+        frame.paste((0, 0, 0, 0), (0, 0, 15, 20))
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.png", "a.webp"])
+@pytest.mark.parametrize("output", ["b.jpg", "b.gif", "b.png"])
+def test_transparency_of_an_animation_that_is_lost_is_said(folder, any_backend, capsys, name, output):
+    transparent(folder / name)
+    assert apply(name, "-o", output, "--backend", any_backend) == 0
+    said = capsys.readouterr().err
+    assert f"{name!r}: frame 1 of 2 was taken" in said
+    line = f"{name}: its transparency is laid on white, since {output[1:]} is written without any\n"
+    assert (line in said) == (output != "b.png")
+
+
+def test_transparency_that_was_asked_to_be_dropped_is_no_news(folder, any_backend, capsys):
+    transparent(folder / "a.gif")
+    assert apply("a.gif", "-o", "b.png", "--alpha", "drop", "--backend", any_backend) == 0
+    assert "transparency" not in capsys.readouterr().err
+
+
 def test_a_lower_quality_makes_a_smaller_file(folder, any_backend):
     for quality in ("95", "20"):
         assert apply("pics/a.jpg", "-o", f"{quality}.jpg", "--quality", quality, "--backend", any_backend) == 0

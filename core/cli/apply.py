@@ -25,7 +25,9 @@ from isostyle.cli.pipes import PIPE, FileOrPipe, read_stdin
 from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import InputError, IsostyleError
 from isostyle.images.decode import PictureIn, describe, read_picture
-from isostyle.images.encode import KeptElsewhere
+from isostyle.images.encode import KeptElsewhere, keeps_alpha
+from isostyle.images.options import KEEP
+from isostyle.images.suffixes import format_of
 from isostyle.style_networks import file as style_network
 from isostyle.style_networks import video
 from isostyle.style_networks.apply import Applier
@@ -227,6 +229,9 @@ class Work:
             self.told.line(line)
         assert job.outputs is not None
         made = self.applier(picture, self.step)
+        suffix, options = job.outputs.suffix, job.outputs.options
+        if picture.alpha is not None and options.alpha == KEEP and not keeps_alpha(format_of(suffix), options):
+            self.told.line(f"{self.name}: its transparency is laid on white, since {suffix} is written without any")
         deliver(made.finished, job.outputs)
         return {"input": described, "output": {**job.outputs.described, **made.manifest["output"]}}
 

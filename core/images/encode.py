@@ -70,11 +70,16 @@ def check(path: Path, options: PictureOptions) -> str:
     return kind
 
 
+def keeps_alpha(kind: str, options: PictureOptions) -> bool:
+    """Whether a picture's alpha goes into a file of that format."""
+    return options.alpha == KEEP and kind in WITH_ALPHA
+
+
 def encode(finished: Finished, kind: str, options: PictureOptions) -> memoryview:
     """The bytes of a picture file. Raises OSError, ValueError if Pillow cannot write it, InputError if 16 bits are wanted of a
     picture that does not have them."""
     stream = io.BytesIO()
-    alpha = finished.alpha if options.alpha == KEEP and kind in WITH_ALPHA else None
+    alpha = finished.alpha if keeps_alpha(kind, options) else None
     picture, about = finished.picture, None
     if finished.exif is not None and not options.strip and kind in WITH_EXIF:
         about = exif.with_size(finished.exif, picture.width, picture.height)
