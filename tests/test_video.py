@@ -3,19 +3,22 @@
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hdr_files import COLORS, HLG, PQ, make_hdr
 from PIL import Image
 from style_files import write_style
 from test_cli import isostyle, names
 
 from isostyle.errors import InputError, IsostyleError
-from isostyle.style_networks import video
+from isostyle.style_networks import hdr, video
 
 try:
     FFMPEG = video.find_ffmpeg()
@@ -54,6 +57,11 @@ def digest_of_sound(path):
     """Of the coded packets, so that sound that was coded anew shows."""
     command = [FFMPEG, "-nostdin", "-v", "error", "-i", str(path), "-map", "0:a", "-c", "copy", "-f", "md5", "-"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def told_of(path):
+    """What ffmpeg tells of a file."""
+    return subprocess.run([FFMPEG, "-hide_banner", "-i", str(path)], capture_output=True, text=True, check=False).stderr
 
 
 def frames_of(path):
@@ -102,8 +110,7 @@ def test_odd_sizes_are_kept(tmp_path, size, pixels):
     convert(source, tmp_path / "b.mp4")
     found = video.probe(FFMPEG, tmp_path / "b.mp4")
     assert (found.height, found.width) == (height, width)
-    told = subprocess.run([FFMPEG, "-hide_banner", "-i", str(tmp_path / "b.mp4")], capture_output=True, text=True).stderr
-    assert pixels in told
+    assert pixels in told_of(tmp_path / "b.mp4")
 
 
 def test_frames_come_in_order_and_colors_stay(tmp_path):
@@ -131,8 +138,7 @@ def test_sound_that_webm_cannot_hold_becomes_opus(tmp_path):
     source = make(tmp_path / "a.mp4", sound=True)
     made = convert(source, tmp_path / "b.webm")
     assert made.frames == 12
-    told = subprocess.run([FFMPEG, "-i", str(tmp_path / "b.webm")], capture_output=True, text=True, check=False).stderr
-    assert "Audio: opus" in told
+    assert "Audio: opus" in told_of(tmp_path / "b.webm")
 
 
 def test_a_pixel_s_aspect_is_kept(tmp_path):
@@ -146,10 +152,148 @@ def test_a_pixel_s_aspect_is_kept(tmp_path):
 def test_a_file_s_name_is_no_option_and_no_protocol(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make(tmp_path / "a.mp4").rename(tmp_path / "-i:x %03d.mp4")
-    from pathlib import Path
-
     convert(Path("-i:x %03d.mp4"), Path("-y.mp4"))
     assert len(frames_of(Path("-y.mp4"))) == 12
+
+
+@pytest.mark.parametrize("suffix", sorted(video.CONTAINERS))
+def test_the_output_says_that_its_colors_are_bt709(tmp_path, suffix):
+    convert(make(tmp_path / "a.mkv"), tmp_path / f"b{suffix}")
+    # Of matrix, primaries and transfer function ffmpeg prints one name if all three are the same.
+    assert "yuv420p(tv, bt709" in told_of(tmp_path / f"b{suffix}")
+    assert "bt709/" not in told_of(tmp_path / f"b{suffix}")
+
+
+@pytest.mark.parametrize("transfer", [PQ, HLG])
+def test_hdr_has_the_colors_that_the_same_picture_has_in_sdr(tmp_path, transfer):
+    """Without tone-mapping the gray of 128 would be 106 or 114, and the green 92, 113, 78."""
+    make_hdr(FFMPEG, tmp_path / "a.mkv", transfer)
+    convert(tmp_path / "a.mkv", tmp_path / "b.mp4")
+    for name in ("a.mkv", "b.mp4"):
+        found = np.asarray(frames_of(tmp_path / name)[0])[24, 8::16].astype(int)
+        np.testing.assert_allclose(found, COLORS, atol=COLOR)
+
+
+def test_the_highest_code_of_hdr_is_what_ffmpeg_makes_of_it(tmp_path):
+    """Not 65535, as one would think: that would make all light of PQ 2 % fainter."""
+    brightest = np.full((1, 3), 255 * (10000 / 203) ** (1 / 2.4))
+    found = video.probe(FFMPEG, make_hdr(FFMPEG, tmp_path / "a.mkv", PQ, brightest))
+    with video.Process(video.decoder(FFMPEG, found), stdout=subprocess.PIPE) as reader:
+        codes = np.frombuffer(reader.process.stdout.read(hdr.BYTES * found.height * found.width), "<u2")
+    np.testing.assert_allclose(codes, hdr.HIGHEST, rtol=0, atol=32)
+
+
+def test_hdr_is_not_hdr_any_more(tmp_path):
+    make_hdr(FFMPEG, tmp_path / "a.mkv", PQ)
+    convert(tmp_path / "a.mkv", tmp_path / "b.mp4")
+    assert lost_of(tmp_path / "a.mkv", "b.mp4") == ["HDR (PQ), which is tone-mapped to SDR (BT.709)"]
+    assert lost_of(tmp_path / "b.mp4", "c.mp4") == []
+
+
+def lost_of(source, output):
+    return video.changes(video.probe(FFMPEG, source), Path(output))
+
+
+# Subtitles
+
+#: As SubRip, and how ffmpeg writes it back.
+LINES = "1\n00:00:00,200 --> 00:00:00,800\nGr\u00fc\u00dfe\n\n"
+
+
+def with_subtitles(path, *tracks):
+    """A video with tracks, each of a file and a codec; of all the language is German."""
+    (path.parent / "a.srt").write_text(LINES, encoding="utf-8")
+    picture = make(path.parent / "picture.mkv")
+    given = [word for name, _ in tracks for word in ("-i", str(path.parent / name))]
+    maps = [word for place in range(len(tracks)) for word in ("-map", str(place + 1))]
+    codecs = [word for place, (_, codec) in enumerate(tracks) for word in (f"-c:s:{place}", codec)]
+    coding = ("-c:v", "libvpx-vp9", "-deadline", "realtime") if path.suffix == ".webm" else ("-c:v", "copy")
+    said = ("-metadata:s:s", "language=ger")
+    command = [FFMPEG, "-nostdin", "-v", "error", "-y", "-i", str(picture), *given, "-map", "0", *maps, *coding, *codecs, *said]
+    subprocess.run([*command, str(path)], check=True)
+    return path
+
+
+def subtitles_of(path, track=0):
+    command = [FFMPEG, "-nostdin", "-v", "error", "-i", str(path), "-map", f"0:s:{track}", "-f", "srt", "-"]
+    return subprocess.run(command, check=True, capture_output=True).stdout.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("output", [".mkv", ".mp4", ".m4v", ".mov", ".webm"])
+@pytest.mark.parametrize(("source", "codec"), [(".mkv", "srt"), (".mkv", "ass"), (".mp4", "mov_text"), (".webm", "webvtt")])
+def test_subtitles_of_text_are_kept_with_their_times_and_language(tmp_path, source, codec, output):
+    convert(with_subtitles(tmp_path / f"a{source}", ("a.srt", codec)), tmp_path / f"b{output}")
+    assert lost_of(tmp_path / f"a{source}", f"b{output}") == []
+    begins, ends = (stamp.strip() for stamp in subtitles_of(tmp_path / f"b{output}").splitlines()[1].split("-->"))
+    assert (begins, ends) == ("00:00:00,200", "00:00:00,800")
+    assert "Gr\u00fc\u00dfe" in subtitles_of(tmp_path / f"b{output}")
+    (track,) = [line for line in told_of(tmp_path / f"b{output}").splitlines() if "Subtitle:" in line]
+    assert "(ger)" in track
+
+
+def write_pgs(path):
+    """Two of a Blu-ray's subtitles, which are pictures (empty ones)."""
+    data = b""
+    for time_of in (9000, 72000):
+        screen = struct.pack(">HHBHBBBB", 64, 48, 0x10, 0, 0x80, 0, 0, 0)
+        for kind, body in ((0x16, screen), (0x17, b"\0"), (0x80, b"")):
+            data += b"PG" + struct.pack(">IIBH", time_of, 0, kind, len(body)) + body
+    path.write_bytes(data)
+
+
+@pytest.fixture
+def two_tracks(folder):
+    """A video with subtitles that are pictures, and others that are text behind them."""
+    write_pgs(folder / "p.sup")
+    return with_subtitles(folder / "a.mkv", ("p.sup", "copy"), ("a.srt", "srt"))
+
+
+def test_matroska_keeps_subtitles_that_are_pictures(two_tracks):
+    convert(two_tracks, Path("b.mkv"))
+    assert lost_of(two_tracks, "b.mkv") == []
+    assert "Subtitle: hdmv_pgs_subtitle" in told_of("b.mkv")
+    assert "Gr\u00fc\u00dfe" in subtitles_of("b.mkv", 1)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_subtitles_that_are_pictures_are_left_out_with_a_line_where_they_cannot_go(two_tracks, suffix):
+    convert(two_tracks, Path(f"b{suffix}"))
+    assert lost_of(two_tracks, f"b{suffix}") == [f"a subtitle track is left out, which {suffix} cannot hold: hdmv_pgs_subtitle"]
+    assert "Gr\u00fc\u00dfe" in subtitles_of(f"b{suffix}")
+
+
+def test_avi_holds_no_subtitles_and_a_line_says_so(two_tracks):
+    convert(two_tracks, Path("b.avi"))
+    line = "2 subtitle tracks are left out, which .avi cannot hold: hdmv_pgs_subtitle, subrip"
+    assert lost_of(two_tracks, "b.avi") == [line]
+    assert "Subtitle:" not in told_of("b.avi")
+
+
+def test_subtitles_that_are_no_utf8_do_not_end_the_work_and_a_line_says_so(folder, any_backend, capsys):
+    source = with_subtitles(folder / "a.mkv", ("a.srt", "srt"))
+    source.write_bytes(source.read_bytes().replace("Gr\u00fc\u00dfe".encode(), b"Gr\xfc\xff\xdf\xffe"))
+    assert isostyle("apply", "wave.safetensors", "a.mkv", "-o", "b.mp4", "--threads", "2", "--backend", any_backend) == 0
+    assert "a.mkv: some of its subtitles cannot be read, and are left out; are they UTF-8?" in capsys.readouterr().err
+    assert len(frames_of(folder / "b.mp4")) == 12
+
+
+# Transparency
+
+
+@pytest.mark.parametrize(
+    ("name", "coding", "is_lost"),
+    [
+        ("a.webm", "-c:v libvpx-vp9 -deadline realtime -pix_fmt yuva420p", True),
+        ("a.mov", "-c:v prores_ks -profile:v 4444 -pix_fmt yuva444p10le", True),
+        ("a.mov", "-c:v qtrle -pix_fmt argb", True),
+        ("a.webm", "-c:v libvpx-vp9 -deadline realtime -pix_fmt yuv420p", False),
+        ("a.mov", "-c:v prores_ks -profile:v 4444 -pix_fmt yuv444p10le", False),
+        ("a.mov", "-c:v qtrle -pix_fmt rgb24", False),
+    ],
+)
+def test_transparency_that_is_lost_is_said(tmp_path, name, coding, is_lost):
+    make(tmp_path / name, coding=coding.split())
+    assert lost_of(tmp_path / name, "b.mp4") == (["its alpha channel (transparency) is left out"] if is_lost else [])
 
 
 # Errors
@@ -262,6 +406,12 @@ def test_apply_paints_a_video_with_its_sound(folder, any_backend, capsys):
     assert about["output"]["frames"] == 12
     assert about["output"]["file_sha256"] == video_digest(folder / "b.mp4")
     assert "47x62 (height x width), 12 frames a second, yuv444p, for its sides are not even" in capsys.readouterr().err
+
+
+def test_apply_says_what_of_a_video_is_lost(folder, any_backend, capsys):
+    make_hdr(FFMPEG, folder / "a.mkv", HLG)
+    assert isostyle("apply", "wave.safetensors", "a.mkv", "-o", "b.mp4", "--threads", "2", "--backend", any_backend) == 0
+    assert "a.mkv: HDR (HLG), which is tone-mapped to SDR (BT.709)\n" in capsys.readouterr().err
 
 
 def video_digest(path):

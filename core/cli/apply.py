@@ -82,7 +82,7 @@ def apply(style: str, pictures: tuple[str, ...], output: Path | None, force: boo
       isostyle apply my.safetensors photo.jpg -o out.jpg --backend paddle
       isostyle apply glass holiday/ -o painted/         every picture of a folder
       isostyle apply glass 'holiday/*.jpg' more/*.png -o painted/ --long-side 1600
-      isostyle apply glass film.mp4 -o painted.mp4      a video, with its sound
+      isostyle apply glass film.mp4 -o painted.mp4      a video, with its sound and subtitles
       fetch | isostyle apply oil - -o - --format jpg | show
 
     STYLE is a .safetensors file that `isostyle train` wrote, or a name that `isostyle styles` lists.
@@ -239,6 +239,8 @@ class Work:
         """Paint a video: its row in the manifest."""
         assert self.ffmpeg is not None
         source = video.probe(self.ffmpeg, job.source)
+        for line in video.changes(source, job.output):
+            self.told.line(f"{self.name}: {line}")
         about: dict[str, Any] = {}
 
         def change(frame: Image) -> Image:
@@ -256,6 +258,8 @@ class Work:
         made = video.convert(self.ffmpeg, source, job.output, change, progress)
         if made.complaint:
             self.told.line(f"{self.name}: {made.complaint}; {made.frames} frames were read")
+        if made.lost_subtitles:
+            self.told.line(f"{self.name}: some of its subtitles cannot be read, and are left out; are they UTF-8?")
         given = {"size": [source.height, source.width], "rate": str(source.rate)}
         seconds = round(time.monotonic() - began, 3)
         written = {"size": [made.height, made.width], "frames": made.frames, "seconds": seconds, **about}

@@ -1,7 +1,7 @@
 """Videos through ffmpeg: its frames are piped out, changed, and piped into a new file; no frame is written to a disk.
 
 ffmpeg is a program: the one in the PATH, or that of the package imageio-ffmpeg. Frames travel as raw 8-bit RGB at a constant
-rate; the sound is copied as it is, but into a .webm, where it becomes Opus.
+rate, those of HDR of 16 bits; the sound is copied as it is, but into a .webm, where it becomes Opus.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from PIL import Image
 
 from isostyle.errors import InputError, IsostyleError
 from isostyle.images.decode import MAX_PIXELS
+from isostyle.style_networks import hdr, subtitles
+from isostyle.style_networks.streams import COVER, Stream, streams_of
 from isostyle.system.files import fresh_file
 from isostyle.system.prefetch import ahead
 
@@ -45,12 +47,9 @@ MOST_RATE = 240
 QUIET = ("-hide_banner", "-nostdin", "-nostats")
 FROM_FILES = ("-protocol_whitelist", "file,pipe")
 FIRST_FRAME = ("-map", "0:V:0", "-frames:v", "1", "-pix_fmt", "yuv444p", "-f", "yuv4mpegpipe", "pipe:1")
-#: What ffmpeg calls the matrices between RGB and YUV, and from how many rows on BT.709 is meant where none is named.
-MATRICES = r"bt709|bt470bg|smpte170m|smpte240m|bt2020|fcc|ycgco|gbr|rgb"
+#: From how many rows on BT.709 is meant where no matrix between RGB and YUV is named.
 HD_HEIGHT = 720
-#: What ffmpeg says of a stream that is a picture to show while sound is played, ...
-COVER = "(attached pic)"
-#: ... of a codec that it does not know, ...
+#: What ffmpeg says of a codec that it does not know, ...
 NO_DECODER = "no decoder found"
 #: ... and of a file before it says what is wrong with it.
 NO_CAUSE = ("misdetection possible",)
@@ -96,6 +95,10 @@ class Video:
     frames: int | None
     #: How its YUV is to be read, as ffmpeg's scale has it.
     matrix: str
+    #: The picture, as ffmpeg tells of it.
+    picture: Stream
+    #: All that is in the file.
+    streams: tuple[Stream, ...]
 
 
 def probe(ffmpeg: str, path: Path) -> Video:
@@ -129,33 +132,48 @@ def probe(ffmpeg: str, path: Path) -> Video:
     seconds = 3600 * int(length[1]) + 60 * int(length[2]) + float(length[3]) if length else None
     frames = None if seconds is None else max(1, round(seconds * rate))
     aspect = Fraction(across, down) if across and down else Fraction(1)
-    return Video(path, height, width, rate, aspect, frames, matrix_of(told, height))
+    streams = streams_of(told)
+    picture = next((stream for stream in streams if stream.is_picture), Stream(0, "Video", ""))
+    return Video(path, height, width, rate, aspect, frames, matrix_of(picture, height), picture, streams)
 
 
 def why_not(told: str, *, has_header: bool) -> str:
     """Why no first frame came out of a file, by what ffmpeg ``told``; ``has_header``: it had begun to write a picture."""
-    # What comes behind the input's streams is about the output.
-    streams = re.findall(
-        r"^ *Stream #0:.*?: (Video|Audio|Subtitle|Data|Attachment): (.*)", told.partition("Stream mapping:")[0], re.M
-    )
-    pictures = [about for kind, about in streams if kind == "Video" and COVER not in about]
+    streams = streams_of(told)
+    pictures = [stream for stream in streams if stream.is_picture]
     if has_header:
         return "is a video without any frame"
     if "Input #0" in told and not pictures:
-        others = ["sound"] if any(kind == "Audio" for kind, _ in streams) else []
-        others += ["a cover"] if any(COVER in about for _, about in streams) else []
+        others = ["sound"] if any(stream.kind == "Audio" for stream in streams) else []
+        others += ["a cover"] if any(COVER in stream.about for stream in streams) else []
         return f"has no picture stream{', only ' if others else ''}{' and '.join(others)}"
     if pictures and NO_DECODER in told:
-        codec = pictures[0].partition(",")[0].removeprefix("none ")
+        codec = pictures[0].about.partition(",")[0].removeprefix("none ")
         return f"has pictures in a coding that this ffmpeg cannot decode: {codec}"
     return f"is not a video that ffmpeg can read: {first_complaint(told)}; it may be damaged"
 
 
-def matrix_of(told: str, height: int) -> str:
-    """How YUV is to be read: ``auto``, as ffmpeg says in its line on the stream. Where it says nothing, players take HD for
-    BT.709, and ffmpeg for BT.601."""
-    streams = [line for line in told.splitlines() if "Video:" in line]
-    return "bt709" if streams and height >= HD_HEIGHT and not re.search(MATRICES, streams[0]) else "auto"
+def matrix_of(picture: Stream, height: int) -> str:
+    """How YUV is to be read: ``auto``, as ffmpeg says in its line on the stream. Where it says nothing, HDR is BT.2020; players
+    take HD for BT.709, and ffmpeg for BT.601."""
+    if picture.names_matrix:
+        return "auto"
+    if picture.transfer:
+        return "bt2020"
+    return "bt709" if height >= HD_HEIGHT else "auto"
+
+
+def changes(video: Video, output: Path) -> list[str]:
+    """What of a video is not in ``output`` as it was, a line each."""
+    lines = []
+    if video.picture.transfer:
+        lines.append(f"HDR ({hdr.NAMES[video.picture.transfer]}), which is tone-mapped to SDR (BT.709)")
+    if video.picture.has_alpha:
+        lines.append("its alpha channel (transparency) is left out")
+    if codecs := subtitles.lost(video.streams, CONTAINERS[output.suffix.lower()][0]):
+        tracks = "a subtitle track is" if len(codecs) == 1 else f"{len(codecs)} subtitle tracks are"
+        lines.append(f"{tracks} left out, which {output.suffix.lower()} cannot hold: {', '.join(codecs)}")
+    return lines
 
 
 def url(path: Path) -> str:
@@ -172,6 +190,8 @@ class Converted:
     width: int
     #: What ffmpeg complained of while it read; empty if it did not.
     complaint: str
+    #: Whether some lines of its subtitles could not be read.
+    lost_subtitles: bool
 
 
 def convert(
@@ -217,32 +237,36 @@ def convert(
         if not writer.ends():
             raise writer.failure(f"{str(output)!r} cannot be written")
         os.replace(file, place)
-        return Converted(count, *size, last_line(reader.complaints(), ""))
+        return Converted(count, *size, last_line(reader.complaints(), ""), subtitles.UNREADABLE in writer.complaints())
 
 
 def decoder(ffmpeg: str, video: Video) -> list[str]:
     """Frames of one size at one rate, to the standard output."""
-    steps = f"scale={video.width}:{video.height}:in_color_matrix={video.matrix}:{EXACT},format=rgb24"
+    samples = hdr.SAMPLES if video.picture.transfer else "rgb24"
+    steps = f"scale={video.width}:{video.height}:in_color_matrix={video.matrix}:{EXACT},format={samples}"
     return [
         *(ffmpeg, *QUIET, "-v", "error", *FROM_FILES, "-i", url(video.path)),
-        *("-map", "0:V:0", "-vf", steps, "-r", str(video.rate), "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"),
+        *("-map", "0:V:0", "-vf", steps, "-r", str(video.rate), "-f", "rawvideo", "-pix_fmt", samples, "pipe:1"),
     ]
 
 
 def encoder(ffmpeg: str, video: Video, size: tuple[int, int], file: Path, output: Path) -> list[str]:
-    """Frames from the standard input, and the sound of the source, into a file."""
+    """Frames from the standard input, and the sound and subtitles of the source, into a file."""
     height, width = size
     muxer, codec = CONTAINERS[output.suffix.lower()]
     # WebM takes no other sound than that of WebM.
     sound = "libopus" if muxer == "webm" and video.path.suffix.lower() != ".webm" else "copy"
     # 4:2:0 has a color for each two by two pixels, so it needs even sides.
     pixels = pixel_format(size)
-    steps = f"scale=out_color_matrix=bt709:out_range=tv:{EXACT},format={pixels},setsar={video.aspect}"
+    # What frames say of their colors is more to ffmpeg than the options below, and those of a pipe say that nothing is known.
+    said = "setparams=color_primaries=bt709:color_trc=bt709"
+    steps = f"scale=out_color_matrix=bt709:out_range=tv:{EXACT},format={pixels},setsar={video.aspect},{said}"
     return [
         *(ffmpeg, *QUIET, "-v", "error", "-y"),
         *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-framerate", str(video.rate), "-i", "pipe:0"),
         *(*FROM_FILES, "-i", url(video.path)),
-        *("-map", "0:v:0", "-map", "1:a?", "-c:a", sound, "-map_metadata", "1", "-vf", steps, *codec),
+        *("-map", "0:v:0", "-map", "1:a?", "-c:a", sound, *subtitles.options(video.streams, muxer)),
+        *("-map_metadata", "1", "-vf", steps, *codec),
         *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"),
         *("-f", muxer, url(file)),
     ]
@@ -282,9 +306,14 @@ class Process:
     def frame(self, video: Video) -> Image.Image | None:
         """The next frame; None behind the last one, or what there is of it."""
         assert self.process.stdout is not None
-        size = 3 * video.height * video.width
+        transfer = video.picture.transfer
+        size = (hdr.BYTES if transfer else 3) * video.height * video.width
         data = self.process.stdout.read(size)
-        return Image.frombytes("RGB", (video.width, video.height), data) if len(data) == size else None
+        if len(data) < size:
+            return None
+        if transfer:
+            return hdr.to_sdr(data, video.height, video.width, transfer)
+        return Image.frombytes("RGB", (video.width, video.height), data)
 
     def ends(self) -> bool:
         """Wait until the process has done its work, and say whether it succeeded."""
