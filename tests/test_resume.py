@@ -250,9 +250,24 @@ def test_a_damaged_file_is_refused(checkpoint, at):
 
 
 def test_half_a_file_is_refused(checkpoint):
-    checkpoint.write_bytes(checkpoint.read_bytes()[: checkpoint.stat().st_size // 2])
-    with pytest.raises(InputError, match="is not a run's checkpoint, or not all of it"):
+    size = checkpoint.stat().st_size
+    checkpoint.write_bytes(checkpoint.read_bytes()[: size // 2])
+    words = f"is not a run's checkpoint, or not all of it: it is cut short: {size // 2} bytes are there, of at least {size}$"
+    with pytest.raises(InputError, match=words):
         isostyle.resume(checkpoint)
+
+
+def test_a_header_that_lies_is_called_damaged(checkpoint):
+    data = checkpoint.read_bytes()
+    checkpoint.write_bytes(data.replace(b'"data_offsets"', b'"data_offset$"'))
+    with pytest.raises(InputError, match="it is damaged: its header does not describe what follows$"):
+        isostyle.resume(checkpoint)
+
+
+def test_a_picture_is_called_a_picture(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "painting.jpg")
+    with pytest.raises(InputError, match=r"painting\.jpg' is not a run's checkpoint: it is a JPEG picture$"):
+        isostyle.resume(tmp_path / "painting.jpg")
 
 
 def test_one_of_another_kind_is_refused(tmp_path):

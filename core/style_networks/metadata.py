@@ -12,7 +12,7 @@ from isostyle.checks import parsed
 from isostyle.errors import InputError
 from isostyle.interface import Array
 from isostyle.system.files import reason
-from isostyle.system.tensors import read_tensors
+from isostyle.system.tensors import NotTensors, read_tensors
 
 #: What the library, JSON and Python raise for a file that is broken, or not ours.
 BROKEN = (SafetensorError, KeyError, TypeError, ValueError, OverflowError, AttributeError)
@@ -27,6 +27,8 @@ def read_parts(data: bytes, name: str, what: str, schema: str) -> tuple[dict[str
     try:
         tensors, metadata = read_tensors(data)
         found = str(metadata.get("schema", "another program's"))
+    except NotTensors as error:
+        raise InputError(f"{name!r} is not {what}: {error}") from None
     except BROKEN as error:
         raise InputError(f"{name!r} is not {what}, or not all of it: {reason(error)}") from None
     if found == schema:

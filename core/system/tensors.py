@@ -8,9 +8,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
+from isostyle.checks import parsed
+from isostyle.system.kinds import foreign
+
 Array = NDArray[Any]
+
+#: No file is larger, whatever its header says.
+MAX_SIZE = 2**48
+
+
+class NotTensors(ValueError):
+    """A file is none of safetensors, and no part of one: the error says what it is."""
 
 
 def tensors_file(tensors: Mapping[str, Array], metadata: Mapping[str, str], dtype: str = "float32") -> bytes:
@@ -28,9 +39,32 @@ def tensors_file(tensors: Mapping[str, Array], metadata: Mapping[str, str], dtyp
 
 
 def read_tensors(data: bytes) -> tuple[dict[str, Array], dict[str, str]]:
-    """The tensors and the metadata of a file. Raises SafetensorError, KeyError, TypeError, ValueError if it has none."""
-    tensors = load_tensors(data)
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    """The tensors and the metadata of a file. Raises NotTensors, KeyError, TypeError, ValueError if it has none."""
+    if kind := foreign(data):
+        raise NotTensors(f"it is {kind}")
+    try:
+        tensors = load_tensors(data)
+    except SafetensorError:
+        raise ValueError(f"it is {damage(data)}") from None
+    header = header_of(data)
     if "__metadata__" not in header:
         raise ValueError("it has no metadata, so another program wrote it")
     return tensors, header["__metadata__"]
+
+
+def header_of(data: bytes) -> Any:
+    """The JSON before the numbers. Raises ValueError if it is none."""
+    return parsed(json.loads, data[8 : 8 + int.from_bytes(data[:8], "little")])
+
+
+def damage(data: bytes) -> str:
+    """What is wrong with a file that begins as one of safetensors, and that their library does not read."""
+    size = 8 + int.from_bytes(data[:8], "little")
+    try:
+        ends = [entry["data_offsets"][1] for name, entry in header_of(data).items() if name != "__metadata__"]
+        size += max((end for end in ends if type(end) is int and end < MAX_SIZE), default=0)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        pass  # of a header that is cut off, too
+    if len(data) < size:
+        return f"cut short: {len(data)} bytes are there, of at least {size}"
+    return "damaged: its header does not describe what follows"

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 
 from isostyle.checks import parsed, require_count
 from isostyle.errors import InputError, shown
@@ -23,7 +22,7 @@ from isostyle.optim import needed
 from isostyle.recipe import Recipe
 from isostyle.recipe_text import from_dict
 from isostyle.system.files import read_input, reason, sha256
-from isostyle.system.tensors import read_tensors, tensors_file
+from isostyle.system.tensors import NotTensors, read_tensors, tensors_file
 from isostyle.transfer.descent import Position
 
 #: What it is, and its edition: this isostyle reads no other.
@@ -119,7 +118,9 @@ def load(path: Path) -> RunCheckpoint:
         return made_of(tensors, {key: parsed(json.loads, text) for key, text in metadata.items() if key != "schema"})
     except InputError:
         raise
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except NotTensors as error:
+        raise InputError(f"{name} is not a run's checkpoint: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{name} is not a run's checkpoint, or not all of it: {reason(error)}") from None
 
 
