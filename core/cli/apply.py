@@ -85,7 +85,8 @@ def apply(style: str, pictures: tuple[str, ...], output: Path | None, force: boo
       isostyle apply glass film.mp4 -o painted.mp4      a video, with its sound and subtitles
       fetch | isostyle apply oil - -o - --format jpg | show
 
-    STYLE is a .safetensors file that `isostyle train` wrote, or a name that `isostyle styles` lists.
+    STYLE is a .safetensors file that `isostyle train` wrote, a .pth of pytorch/examples (fast_neural_style), or a name that
+    `isostyle styles` lists.
     PICTURE is a picture, a video (.mp4, .m4v, .mov, .mkv, .avi, .webm; needs ffmpeg), a folder, which stands for the
     pictures in it (not for videos, which may take hours), or a pattern; what a folder or a pattern leaves out is said in a
     line. A .gif is its first picture. The network is loaded once, and the next picture is read while one is computed. - is

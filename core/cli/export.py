@@ -21,7 +21,7 @@ from isostyle.system.files import check_outputs, write_atomically
 @FORCE
 @QUIET
 def export(style: str, output: Path | None, force: bool, quiet: bool) -> None:
-    """Write the network STYLE (a name of `isostyle styles`, or a .safetensors file) as an ONNX model.
+    """Write the network STYLE (a name of `isostyle styles`, or a file, as `isostyle apply` takes it) as an ONNX model.
 
     \b
       isostyle export oil -o oil.onnx
@@ -36,7 +36,7 @@ def export(style: str, output: Path | None, force: bool, quiet: bool) -> None:
     output = output or Path(f"{Path(style).stem}{SUFFIX}")
     if output.suffix.lower() != SUFFIX:
         raise InputError(f"{str(output)!r} does not end in {SUFFIX}")
-    check_outputs([output], [Path(style)] if style.endswith(style_network.SUFFIX) else [], force=force)
+    check_outputs([output], [Path(style)], force=force)
     data = onnx_bytes(found)
     write_atomically(output, data)
     if not quiet:

@@ -29,6 +29,7 @@ def styles(wanted: tuple[str, ...], as_json: bool) -> None:
       isostyle styles
       isostyle styles oil
       isostyle styles my.safetensors             what is this one?
+      isostyle styles mosaic.pth                 likewise, of pytorch/examples
       isostyle apply oil photo.jpg
       isostyle train painting.jpg photos/        one of your own
     """
@@ -60,6 +61,7 @@ def row_of(name: str) -> dict[str, Any]:
         "style": style.name,
         "bytes": len(data),
         **dataclasses.asdict(style.network),
+        "origin": style.training.get("origin"),
         "recipe": at(style.training, ("recipe", "losses", "name")),
         "steps": style.training.get("steps"),
         "parameters_sha256": style.digest,
@@ -69,7 +71,8 @@ def row_of(name: str) -> dict[str, Any]:
 def line_of(row: dict[str, Any]) -> str:
     widths = "-".join(map(str, row["widths"]))
     residual = ", residual" if row["residual"] else ""
+    trained = f"of {row['origin']}" if row["origin"] else f"recipe {row['recipe'] or '?'}, {row['steps'] or '?'} steps"
     return (
         f"{row['name']:<16} {row['bytes'] / 1e3:.0f} kB, channels {widths}, {row['blocks']} blocks{residual}; "
-        f"recipe {row['recipe'] or '?'}, {row['steps'] or '?'} steps; sha256 {row['parameters_sha256'][:16]}"
+        f"{trained}; sha256 {row['parameters_sha256'][:16]}"
     )

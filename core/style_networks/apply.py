@@ -91,8 +91,8 @@ def apply(
     """Paint ``picture`` in the one style that a network was trained for.
 
     Args:
-        style: the name of a network that ships (`isostyle styles`), a ``.safetensors`` file that `isostyle train` wrote, or a
-            :class:`isostyle.style_networks.file.StyleNetwork`.
+        style: the name of a network that ships (`isostyle styles`), a ``.safetensors`` file that `isostyle train` wrote, a
+            ``.pth`` of pytorch/examples (fast_neural_style), or a :class:`isostyle.style_networks.file.StyleNetwork`.
         picture: a path, the bytes of a file, a file object, a PIL image, an array or a tensor, as :func:`isostyle.stylize` has
             them.
         backend: ``torch``, ``paddle``, ``mxnet``, a third party's, or ``auto``: the first that is installed.

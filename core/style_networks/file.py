@@ -2,7 +2,8 @@
 
 A file is safetensors: the parameters by name, float32 (:mod:`isostyle.transform_network`). Its metadata hold the network's
 table, the training recipe, the style image's name, digest and thumbnail, the losses of the training, and the SHA-256 of the
-parameters, which tells a damaged file from another network. It holds no code and belongs to no framework.
+parameters, which tells a damaged file from another network. It holds no code and belongs to no framework. Files of another
+program's networks are read, too (:mod:`isostyle.style_networks.pytorch_examples`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import base64
 import dataclasses
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -24,10 +26,11 @@ from isostyle.errors import InputError, shown
 from isostyle.images import arrays
 from isostyle.interface import Parameters
 from isostyle.recipe import LongSide
+from isostyle.style_networks import pytorch_examples
 from isostyle.style_networks.metadata import BROKEN, json_of, read_parts
-from isostyle.system.files import read_input, reason, write_atomically
+from isostyle.system.files import read_input, reason, sha256, write_atomically
 from isostyle.system.tensors import tensors_file
-from isostyle.transform_network import TransformNetwork
+from isostyle.transform_network import JOHNSON, TransformNetwork
 from isostyle.weights.store import parameters_digest, whole
 
 #: The metadata's ``schema``. The number changes with the meaning of anything in the file.
@@ -45,9 +48,10 @@ class StyleNetwork:
     parameters: Parameters
     #: The name of the style, for people.
     name: str
-    #: PNG of the style image, its longer side :data:`THUMBNAIL` pixels.
+    #: PNG of the style image, its longer side :data:`THUMBNAIL` pixels; empty if nobody knows it.
     thumbnail: bytes
-    #: What the training was: recipe, style image, loss network, photographs, framework; plain JSON.
+    #: What the training was: recipe, style image, loss network, photographs, framework; of another program's network, its
+    #: ``origin`` and its file's digest. Plain JSON.
     training: Mapping[str, Any]
     #: Of the training: step, learning rate and mean terms, each so often.
     history: Sequence[Mapping[str, Any]]
@@ -107,22 +111,34 @@ def shipped() -> dict[str, Traversable]:
 
 
 def find(name: str) -> StyleNetwork:
-    """The style network that ships as ``name``, or the one in the file ``name`` if it ends in ``.safetensors``.
+    """The style network that ships as ``name``, or the one in the file ``name``.
 
     Raises:
         InputError: as :func:`load`, or the name is unknown.
     """
-    if name.endswith(SUFFIX):
-        return load(Path(name))
     files = shipped()
-    if name not in files:
-        there = f"there are {', '.join(files)}, or" if files else "none ship with this installation; name"
-        raise InputError(f"there is no style network {shown(name)}; {there} a {SUFFIX} file of your own")
-    return parse(files[name].read_bytes(), f"{name}{SUFFIX}")
+    if name in files:
+        return parse(files[name].read_bytes(), f"{name}{SUFFIX}")
+    if os.path.exists(name) or os.path.splitext(name)[1] or os.path.dirname(name):
+        return load(Path(name))
+    there = f"there are {', '.join(files)}, or" if files else "none ship with this installation; name"
+    raise InputError(f"there is no style network {shown(name)}; {there} a {SUFFIX} file of your own")
 
 
 def parse(data: bytes, name: str) -> StyleNetwork:
     """The style network in ``data``, the bytes of a file called ``name``; as :func:`load`."""
+    return imported(data, name) if pytorch_examples.is_pytorch(data) else own(data, name)
+
+
+def imported(data: bytes, name: str) -> StyleNetwork:
+    """The style network in a file of PyTorch's."""
+    parameters = whole(pytorch_examples.read(data, name), JOHNSON.parameter_shapes, name)
+    training = {"origin": pytorch_examples.ORIGIN, "file_sha256": sha256(data)}
+    return StyleNetwork(JOHNSON, parameters, Path(name).stem, b"", training, [])
+
+
+def own(data: bytes, name: str) -> StyleNetwork:
+    """The style network in a file that :func:`dump` made."""
     tensors, metadata = read_parts(data, name, "a style network", SCHEMA)
     try:
         network = network_of(json_of(metadata, "network", dict))

@@ -76,6 +76,21 @@ class LocalFile(Source):
         return self.stream.read(length)
 
 
+class Held(Source):
+    """A file that was read: its bytes, and its path for errors."""
+
+    def __init__(self, data: bytes, path: str) -> None:
+        self.name, self.file = repr(path), Path(path).name
+        self.data, self.size = data, len(data)
+
+    def close(self) -> None:
+        return
+
+    def read(self, start: int, length: int) -> bytes:
+        self.require(start, length)
+        return self.data[start : start + length]
+
+
 class Stream(io.RawIOBase):
     """A source as a stream, for the parsers of Python's library and for h5py.
 

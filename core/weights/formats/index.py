@@ -28,13 +28,17 @@ SUFFIXES = sorted({suffix for _, suffix, _, _ in READERS})
 MAX_START, MAX_NAME = 16, 200
 
 
+def format_of(begin: bytes) -> str | None:
+    """The format of a file that begins with these :data:`MAX_START` bytes, or fewer if it has no more."""
+    return next((form for form, _, start, _ in READERS if re.match(start, begin)), None)
+
+
 def index_of(source: Source) -> tuple[str, Index]:
     """The format of a file, and its tensors. Raises InputError for another format, and any error for a damaged file."""
-    begin = source.read(0, min(source.size, MAX_START))
-    found = next(((form, reader) for form, _, start, reader in READERS if re.match(start, begin)), None)
-    if found is None:
+    form = format_of(source.read(0, min(source.size, MAX_START)))
+    if form is None:
         raise InputError(f"{source.name} is no file of weights that isostyle reads: {', '.join(SUFFIXES)}")
-    form, reader = found
+    reader = next(reader for known, _, _, reader in READERS if known == form)
     index = reader(source)
     for own, stored in index.items():
         if len(own) > MAX_NAME:

@@ -40,11 +40,11 @@ def index_zip(source: Source) -> Index:
     archive = zipfile.ZipFile(stream)  # reads the directory at its end
     stream.most = None
     members = {member.filename: member for member in archive.infolist()}
-    if packed := next((own for own, member in members.items() if member.compress_type != zipfile.ZIP_STORED), None):
-        raise InputError(f"{source.name} has {packed!r} compressed, which PyTorch's files are not")
     state = next((own for own in members if own.count("/") == 1 and own.endswith("/data.pkl")), None)
     if state is None:
         raise InputError(f"{source.name} is a zip file, but none of PyTorch's: it has no data.pkl")
+    if packed := next((own for own, member in members.items() if member.compress_type != zipfile.ZIP_STORED), None):
+        raise InputError(f"{source.name} has {packed!r} compressed, which PyTorch's files are not")
     folder, order = state.removesuffix("data.pkl"), state.replace("data.pkl", "byteorder")
     if any(members[own].file_size > MAX_HEADER for own in (state, order) if own in members):
         raise ValueError("its description is too long")
