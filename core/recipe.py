@@ -52,6 +52,8 @@ START_NOISE_STD = 0.3
 #: The std of ``noise`` itself, by the space that is optimized. In 0..1 it is the tutorial's. A normalized image has std 1;
 #: of noise as loud, grain stays, for max pooling hides three of four pixels from the layers behind it.
 NOISE_STD: Mapping[Space, float] = {"normalized": 0.1, "unit": 1.0}
+#: How far products of a few numbers are from what they would be exactly, relatively: four units in the last place.
+ROUNDING = 2.0**-50
 #: Of a recipe's name, in characters.
 LONGEST_NAME = 100
 
@@ -92,8 +94,12 @@ def require_taps(taps: Taps, kind: str) -> None:
 
 
 def brief(value: float) -> str:
-    """A number as short as can be without becoming another one: 0.3, 1e+06, 10.000001."""
-    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    """A number as short as can be without becoming another one: 0.3, 1e+06, 10.000001. What rounding has left of a product
+    behind the tenth digit makes no other one: 99636507.00000001 is 99636507."""
+    if float(f"{value:g}") == value:
+        return f"{value:g}"
+    short = f"{value:.10g}"
+    return short if math.isclose(float(short), value, rel_tol=ROUNDING) else repr(value)
 
 
 # Sizes

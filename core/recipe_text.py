@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import os
 import tomllib
 import types
 from collections.abc import Iterator, Mapping
@@ -73,12 +74,16 @@ HEADER = """\
 
 
 def load(name: str) -> Recipe:
-    """The recipe in the file ``name``, if it ends in ``.toml``, or the published one of that name.
+    """The recipe in the file ``name``, which ends in ``.toml``, or the published one of that name.
 
     Raises:
         InputError: there is none, or the file cannot be used; the message names the key and what it may be.
     """
-    return read_toml(read_input(Path(name)), name) if is_file(name) else find(name)
+    if is_file(name):
+        return read_toml(read_input(Path(name)), name)
+    if name not in RECIPES and os.path.isfile(name):
+        raise InputError(f"{name!r} is a file, and a recipe's file ends in {SUFFIX}")
+    return find(name)
 
 
 def is_file(name: str) -> bool:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from test_cli import isostyle
 
+from isostyle.recipe import brief
+
 
 def test_recipes_show_every_number(capsys):
     from isostyle.published import RECIPES
@@ -22,6 +24,16 @@ def test_recipes_show_every_number(capsys):
 def test_a_recipe_says_what_it_does_with_the_compact_network(capsys):
     assert isostyle("recipes", "gatys2016") == 0
     assert capsys.readouterr().out.endswith("With the compact network it keeps little of the photograph.\n")
+
+
+def test_what_rounding_left_of_a_number_is_not_shown(capsys):
+    assert isostyle("recipes", "gatys2016") == 0
+    assert "style 99636507, TV 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value", [0.1, 1e6, 10.000001, 0.0152587890625, 1 / 3, 1 + 1e-11, 123456789012.5])
+def test_a_number_is_shown_as_itself(value):
+    assert float(brief(value)) == value
 
 
 def test_recipes_as_json_are_whole(capsys):
