@@ -4,6 +4,8 @@ from __future__ import annotations
 
 #: 128 and the number of the signal, SIGINT and SIGTERM, as shells have it.
 EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
+#: What Ctrl-C is answered with where there is nothing to keep.
+INTERRUPTED = "interrupted; nothing was written"
 #: Of a value in a message; what a user wrote may be as long as a file.
 SHOWN = 60
 

@@ -5,6 +5,9 @@ import os
 import re
 import signal
 import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 from conftest import BACKENDS, obtain, stopped_by_ctrl_c
@@ -75,6 +78,39 @@ def test_ctrl_c_before_there_is_a_picture_leaves_nothing(folder, any_backend, ca
     assert isostyle("run", "photo.jpg", "painting.png", "--backend", any_backend, *QUICK) == 130
     assert capsys.readouterr().err.strip() == "isostyle: interrupted; nothing was written"
     assert names(folder) == ["painting.png", "photo.jpg"]
+
+
+def pressed_at_import_of(library, before=""):
+    """`isostyle recipes` in a process of its own, to which SIGINT comes when it looks for ``library``."""
+    code = (
+        "import runpy, signal, sys\n"
+        "class Press:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {library!r}: signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Press())\n"
+        "sys.argv = ['isostyle', 'recipes']\n"
+        f"{before}\n"
+        "runpy.run_module('isostyle', run_name='__main__')"
+    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("library", ["isostyle.cli", "click", "rich", "isostyle.cli.recipes"])
+def test_ctrl_c_while_libraries_are_imported_ends_without_a_traceback(library):
+    """In the first tenth of a second."""
+    done = pressed_at_import_of(library)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "isostyle: interrupted; nothing was written")
+
+
+def test_a_program_in_the_background_does_not_hear_ctrl_c():
+    """A shell without job control lets it ignore the signal."""
+    done = pressed_at_import_of("click", "signal.signal(signal.SIGINT, signal.SIG_IGN)")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_program_begins_where_ctrl_c_is_provided_for():
+    project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())
+    assert project["project"]["scripts"] == {"isostyle": "isostyle.__main__:main"}
 
 
 @pytest.mark.slow

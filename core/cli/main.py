@@ -15,7 +15,7 @@ from isostyle._version import __version__
 from isostyle.cli.help import STYLE, Command
 from isostyle.cli.interrupts import Terminated
 from isostyle.cli.progress import fail
-from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, IsostyleError
+from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, INTERRUPTED, IsostyleError
 from isostyle.system import allocation
 
 PICTURES, NETWORKS, KNOWN = "Pictures", "Style networks", "What there is"
@@ -94,8 +94,8 @@ def cli(context: click.Context) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every error that is foreseen is one sentence on stderr."""
-    allocation.keep_freed_memory()
     try:
+        allocation.keep_freed_memory()
         code = cli.main(arguments, prog_name="isostyle", standalone_mode=False)
     except click.UsageError as error:
         fail(usage_sentence(error, sys.argv[1:] if arguments is None else arguments), error.exit_code)
@@ -106,7 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.Abort as error:  # click's word for a KeyboardInterrupt
         if isinstance(error.__context__, Terminated):
             fail("terminated; nothing was written", EXIT_TERMINATED)
-        fail("interrupted; nothing was written", EXIT_INTERRUPTED)
+        fail(INTERRUPTED, EXIT_INTERRUPTED)
+    except KeyboardInterrupt:  # before click has begun, or behind its end
+        fail(INTERRUPTED, EXIT_INTERRUPTED)
     except MemoryError:
         fail(f"out of memory; {LESS_MEMORY}", EXIT_FAILED)
     except OSError as error:
