@@ -143,6 +143,7 @@ def test_a_table_that_is_no_text_is_refused(pictures):
         (["--content", "photos"], "content images and style images"),
         (["--content", "none.png", "--style", "oil.png"], "there is no file 'none.png'"),
         (["--content", "photos", "--style", "oil.png", "--", "--steps", "many"], "'many' is not a valid integer"),
+        (["--content", "photos", "--style", "oil.png", "--", "--quality", "50"], "--quality is of JPEG, WebP and AVIF"),
         (["--content", "photos", "--style", "oil.png", "--", "--recipe", "none"], "there is no recipe 'none'"),
         (
             ["--content", "photos", "--style", "oil.png", "--", "--force"],

@@ -135,6 +135,12 @@ def test_a_lower_quality_makes_a_smaller_file(folder, any_backend):
     assert (folder / "20.jpg").stat().st_size < (folder / "95.jpg").stat().st_size
 
 
+def test_a_quality_is_for_those_in_a_folder_that_have_one(folder, any_backend):
+    assert apply("pics", "-o", "out", "--quality", "20", "--backend", any_backend) == 0
+    assert apply("pics", "-o", "fine", "--backend", any_backend) == 0
+    assert (folder / "out" / "a.jpg").stat().st_size < (folder / "fine" / "a.jpg").stat().st_size
+
+
 def test_one_picture_into_a_folder(folder, any_backend):
     assert apply("pics/a.jpg", "-o", "new/folder", "--backend", any_backend) == 0
     assert names(folder / "new" / "folder") == ["a.jpg", "a.json"]
@@ -222,6 +228,8 @@ def test_the_next_picture_is_read_while_one_is_computed():
         (["pics/a.jpg", "-o", "none/out.png"], "there is no folder 'none'"),
         (["pics/a.jpg", "--backend", "tensorflow"], "there is no backend 'tensorflow'"),
         (["pics/a.jpg", "--quality", "0"], "0 is not in the range"),
+        (["pics/a.jpg", "--quality", "50"], "--quality is of JPEG, WebP and AVIF"),
+        (["pics", "-o", "out", "--format", "png", "--quality", "50"], "--quality is of JPEG, WebP and AVIF"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -368,7 +376,7 @@ def test_styles_lists_the_good_ones_and_names_the_others(folder, capsys):
     captured = capsys.readouterr()
     assert captured.out.startswith("wave.safetensors ")
     assert "there is no style network 'oli'; there are dusk, glass, oil, or" in captured.err
-    assert "'pics/a.jpg' is not a style network, or not all of it" in captured.err
+    assert "'pics/a.jpg' is not a style network: it is a JPEG picture" in captured.err
     assert isostyle("styles", "oli", "--json") == 2
     assert capsys.readouterr().out == ""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from isostyle.cli.outputs import Outputs, beside, require_apart, suffix_of
+from isostyle.cli.outputs import Outputs, beside, require_apart, require_use, suffix_of
 from isostyle.cli.pipes import PIPE, stem
 from isostyle.errors import InputError
 from isostyle.images import folders
@@ -100,6 +100,7 @@ def plan(
     if manifest is None and outputs[0] != PIPE:
         manifest = folder / MANIFEST if folder is not None and several else beside(outputs[0])
     jobs = [job_of(source, place, kind, manifest, options) for source, place in zip(sources, outputs, strict=True)]
+    require_use(options, [job.outputs.suffix for job in jobs if job.outputs is not None])
     return ApplyPlan(jobs, several, manifest, folder, tuple(lines))
 
 

@@ -34,7 +34,7 @@ from isostyle.cli.options import (
     settings_of,
     taken_from,
 )
-from isostyle.cli.outputs import beside, is_unfinished, output_folder, said_in
+from isostyle.cli.outputs import beside, is_unfinished, output_folder, require_use, said_in
 from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import EXIT_TERMINATED, InputError, IsostyleError
 from isostyle.images import decode, encode
@@ -150,7 +150,9 @@ def parse(run: BatchRun) -> dict[str, Any]:
     """The options of a run as `isostyle run` understands them. Raises InputError for what that would refuse."""
     try:
         params: dict[str, Any] = run_parser.make_context("run", run.arguments).params
-        encode.check(run.output, taken_from(dict(params)))
+        written = taken_from(dict(params))
+        encode.check(run.output, written)
+        require_use(written, [run.output.suffix])
         settings_of(params)
         return params
     except click.UsageError as error:

@@ -20,7 +20,7 @@ from isostyle.cli.report import HISTORY_SUFFIXES, PLOT_SUFFIXES, history_bytes, 
 from isostyle.errors import InputError, IsostyleError, shown
 from isostyle.images import encode
 from isostyle.images.encode import Finished
-from isostyle.images.options import PictureOptions
+from isostyle.images.options import QUALITY, PictureOptions
 from isostyle.images.suffixes import format_of
 from isostyle.recipe import Recipe
 from isostyle.system import files
@@ -129,6 +129,12 @@ def suffix_of(kind: str) -> str:
     if not format_of(suffix):
         raise InputError(f"--format {shown(kind)} is not a picture format that can be written (png, jpg, webp, tiff, ...)")
     return suffix
+
+
+def require_use(options: PictureOptions, suffixes: Iterable[str]) -> None:
+    """Raises InputError if --quality says something, and no picture of these suffixes has a quality."""
+    if options.quality != QUALITY and not any(format_of(suffix) in encode.WITH_QUALITY for suffix in suffixes):
+        raise InputError("--quality is of JPEG, WebP and AVIF (.jpg, .webp, .avif), and nothing here becomes one; leave it out")
 
 
 def require_apart(outputs: Iterable[tuple[str, Path]]) -> None:

@@ -9,12 +9,13 @@ import rich_click as click
 
 from isostyle.cli.help import Command
 from isostyle.cli.options import OVERRIDES, computing_options, managing_options, settings_of, sources, taken_from
-from isostyle.cli.outputs import Outputs
+from isostyle.cli.outputs import Outputs, require_use
 from isostyle.cli.pipes import read_piped, stem
 from isostyle.cli.progress import readable
 from isostyle.cli.watch import watched
 from isostyle.errors import InputError
 from isostyle.system.files import check_outputs
+from isostyle.transfer import checkpoint as run_checkpoint
 from isostyle.transfer.stylize import stylize
 
 
@@ -43,8 +44,8 @@ def run(output: Path | None, checkpoint: Path | None, force: bool, quiet: bool, 
     written, places = taken_from(options), ("kind", "manifest", "history", "plot", "save_every")
     outputs = Outputs(picture, written, **{name: options.pop(name) for name in places})
     if checkpoint and checkpoint.is_file() and not force:
-        name = readable(checkpoint)
-        raise InputError(f"{name} is there already; `isostyle resume {name}` goes on from it, --force begins anew")
+        raise InputError(standing(checkpoint))
+    require_use(written, [outputs.suffix])
     files = [*outputs.files, *([checkpoint] if checkpoint else [])]
     files += outputs.stages(files, settings.most_updates)
     check_outputs(files, sources(options), force=force)
@@ -54,3 +55,13 @@ def run(output: Path | None, checkpoint: Path | None, force: bool, quiet: bool, 
         watch.result = stylize(
             recipe=settings, checkpoint=checkpoint, keep=outputs.kept, callback=watch.callback, log=watch.told.line, **how
         )
+
+
+def standing(checkpoint: Path) -> str:
+    """What is said of a file that a checkpoint would replace."""
+    try:
+        run_checkpoint.load(checkpoint)
+    except InputError as error:
+        return f"{error}; it is there already: name another file, or use --force to overwrite it"
+    name = readable(checkpoint)
+    return f"{name} is there already; `isostyle resume {name}` goes on from it, --force begins anew"
