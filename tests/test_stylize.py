@@ -454,3 +454,14 @@ def test_only_the_weights_up_to_the_deepest_tap_go_to_the_framework(any_backend,
     monkeypatch.setattr(backend, "prepare", watched)
     isostyle.stylize(photograph, painting, backend=any_backend, **TUTORIAL, **QUICK)
     assert [name for name in seen if name.endswith("weight")][-1] == "conv3_1.weight"
+
+
+@pytest.mark.parametrize("recipe", ["isostyle", "painterly"])
+def test_a_picture_of_one_color_gets_no_frame(any_backend, recipe):
+    """All pixels of its middle have one gradient: without noise at the start, strokes come in from the border."""
+    noise = np.random.RandomState(0).randint(0, 256, (64, 64, 3), np.uint8)
+    blue = Image.new("RGB", (96, 96), (40, 90, 160))
+    options = {"size": 96, "pyramid": False, "steps": 5, "recipe": recipe, "backend": any_backend}
+    made = np.asarray(isostyle.stylize(blue, noise, **options).picture, float)
+    middle, border = made[32:64, 32:64], np.concatenate([made[:16], made[-16:]])
+    assert middle.std((0, 1)).mean() > 0.8 * border.std((0, 1)).mean()
