@@ -51,17 +51,19 @@ FEW_COLORS = ("flat", "checkerboard", "saturated")
 TIES = ("tied", "tied-flat", "tied-odd")
 #: The images of a scene.
 ROLES = ("content", "style", "image")
-#: The style of trainings.
-STYLE_IMAGE = "odd/style"
+#: The styles of trainings.
+STYLE_IMAGES = ("odd/style", "photo/style")
 #: What style networks are given: height and width of what is cut out of the photograph `odd`. By 4 the sides leave 0 to 3, and
 #: 5 is the least. Of the larger ones no decision is close. The last two are for the networks that are named, at full width.
 CUTS = {"5x5": (5, 5), "6x7": (6, 7), "21x18": (21, 18), "20x19": (20, 19), "johnson": (15, 17), "narrow": (18, 21)}
 FULL_WIDTH = {"johnson": JOHNSON, "narrow": dataclasses.replace(NARROW, residual=True)}
 #: Sides of tiles for some of them, which divide nothing.
 CUT_TILES = {"21x18": 8, "20x19": 5, "johnson": 6, "narrow": 7}
-#: The photographs of a training step (the loss network halves them four times), and how many steps, within which the rate
-#: decays.
-BATCH, TRAINING_STEPS = ("21x18", "20x19"), 3
+#: The photographs of a training step (the loss network halves them four times), each with the number of its style; and how many
+#: steps, within which the rate decays.
+BATCH, TRAINING_STEPS = {"21x18": 0, "20x19": 1}, 3
+#: Weights of the two styles, for a mixture.
+MIXTURE = (0.7, 0.4)
 #: Johnson et al. 2016, section 4.1.
 TRAINING_OPTIMIZER = AdamSettings(1e-3), StepDecay(2, 0.5)
 DIVISORS: tuple[GramDivisor, ...] = ("chw", "hw", "1")
@@ -317,8 +319,9 @@ def in_tiles() -> Iterator[Case]:
 
 
 def of_style_networks() -> Iterator[Case]:
-    """Each stage's convolution alone, pictures, cotangents taken back to the parameters, and training."""
+    """Each stage's convolution alone, styles mixed, pictures, cotangents taken back to the parameters, and training."""
     yield Case("stages")
+    yield Case("mixture")
     for variant, tile in CUT_TILES.items():
         yield Case("transform", variant=variant, tile=tile)
     for variant in CUTS:

@@ -113,7 +113,12 @@ def taken_back(transform: OracleTransform, parameters: Parameters, picture: Arra
 
 
 def trained(
-    engine: OracleEngine, transform: OracleTransform, parameters: Parameters, recipe: Recipe, style: Array, picture: Array
+    engine: OracleEngine,
+    transform: OracleTransform,
+    parameters: Mapping[str, Array],
+    recipe: Recipe,
+    style: Array,
+    picture: Array,
 ) -> Callable[[Rough], Look]:
     """Look at the losses of a transformed photograph, and at their gradient by parameter."""
 

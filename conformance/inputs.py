@@ -27,6 +27,7 @@ from isostyle.conformance.cases import (
     GRADIENT_SCALES,
     LARGE,
     LBFGS_EVALUATIONS,
+    MIXTURE,
     NOISES,
     RESIZES,
     ROLES,
@@ -34,6 +35,7 @@ from isostyle.conformance.cases import (
     SEARCH_EVALUATIONS,
     SHORT_DECAY,
     SHORT_RUN,
+    STYLE_IMAGES,
     TRAINING_OPTIMIZER,
     TRAINING_STEPS,
     WIDE,
@@ -148,6 +150,15 @@ class Inputs:
             return FULL_WIDTH[variant], widened(found, FULL_WIDTH[variant])
         return STYLE, found
 
+    def styles(self) -> dict[str, Array]:
+        """The parameters of the folder's style network for two styles. The second has the first's scales and shifts in reverse
+        order."""
+        found = self.style_network(None)[1]
+        return {
+            name: np.stack([array, array[::-1]]) if array.ndim == 1 and name != "out.bias" else array
+            for name, array in found.items()
+        }
+
     def digest(self, case: Case) -> str:
         """SHA-256 of all that ``case`` depends on."""
         text: dict[str, object] = {
@@ -167,6 +178,8 @@ class Inputs:
                 WIDE,
                 CUTS,
                 str(FULL_WIDTH),
+                STYLE_IMAGES,
+                MIXTURE,
                 BATCH,
                 TRAINING_STEPS,
                 str(TRAINING_OPTIMIZER),

@@ -13,8 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from isostyle import transform_network
 from isostyle.conformance import native, zoo
-from isostyle.conformance.cases import BATCH, NOISE_SHAPE, STYLE_IMAGE, TRAINING_OPTIMIZER, TRAINING_STEPS, Case, coarser
+from isostyle.conformance.cases import (
+    BATCH,
+    MIXTURE,
+    NOISE_SHAPE,
+    STYLE_IMAGES,
+    TRAINING_OPTIMIZER,
+    TRAINING_STEPS,
+    Case,
+    coarser,
+)
 from isostyle.conformance.inputs import Inputs, numbers
 from isostyle.conformance.kinds.kind import NotHere, Points, engine_of, recipe_of
 from isostyle.conformance.oracle import noise, optimizers, pictures
@@ -128,21 +138,31 @@ class Subject:
         transform, _ = self.transform(case, dtype)
         settings, schedule = TRAINING_OPTIMIZER
         recipe = TrainingRecipe(recipe_of(case), self.inputs.style_network(case.variant)[0], settings, schedule, TRAINING_STEPS)
-        return Trainer(recipe, transform, engine_of(self, case, dtype), self.inputs.arrays[STYLE_IMAGE])
+        return Trainer(recipe, transform, engine_of(self, case, dtype), self.style_images())
+
+    def style_images(self) -> list[Array]:
+        return [self.inputs.arrays[name] for name in STYLE_IMAGES]
+
+    def mixture(self) -> Points:
+        """Scales and shifts of two styles that are mixed."""
+        found = self.inputs.styles()
+        made = transform_network.mixed(found, MIXTURE)
+        return {name: made[name] for name in found if transform_network.is_own(name)}
 
     def losses_by_parameter(self, case: Case, dtype: str) -> tuple[Mapping[str, float], Points]:
         """The losses of one transformed photograph, and their gradient by parameter."""
-        transform, parameters = self.transform(case, dtype)
-        terms, gradient = self.trainer(case, dtype).evaluate(parameters, self.inputs.cut(case.variant or "")[0])
-        return terms, {name: transform.array(x) for name, x in gradient.items()}
+        trainer, variant = self.trainer(case, dtype), case.variant or ""
+        parameters = trainer.parameters(trainer.start(self.inputs.styles()))
+        terms, gradient = trainer.evaluate(parameters, self.inputs.cut(variant)[0], BATCH[variant])
+        return terms, {name: trainer.transform.array(x) for name, x in gradient.items()}
 
     def train(self, case: Case, dtype: str) -> Points:
         """A short training: every step's number, rate, total and losses, and the parameters after it."""
         trainer = self.trainer(case, dtype)
-        state = trainer.start(self.inputs.style_network(case.variant)[1])
+        state = trainer.start(self.inputs.styles())
         events = []
         for _ in range(TRAINING_STEPS):
-            state, event = trainer.step(state, self.batch())
+            state, event = trainer.step(state, self.batch(), list(BATCH.values()))
             events.append(event)
         trained = {name: trainer.transform.array(tensor) for name, tensor in trainer.parameters(state).items()}
         rates = [event.learning_rate for event in events]
@@ -242,19 +262,28 @@ class OracleSubject(Subject):
 
     def losses_by_parameter(self, case: Case, dtype: str) -> tuple[Mapping[str, float], Points]:
         engine: Any = engine_of(self, case, dtype)
-        transform, parameters = self.transform(case, dtype)
-        recipe, style, picture = recipe_of(case), self.inputs.arrays[STYLE_IMAGE], self.inputs.cut(case.variant or "")[0]
-        styles = engine.targets(recipe, style, style).style
-        image, vjp = transform.vjp(parameters, transform.tensor(picture))
-        found = engine.evaluate(recipe, oracle_transform.targets_of(engine, recipe, styles, picture), image)
-        return found.terms, vjp(found.gradient)
+        recipe, variant = recipe_of(case), case.variant or ""
+        style, picture = self.style_images()[BATCH[variant]], self.inputs.cut(variant)[0]
+        grams = engine.targets(recipe, style, style).style
+        weights = np.eye(len(STYLE_IMAGES))[BATCH[variant]]
+        transform, _ = self.transform(case, dtype)
+        image, vjp = transform.vjp(oracle_transform.painting(self.inputs.styles(), weights), transform.tensor(picture))
+        found = engine.evaluate(recipe, oracle_transform.targets_of(engine, recipe, grams, picture), image)
+        return found.terms, oracle_transform.painting_backward(vjp(found.gradient), weights)
+
+    def mixture(self) -> Points:
+        found = self.inputs.styles()
+        made = oracle_transform.painting(found, np.array(MIXTURE))
+        return {name: made[name] for name in found if made[name].shape != found[name].shape}
 
     def train(self, case: Case, dtype: str) -> Points:
         engine: Any = engine_of(self, case, dtype)
-        network, parameters = self.inputs.style_network(case.variant)
-        style, batches = self.inputs.arrays[STYLE_IMAGE], [self.batch()] * TRAINING_STEPS
-        transform = oracle_transform.OracleTransform(network)
-        walk = oracle_transform.train(engine, transform, recipe_of(case), TRAINING_OPTIMIZER, parameters, style, batches)
+        network, _ = self.inputs.style_network(case.variant)
+        batches = [list(zip(self.batch(), BATCH.values(), strict=True))] * TRAINING_STEPS
+        transform, parameters = oracle_transform.OracleTransform(network), self.inputs.styles()
+        walk = oracle_transform.train(
+            engine, transform, recipe_of(case), TRAINING_OPTIMIZER, parameters, self.style_images(), batches
+        )
         rates = [optimizers.learning_rate(*TRAINING_OPTIMIZER, update) for update in range(1, TRAINING_STEPS + 1)]
         return walk[-1].parameters | course(range(TRAINING_STEPS), rates, [step.terms for step in walk[:-1]])
 

@@ -100,7 +100,7 @@ ISOSTYLE = Recipe(
         "Ours: average pooling, as Gatys et al. recommend: clearer strokes and less colored grain than with VGG's own.",
         "Ours: first at half of the size, where one step moves strokes that are twice as long.",
         "Ours: a mirrored margin around both pictures, cut off in the end, for at its border a network paints a frame.",
-        "Ours: some noise at the start, for in a flat area all pixels have one gradient, and strokes begin at its border, as frames.",
+        "Ours: some noise at the start. In a flat area all pixels have one gradient; strokes begin at its border, as frames.",
     ),
     content_layers=alike("relu4_2"),
     style_layers=alike("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),

@@ -1,4 +1,4 @@
-"""The image transformation network as a table of named stages: one style, any picture, one pass.
+"""The image transformation network as a table of named stages: any picture, one pass; one style or many.
 
 Source: Johnson, Alahi and Fei-Fei 2016, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", section 3.1 and
 supplementary material, table 1; instance normalization after each convolution but the last (Ulyanov, Vedaldi and Lempitsky
@@ -19,14 +19,23 @@ super-resolution ("Accurate Image Super-Resolution Using Very Deep Convolutional
 photograph, as a style transfer does. Its light and contrast, which instance normalization takes from every map, come through.
 Without it pictures are dimmer, and their losses lower.
 
+One network paints in many styles (Dumoulin, Shlens and Kudlur 2017, "A Learned Representation for Artistic Style"): kernels and
+the last bias are shared, and each style has scales and shifts of its own, a row of each matrix. To paint in one is to take its
+row; to mix styles, to add rows up, each times its weight. A network of one style is one with one row.
+
 A convolution of stride 2 makes a side of ceil(n / 2) from n. ``up1`` repeats each pixel and drops the last row or column where
 the map that ``down3`` halved was odd; ``up2`` likewise. So the output has the input's size.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from isostyle.checks import PlainNumbers
 from isostyle.errors import InputError, shown
@@ -40,6 +49,8 @@ MOST_KERNEL = 9
 EPSILON = 2.0**-17
 #: What the last stage adds if it adds the picture.
 PICTURE = "picture"
+#: The parameters of which each style has its own; the others are shared.
+OWN = (".scale", ".shift")
 #: More than this is a slip of the keyboard, or a file that is not to be believed.
 MOST_CHANNELS, MOST_BLOCKS = 1024, 64
 #: Reflecting needs one pixel more than it adds; at a quarter of the size, where a side has ceil(n / 4), it adds one.
@@ -132,6 +143,10 @@ class TransformNetwork(PlainNumbers):
                 shapes[f"{stage.name}.{kind}"] = (stage.out_channels,)
         return shapes
 
+    def shapes(self, styles: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of all parameters for so many styles: of scales and shifts, (styles, out), a row for each."""
+        return {name: (styles, *shape) if is_own(name) else shape for name, shape in self.parameter_shapes.items()}
+
     def sizes(self, height: int, width: int) -> dict[str, tuple[int, int]]:
         """Height and width of the *input* of every stage, for a picture of the given size; the output has the picture's.
 
@@ -150,6 +165,21 @@ class TransformNetwork(PlainNumbers):
                 size = sizes[stage.restores]
             size = -(-size[0] // stage.stride), -(-size[1] // stage.stride)
         return sizes
+
+
+def is_own(name: str) -> bool:
+    """Whether each style has a row of its own of the parameter called ``name``."""
+    return name.endswith(OWN)
+
+
+def mixed(parameters: Mapping[str, NDArray[Any]], weights: Sequence[float]) -> dict[str, NDArray[Any]]:
+    """The parameters that paint in a mixture of styles, float64 where they are mixed: Dumoulin et al. 2017, section 3.3.
+
+    ``parameters``: of :meth:`TransformNetwork.shapes`. ``weights``: one for each style; 1 for one and 0 for the others is that
+    style.
+    """
+    row = np.asarray(weights, np.float64)
+    return {name: row @ array if is_own(name) else array for name, array in parameters.items()}
 
 
 #: The paper's.

@@ -68,18 +68,18 @@ class Contest:
         self.transform = self.framework.transform(network.network, device="cpu", dtype="float32")
         picture = decode.read_rgb(Path(style))
         size = LongSide(trained["style_size"]).fit(picture.height, picture.width)
-        self.trainer = Trainer(self.recipe, self.transform, engine, arrays.to_array(arrays.resize(picture, *size), "float32"))
+        self.trainer = Trainer(self.recipe, self.transform, engine, [arrays.to_array(arrays.resize(picture, *size), "float32")])
         self.tensors = {key: self.transform.tensor(array) for key, array in network.parameters.items()}
 
     def painted(self, photograph: Array) -> tuple[float, Array]:
         """The network's total and picture."""
         terms = self.trainer.losses(self.tensors, photograph)
-        made = self.transform.apply(self.tensors, self.transform.tensor(photograph))
+        made = self.transform.apply(self.trainer.painting(self.tensors, 0), self.transform.tensor(photograph))
         return terms["total"], self.transform.array(made)
 
     def optimized(self, photograph: Array) -> Iterator[Event]:
         engine = self.trainer.engine
-        return descent.run(engine, self.slow, self.trainer.targets(engine.tensor(photograph)), photograph)
+        return descent.run(engine, self.slow, self.trainer.targets(engine.tensor(photograph), 0), photograph)
 
 
 @click.group()
@@ -162,7 +162,7 @@ def speed(
         widths = ", ".join(map(str, network.network.widths))
         reached = f"{slow:.1f} s, {event.step} steps" if event.losses["total"] <= total else f"not in {event.step} steps"
         rows.append([Path(name).stem, widths, f"{one_pass:.2f} s", f"{total:.3g}", reached, f"{slow / one_pass:.0f}x"])
-    paper = StyleNetwork(JOHNSON, first_parameters(JOHNSON, 0), "paper", b"", {}, [])
+    paper = StyleNetwork(JOHNSON, first_parameters(JOHNSON, 0), {"paper": b""}, {}, [])
     widths = ", ".join(map(str, JOHNSON.widths))
     rows.append(["of the paper", widths, f"{seconds_of_a_pass(paper, photograph, backend, threads):.2f} s", "", "", ""])
     header = ["network", "channels", "one pass", "its total", "slow method to that total", "ratio"]

@@ -438,7 +438,7 @@ def kinds_of_runs(folder: Path, backend: str, small: list[str]) -> list[Kind]:
 def kinds_of_style_networks(folder: Path, backend: str) -> list[Kind]:
     tiny = TransformNetwork((2, 3, 4), 1)
     network = style_network.dump(
-        StyleNetwork(tiny, first_parameters(tiny, 0), "tiny", saved(waves(), "PNG"), {"recipe": {}}, [])
+        StyleNetwork(tiny, first_parameters(tiny, 0), {"tiny": saved(waves(), "PNG")}, {"recipe": {}}, [])
     )
     (folder / "net.safetensors").write_bytes(network)
     (folder / "photos").mkdir()

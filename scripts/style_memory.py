@@ -38,7 +38,7 @@ def measure(backend: str, size: tuple[int, int], threads: int, tile: str, limit:
     from isostyle.transform_network import NARROW
 
     allocation.keep_freed_memory()  # as the program does
-    style = StyleNetwork(NARROW, first_parameters(NARROW, 0), "random", b"", {}, [])
+    style = StyleNetwork(NARROW, first_parameters(NARROW, 0), {"random": b""}, {}, [])
     Image.init()
     applier = Applier(style, backend=backend, threads=threads, tile=tile, max_memory=limit)
     applier(Image.new("RGB", (64, 64)))

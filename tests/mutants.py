@@ -76,7 +76,7 @@ MUTANTS: list[Mutant] = []
 #: Files of core, below its folder and without ``.py``, that many mutants are in.
 ARRAYS, DESCENT, TRAINER, STYLE_TILES = "images/arrays", "transfer/descent", "style_networks/trainer", "style_networks/tiles"
 #: Kinds of cases that are about style networks.
-STYLE_NETWORKS = ("stages", "transform", "vjp", "training-gradient", "training")
+STYLE_NETWORKS = ("stages", "mixture", "transform", "vjp", "training-gradient", "training")
 #: By what a mistake needs: recipes whose Gram matrices are divided by C H W, by nothing; with means, with Gatys' sums.
 CHW = ("d2l", "d2l-torch-tab", "tutorial")
 MEANS = (*CHW, "wei", "wei-pre", "lookcc", "lookcc-content")
@@ -661,13 +661,25 @@ in_core("losses of photographs added up, and not averaged", TRAINER, "value / le
         "training/d2l:totals", "training/d2l:losses")
 in_core("only the last photograph's gradient", TRAINER, "gradient[name] + part if gradient else part", "part",
         "training/d2l:*.weight")
-in_core("the content target is the network's own output", TRAINER, "self.objective(given)(transformed)",
-        "self.objective(transformed)(transformed)", "training-gradient/d2l/21x18:content/*")
-in_core("the photograph's style for the style image's", TRAINER, "items()}, self.style)",
+in_core("the content target is the network's own output", TRAINER, "self.objective(given, style)(transformed)",
+        "self.objective(transformed, style)(transformed)", "training-gradient/d2l/21x18:content/*")
+in_core("the photograph's style for the style image's", TRAINER, "items()}, self.styles[style])",
         "items()}, self.engine.targets(losses, *[self.engine.array(photograph)] * 2).style)",
         "training-gradient/d2l/21x18:style/*")
 in_core("the gradient of the loss without its sign", TRAINER, "vjp(evaluation.gradient)", "vjp(abs(evaluation.gradient))",
         "training-gradient/d2l/21x18:*.weight")
+in_core("every photograph is painted in the first style", TRAINER, "row = self.rows[style]", "row = self.rows[0]",
+        "training-gradient/d2l/20x19:*", "training/d2l:*.shift")
+in_core("every photograph is held to the first style image", TRAINER, "self.styles[style])", "self.styles[0])",
+        "training-gradient/d2l/20x19:style/*")
+in_core("every gradient moves the first style", TRAINER, "column = self.rows[style]", "column = self.rows[0]",
+        "training-gradient/d2l/20x19:*.scale", "training/d2l:*.shift")
+in_core("every gradient moves all styles", TRAINER, "column = self.rows[style]", "column = sum(self.rows)",
+        "training-gradient/d2l/20x19:*.scale", "training/d2l:*.shift")
+in_core("a mixture is of scales alone", "transform_network", "name: row @ array if is_own(name) else array",
+        'name: (row if name.endswith("scale") else row.round()) @ array if is_own(name) else array', "mixture:*.shift")
+in_core("weights of a mixture are brought to a sum of 1", "transform_network", "row = np.asarray(weights, np.float64)",
+        "row = np.asarray(weights, np.float64) / np.sum(weights)", "mixture:*")
 in_core("a training forgets its moments", TRAINER, "self.adam.update(dict(state[name]), part)",
         'self.adam.update({**self.adam.start(state[name]["image"]), "step": state[name]["step"]}, part)',
         "training/d2l:*.weight")

@@ -106,7 +106,7 @@ def test_a_style_network_makes_the_same_numbers_in_float64(present, photograph, 
     made = []
     for backend in present:
         transform = registry.transform(registry.load(backend, 1), style.network, device="cpu", dtype="float64")
-        parameters = {key: transform.tensor(array) for key, array in style.parameters.items()}
+        parameters = {key: transform.tensor(array) for key, array in style.painting().items()}
         made.append(transform.array(transform.apply(parameters, transform.tensor(given))))
     for one, other in itertools.combinations(made, 2):
         assert np.abs(one - other).max() <= ONE_PASS_FLOAT64

@@ -33,7 +33,7 @@ def picture(height=40, width=50, seed=0):
 def test_apply_is_the_network_on_the_normalized_picture(backend):
     style, given = random_style(), picture()
     transform = backend.transform(SMALL, device="cpu", dtype="float32")
-    parameters = {name: transform.tensor(array) for name, array in style.parameters.items()}
+    parameters = {name: transform.tensor(array) for name, array in style.painting().items()}
     made = transform.array(transform.apply(parameters, transform.tensor(arrays.to_array(given, "float32"))))
     found = isostyle.apply(style, given, backend=backend.name, threads=2).picture
     assert found.tobytes() == arrays.to_picture(made).tobytes()
@@ -190,18 +190,18 @@ def test_changed_numbers_are_refused(tmp_path):
         style_network.find(str(path))
 
 
-@pytest.mark.parametrize("other", [b"isostyle.style-network/1", b"isostyle.style-network/3"], ids=["older", "newer"])
+@pytest.mark.parametrize("other", [b"isostyle.style-network/1", b"isostyle.style-network/4"], ids=["older", "newer"])
 def test_another_version_is_refused_in_one_sentence(tmp_path, other):
     path = write_style(tmp_path / "wave.safetensors")
-    path.write_bytes(path.read_bytes().replace(b"isostyle.style-network/2", other))
-    words = f"is a style network of another version of isostyle: it is '{other.decode()}', not 'isostyle.style-network/2'"
+    path.write_bytes(path.read_bytes().replace(b"isostyle.style-network/3", other))
+    words = f"is a style network of another version of isostyle: it is '{other.decode()}', not 'isostyle.style-network/3'"
     with pytest.raises(InputError, match=words):
         style_network.find(str(path))
 
 
 def test_metadata_that_is_nested_too_deeply_is_refused(tmp_path):
     path = tmp_path / "wave.safetensors"
-    metadata = {"schema": "isostyle.style-network/2", "name": "wave", "network": DEEP}
+    metadata = {"schema": "isostyle.style-network/3", "styles": "[]", "network": DEEP}
     path.write_bytes(tensors_file({}, metadata))
     with pytest.raises(InputError, match="has metadata that cannot be used: it is nested too deeply"):
         style_network.find(str(path))

@@ -141,7 +141,7 @@ def test_what_torch_saves_paints_as_torch_does(tmp_path, is_zip):
         x = torch.from_numpy(np.asarray(picture()).astype(np.float64).transpose(2, 0, 1)[None])
         expected = module.double()(x)[0].numpy()
     transform = backend.transform(JOHNSON, device="cpu", dtype="float64")
-    found = painted(transform, style_network.find(str(path)).parameters, picture())
+    found = painted(transform, style_network.find(str(path)).painting(), picture())
     np.testing.assert_allclose(found, expected, rtol=0, atol=STORED)
     made = package.apply(path, picture(), backend="torch", threads=2).picture
     eight = np.rint(expected.clip(0, 255)).transpose(1, 2, 0)
@@ -204,7 +204,8 @@ def test_styles_says_where_it_is_from(folder, capsys):
 
 
 def test_a_training_begins_with_it(folder):
-    assert first_of("mosaic.pth", TrainingRecipe(network=JOHNSON)).name == "mosaic"
+    found = style_network.find("mosaic.pth")
+    assert first_of(found, TrainingRecipe(network=JOHNSON), ["wave"]).digest == found.digest
 
 
 def test_it_is_saved_as_a_file_of_ours(folder):

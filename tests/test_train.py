@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import BACKENDS, DEEP, obtain, run
 from PIL import Image
+from style_files import TINY, write_photographs
 
 from isostyle import InputError, published
 from isostyle.cli import train as train_cli
@@ -19,25 +20,19 @@ from isostyle.style_networks import checkpoint as training_state
 from isostyle.style_networks import file as style_network
 from isostyle.style_networks import train as training
 from isostyle.style_networks.train import TrainingInterrupted, train
-from isostyle.style_networks.trainer import NonFiniteTraining, Trainer, TrainingRecipe
+from isostyle.style_networks.trainer import NonFiniteTraining, Trainer
 from isostyle.style_networks.training_inputs import held_out
 from isostyle.system.tensors import tensors_file
 from isostyle.transform_network import TransformNetwork
 
-TINY = TrainingRecipe(network=TransformNetwork((2, 3, 4), 1), steps=4, batch=2, crop=32, style_size=40)
+SHAPES = TINY.network.shapes(1)
 #: The same on the command line.
 OPTIONS = ["--width", "2,3,4", "--blocks", "1", "--batch", "2", "--crop", "32", "--style-size", "40", "--every", "2"]
 
 
 @pytest.fixture
 def photographs(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for i in range(20):
-        random = np.random.RandomState(i)
-        coarse = Image.fromarray(random.randint(0, 256, (5, 6, 3), np.uint8))
-        coarse.resize((44, 40), Image.Resampling.BICUBIC).save(folder / f"{i:02d}.{'png' if i % 2 else 'jpg'}")
-    return folder
+    return write_photographs(tmp_path / "photos")
 
 
 @pytest.fixture
@@ -102,7 +97,7 @@ def test_a_finished_training_can_be_trained_on(any_backend, style_file, photogra
         ({"recipe": dataclasses.replace(TINY, network=TransformNetwork((2, 3, 5), 1))}, "another network"),
         ({"recipe": dataclasses.replace(TINY, losses=published.PAINTERLY)}, "was trained with losses.name 'one-pass'"),
         ({"recipe": dataclasses.replace(TINY, seed=1)}, "was trained with seed 0, not 1"),
-        ({"style": Image.new("RGB", (50, 40), "red")}, "another style"),
+        ({"style": Image.new("RGB", (50, 40), "red")}, "other style images"),
     ],
     ids=["batch", "steps", "network", "losses", "seed", "style"],
 )
@@ -130,26 +125,26 @@ def test_a_damaged_checkpoint_is_refused(any_backend, style_file, photographs, t
     for changed, message in ((data[:-100], "not a training's checkpoint"), (b"", "not a training's checkpoint")):
         path.write_bytes(changed)
         with pytest.raises(InputError, match=message):
-            training_state.load(path, TINY.network)
+            training_state.load(path, SHAPES)
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(InputError, match="is damaged"):
-        training_state.load(path, TINY.network)
+        training_state.load(path, SHAPES)
 
 
 def test_a_checkpoint_of_an_older_version_is_refused_in_one_sentence(any_backend, style_file, photographs, tmp_path):
     path = tmp_path / "c"
     train(style_file, photographs, recipe=dataclasses.replace(TINY, steps=1), backend=any_backend, checkpoint=path)
-    path.write_bytes(path.read_bytes().replace(b"isostyle.training/2", b"isostyle.training/1"))
-    with pytest.raises(InputError, match="is a training's checkpoint of another version of isostyle: .* 'isostyle.training/1'"):
-        training_state.load(path, TINY.network)
+    path.write_bytes(path.read_bytes().replace(b"isostyle.training/3", b"isostyle.training/2"))
+    with pytest.raises(InputError, match="is a training's checkpoint of another version of isostyle: .* 'isostyle.training/2'"):
+        training_state.load(path, SHAPES)
 
 
 def test_a_checkpoint_that_is_nested_too_deeply_is_refused(tmp_path):
     path = tmp_path / "c"
-    path.write_bytes(tensors_file({}, {"schema": "isostyle.training/2", "step": "1", "tensors_sha256": "", "settings": DEEP}))
+    path.write_bytes(tensors_file({}, {"schema": "isostyle.training/3", "step": "1", "tensors_sha256": "", "settings": DEEP}))
     with pytest.raises(InputError, match="has metadata that cannot be used: it is nested too deeply"):
-        training_state.load(path, TINY.network)
+        training_state.load(path, SHAPES)
     assert training_state.progress_of(path) is None
 
 
@@ -218,7 +213,7 @@ def test_ctrl_c_keeps_network_and_checkpoint(any_backend, style_file, photograph
     with pytest.raises(TrainingInterrupted) as caught:
         train(style_file, photographs, recipe=TINY, backend=any_backend, checkpoint=tmp_path / "c", callback=stop)
     assert caught.value.step == 3
-    assert training_state.load(tmp_path / "c", TINY.network).step == 3
+    assert training_state.load(tmp_path / "c", SHAPES).step == 3
     assert caught.value.style.training["steps"] == 3
 
 
@@ -298,14 +293,14 @@ def test_ctrl_c_while_held_out_photographs_are_looked_at_falls_before_the_step(
 ):
     """Else the checkpoint would have the step, and its history not what was looked at after it."""
 
-    def stop(self, parameters, photograph):
+    def stop(self, parameters, photograph, style):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Trainer, "losses", stop)
     with pytest.raises(TrainingInterrupted) as caught:
         train(style_file, photographs, recipe=TINY, backend=any_backend, checkpoint=tmp_path / "c", every=2)
     assert caught.value.step == 1
-    assert training_state.load(tmp_path / "c", TINY.network).step == 1
+    assert training_state.load(tmp_path / "c", SHAPES).step == 1
 
 
 def test_a_training_can_begin_with_another_network(any_backend, style_file, photographs):

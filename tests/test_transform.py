@@ -20,7 +20,7 @@ from isostyle.errors import InputError
 from isostyle.published import D2L
 from isostyle.recipe import AdamSettings, Constant, StepDecay
 from isostyle.style_networks.trainer import NonFiniteTraining, Trainer, TrainingRecipe, first_parameters
-from isostyle.transform_network import JOHNSON, NARROW, TransformNetwork
+from isostyle.transform_network import JOHNSON, NARROW, TransformNetwork, is_own, mixed
 
 #: Sides that leave 1, 2, 3 and 0 over 4, and the least.
 SIZES = [(5, 5), (6, 7), (16, 19), (21, 18)]
@@ -260,7 +260,7 @@ def test_the_convolution_of_a_stage_alone(transform, dtype, parameters, exact, o
 
 def test_the_paper_s_network_runs(backend):
     transform = backend.transform(JOHNSON, device="cpu", dtype="float32")
-    mine = tensors(transform, first_parameters(JOHNSON, 0))
+    mine = tensors(transform, mixed(first_parameters(JOHNSON, 0), [1]))
     assert transform.array(transform.apply(mine, transform.tensor(pair((10, 13))[0]))).shape == (1, 3, 10, 13)
 
 
@@ -308,21 +308,22 @@ def narrow():
 RECIPE = TrainingRecipe(D2L, STYLE, AdamSettings(1e-3), StepDecay(2, 0.5), steps=3, batch=2, crop=16)
 
 
-def trainer_of(backend, narrow, style, dtype, recipe=RECIPE):
+def trainer_of(backend, narrow, style, dtype, recipe=RECIPE, fixed=None):
     engine = backend.prepare(narrow.network, narrow.parameters, device="cpu", dtype=dtype)
-    return Trainer(recipe, backend.transform(STYLE, device="cpu", dtype=dtype), engine, style)
+    styles = [style] if isinstance(style, np.ndarray) else style
+    return Trainer(recipe, backend.transform(STYLE, device="cpu", dtype=dtype), engine, styles, fixed)
 
 
 def test_three_steps_of_training_are_the_oracle_s(backend, dtype, narrow, style_image, photographs):
-    _, start = shipped_inputs().style_network(None)
-    trainer = trainer_of(backend, narrow, style_image, dtype)
+    start, styles = shipped_inputs().styles(), [style_image, photographs[0]]
+    trainer = trainer_of(backend, narrow, styles, dtype)
     state, events = trainer.start(start), []
     for _ in range(3):
-        state, event = trainer.step(state, photographs)
+        state, event = trainer.step(state, photographs, [1, 0])
         events.append(event)
     walk = oracle_transform.train(
         OracleEngine(narrow.network, narrow.parameters), OracleTransform(STYLE), D2L, (RECIPE.optimizer, RECIPE.schedule),
-        start, style_image, [photographs] * 3,
+        start, styles, [list(zip(photographs, [1, 0], strict=True))] * 3,
     )  # fmt: skip
     assert [event.step for event in events] == [0, 1, 2]
     assert [event.learning_rate for event in events] == [1e-3, 1e-3, 5e-4]
@@ -331,6 +332,29 @@ def test_three_steps_of_training_are_the_oracle_s(backend, dtype, narrow, style_
     for name, tensor in trainer.parameters(state).items():
         error = (trainer.transform.array(tensor) - walk[-1].parameters[name]) / 1e-3
         assert np.sqrt(np.square(error).mean()) < STEP_BOUND[dtype], name
+
+
+def test_a_style_alone_is_learned_by_its_scales_and_shifts_as_with_all_else(backend, narrow, style_image, photographs):
+    """What is fixed has no state; what is learned moves as it does where all is."""
+    start = first_parameters(STYLE, 0)
+    own = {name: array for name, array in start.items() if is_own(name)}
+    shared = {name: array for name, array in start.items() if not is_own(name)}
+    alone = trainer_of(backend, narrow, style_image, "float64", fixed=shared)
+    together = trainer_of(backend, narrow, style_image, "float64")
+    found, expected = alone.step(alone.start(own), photographs)[0], together.step(together.start(start), photographs)[0]
+    assert set(found) == set(own)
+    for name in own:
+        assert np.array_equal(alone.transform.array(found[name]["image"]), together.transform.array(expected[name]["image"]))
+
+
+def test_a_style_that_no_photograph_is_painted_in_does_not_move(backend, narrow, style_image, photographs):
+    trainer = trainer_of(backend, narrow, [style_image, photographs[0]], "float32")
+    state = trainer.start(first_parameters(STYLE, 0, styles=2))
+    after, _ = trainer.step(state, photographs, [1, 1])
+    for name in filter(is_own, state):
+        before, now = (trainer.transform.array(each[name]["image"]) for each in (state, after))
+        assert np.array_equal(before[0], now[0]), name
+        assert not np.array_equal(before[1], now[1]), name
 
 
 def test_a_step_is_the_same_bits_again_and_changes_no_state_that_it_was_given(backend, narrow, style_image, photographs):

@@ -26,7 +26,7 @@ STAGES = {
 
 def transform_of(backend, network, dtype, style):
     transform = backend.transform(network, device="cpu", dtype=dtype)
-    return transform, {name: transform.tensor(array) for name, array in style.parameters.items()}
+    return transform, {name: transform.tensor(array) for name, array in style.painting().items()}
 
 
 def picture(size, seed=1):

@@ -12,6 +12,7 @@ from isostyle.conformance.kinds.features import FEATURE_MAPS
 from isostyle.conformance.kinds.gradient import GRADIENTS
 from isostyle.conformance.kinds.gram import GRAM_MATRICES
 from isostyle.conformance.kinds.kind import Kind
+from isostyle.conformance.kinds.mixture import MIXTURE
 from isostyle.conformance.kinds.native_lbfgs import NATIVE_LBFGS
 from isostyle.conformance.kinds.pictures import CROP, DENORMALIZE, NOISE_FROM_SEEDS, NORMALIZE, RESIZE, ROUND_TRIP
 from isostyle.conformance.kinds.recipe import RECIPE
@@ -51,6 +52,7 @@ KINDS: dict[str, Kind] = {
         ONE_STEP,
         RUN,
         STAGES,
+        MIXTURE,
         TRANSFORM,
         VJP,
         TRAINING_GRADIENT,

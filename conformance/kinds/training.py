@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isostyle.conformance.cases import STYLE_IMAGE, TRAINING_OPTIMIZER, Case
+from isostyle.conformance.cases import BATCH, STYLE_IMAGES, TRAINING_OPTIMIZER, Case
 from isostyle.conformance.condition import conditions, trained
 from isostyle.conformance.kinds.kind import Kind, Points, engine_of, of_dtype, recipe_of
 from isostyle.conformance.kinds.schedule import RATES
 from isostyle.conformance.kinds.transform import CONDITIONED
-from isostyle.conformance.oracle.transform import OracleTransform
+from isostyle.conformance.oracle.transform import OracleTransform, painting
 from isostyle.conformance.tolerances import EXACT, Notes, Tolerance, constant, in_rates, largest_share, times
 from isostyle.interface import Array
 
@@ -72,8 +72,9 @@ def probe_gradient(subject: Subject, case: Case, dtype: str) -> Points:
 
 def notes_of_gradient(subject: Subject, case: Case) -> Mapping[str, float]:
     engine: Any = engine_of(subject, case, "float64")
-    network, parameters = subject.inputs.style_network(case.variant)
-    style, picture = subject.inputs.arrays[STYLE_IMAGE], subject.inputs.cut(case.variant or "")[0]
+    network, variant = subject.inputs.style_network(case.variant)[0], case.variant or ""
+    parameters = painting(subject.inputs.styles(), np.eye(len(STYLE_IMAGES))[BATCH[variant]])
+    style, picture = subject.inputs.arrays[STYLE_IMAGES[BATCH[variant]]], subject.inputs.cut(variant)[0]
     return conditions(trained(engine, OracleTransform(network), parameters, recipe_of(case), style, picture))
 
 

@@ -1,8 +1,9 @@
 """The oracle's image transformation network, in float64 NumPy, with every gradient derived by hand; and its training.
 
 It states once more, from the sources that :mod:`isostyle.transform_network` names: the order of the stages, reflection,
-enlarging, convolution with strides, instance normalization, residual sums, what a training step averages, and Adam's way with
-it. It uses nothing of :mod:`isostyle.style_networks.trainer` or :mod:`isostyle.optim`.
+enlarging, convolution with strides, instance normalization, residual sums, each style's scales and shifts (Dumoulin, Shlens and
+Kudlur 2017), what a training step averages, and Adam's way with it. It uses nothing of
+:mod:`isostyle.style_networks.trainer` or :mod:`isostyle.optim`.
 
 tests/test_transform.py checks it by values worked out by hand and by central differences.
 """
@@ -234,6 +235,22 @@ def along(vector: Floats) -> Floats:
 # Training
 
 
+def painting(parameters: Mapping[str, Floats], weights: Floats) -> dict[str, Floats]:
+    """Scales and shifts of a mixture of styles: y[c] = sum of weights[s] x[s, c]. All else is shared."""
+    return {
+        name: np.einsum("s,sc->c", weights, array) if name.split(".")[1] in ("scale", "shift") else array
+        for name, array in parameters.items()
+    }
+
+
+def painting_backward(gradient: Mapping[str, Floats], weights: Floats) -> dict[str, Floats]:
+    """The transpose: dx[s, c] = weights[s] dy[c]."""
+    return {
+        name: np.einsum("s,c->sc", weights, part) if name.split(".")[1] in ("scale", "shift") else part
+        for name, part in gradient.items()
+    }
+
+
 def targets_of(engine: OracleEngine, recipe: Recipe, styles: Mapping[str, Array], photograph: Floats) -> Targets:
     """What a transformed photograph is compared with: its content target is the photograph itself."""
     return Targets(engine.features(photograph, [tap for tap, _ in recipe.content_layers], recipe.pooling), styles)
@@ -252,11 +269,12 @@ def train(
     recipe: Recipe,
     optimizer: tuple[AdamSettings, StepDecay | Constant],
     parameters: Parameters,
-    style: Array,
-    batches: Sequence[Sequence[Array]],
+    styles: Sequence[Array],
+    batches: Sequence[Sequence[tuple[Array, int]]],
 ) -> list[TrainingStep]:
-    """Johnson et al. 2016, section 3: a step for each batch, and what they come to (whose terms are of the last batch)."""
-    styles = engine.targets(recipe, style, style).style
+    """Johnson et al. 2016, section 3, with the styles of Dumoulin et al. 2017: a step for each batch of photographs and numbers
+    of styles, and what they come to (whose terms are of the last batch)."""
+    grams = [engine.targets(recipe, style, style).style for style in styles]
     shapes = {name: array.shape for name, array in parameters.items()}
     found: list[TrainingStep] = []
 
@@ -265,12 +283,12 @@ def train(
         mine = cut(vector, shapes)
         sums: dict[str, float] = {}
         gradient = np.zeros_like(vector)
-        for photograph in batch:
-            given = photograph.astype(np.float64)
-            transformed, vjp = transform.vjp(mine, given)
-            losses = engine.evaluate(recipe, targets_of(engine, recipe, styles, given), transformed)
+        for photograph, style in batch:
+            given, weights = photograph.astype(np.float64), np.eye(len(styles))[style]
+            transformed, vjp = transform.vjp(painting(mine, weights), given)
+            losses = engine.evaluate(recipe, targets_of(engine, recipe, grams[style], given), transformed)
             sums = {name: sums.get(name, 0.0) + value for name, value in losses.terms.items()}
-            gradient += joined(vjp(losses.gradient))
+            gradient += joined(painting_backward(vjp(losses.gradient), weights))
         found.append(TrainingStep(mine, {name: value / len(batch) for name, value in sums.items()}))
         return found[-1].terms["total"], gradient / len(batch)
 

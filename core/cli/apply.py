@@ -103,7 +103,7 @@ def apply(style: str, pictures: tuple[str, ...], output: Path | None, force: boo
     network = style_network.find(style)
     how = taken_from(options)
     kind, manifest, recursive = options.pop("kind"), options.pop("manifest"), options.pop("recursive")
-    plan = apply_plan.plan(pictures, output, Path(style).stem, kind, manifest, how, recursive=recursive)
+    plan = apply_plan.plan(pictures, output, style_network.called(style), kind, manifest, how, recursive=recursive)
     ffmpeg = video.find_ffmpeg() if any(job.is_video for job in plan.jobs) else None
     earlier: list[dict[str, Any]] = []
     if skip_existing:
@@ -136,7 +136,7 @@ def apply(style: str, pictures: tuple[str, ...], output: Path | None, force: boo
 
 def check(plan: ApplyPlan, style: str, force: bool, skip_existing: bool) -> None:
     """Raises InputError if an output cannot be written, or would take the place of an input, or of another file."""
-    given = [Path(style), *(job.source for job in plan.jobs if job.source != PIPE)]
+    given = [style_network.source(style), *(job.source for job in plan.jobs if job.source != PIPE)]
     manifest = [] if plan.manifest is None else [plan.manifest]
     instead = "use --skip-existing to go on, or --force to overwrite it" if plan.several else "use --force to overwrite it"
     check_outputs(manifest, given, force=force or skip_existing, instead=instead)

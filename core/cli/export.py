@@ -33,10 +33,10 @@ def export(style: str, output: Path | None, force: bool, quiet: bool) -> None:
     that the network was trained with is part of the model. Needs the package onnx (pip install 'isostyle[onnx]'), no framework.
     """
     found = style_network.find(style)
-    output = output or Path(f"{Path(style).stem}{SUFFIX}")
+    output = output or Path(f"{style_network.called(style)}{SUFFIX}")
     if output.suffix.lower() != SUFFIX:
         raise InputError(f"{str(output)!r} does not end in {SUFFIX}")
-    check_outputs([output], [Path(style)], force=force)
+    check_outputs([output], [style_network.source(style)], force=force)
     data = onnx_bytes(found)
     write_atomically(output, data)
     if not quiet:

@@ -55,7 +55,8 @@ def row_of(name: str) -> dict[str, Any]:
     if not (name in shipped or os.path.exists(name)):
         style_network.find(name)  # says which there are
     data = shipped[name].read_bytes() if name in shipped else read_input(Path(name))
-    style = style_network.parse(data, name)
+    network = style_network.parse(data, name)
+    style = network.mixed({name: 1.0}) if name in shipped else network
     return {
         "name": name,
         "style": style.name,

@@ -1,4 +1,4 @@
-"""`isostyle train`: a network for one style, from a painting and a folder of photographs."""
+"""`isostyle train`: a network for one style or many, from paintings and a folder of photographs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ parse_decay = Reader(read_decay, "steps and a factor, as 400:0.7, or off")
 
 
 @click.command(cls=Command)
-@click.argument("style", type=click.Path(path_type=Path))
+@click.argument("style", type=click.Path(path_type=Path), metavar="STYLE|FOLDER")
 @click.argument("photographs", type=click.Path(path_type=Path))
 @file_option(FIRST, "-o --output", "The network [default: ./STYLE.safetensors].")
 @option(FIRST, "--steps", "N", "Updates of the network.", type=int, default=TrainingRecipe.steps)
@@ -83,6 +83,12 @@ parse_decay = Reader(read_decay, "steps and a factor, as 400:0.7, or off")
 @option(
     OPTIMIZER, "--start", "NAME|FILE", "Begin with another style network, of the same size: sooner there [default: random]."
 )
+@option(
+    OPTIMIZER,
+    "--add-to",
+    "NAME|FILE",
+    "Add the style to this network, whose own styles stay as they are: its scales and shifts alone are learned, in minutes.",
+)
 @option(OPTIMIZER, "--seed", "N", "Of the first weights, and of which crop comes when.", type=int, default=0)
 @option(OPTIMIZER, "--batch", "N", "Photographs a step.", type=int, default=TrainingRecipe.batch)
 @option(OPTIMIZER, "--lr", "X", "Learning rate of Adam at the beginning.", type=float, default=LEARNING_RATE)
@@ -99,7 +105,8 @@ parse_decay = Reader(read_decay, "steps and a factor, as 400:0.7, or off")
 def train(
     style: Path, photographs: Path, output: Path | None, samples: Path | None, resume: bool, quiet: bool, **options: Any
 ) -> None:
-    """Train a network that paints any photograph in the manner of STYLE, in one pass, from a folder of PHOTOGRAPHS.
+    """Train a network that paints any photograph in the manner of STYLE, in one pass, from a folder of PHOTOGRAPHS; of a FOLDER
+    of paintings, one network in the manner of each.
 
     \b
     Examples:
@@ -107,6 +114,8 @@ def train(
       isostyle train painting.jpg photos/ --samples s/   and pictures to look at
       isostyle train painting.jpg imagenet/ --recursive  photographs in sub-folders
       isostyle train painting.jpg photos/ --resume       after an interruption
+      isostyle train paintings/ photos/                  one network, a style of each painting
+      isostyle train new.jpg photos/ --add-to paintings.safetensors -o more.safetensors
       isostyle apply painting.safetensors photo.jpg -o out.jpg
 
     Some hundred photographs will do, a thousand are better; those that are broken or smaller than a crop are skipped and
@@ -120,14 +129,15 @@ def train(
     if output.suffix != style_network.SUFFIX:
         raise InputError(f"{str(output)!r} does not end in {style_network.SUFFIX}")
     files = sources(options)
+    options["start"], options["add"] = beginning(options)
     settings, force = recipe_of(options), options.pop("force")
     checkpoint = output.with_name(output.name + CHECKPOINT_SUFFIX)
     goes_on = resume and checkpoint.exists()
-    read_input(style)  # who got that one wrong need not hear of a checkpoint
+    styles = styles_in(style)  # who got that one wrong need not hear of a checkpoint
     pictures_in(photographs, recursive=options["recursive"])
     if checkpoint.is_file() and not (goes_on or force):
         raise InputError(f"{str(checkpoint)!r} is of a training that {standing(checkpoint)}, --force begins anew")
-    check_outputs([output, checkpoint], [style, *files], force=force or goes_on)
+    check_outputs([output, checkpoint], [style, *styles.values(), *files], force=force or goes_on)
     if samples:
         check_samples(samples, photographs, fresh=not (force or goes_on))
     with interruptible() as interrupt, teller(quiet) as told:
@@ -137,7 +147,7 @@ def train(
         watch = TrainingWatch(settings.steps, told, interrupt, samples)
         where: dict[str, Any] = {"checkpoint": checkpoint, "resume": goes_on, "callback": watch, "log": told.line}
         try:
-            made = training.train(style, photographs, recipe=settings, **where, **options)
+            made = training.train(styles if style.is_dir() else style, photographs, recipe=settings, **where, **options)
         except training.TrainingInterrupted as error:
             error.style.save(output)
             kept = f"the network so far is in {str(output)!r}; --resume goes on"
@@ -148,13 +158,42 @@ def train(
         click.echo(f"wrote {readable(output)}: {summary(made, output)}")
 
 
+def styles_in(style: Path) -> dict[str, Path]:
+    """Paintings by name: one file, or all pictures in a folder.
+
+    Raises:
+        InputError: it cannot be read, or two have one name, or there is none.
+    """
+    if not style.is_dir():
+        read_input(style)
+        return {style.stem: style}
+    files = sorted(path for path, _ in pictures_in(style, recursive=False).files)
+    found = {path.stem: path for path in files}
+    if len(found) < len(files):
+        raise InputError(f"two paintings in {str(style)!r} have one name but for the suffix; a style is called by its name")
+    return found
+
+
+def beginning(options: dict[str, Any]) -> tuple[str | StyleNetwork | None, bool]:
+    """The network that a training begins with, and whether the new styles are added to it; ``add_to`` is gone from ``options``.
+
+    Raises:
+        InputError: two networks are named, or one that is not there.
+    """
+    add_to = options.pop("add_to")
+    if add_to and options["start"]:
+        raise InputError("a training begins with --start or with --add-to: leave one of the two out")
+    return (style_network.find(add_to), True) if add_to else (options["start"], False)
+
+
 def recipe_of(options: dict[str, Any]) -> TrainingRecipe:
     """What is trained, from the options that say so; they are gone from ``options``. Raises InputError if it cannot be."""
     weights = {name: options.pop(name) for name in ("content_weight", "style_weight", "tv_weight")}
-    table, blocks = options.pop("table"), options.pop("blocks")
+    table, blocks, residual = (options.pop(name) for name in ("table", "blocks", "residual"))
+    network = dataclasses.replace(table, residual=residual, blocks=table.blocks if blocks is None else blocks)
     found = TrainingRecipe(
         losses=override(load(options.pop("recipe")), **weights),
-        network=dataclasses.replace(table, residual=options.pop("residual"), blocks=table.blocks if blocks is None else blocks),
+        network=options["start"].network if options["add"] else network,
         optimizer=AdamSettings(options.pop("lr")),
         schedule=options.pop("decay"),
         **{key: options.pop(key) for key in ("steps", "batch", "crop", "style_size", "seed")},

@@ -152,6 +152,7 @@ class Applier:
         check_options(dtype, long_side, bits)
         self.side = parse_tile(tile)
         self.style = style if isinstance(style, StyleNetwork) else style_network.find(os.fspath(style))
+        painting = self.style.painting()
         self.long_side, self.dtype, self.deep = long_side, dtype, bits == 16
         self.log = log or (lambda line: None)
         framework = self.framework = registry.start(backend, device, threads)
@@ -164,7 +165,7 @@ class Applier:
         self.told: set[tuple[int, int]] = set()
         with framework.own_state():
             self.transform = registry.transform(framework.backend, self.style.network, device=framework.device, dtype=dtype)
-            self.parameters = {name: self.transform.tensor(array) for name, array in self.style.parameters.items()}
+            self.parameters = {name: self.transform.tensor(array) for name, array in painting.items()}
         #: What is the same for all pictures, ready for JSON.
         self.about: dict[str, Any] = {
             "schema": MANIFEST_SCHEMA,

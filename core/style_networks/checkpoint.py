@@ -20,9 +20,8 @@ from isostyle.interface import Array
 from isostyle.style_networks.metadata import BROKEN, json_of, read_parts
 from isostyle.system.files import read_input, reason, sha256
 from isostyle.system.tensors import tensors_file
-from isostyle.transform_network import TransformNetwork
 
-SCHEMA = "isostyle.training/2"
+SCHEMA = "isostyle.training/3"
 #: Tensors that Adam's state has for each parameter; the first is the parameter itself.
 TENSORS = {"image": "", "moment1": "/moment1", "moment2": "/moment2"}
 
@@ -71,11 +70,11 @@ def progress_of(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def load(path: Path, network: TransformNetwork) -> Checkpoint:
-    """The checkpoint in a file.
+def load(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Checkpoint:
+    """The checkpoint in a file, of parameters of these ``shapes``.
 
     Raises:
-        InputError: there is none, or it is damaged, of another version, or of another network than ``network``.
+        InputError: there is none, or it is damaged, of another version, or of other parameters.
     """
     name = str(path)
     tensors, metadata = read_parts(read_input(path), name, "a training's checkpoint", SCHEMA)
@@ -89,17 +88,17 @@ def load(path: Path, network: TransformNetwork) -> Checkpoint:
         raise InputError(f"{name!r} has metadata that cannot be used: {reason(error)}") from None
     if digest(tensors) != saved:
         raise InputError(f"{name!r} is damaged: its numbers are not those that were saved")
-    return Checkpoint(step, state_of(tensors, network, name), settings, history, backends)
+    return Checkpoint(step, state_of(tensors, shapes, name), settings, history, backends)
 
 
-def state_of(tensors: Mapping[str, Array], network: TransformNetwork, name: str) -> dict[str, dict[str, Array]]:
+def state_of(tensors: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], name: str) -> dict[str, dict[str, Array]]:
     """The tensors of a checkpoint called ``name``, by parameter.
 
     Raises:
-        InputError: ``network`` has other parameters.
+        InputError: one of ``shapes`` is not there.
     """
     state: dict[str, dict[str, Array]] = {}
-    for parameter, shape in network.parameter_shapes.items():
+    for parameter, shape in shapes.items():
         state[parameter] = {}
         for key, suffix in TENSORS.items():
             tensor = tensors.get(parameter + suffix)

@@ -22,7 +22,7 @@ from isostyle.transform_network import EPSILON, LEAST_SIDE, PICTURE, Stage
 #: to what is needed: 15 for Shape with a range.
 OPSET, IR_VERSION = 17, 8
 SUFFIX = ".onnx"
-INPUT, OUTPUT = "image", "painted"
+INPUT, WEIGHTS, OUTPUT = "image", "styles", "painted"
 DOC = (
     f"A style network (fast neural style transfer). Input '{INPUT}': RGB in 0..1, float32, (batch, 3, height, width), each "
     f"side at least {LEAST_SIDE}; output '{OUTPUT}': likewise. The ImageNet normalization is part of the model."
@@ -51,6 +51,12 @@ class Graph:
     def per_channel(self, name: str, values: Any) -> str:
         return self.constant(name, np.reshape(values, (1, -1, 1, 1)), np.float32)
 
+    def own(self, name: str, rows: Array) -> str:
+        """Scales or shifts: of one style, as they are; of several, times the weights that the model is given."""
+        if len(rows) == 1:
+            return self.constant(name, rows[0], np.float32)
+        return self.node("MatMul", [WEIGHTS, self.constant(f"{name}.rows", rows, np.float32)], name)
+
     def stage(self, stage: Stage, parameters: Any, x: str, given: dict[str, str], made: dict[str, str]) -> str:
         """Add the nodes of a stage, in the order of :mod:`isostyle.transform_network`; the name of what it makes."""
         name = stage.name
@@ -69,10 +75,9 @@ class Graph:
         kernel, strides = [stage.kernel] * 2, [stage.stride] * 2
         x = self.node("Conv", inputs, f"{name}.convolved", kernel_shape=kernel, strides=strides)
         if stage.norm:
-            scale = self.constant(f"{name}.scale", parameters[f"{name}.scale"], np.float32)
-            values: Array = parameters.get(f"{name}.shift", np.zeros(stage.out_channels))
-            shift = self.constant(f"{name}.shift", values, np.float32)
-            x = self.node("InstanceNormalization", [x, scale, shift], f"{name}.normed", epsilon=EPSILON)
+            values: Array = parameters.get(f"{name}.shift", np.zeros((len(parameters[f"{name}.scale"]), stage.out_channels)))
+            vectors = [self.own(f"{name}.scale", parameters[f"{name}.scale"]), self.own(f"{name}.shift", values)]
+            x = self.node("InstanceNormalization", [x, *vectors], f"{name}.normed", epsilon=EPSILON)
         if stage.adds is not None:
             x = self.node("Add", [x, made[stage.adds]], f"{name}.added")
         return self.node("Relu", [x], f"{name}.made") if stage.relu else x
@@ -101,9 +106,12 @@ def onnx_bytes(style: StyleNetwork) -> bytes:
     graph.node("Clip", [x, low, high], OUTPUT)
     shape = ["batch", 3, "height", "width"]
     tensor, said = onnx.TensorProto.FLOAT, "RGB in 0..1"
-    ends = [[helper.make_tensor_value_info(name, tensor, shape, doc_string=said)] for name in (INPUT, OUTPUT)]
+    inputs, outputs = ([helper.make_tensor_value_info(name, tensor, shape, doc_string=said)] for name in (INPUT, OUTPUT))
+    if len(style.styles) > 1:
+        weights = f"the weight of each style, which add up to 1 as a rule: {style.name}"
+        inputs.append(helper.make_tensor_value_info(WEIGHTS, tensor, [len(style.styles)], doc_string=weights))
     model = helper.make_model(
-        helper.make_graph(graph.nodes, "style_network", *ends, graph.constants),
+        helper.make_graph(graph.nodes, "style_network", inputs, outputs, graph.constants),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="isostyle",

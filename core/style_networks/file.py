@@ -1,8 +1,8 @@
 """Style networks as files: an image transformation network, its parameters, and where they come from.
 
 A file is safetensors: the parameters by name, float32 (:mod:`isostyle.transform_network`). Its metadata hold the network's
-table, the training recipe, the style image's name, digest and thumbnail, the losses of the training, and the SHA-256 of the
-parameters, which tells a damaged file from another network. It holds no code and belongs to no framework. Files of another
+table, the styles' names and thumbnails, the training recipe, the losses of the training, and the SHA-256 of the parameters,
+which tells a damaged file from another network. It holds no code and belongs to no framework. Files of another
 program's networks are read, too (:mod:`isostyle.style_networks.pytorch_examples`).
 """
 
@@ -12,6 +12,7 @@ import base64
 import dataclasses
 import io
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from isostyle.errors import InputError, shown
@@ -30,26 +32,28 @@ from isostyle.style_networks import pytorch_examples
 from isostyle.style_networks.metadata import BROKEN, json_of, read_parts
 from isostyle.system.files import read_input, reason, sha256, write_atomically
 from isostyle.system.tensors import tensors_file
-from isostyle.transform_network import JOHNSON, TransformNetwork
+from isostyle.transform_network import JOHNSON, TransformNetwork, is_own, mixed
 from isostyle.weights.store import parameters_digest, whole
 
 #: The metadata's ``schema``. The number changes with the meaning of anything in the file.
-SCHEMA = "isostyle.style-network/2"
+SCHEMA = "isostyle.style-network/3"
 SUFFIX = ".safetensors"
+#: Between a file and the styles of it that are meant.
+STYLES_OF_FILE = "#"
 #: Longer side of a thumbnail, in pixels.
 THUMBNAIL = 96
 
 
 @dataclass(frozen=True)
 class StyleNetwork:
-    """A network that was trained for one style."""
+    """A network that was trained for one style, or for several."""
 
     network: TransformNetwork
+    #: Of :meth:`isostyle.transform_network.TransformNetwork.shapes`: of scales and shifts, a row for each style.
     parameters: Parameters
-    #: The name of the style, for people.
-    name: str
-    #: PNG of the style image, its longer side :data:`THUMBNAIL` pixels; empty if nobody knows it.
-    thumbnail: bytes
+    #: Names of the styles, for people, in the order of the rows; and a PNG of each style image, its longer side
+    #: :data:`THUMBNAIL` pixels, empty if nobody knows it.
+    styles: Mapping[str, bytes]
     #: What the training was: recipe, style image, loss network, photographs, framework; of another program's network, its
     #: ``origin`` and its file's digest. Plain JSON.
     training: Mapping[str, Any]
@@ -65,9 +69,44 @@ class StyleNetwork:
         write_atomically(Path(path), dump(self))
 
     @property
+    def name(self) -> str:
+        """What the style is called; of several, all names."""
+        return ", ".join(self.styles)
+
+    def mixed(self, weights: Mapping[str, float]) -> StyleNetwork:
+        """A network of one style, a mixture of these, by name: its scales and shifts are theirs, each times its weight.
+
+        Raises:
+            InputError: it has no style of that name, or all weights are 0.
+        """
+        for name in weights:
+            if name not in self.styles:
+                raise InputError(f"there is no style {shown(name)} in a network of {self.name}")
+        if not any(weights.values()):
+            raise InputError("a mixture of styles needs a weight that is not 0")
+        row = [weights.get(name, 0.0) for name in self.styles]
+        parameters = {
+            name: array.astype(np.float32)[None] if is_own(name) else array
+            for name, array in mixed(self.parameters, row).items()
+        }
+        name = next(iter(weights)) if list(weights.values()) == [1.0] else text_of(weights)
+        heaviest = max(weights, key=lambda style: abs(weights[style]))
+        return dataclasses.replace(self, parameters=parameters, styles={name: self.styles[heaviest]})
+
+    def painting(self) -> Parameters:
+        """The parameters that paint in its style.
+
+        Raises:
+            InputError: it has several.
+        """
+        if len(self.styles) > 1:
+            raise InputError(f"the network has {len(self.styles)} styles, name one of them: {self.name}")
+        return mixed(self.parameters, [1.0])
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the parameters: :func:`isostyle.weights.store.parameters_digest`."""
-        return parameters_digest(self.parameters)
+        return parameters_digest({name: self.parameters[name] for name in self.network.parameter_shapes})
 
 
 def thumbnail(picture: Image.Image) -> bytes:
@@ -82,12 +121,11 @@ def dump(style: StyleNetwork) -> bytes:
     """A file that :func:`parse` reads: the same bytes for the same content."""
     metadata = {
         "schema": SCHEMA,
-        "name": style.name,
+        "styles": json.dumps([{"name": name, "thumbnail": text(png)} for name, png in style.styles.items()]),
         "network": json.dumps(dataclasses.asdict(style.network)),
         "parameters_sha256": style.digest,
         "training": json.dumps(style.training),
         "history": json.dumps(style.history),
-        "thumbnail": base64.b64encode(style.thumbnail).decode(),
     }
     return tensors_file(style.parameters, metadata)
 
@@ -102,27 +140,67 @@ def load(path: Path) -> StyleNetwork:
 
 
 def shipped() -> dict[str, Traversable]:
-    """The style networks that ship with isostyle, by name: whatever files lie in data/styles of the package."""
+    """The styles that ship with isostyle, by name, each with the file that it is in: whatever lies in data/styles of the
+    package."""
     folder = resources.files("isostyle").joinpath("data", "styles")
-    if not folder.is_dir():
-        return {}
-    files = {file.name.removesuffix(SUFFIX): file for file in folder.iterdir() if file.name.endswith(SUFFIX)}
-    return dict(sorted(files.items()))
+    files = [file for file in folder.iterdir() if file.name.endswith(SUFFIX)] if folder.is_dir() else []
+    return dict(sorted((style, file) for file in files for style in parse(file.read_bytes(), file.name).styles))
 
 
 def find(name: str) -> StyleNetwork:
-    """The style network that ships as ``name``, or the one in the file ``name``.
+    """The network that paints as ``name`` says: ``wave`` is a style that ships, ``wave:0.7,scream:0.3`` a mixture of two;
+    ``FILE`` is all that a file holds, and ``FILE#wave`` one style of it, or a mixture, too.
 
     Raises:
-        InputError: as :func:`load`, or the name is unknown.
+        InputError: as :func:`load`, or a style is unknown, or the text says nothing.
     """
-    files = shipped()
-    if name in files:
-        return parse(files[name].read_bytes(), f"{name}{SUFFIX}")
-    if os.path.exists(name) or os.path.splitext(name)[1] or os.path.dirname(name):
-        return load(Path(name))
-    there = f"there are {', '.join(files)}, or" if files else "none ship with this installation; name"
-    raise InputError(f"there is no style network {shown(name)}; {there} a {SUFFIX} file of your own")
+    path, styles = parts_of(name)
+    if path is not None:
+        return load(path).mixed(weights_of(styles)) if styles else load(path)
+    files, weights = shipped(), weights_of(styles)
+    if unknown := [style for style in weights if style not in files]:
+        there = f"there are {', '.join(files)}, or" if files else "none ship with this installation; name"
+        raise InputError(f"there is no style network {shown(unknown[0])}; {there} a {SUFFIX} file of your own")
+    one, *others = {files[style] for style in weights}
+    if others:
+        raise InputError(f"{', '.join(weights)} are styles of {1 + len(others)} networks, which cannot be mixed")
+    return parse(one.read_bytes(), one.name).mixed(weights)
+
+
+def parts_of(name: str) -> tuple[Path | None, str]:
+    """The file that ``name`` begins with, None if it names styles that ship; and the styles."""
+    if os.path.exists(name):
+        return Path(name), ""
+    path, mark, styles = name.partition(STYLES_OF_FILE)
+    is_file = mark or (":" not in name and (os.path.splitext(name)[1] or os.path.dirname(name)))
+    return (Path(path), styles) if is_file else (None, name)
+
+
+def source(name: str) -> Path:
+    """The file that must not be overwritten by what is made with the style ``name``."""
+    return parts_of(name)[0] or Path(name)
+
+
+def called(name: str) -> str:
+    """What the style ``name`` is called in the name of a file: ``wave0.7-scream0.3`` of a mixture."""
+    path, styles = parts_of(name)
+    return styles.replace(":", "").replace(",", "-") or (path.stem if path else name)
+
+
+def weights_of(text: str) -> dict[str, float]:
+    """Weights by name, of ``wave:0.7,scream:0.3``; a name alone weighs 1.
+
+    Raises:
+        InputError: a weight is no finite number, or a name comes twice.
+    """
+    pairs = [part.partition(":") for part in text.split(",")]
+    try:
+        found = {name.strip(): float(weight) if mark else 1.0 for name, mark, weight in pairs}
+    except ValueError:
+        found = {}
+    if len(found) < len(pairs) or not all(math.isfinite(weight) for weight in found.values()):
+        raise InputError(f"a mixture of styles is NAME:WEIGHT,NAME:WEIGHT, not {shown(text)}")
+    return found
 
 
 def parse(data: bytes, name: str) -> StyleNetwork:
@@ -133,8 +211,9 @@ def parse(data: bytes, name: str) -> StyleNetwork:
 def imported(data: bytes, name: str) -> StyleNetwork:
     """The style network in a file of PyTorch's."""
     parameters = whole(pytorch_examples.read(data, name), JOHNSON.parameter_shapes, name)
+    rows = {key: array[None] if is_own(key) else array for key, array in parameters.items()}
     training = {"origin": pytorch_examples.ORIGIN, "file_sha256": sha256(data)}
-    return StyleNetwork(JOHNSON, parameters, Path(name).stem, b"", training, [])
+    return StyleNetwork(JOHNSON, rows, {Path(name).stem: b""}, training, [])
 
 
 def own(data: bytes, name: str) -> StyleNetwork:
@@ -143,17 +222,38 @@ def own(data: bytes, name: str) -> StyleNetwork:
     try:
         network = network_of(json_of(metadata, "network", dict))
         training, history = json_of(metadata, "training", dict), json_of(metadata, "history", list)
-        small = base64.b64decode(metadata["thumbnail"], validate=True)
-        digest, style = metadata["parameters_sha256"], metadata["name"]
+        styles = styles_of(json_of(metadata, "styles", list))
+        digest = metadata["parameters_sha256"]
     except BROKEN as error:
         raise InputError(f"{name!r} has metadata that cannot be used: {reason(error)}") from None
-    shapes = network.parameter_shapes
+    shapes = network.shapes(len(styles))
     if others := sorted(set(tensors) - set(shapes)):
         raise InputError(f"{name!r} holds {others[0][:60]!r}, which is no parameter of its network")
-    found = StyleNetwork(network, whole(tensors, shapes, name), style, small, training, history)
+    found = StyleNetwork(network, whole(tensors, shapes, name), styles, training, history)
     if found.digest != digest:
         raise InputError(f"{name!r} is damaged: its numbers are not those that were saved (SHA-256 {found.digest[:12]}...)")
     return found
+
+
+def text(png: bytes) -> str:
+    return base64.b64encode(png).decode()
+
+
+def styles_of(rows: Sequence[Any]) -> dict[str, bytes]:
+    """The styles that a file's list names, with their thumbnails.
+
+    Raises:
+        KeyError, TypeError, ValueError: the list has another form, or is empty, or names a style twice.
+    """
+    found = {str(row["name"]): base64.b64decode(row["thumbnail"], validate=True) for row in rows}
+    if not found or len(found) < len(rows):
+        raise ValueError("it names no style, or one twice")
+    return found
+
+
+def text_of(weights: Mapping[str, float]) -> str:
+    """wave:0.7,scream:0.3"""
+    return ",".join(f"{name}:{weight:g}" for name, weight in weights.items())
 
 
 def network_of(table: Mapping[str, Any]) -> TransformNetwork:

@@ -110,6 +110,16 @@ def places(seed: int, photographs: int, first: int, count: int) -> list[Crop]:
     return found
 
 
+def turns(seed: int, styles: int, first: int, count: int) -> list[int]:
+    """The numbers of the styles that the photographs ``first``, ``first`` + 1, ... of a training are painted in. Each style has
+    its turn once in an epoch; as of :func:`places`, the answer depends on the arguments alone."""
+    found = []
+    for number in range(first, first + count):
+        epoch, place = divmod(number, styles)
+        found.append(int(np.random.RandomState([seed, 3, epoch]).permutation(styles)[place]))
+    return found
+
+
 def cut(picture: Image.Image, crop: Crop, side: int) -> Array:
     """A crop of a photograph, ``side`` x ``side`` pixels, as a normalized array of shape (1, 3, side, side)."""
     least = round(side * ZOOM)

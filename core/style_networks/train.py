@@ -1,14 +1,16 @@
-"""``isostyle.train``: a network for one style, from a style image and a folder of photographs."""
+"""``isostyle.train``: a network for one style or many, from style images and a folder of photographs."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from isostyle import registry
@@ -22,11 +24,12 @@ from isostyle.registry import Framework
 from isostyle.style_networks import checkpoint as training_state
 from isostyle.style_networks.checkpoint import Checkpoint
 from isostyle.style_networks.file import StyleNetwork, thumbnail
-from isostyle.style_networks.photographs import CENTER, Cutter, cut
+from isostyle.style_networks.photographs import CENTER, Cutter, cut, turns
 from isostyle.style_networks.trainer import Trainer, TrainingEvent, TrainingRecipe, require_finite, steps_of
 from isostyle.style_networks.training_inputs import HELD_OUT_SHARE, TrainingInputs, read_inputs, require_same
 from isostyle.system.files import reason, write_atomically
 from isostyle.system.versions import versions
+from isostyle.transform_network import is_own
 
 #: What can be done when memory does not suffice.
 LESS_MEMORY = "try a smaller --crop, --batch or --style-size"
@@ -58,13 +61,14 @@ class TrainingInterrupted(Sent, KeyboardInterrupt):
 
 
 def train(
-    style: ImageLike,
+    style: ImageLike | Mapping[str, ImageLike],
     photographs: Path | str,
     *,
     recursive: bool = False,
     recipe: TrainingRecipe | None = None,
     name: str | None = None,
     start: str | os.PathLike[str] | StyleNetwork | None = None,
+    add: bool = False,
     backend: str = "auto",
     network: str = "compact",
     precision: Precision = "exact",
@@ -79,7 +83,8 @@ def train(
     """Train an image transformation network to paint in the manner of ``style``.
 
     Args:
-        style: anything that :func:`isostyle.stylize` takes as a picture.
+        style: anything that :func:`isostyle.stylize` takes as a picture; a mapping of names to such pictures for a network of
+            several styles.
         photographs: a folder. Files that are broken or smaller than a crop are skipped and named. Up to ten are held out, to
             look at.
         recursive: photographs in folders inside that folder count, too.
@@ -88,6 +93,8 @@ def train(
         start: a style network of the same size whose parameters the training begins with: the name of one that ships, or a
             file. One that paints anything knows how to keep a photograph's shapes, which takes most of the steps to learn.
             [default: random numbers]
+        add: leave all that the network ``start`` has as it is, and learn the new style's scales and shifts alone. What is
+            returned has its styles and the new ones.
         backend: ``torch``, ``paddle``, ``mxnet``, or ``auto``.
         network: the loss network: ``compact``, ``vgg16``, ``vgg16-padded``, ``vgg19``, or a ``.safetensors`` file.
         precision: of the loss network: ``exact`` or ``fast``.
@@ -118,15 +125,32 @@ def train(
         raise InputError(f"the precision must be exact or fast, not {precision!r}")
     if resume and checkpoint is None:
         raise InputError("there is no checkpoint to resume from; name it")
+    if add and start is None:
+        raise InputError("there is no network to add a style to; name it: start")
     path, tell = None if checkpoint is None else Path(checkpoint), log or (lambda line: None)
-    inputs = read_inputs(recipe, style, Path(photographs), network, start, recursive=recursive)
+    styles = named(style, name)
+    inputs = read_inputs(recipe, styles, Path(photographs), network, start, add=add, recursive=recursive)
     before = checkpoint_of(path, inputs) if resume and path is not None else None
     framework = registry.start(backend, device, threads)
     for line in (*inputs.lines, str(framework)):
         tell(line)
-    called = name or (Path(style).stem if isinstance(style, (str, Path)) else "style")
-    training = framework.inside(lambda: Training(inputs, framework, precision, before, called, path, tell))()
+    training = framework.inside(lambda: Training(inputs, framework, precision, before, path, tell))()
     return training.run(every, callback)
+
+
+def named(style: ImageLike | Mapping[str, ImageLike], name: str | None) -> Mapping[str, ImageLike]:
+    """Style images by the names of their styles.
+
+    Raises:
+        InputError: there is none, or ``name`` is to be that of several.
+    """
+    if not isinstance(style, Mapping):
+        called = name or (Path(style).stem if isinstance(style, (str, Path)) else "style")
+        # A question mark for each byte that is not UTF-8: old archives have such file names, JSON must not.
+        return {called.encode("utf-8", "replace").decode(): style}
+    if not style or name is not None:
+        raise InputError("a network of several styles needs a picture of each, which are named by themselves")
+    return style
 
 
 def checkpoint_of(path: Path, inputs: TrainingInputs) -> Checkpoint:
@@ -135,7 +159,8 @@ def checkpoint_of(path: Path, inputs: TrainingInputs) -> Checkpoint:
     Raises:
         InputError: there is none, or it is of another training, or of more steps.
     """
-    found = training_state.load(path, inputs.recipe.network)
+    shapes = {name: array.shape for name, array in inputs.trained.items()}
+    found = training_state.load(path, shapes)
     require_same(found.settings, inputs.settings, str(path))
     if found.step > inputs.recipe.steps:
         raise InputError(f"{str(path)!r} has {found.step} steps already; ask for more than {inputs.recipe.steps}")
@@ -151,14 +176,11 @@ class Training:
         framework: Framework,
         precision: Precision,
         before: Checkpoint | None,
-        name: str,
         checkpoint: Path | None,
         tell: Callable[[str], None],
     ) -> None:
-        """``before``: what it goes on from. ``checkpoint``: the file that is written. ``name``: of the style."""
+        """``before``: what it goes on from. ``checkpoint``: the file that is written."""
         self.inputs, self.framework = inputs, framework
-        # A question mark for each byte that is not UTF-8: old archives have such file names, JSON must not.
-        self.name = name.encode("utf-8", "replace").decode()
         self.checkpoint, self.tell = checkpoint, tell
         self.looked_at = self.look_at()
         self.trainer = self.trainer_of(precision)
@@ -167,7 +189,7 @@ class Training:
         self.backends: list[dict[str, Any]] = [computes]
         self.history: list[dict[str, float]] = []
         if before is None:
-            self.state = self.trainer.start(inputs.first.parameters)
+            self.state = self.trainer.start(inputs.trained)
             return
         tell(f"going on from step {before.step}")
         self.state, self.history = self.trainer.restored(before.state, before.step), before.history
@@ -202,15 +224,16 @@ class Training:
         self.tell(f"skipped {str(path)!r}: {why.removeprefix(repr(str(path))).lstrip()}")
 
     def trainer_of(self, precision: Precision) -> Trainer:
-        """What makes the steps, with the style image and both networks on the device."""
+        """What makes the steps, with the style images and both networks on the device."""
         inputs, backend, device = self.inputs, self.framework.backend, self.framework.device
         losses, network = inputs.recipe.losses, inputs.loss_network
         engine = backend.prepare(network.network, network.cut(losses.taps), device=device, dtype="float32", precision=precision)
         transform = registry.transform(backend, inputs.recipe.network, device=device, dtype="float32")
-        height, width = inputs.size
-        with self.framework.failures(f"a style image of {height}x{width}", LESS_MEMORY):
-            picture = arrays.resize(inputs.picture, height, width)
-            return Trainer(inputs.recipe, transform, engine, arrays.to_array(picture, "float32"))
+        largest = max(style.size for style in inputs.styles.values())
+        with self.framework.failures("a style image of {}x{}".format(*largest), LESS_MEMORY):
+            pictures = (arrays.resize(style.picture, *style.size) for style in inputs.styles.values())
+            styles = [arrays.to_array(picture, "float32") for picture in pictures]
+            return Trainer(inputs.recipe, transform, engine, styles, inputs.fixed)
 
     def run(self, every: int, callback: Callable[[Progress], None] | None) -> StyleNetwork:
         """Make the steps that are left. Write a checkpoint after every so many, and where the training stops.
@@ -239,27 +262,29 @@ class Training:
             photographs = next(crops)
             look = (self.step + 1) % every == 0 or self.step + 1 == recipe.steps
             with self.framework.failures(at, LESS_MEMORY), self.framework.own_state():
-                event, seen = self.advance(photographs, look)
+                turn = turns(recipe.seed, len(self.inputs.styles), self.step * recipe.batch, recipe.batch)
+                event, seen = self.advance(photographs, turn, look)
             if look:
                 self.save()
             if callback:
                 samples = self.framework.inside(self.samples) if look and self.looked_at else None
                 callback(Progress(event, recipe.steps, seen, samples))
 
-    def advance(self, photographs: Sequence[Array], look: bool) -> tuple[TrainingEvent, float | None]:
-        """Make one step. If asked to ``look``, also find the median total of the held-out photographs after it.
+    def advance(self, photographs: Sequence[Array], styles: Sequence[int], look: bool) -> tuple[TrainingEvent, float | None]:
+        """Make one step: paint each photograph in the style of that number. If asked to ``look``, also find the median total of
+        the held-out photographs after it.
 
         State and history change together, at the end: an interruption falls before or after a step.
 
         Raises:
             NonFiniteTraining: a loss, a gradient or a parameter is no longer finite; nothing has changed.
         """
-        following, event = self.trainer.step(self.state, photographs)
+        following, event = self.trainer.step(self.state, photographs, styles)
         row = {"step": event.step, "learning_rate": event.learning_rate, **event.terms}
         seen = None
         if look and self.looked_at:
             tensors = self.trainer.parameters(following)
-            seen = median(self.trainer.losses(tensors, each)["total"] for each in self.looked_at)
+            seen = median(self.trainer.losses(tensors, *each)["total"] for each in self.held_out())
             row["held_out"] = seen
             require_finite({"the median total of held-out photographs": seen}, event.step)
         rows = [row] if look or event.step % HISTORY_EVERY == 0 else []
@@ -269,8 +294,16 @@ class Training:
     def samples(self) -> list[tuple[Image.Image, Image.Image]]:
         """The held-out photographs as they go in and come out."""
         transform, tensors = self.trainer.transform, self.trainer.parameters(self.state)
-        made = (transform.array(transform.apply(tensors, transform.tensor(each))) for each in self.looked_at)
-        return [(arrays.to_picture(each), arrays.to_picture(one)) for each, one in zip(self.looked_at, made, strict=True)]
+        found = []
+        for photograph, style in self.held_out():
+            made = transform.apply(self.trainer.painting(tensors, style), transform.tensor(photograph))
+            found.append((arrays.to_picture(photograph), arrays.to_picture(transform.array(made))))
+        return found
+
+    def held_out(self) -> list[tuple[Array, int]]:
+        """What is looked at, each with the number of a style: every photograph, and every style."""
+        styles, photographs = len(self.inputs.styles), len(self.looked_at)
+        return [(self.looked_at[i % photographs], i % styles) for i in range(max(styles, photographs))]
 
     def arrays(self) -> dict[str, dict[str, Array]]:
         """The state as NumPy arrays, by parameter."""
@@ -297,8 +330,8 @@ class Training:
             "isostyle": __version__,
             "recipe": settings["recipe"],
             "steps": self.step,
-            "style": {"sha256": settings["style_sha256"], "size": list(inputs.size)},
-            "start": {"name": inputs.first.name, "parameters_sha256": inputs.first.digest},
+            "styles": {name: {"sha256": style.digest, "size": list(style.size)} for name, style in inputs.styles.items()},
+            "start": {"name": inputs.start, "parameters_sha256": inputs.first.digest},
             "loss_network": {"name": inputs.loss_network.network.name, "sha256": inputs.loss_network.digest},
             "photographs": {
                 "used": len(inputs.used),
@@ -310,5 +343,17 @@ class Training:
             "backends": self.backends,
             "versions": versions(),
         }
-        parameters = {name: tensors["image"] for name, tensors in self.arrays().items()}
-        return StyleNetwork(inputs.recipe.network, parameters, self.name, thumbnail(inputs.picture), about, self.history)
+        trained = {name: tensors["image"] for name, tensors in self.arrays().items()}
+        styles = {name: thumbnail(style.picture) for name, style in inputs.styles.items()}
+        made = StyleNetwork(inputs.recipe.network, {**inputs.fixed, **trained}, styles, about, self.history)
+        return made if inputs.base is None else added(inputs.base, made)
+
+
+def added(base: StyleNetwork, made: StyleNetwork) -> StyleNetwork:
+    """The styles of ``base`` and of ``made``, which has the same parameters but for its scales and shifts."""
+    parameters = {
+        name: np.concatenate([array, made.parameters[name]]) if is_own(name) else array
+        for name, array in base.parameters.items()
+    }
+    training = {**base.training, "added": [*base.training.get("added", []), made.training]}
+    return dataclasses.replace(base, parameters=parameters, styles={**base.styles, **made.styles}, training=training)

@@ -1,4 +1,4 @@
-"""Training an image transformation network for one style: recipe x photographs -> parameters, one event a step.
+"""Training an image transformation network: recipe x photographs -> parameters, one event a step.
 
 Johnson, Alahi and Fei-Fei 2016, section 3: a network's output for a photograph has the losses that a style transfer minimizes,
 with the photograph itself as content image. A style transfer moves its picture by the gradient of those losses with respect to
@@ -8,6 +8,9 @@ suite says of objectives holds here.
 
 Photographs go through one after the other, and their gradients are added up. Instance normalization knows no batch, so this is
 the same as a batch, and takes the memory of one photograph.
+
+Each photograph of a step is painted in one of the styles. Its loss moves all that is shared, and that style's scales and shifts
+(Dumoulin, Shlens and Kudlur 2017). A new style is learned by its scales and shifts alone: all else is fixed.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from isostyle.losses import summed
 from isostyle.optim import Adam, State
 from isostyle.published import ONE_PASS
 from isostyle.recipe import AdamSettings, Constant, Recipe, StepDecay
-from isostyle.transform_network import LEAST_SIDE, NARROW, TransformNetwork
+from isostyle.transform_network import LEAST_SIDE, NARROW, TransformNetwork, is_own
 
 #: Johnson et al. 2016, section 4.1: four crops a step. There Adam has 1e-3, 40000 times; with a twentieth of the steps, twice
 #: as much learns more, if it becomes less in time.
@@ -94,11 +97,11 @@ class NonFiniteTraining(IsostyleError):
         super().__init__(f"{name} became {value} at step {step} of the training; try a smaller learning rate")
 
 
-def first_parameters(network: TransformNetwork, seed: int) -> dict[str, Array]:
-    """What training starts from, float32. Biases and shifts are 0, scales 1."""
+def first_parameters(network: TransformNetwork, seed: int, styles: int = 1) -> dict[str, Array]:
+    """What training starts from, float32, of :meth:`TransformNetwork.shapes`. Biases and shifts are 0, scales 1."""
     random = np.random.RandomState(seed)
     parameters = {}
-    for name, shape in network.parameter_shapes.items():
+    for name, shape in network.shapes(styles).items():
         kind = name.rpartition(".")[2]
         if kind == "weight":
             share = OUT_SHARE if name.startswith("out.") else 1.0
@@ -117,15 +120,25 @@ def steps_of(state: Mapping[str, State]) -> int:
 class Trainer:
     """Steps of a training. Its state is a dict of Adam's states by parameter: all that is needed to go on."""
 
-    def __init__(self, recipe: TrainingRecipe, transform: Transform, engine: Engine, style: Array) -> None:
-        """``engine``: the loss network. ``style``: the normalized style image, (1, 3, H, W)."""
+    def __init__(
+        self,
+        recipe: TrainingRecipe,
+        transform: Transform,
+        engine: Engine,
+        styles: Sequence[Array],
+        fixed: Parameters | None = None,
+    ) -> None:
+        """``engine``: the loss network. ``styles``: normalized style images, (1, 3, H, W). ``fixed``: parameters that are not
+        trained."""
         recipe.check()
         self.recipe = recipe
         self.transform = transform
         self.engine = engine
         self.adam = Adam(recipe.optimizer, recipe.schedule)
-        # Content targets are each photograph's own; those of the style image stay.
-        self.style = engine.targets(recipe.losses, style, style).style
+        # Content targets are each photograph's own; those of the style images stay.
+        self.styles = [engine.targets(recipe.losses, style, style).style for style in styles]
+        self.rows = [transform.tensor(row) for row in np.eye(len(styles))[:, None]]
+        self.fixed = {name: transform.tensor(array) for name, array in (fixed or {}).items()}
 
     def start(self, parameters: Parameters) -> dict[str, State]:
         """The state before the first step."""
@@ -137,34 +150,54 @@ class Trainer:
         return {name: {**{key: tensor(array) for key, array in each.items()}, "step": step} for name, each in state.items()}
 
     def parameters(self, state: Mapping[str, State]) -> dict[str, Tensor]:
-        """The network's parameters in a state."""
+        """The parameters that are trained, in a state."""
         return {name: each["image"] for name, each in state.items()}
 
-    def targets(self, photograph: Tensor) -> Targets:
+    def painting(self, parameters: Mapping[str, Tensor], style: int) -> dict[str, Tensor]:
+        """The parameters that paint in the style of that number."""
+        row = self.rows[style]
+        return {
+            name: (row @ tensor).reshape((-1,)) if is_own(name) else tensor
+            for name, tensor in {**self.fixed, **parameters}.items()
+        }
+
+    def targets(self, photograph: Tensor, style: int) -> Targets:
         """Those of the transformed ``photograph``: its own features, and the style image's Gram matrices."""
         losses = self.recipe.losses
         content = self.engine.features(photograph, [tap for tap, _ in losses.content_layers], losses.pooling)
-        return Targets({tap: self.engine.array(feature) for tap, feature in content.items()}, self.style)
+        return Targets({tap: self.engine.array(feature) for tap, feature in content.items()}, self.styles[style])
 
-    def objective(self, photograph: Tensor) -> Objective:
-        """The losses of the transformed ``photograph``."""
-        return self.engine.objective(self.recipe.losses, self.targets(photograph))
+    def objective(self, photograph: Tensor, style: int) -> Objective:
+        """The losses of the ``photograph`` painted in a style."""
+        return self.engine.objective(self.recipe.losses, self.targets(photograph, style))
 
-    def losses(self, parameters: Mapping[str, Tensor], photograph: Array) -> dict[str, float]:
+    def losses(self, parameters: Mapping[str, Tensor], photograph: Array, style: int = 0) -> dict[str, float]:
         """The losses of one normalized photograph, (1, 3, H, W), by term."""
         given = self.engine.tensor(photograph)
-        evaluation = self.objective(given)(self.transform.apply(parameters, given))
+        evaluation = self.objective(given, style)(self.transform.apply(self.painting(parameters, style), given))
         return {name: float(value) for name, value in evaluation.terms.items()}
 
-    def evaluate(self, parameters: Mapping[str, Tensor], photograph: Array) -> tuple[dict[str, float], dict[str, Tensor]]:
-        """The losses of one normalized photograph, (1, 3, H, W), by term, and the gradient of their total by parameter."""
+    def evaluate(
+        self, parameters: Mapping[str, Tensor], photograph: Array, style: int = 0
+    ) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """The losses of one normalized photograph, (1, 3, H, W), by term, and the gradient of their total by parameter that is
+        trained."""
         given = self.engine.tensor(photograph)
-        transformed, vjp = self.transform.vjp(parameters, given)
-        evaluation = self.objective(given)(transformed)
-        return {name: float(value) for name, value in evaluation.terms.items()}, vjp(evaluation.gradient)
+        transformed, vjp = self.transform.vjp(self.painting(parameters, style), given)
+        evaluation = self.objective(given, style)(transformed)
+        column = self.rows[style].reshape((-1, 1))
+        gradient = {
+            name: column @ part.reshape((1, -1)) if is_own(name) else part
+            for name, part in vjp(evaluation.gradient).items()
+            if name in parameters
+        }
+        return {name: float(value) for name, value in evaluation.terms.items()}, gradient
 
-    def step(self, state: dict[str, State], photographs: Sequence[Array]) -> tuple[dict[str, State], TrainingEvent]:
-        """One update by the mean of the losses of ``photographs``.
+    def step(
+        self, state: dict[str, State], photographs: Sequence[Array], styles: Sequence[int] | None = None
+    ) -> tuple[dict[str, State], TrainingEvent]:
+        """One update by the mean of the losses of ``photographs``, each in one of the ``styles``, by number [default: all in
+        the first].
 
         Raises:
             NonFiniteTraining: a loss, a gradient or a parameter is no longer finite; ``state`` is as it was.
@@ -173,8 +206,8 @@ class Trainer:
         step, rate = steps_of(state), self.adam.learning_rate(next(iter(state.values())))
         sums: dict[str, float] = {}
         gradient: dict[str, Tensor] = {}
-        for photograph in photographs:
-            terms, found = self.evaluate(parameters, photograph)
+        for photograph, style in zip(photographs, styles or [0] * len(photographs), strict=True):
+            terms, found = self.evaluate(parameters, photograph, style)
             sums = {name: sums.get(name, 0.0) + value / len(photographs) for name, value in terms.items()}
             gradient = {name: gradient[name] + part if gradient else part for name, part in found.items()}
         gradient = {name: part / len(photographs) for name, part in gradient.items()}
