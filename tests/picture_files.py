@@ -236,6 +236,29 @@ def waves(channels=3, dtype=np.uint16, size=(23, 31)):
     return values.astype(dtype) if np.dtype(dtype).kind == "f" else np.rint(values * np.iinfo(dtype).max).astype(dtype)
 
 
+#: Colors that somebody may have left under an alpha of 0.
+HIDDEN = [(255, 255, 255), (0, 0, 0), (0, 255, 90)]
+#: The color of a cut-out object.
+OBJECT = (85, 7, 7)
+
+
+def disc(height=60, width=80, radius=24.0):
+    """Alpha in 0..1: a disc with a soft rim."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.clip(radius - np.hypot(y - height / 2, x - width / 2) + 0.5, 0, 1)
+
+
+def cut_out(hidden, color=None):
+    """An RGBA picture of a disc: waves, or of one color; ``hidden`` is what nobody sees."""
+    alpha = np.rint(255 * disc())[..., None]
+    values = waves(3, np.uint8, (60, 80)) if color is None else np.full((60, 80, 3), color)
+    return Image.fromarray(np.concatenate([np.where(alpha > 0, values, hidden), alpha], -1).astype(np.uint8))
+
+
+def painting(size=(60, 80)):
+    return Image.fromarray(waves(3, np.uint8, size)[..., ::-1].copy())
+
+
 def turned_exif(orientation=6):
     exif = Image.Exif()
     exif[0x0112] = orientation

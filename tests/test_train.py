@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 from conftest import BACKENDS, DEEP, obtain, run
+from picture_files import painting
 from PIL import Image
 from style_files import TINY, write_photographs
 
@@ -21,7 +22,7 @@ from isostyle.style_networks import file as style_network
 from isostyle.style_networks import train as training
 from isostyle.style_networks.train import TrainingInterrupted, train
 from isostyle.style_networks.trainer import NonFiniteTraining, Trainer
-from isostyle.style_networks.training_inputs import held_out
+from isostyle.style_networks.training_inputs import held_out, read_inputs
 from isostyle.system.tensors import tensors_file
 from isostyle.transform_network import TransformNetwork
 
@@ -457,3 +458,20 @@ def test_options_that_cannot_be_are_refused_in_one_sentence(
     assert message in err
     assert len(err.splitlines()) == 1
     assert not list(tmp_path.glob("*.safetensors*"))
+
+
+def test_a_network_is_trained_on_what_is_visible_of_a_painting(photographs):
+    bare = Image.new("RGBA", (120, 100))
+    bare.paste(painting(), (30, 17))
+    inputs = read_inputs(TINY, {"bare": bare}, photographs, "compact", None, add=False, recursive=False)
+    assert inputs.styles["bare"].picture.tobytes() == painting().tobytes()
+
+
+def test_a_photograph_that_is_transparent_everywhere_is_skipped(any_backend, photographs, style_file):
+    for path in sorted(photographs.iterdir())[:4]:
+        path.unlink()
+        Image.new("RGBA", (44, 40)).save(path.with_suffix(".png"))
+    lines = []
+    recipe = dataclasses.replace(TINY, steps=8)
+    train(style_file, photographs, recipe=recipe, backend=any_backend, log=lines.append)
+    assert any("is transparent everywhere" in line for line in lines)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hdr_files import COLORS, HLG, PQ, make_hdr
+from picture_files import HIDDEN, cut_out
 from PIL import Image
 from style_files import write_style
 from test_cli import isostyle, names
@@ -293,7 +294,9 @@ def test_subtitles_that_are_no_utf8_do_not_end_the_work_and_a_line_says_so(folde
 )
 def test_transparency_that_is_lost_is_said(tmp_path, name, coding, is_lost):
     make(tmp_path / name, coding=coding.split())
-    assert lost_of(tmp_path / name, "b.mp4") == (["its alpha channel (transparency) is left out"] if is_lost else [])
+    assert lost_of(tmp_path / name, "b.mp4") == (
+        ["its alpha channel (transparency), which is laid on white"] if is_lost else []
+    )
 
 
 # Errors
@@ -491,3 +494,46 @@ def command_of(process):
             return stream.read()
     except OSError:
         return ""
+
+
+# Alpha
+
+
+def moving(path, *frames, coding):
+    """A video of RGBA pictures."""
+    size = "x".join(map(str, frames[0].size))
+    given = ["-f", "rawvideo", "-pix_fmt", "rgba", "-s", size, "-framerate", "5", "-i", "pipe:0"]
+    data = b"".join(frame.tobytes() for frame in frames)
+    subprocess.run([FFMPEG, "-v", "error", "-y", *given, *coding, str(path)], input=data, check=True)
+    return path
+
+
+CODINGS = {"png.mov": ("-c:v", "png"), "vp9.webm": ("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-crf", "5")}
+
+
+@pytest.mark.parametrize("name", CODINGS)
+def test_a_video_s_alpha_is_read(tmp_path, name):
+    frame = cut_out((0, 0, 0))
+    (found,) = frames_of(moving(tmp_path / name, frame, coding=CODINGS[name]))
+    assert abs(np.asarray(found.getchannel("A")).astype(int) - np.asarray(frame.getchannel("A"))).max() <= 8
+
+
+def test_a_video_without_alpha_is_read_as_before(tmp_path):
+    found = video.probe(FFMPEG, make(tmp_path / "a.mp4"))
+    assert (found.pixels, found.mode, found.decoder) == ("rgb24", "RGB", ())
+
+
+def test_hidden_colors_of_a_video_are_white_and_reach_nothing(folder, any_backend):
+    """One of its frames is hidden as a whole."""
+    nothing = Image.new("RGBA", (80, 60), (0, 200, 0, 0))
+    seen = []
+    for name, hidden in (("a.mov", HIDDEN[0]), ("b.mov", HIDDEN[1])):
+        moving(folder / name, cut_out(hidden), nothing, cut_out(hidden), coding=CODINGS["png.mov"])
+        output = f"{name[0]}.mp4"
+        command = ["apply", "wave.safetensors", name, "-o", output, "--threads", "1", "--backend", any_backend]
+        assert isostyle(*command) == 0
+        seen.append(frames_of(folder / output))
+    assert [frame.tobytes() for frame in seen[0]] == [frame.tobytes() for frame in seen[1]]
+    assert np.asarray(seen[0][1]).min() >= 250
+    assert np.asarray(seen[0][0])[:10, :10].min() >= 250
+    assert json.loads((folder / "a.json").read_text())["output"]["frames"] == 3

@@ -24,10 +24,12 @@ from isostyle.cli.outputs import deliver, output_folder, said_in
 from isostyle.cli.pipes import PIPE, FileOrPipe, read_stdin
 from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import InputError, IsostyleError
+from isostyle.images import decode
 from isostyle.images.decode import PictureIn, describe, read_picture
 from isostyle.images.encode import KeptElsewhere, keeps_alpha
 from isostyle.images.options import KEEP
 from isostyle.images.suffixes import format_of
+from isostyle.images.transparency import on_white
 from isostyle.style_networks import file as style_network
 from isostyle.style_networks import video
 from isostyle.style_networks.apply import Applier
@@ -222,7 +224,7 @@ class Work:
             return None
         source = read_stdin() if job.source == PIPE else job.source
         picture, digest = read_picture(source, "the picture")
-        return picture, describe(source, picture.pixels, digest)
+        return picture, describe(source, picture.pixels, digest, picture.alpha)
 
     def picture(self, job: Job, picture: PictureIn, described: dict[str, Any]) -> dict[str, Any]:
         """Paint a picture: its row in the manifest."""
@@ -246,11 +248,11 @@ class Work:
 
         def change(frame: Image) -> Image:
             self.interrupt.heed()
-            made = self.applier(PictureIn(frame))
+            made = self.applier(decode.frame(frame))
             if not about:
                 self.told.line(f"{self.name}: {described(source, made.picture)}")
             about.update({key: made.manifest["output"][key] for key in ("tile", "estimated_memory_bytes")})
-            return made.picture
+            return on_white(made.picture, made.finished.alpha)
 
         def progress(count: int) -> None:
             self.step(min(1.0, count / source.frames) if source.frames else 0)

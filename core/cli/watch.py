@@ -14,7 +14,7 @@ from isostyle.cli.outputs import Outputs, write
 from isostyle.cli.pipes import PIPE
 from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import IsostyleError
-from isostyle.images import arrays, encode
+from isostyle.images import arrays, encode, transparency
 from isostyle.images.arrays import Rounded
 from isostyle.images.encode import Finished
 from isostyle.recipe import Recipe
@@ -68,7 +68,8 @@ class Watch:
     def save_stage(self, event: Event) -> None:
         assert self.outputs is not None
         image, space, gray, path = event.image(), self.recipe.space, event.gray, self.outputs.stage(event.step)
-        stage = Finished(arrays.to_picture(image, space, gray=gray), Rounded(image, space, gray))
+        alpha = transparency.at_size(event.alpha, *event.size)
+        stage = Finished(arrays.to_picture(image, space, gray=gray), Rounded(image, space, gray), alpha)
         try:
             encode.save(stage, path, self.outputs.options)
         except (OSError, ValueError) as error:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from isostyle.errors import InputError, shown
-from isostyle.images import deep_files, exif, heif, icc, pages
+from isostyle.images import deep_files, exif, heif, icc, pages, transparency
 from isostyle.images.deep import Deep, Pixels, strips
-from isostyle.images.deep_files import BACKGROUND, Found, Tags
+from isostyle.images.deep_files import Found, Tags
 from isostyle.images.pages import Page
 from isostyle.images.suffixes import is_raw, readable_formats
 from isostyle.system.files import accessed, read_input, reason, require_regular, sha256
@@ -51,7 +51,7 @@ CHANNELS = (1, 3, 4)
 class PictureIn:
     """A picture that was read."""
 
-    #: In sRGB's colors: orientation applied, transparency laid on white.
+    #: In sRGB's colors: orientation applied, hidden pixels filled (:mod:`isostyle.images.transparency`).
     pixels: Pixels
     #: Mode L, as large as the pixels; None if nothing is transparent.
     alpha: Image.Image | None = None
@@ -62,7 +62,16 @@ class PictureIn:
 
     @property
     def eight_bits(self) -> Image.Image:
-        return self.pixels.eight_bits() if isinstance(self.pixels, Deep) else self.pixels
+        return eight_bits(self.pixels)
+
+    @property
+    def as_style(self) -> Pixels:
+        """What a painting shows, for Gram matrices."""
+        return transparency.as_style(self.pixels, self.alpha)
+
+
+def eight_bits(pixels: Pixels) -> Image.Image:
+    return pixels.eight_bits() if isinstance(pixels, Deep) else pixels
 
 
 def read(source: ImageLike, what: str = "image") -> PictureIn:
@@ -154,20 +163,30 @@ def header(path: Path) -> Header:
             raise
 
 
-def describe(source: ImageLike, picture: Pixels, digest: str | None) -> dict[str, Any]:
+def describe(source: ImageLike, picture: Pixels, digest: str | None, alpha: Image.Image | None = None) -> dict[str, Any]:
     """What a manifest says of an input: its file if it has one, the digest of its decoded pixels, and its size."""
     about: dict[str, Any] = {"path": str(source)} if isinstance(source, str | os.PathLike) else {}
     if digest:
         about["file_sha256"] = digest
-    return {**about, "pixels_sha256": pixels_sha256(picture), "size": [picture.height, picture.width]}
+    return {**about, "pixels_sha256": pixels_sha256(picture, alpha), "size": [picture.height, picture.width]}
 
 
-def pixels_sha256(picture: Pixels) -> str:
-    """The digest of all samples, row by row, a strip at a time: their bytes at once would be another picture in memory."""
+def pixels_sha256(picture: Pixels, alpha: Image.Image | None = None) -> str:
+    """The digest of all samples, row by row, and behind them alpha's if there is one."""
     found = hashlib.sha256()
-    for _, strip in strips(picture):
-        found.update(strip.tobytes())
+    for layer in (picture,) if alpha is None else (picture, alpha):
+        # A strip at a time: their bytes at once would be another picture in memory.
+        for _, strip in strips(layer):
+            found.update(strip.tobytes())
     return found.hexdigest()
+
+
+def frame(picture: Image.Image) -> PictureIn:
+    """A frame of a video, of RGB or RGBA; unlike other pictures, it may be hidden as a whole."""
+    if picture.mode == "RGB":
+        return PictureIn(picture)
+    alpha = picture.getchannel("A")
+    return PictureIn(picture.convert("RGB"), alpha) if alpha.getbbox() is None else read(picture, "a frame")
 
 
 # Files
@@ -216,11 +235,19 @@ def opened(
     except icc.Unusable as error:
         lines.append(f"{what} has a color profile that cannot be used: {error}; its colors are taken for sRGB")
         pixels, alpha = in_srgb(found, None, callers=data is None)
-    return PictureIn(pixels, alpha, kept, tuple(lines))
+    return PictureIn(pixels, seen(pixels, alpha, what), kept, tuple(lines))
+
+
+def seen(pixels: Pixels, alpha: Image.Image | None, what: str) -> Image.Image | None:
+    """``alpha`` if it hides anything. Hidden pixels are filled, in place. Raises InputError if all are."""
+    if alpha is None or alpha.getextrema() == (255, 255):
+        return None
+    transparency.fill(pixels, alpha, what)
+    return alpha
 
 
 def in_srgb(found: Found | Image.Image, profile: bytes | None, *, callers: bool) -> tuple[Pixels, Image.Image | None]:
-    """Pixels in sRGB, on white, and alpha if there is any. A caller's picture is not changed. Raises Unusable."""
+    """Pixels in sRGB, and alpha if there is any. A caller's picture is not changed. Raises Unusable."""
     if isinstance(found, Found):
         return deep_files.to_srgb(found, profile)
     picture = exif.upright(found)
@@ -235,18 +262,7 @@ def in_srgb(found: Found | Image.Image, profile: bytes | None, *, callers: bool)
         plain = picture.copy() if callers and picture is found else picture
     else:
         plain = picture.convert("RGB")
-    rgb = icc.to_srgb(plain, profile, gray=picture.mode in ("1", "L", "LA", "La"))
-    if alpha is None or alpha.getextrema() == (255, 255):
-        return rgb, None
-    lay_on_white(rgb, alpha)
-    return rgb, alpha
-
-
-def lay_on_white(rgb: Image.Image, alpha: Image.Image) -> None:
-    for (top, strip), (_, layer) in zip(strips(rgb), strips(alpha), strict=True):
-        strip.putalpha(layer)
-        canvas = Image.new("RGBA", strip.size, (*BACKGROUND, 255))
-        rgb.paste(Image.alpha_composite(canvas, strip).convert("RGB"), (0, top))
+    return icc.to_srgb(plain, profile, gray=picture.mode in ("1", "L", "LA", "La")), alpha
 
 
 # Arrays
@@ -298,4 +314,5 @@ def from_array(array: NDArray[Any], what: str) -> PictureIn:
     if samples.ndim == 2:
         return PictureIn(Deep(deep_files.spread(samples)))
     alpha = samples[..., 3] if samples.shape[2] == 4 else None
-    return PictureIn(*deep_files.to_srgb(Found(np.ascontiguousarray(samples[..., :3]), alpha), None))
+    pixels, layer = deep_files.to_srgb(Found(np.ascontiguousarray(samples[..., :3]), alpha), None)
+    return PictureIn(pixels, seen(pixels, layer, what))

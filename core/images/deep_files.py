@@ -21,8 +21,6 @@ from isostyle.images.suffixes import readable_formats
 #: Floats beyond 0..1 by less than half of a sample's step are rounded to 0 or to the largest sample: x / 255 * 255.00001, say.
 #: So are those that are off by a few roundings of their own type, which for float16 is more.
 HALF_STEP, FEW = 0.5 / MOST, 4
-#: Transparent pixels are laid on this color.
-BACKGROUND = (255, 255, 255)
 #: Of Pillow's modes, those that hold 16 bits a sample; Pillow would clip and not scale them.
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 #: The format whose 16 bits Pillow has in mode I, that of 32 bits.
@@ -277,8 +275,8 @@ def to_samples(values: NDArray[Any], what: str) -> Samples:
 
 
 def to_srgb(found: Found, profile: bytes | None) -> tuple[Deep, Image.Image | None]:
-    """The picture in sRGB, on white, and its alpha in 8 bits if there is any. The samples are converted in place, or
-    nothing is, and it raises Unusable."""
+    """The picture in sRGB, and its alpha in 8 bits if there is any. The samples are converted in place, or nothing is, and it
+    raises Unusable."""
     samples, alpha = found.rgb, found.alpha
     if profile is not None:
         try:
@@ -289,9 +287,6 @@ def to_srgb(found: Found, profile: bytes | None) -> tuple[Deep, Image.Image | No
             converted = icc.to_srgb(eight, profile, gray=found.gray)
             put(converted, samples, UPPER)
             put(converted, samples, LOWER)
-    if alpha is None or alpha.min() == MOST:
+    if alpha is None:
         return Deep(samples), None
-    for top, strip in strips(Deep(samples)):
-        share = alpha[top : top + STRIP, :, None].astype(np.float64) / MOST
-        strip.samples[:] = np.rint(strip.samples * share + np.array(BACKGROUND) * EIGHT_TO_SIXTEEN * (1 - share))
     return Deep(samples), Image.fromarray(np.rint(alpha / EIGHT_TO_SIXTEEN).astype(np.uint8))

@@ -22,7 +22,7 @@ from PIL.Image import Exif, Image
 from PIL.PngImagePlugin import putchunk
 
 from isostyle.errors import InputError, IsostyleError
-from isostyle.images import exif
+from isostyle.images import exif, transparency
 from isostyle.images.arrays import Rows
 from isostyle.images.deep import EIGHT_TO_SIXTEEN, STRIP, Samples
 from isostyle.images.icc import srgb
@@ -50,7 +50,7 @@ TIFF_TYPES = {Tiff.STRIPOFFSETS: 4, Tiff.STRIPBYTECOUNTS: 4, Tiff.ICCPROFILE: 7}
 class Finished:
     """A picture that can be written."""
 
-    #: RGB, 8 bits.
+    #: RGB, 8 bits; what is hidden has colors, too.
     picture: Image
     #: The same with 16 bits, if they are known.
     deep: Rows | None = None
@@ -79,7 +79,7 @@ def encode(finished: Finished, kind: str, options: PictureOptions) -> memoryview
     """The bytes of a picture file. Raises OSError, ValueError if Pillow cannot write it, InputError if 16 bits are wanted of a
     picture that does not have them."""
     stream = io.BytesIO()
-    alpha = finished.alpha if keeps_alpha(kind, options) else None
+    keeps = keeps_alpha(kind, options)
     picture, about = finished.picture, None
     if finished.exif is not None and not options.strip and kind in WITH_EXIF:
         about = exif.with_size(finished.exif, picture.width, picture.height)
@@ -87,11 +87,14 @@ def encode(finished: Finished, kind: str, options: PictureOptions) -> memoryview
         if finished.deep is None:
             raise InputError("this picture was made with 8 bits a sample; make it with bits=16")
         write = {"PNG": write_png, "TIFF": write_tiff}[kind]
-        write(stream, picture.size, 3 if alpha is None else 4, strips_of(finished.deep, picture.height, alpha), about)
+        channels = 4 if keeps and finished.alpha is not None else 3
+        write(stream, picture.size, channels, strips_of(finished.deep, picture.height, finished.alpha, channels), about)
         return stream.getbuffer()
-    if alpha is not None:
+    if finished.alpha is not None and keeps:
         picture = picture.copy()
-        picture.putalpha(alpha)
+        picture.putalpha(finished.alpha)
+    elif finished.alpha is not None:
+        picture = transparency.on_white(picture, finished.alpha)
     given: dict[str, Any] = {}
     if kind in WITH_QUALITY:
         given["quality"] = options.quality
@@ -137,13 +140,15 @@ def keep_elsewhere(finished: Finished, options: PictureOptions, name: str, stem:
 # 16 bits: Pillow writes them for gray only
 
 
-def strips_of(picture: Rows, height: int, alpha: Image | None) -> Iterator[Samples]:
-    """Samples from top to bottom, with alpha's if there is one: (STRIP or fewer, W, 3 or 4)."""
+def strips_of(picture: Rows, height: int, alpha: Image | None, channels: int) -> Iterator[Samples]:
+    """Samples from top to bottom, (STRIP or fewer, W, channels): of four channels alpha is the last; of three there is none,
+    and what it hides is white."""
     for top in range(0, height, STRIP):
         samples = picture.rows(top, top + STRIP)
         if alpha is not None:
-            layer = np.asarray(alpha.crop((0, top, alpha.width, top + len(samples)))).astype(np.uint16)
-            samples = np.concatenate([samples, layer[..., None] * EIGHT_TO_SIXTEEN], axis=-1)
+            layer = np.asarray(alpha.crop((0, top, alpha.width, top + len(samples)))).astype(np.uint16)[..., None]
+            layer *= EIGHT_TO_SIXTEEN
+            samples = np.concatenate([samples, layer], -1) if channels == 4 else transparency.samples_on_white(samples, layer)
         yield samples
 
 

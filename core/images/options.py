@@ -18,7 +18,7 @@ QUALITY, BEST_QUALITY = 95, 100
 class PictureOptions(PlainNumbers):
     """How a picture is written."""
 
-    #: ``"keep"`` the content's transparency where the format can hold it, or ``"drop"`` it.
+    #: ``"keep"`` the content's transparency where the format can hold it, or ``"drop"`` it: the result is laid on white.
     alpha: str = KEEP
     #: Bits of a sample: 8, or 16 (PNG and TIFF).
     bits: int = 8

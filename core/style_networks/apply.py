@@ -24,7 +24,7 @@ from isostyle import registry
 from isostyle._version import __version__
 from isostyle.checks import plain, require_count
 from isostyle.errors import InputError, IsostyleError, shown
-from isostyle.images import arrays, decode, encode
+from isostyle.images import arrays, decode, encode, transparency
 from isostyle.images.decode import ImageLike, PictureIn, describe, read_picture
 from isostyle.images.deep import Deep, Pixels
 from isostyle.images.encode import Finished
@@ -50,7 +50,7 @@ LESS_MEMORY = "try a smaller --long-side, a smaller --tile, or a lower --max-mem
 class Applied:
     """A picture that went through a style network."""
 
-    #: RGB, 8 bits, of the size of what was given.
+    #: RGB, 8 bits, of the size of what was given; what its alpha hides is painted, too.
     picture: Image.Image
     #: Digests, sizes, versions and time, ready for JSON; of :func:`apply`, its input and peak memory, too.
     manifest: dict[str, Any]
@@ -126,7 +126,7 @@ def apply(
     for line in opened.lines:
         applier.log(line)
     made = applier(opened)
-    given = describe(picture, opened.pixels, digest)
+    given = describe(picture, opened.pixels, digest, opened.alpha)
     return dataclasses.replace(made, manifest={**made.manifest, "input": given, "peak_memory_bytes": memory.peak()})
 
 
@@ -205,9 +205,7 @@ class Applier:
             "tile": choice.tile,
             "estimated_memory_bytes": choice.estimate,
         }
-        alpha = given.alpha
-        if alpha is not None and alpha.size != made.size:
-            alpha = arrays.resize(alpha, *size)
+        alpha = transparency.at_size(given.alpha, *size)
         return Applied(made, {**self.about, "output": about}, Finished(made, deep, alpha, given.exif))
 
     def choice(self, size: tuple[int, int]) -> TileChoice:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from isostyle.errors import InputError, shown
-from isostyle.images.decode import ImageLike, read_picture
+from isostyle.images.decode import ImageLike, eight_bits, read_picture
 from isostyle.interface import Parameters
 from isostyle.recipe import LongSide
 from isostyle.style_networks import file as style_network
@@ -151,7 +151,7 @@ def read_style(style: ImageLike, side: int) -> tuple[StyleImage, tuple[str, ...]
         InputError: it cannot be read.
     """
     opened, digest = read_picture(style, "the style image")
-    picture = opened.eight_bits
+    picture = eight_bits(opened.as_style)
     size = LongSide(side).fit(picture.height, picture.width)
     return StyleImage(picture, size, digest or sha256(np.asarray(picture).tobytes())), opened.lines
 

@@ -1,12 +1,14 @@
 """Videos through ffmpeg: its frames are piped out, changed, and piped into a new file; no frame is written to a disk.
 
-ffmpeg is a program: the one in the PATH, or that of the package imageio-ffmpeg. Frames travel as raw 8-bit RGB at a constant
-rate, those of HDR of 16 bits; the sound is copied as it is, but into a .webm, where it becomes Opus.
+ffmpeg is a program: the one in the PATH, or that of the package imageio-ffmpeg. Frames travel as raw 8-bit RGB, with alpha if
+there is any, or of 16 bits if they are HDR, at a constant rate; the sound is copied as it is, but into a .webm, where it becomes
+Opus.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import re
@@ -53,6 +55,8 @@ HD_HEIGHT = 720
 NO_DECODER = "no decoder found"
 #: ... and of a file before it says what is wrong with it.
 NO_CAUSE = ("misdetection possible",)
+#: The decoders that look at the alpha of a codec that has it in a second picture.
+LOOKING = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 #: Conversions between RGB and YUV without short cuts.
 EXACT = "flags=accurate_rnd+full_chroma_int+full_chroma_inp+bicubic"
 #: Seconds that ffmpeg may take to finish a file once all frames are there: with the sound, `+faststart` writes it twice.
@@ -99,6 +103,11 @@ class Video:
     picture: Stream
     #: All that is in the file.
     streams: tuple[Stream, ...]
+    #: How ffmpeg calls what its frames are decoded to, and Pillow.
+    pixels: str = "rgb24"
+    mode: str = "RGB"
+    #: A decoder that is not ffmpeg's choice.
+    decoder: tuple[str, ...] = ()
 
 
 def probe(ffmpeg: str, path: Path) -> Video:
@@ -134,7 +143,11 @@ def probe(ffmpeg: str, path: Path) -> Video:
     aspect = Fraction(across, down) if across and down else Fraction(1)
     streams = streams_of(told)
     picture = next((stream for stream in streams if stream.is_picture), Stream(0, "Video", ""))
-    return Video(path, height, width, rate, aspect, frames, matrix_of(picture, height), picture, streams)
+    found = Video(path, height, width, rate, aspect, frames, matrix_of(picture, height), picture, streams)
+    if picture.transfer:
+        return dataclasses.replace(found, pixels=hdr.SAMPLES)
+    decoder = alpha_in(ffmpeg, picture)
+    return found if decoder is None else dataclasses.replace(found, pixels="rgba", mode="RGBA", decoder=decoder)
 
 
 def why_not(told: str, *, has_header: bool) -> str:
@@ -169,11 +182,23 @@ def changes(video: Video, output: Path) -> list[str]:
     if video.picture.transfer:
         lines.append(f"HDR ({hdr.NAMES[video.picture.transfer]}), which is tone-mapped to SDR (BT.709)")
     if video.picture.has_alpha:
-        lines.append("its alpha channel (transparency) is left out")
+        lines.append("its alpha channel (transparency), which is laid on white")
     if codecs := subtitles.lost(video.streams, CONTAINERS[output.suffix.lower()][0]):
         tracks = "a subtitle track is" if len(codecs) == 1 else f"{len(codecs)} subtitle tracks are"
         lines.append(f"{tracks} left out, which {output.suffix.lower()} cannot hold: {', '.join(codecs)}")
     return lines
+
+
+def alpha_in(ffmpeg: str, picture: Stream) -> tuple[str, ...] | None:
+    """The options with which the alpha of a video's picture is decoded; None if it has none, or nothing that decodes it."""
+    if not picture.has_alpha:
+        return None
+    name = LOOKING.get(picture.codec)
+    if name is None:
+        return ()
+    command = [ffmpeg, *QUIET, "-decoders"]
+    known = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, start_new_session=True, check=False).stdout
+    return ("-c:v", name) if name.encode() in known.split() else None
 
 
 def url(path: Path) -> str:
@@ -204,7 +229,7 @@ def convert(
     """Write a video with every frame changed, to ``output``, which is there whole at the end or not at all.
 
     Args:
-        change: one frame to another, all of one size.
+        change: one frame to another, RGB and all of one size; of a video with alpha it is given RGBA.
         progress: told how many frames are done.
 
     Raises:
@@ -242,11 +267,10 @@ def convert(
 
 def decoder(ffmpeg: str, video: Video) -> list[str]:
     """Frames of one size at one rate, to the standard output."""
-    samples = hdr.SAMPLES if video.picture.transfer else "rgb24"
-    steps = f"scale={video.width}:{video.height}:in_color_matrix={video.matrix}:{EXACT},format={samples}"
+    steps = f"scale={video.width}:{video.height}:in_color_matrix={video.matrix}:{EXACT},format={video.pixels}"
     return [
-        *(ffmpeg, *QUIET, "-v", "error", *FROM_FILES, "-i", url(video.path)),
-        *("-map", "0:V:0", "-vf", steps, "-r", str(video.rate), "-f", "rawvideo", "-pix_fmt", samples, "pipe:1"),
+        *(ffmpeg, *QUIET, "-v", "error", *FROM_FILES, *video.decoder, "-i", url(video.path)),
+        *("-map", "0:V:0", "-vf", steps, "-r", str(video.rate), "-f", "rawvideo", "-pix_fmt", video.pixels, "pipe:1"),
     ]
 
 
@@ -307,13 +331,13 @@ class Process:
         """The next frame; None behind the last one, or what there is of it."""
         assert self.process.stdout is not None
         transfer = video.picture.transfer
-        size = (hdr.BYTES if transfer else 3) * video.height * video.width
+        size = (hdr.BYTES if transfer else len(video.mode)) * video.height * video.width
         data = self.process.stdout.read(size)
         if len(data) < size:
             return None
         if transfer:
             return hdr.to_sdr(data, video.height, video.width, transfer)
-        return Image.frombytes("RGB", (video.width, video.height), data)
+        return Image.frombytes(video.mode, (video.width, video.height), data)
 
     def ends(self) -> bool:
         """Wait until the process has done its work, and say whether it succeeded."""

@@ -15,7 +15,8 @@ from PIL import Image
 from isostyle import registry
 from isostyle.errors import InputError
 from isostyle.images import arrays
-from isostyle.images.decode import ImageLike, read_rgb
+from isostyle.images.decode import ImageLike, PictureIn, eight_bits, read
+from isostyle.images.transparency import on_white, reflect
 from isostyle.interface import Parameters, Targets
 from isostyle.losses import content_loss, squared_norm
 from isostyle.network import VGG16
@@ -91,19 +92,27 @@ def compare(
 
 def judged(engine: TiledEngine, pictures: Sequence[ImageLike], content: ImageLike, style: ImageLike) -> list[Comparison]:
     """What ``engine`` says of ``pictures``; as :func:`compare`."""
-    photograph, painting = read_rgb(content, "the content image"), read_rgb(style, "the style image")
-    found, size = [], (0, 0)
+    photograph, painting = read(content, "the content image"), eight_bits(read(style, "the style image").as_style)
+    found, last = [], None
     for number, source in enumerate(pictures, start=1):
-        picture = read_rgb(source, f"picture {number}")
-        if picture.size != size:  # pictures that are compared are mostly of one size
-            size = picture.size
-            scale = max(size) / max(painting.size)
+        opened = read(source, f"picture {number}")
+        picture, is_opaque = visible(opened), opened.alpha is None
+        if (picture.size, is_opaque) != last:  # pictures that are compared are mostly of one kind
+            last = picture.size, is_opaque
+            scale = max(picture.size) / max(painting.size)
             wanted = look(engine, painting, *(max(1, round(side * scale)) for side in (painting.height, painting.width)))
-            before = look(engine, photograph, picture.height, picture.width)
+            # What a transparent photograph became without transparency lies on white.
+            shown = on_white(photograph.eight_bits, photograph.alpha) if is_opaque else visible(photograph)
+            before = look(engine, shown, picture.height, picture.width)
         own = look(engine, picture, picture.height, picture.width)
         likeness = content_loss(own.content[CONTENT_LAYER], before.content[CONTENT_LAYER], "relative")
         found.append(Comparison(style_figure(own, wanted), likeness, style_figure(before, wanted)))
     return found
+
+
+def visible(picture: PictureIn) -> Image.Image:
+    """A picture whose hidden pixels have the texture of the visible ones: maps and Gram matrices are of what is seen."""
+    return eight_bits(reflect(picture.pixels, picture.alpha))
 
 
 def referee(framework: Framework, parameters: Parameters) -> TiledEngine:

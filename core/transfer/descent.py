@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL.Image import Image
 
 from isostyle.errors import IsostyleError
 from isostyle.images.arrays import resize_array
@@ -66,6 +67,8 @@ class Event:
     note: str | None = None
     #: Whether it is shown in gray, since all pictures of the run are; ``image`` has the colors that were optimized.
     gray: bool = False
+    #: The content image's transparency at the full size, mode L; None if it has none.
+    alpha: Image | None = None
     #: Where the run stands after this evaluation and the update that follows it; in the middle of a line search, where the
     #: search began. Copied from the device when it is called, which must be before the next event. None if the run is finished.
     position: Callable[[], Position] | None = None

@@ -53,14 +53,17 @@ def read_pictures(sources: Mapping[str, ImageLike], before: Mapping[str, Mapping
     pictures = Pictures()
     for role, source in sources.items():
         found, digest = read_picture(source, f"the {role} image")
-        about = describe(source, found.pixels, digest)
-        pictures.pixels[role], pictures.described[role] = found.pixels, about
-        pictures.gray = pictures.gray and is_gray(found.pixels)
-        if role != "init":
-            pictures.roughness = max(pictures.roughness, roughness(found.pixels))
-        pictures.lines += found.lines
+        pixels, alpha = found.pixels, None
         if role == "content":
-            pictures.alpha, pictures.exif = found.alpha, found.exif
+            pictures.alpha, pictures.exif = alpha, _ = found.alpha, found.exif
+        elif role == "style":
+            pixels = found.as_style
+        about = describe(source, pixels, digest, alpha)
+        pictures.pixels[role], pictures.described[role] = pixels, about
+        pictures.gray = pictures.gray and is_gray(pixels)
+        if role != "init":
+            pictures.roughness = max(pictures.roughness, roughness(pixels))
+        pictures.lines += found.lines
         del found  # its transparency is as large as the picture
         if before is not None and about["pixels_sha256"] != before[role]["pixels_sha256"]:
             name = repr(about["path"]) if "path" in about else f"the {role} image"

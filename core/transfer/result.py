@@ -24,7 +24,7 @@ from isostyle.transfer.checkpoint import RunCheckpoint
 class Result:
     """A stylized picture and how it came about."""
 
-    #: RGB, 8 bits.
+    #: RGB, 8 bits; what ``alpha`` hides is painted, too.
     picture: Image.Image
     #: The same before clipping and rounding, in the recipe's space, shape (1, 3, H, W).
     image: Array
@@ -56,7 +56,7 @@ class Result:
         Args:
             path: its suffix says the format.
             bits: of a sample: 8, or 16 (PNG and TIFF).
-            alpha: ``"keep"`` the content image's transparency where the format can hold it, or ``"drop"`` it.
+            alpha: ``"keep"`` the content image's transparency where the format can hold it, or ``"drop"`` it: on white.
             quality: of JPEG, WebP and AVIF, 1 to 100.
             strip: leave the EXIF out.
 

@@ -8,9 +8,11 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
+from PIL.Image import Image
+
 from isostyle import recipe_text
 from isostyle.errors import FrameworkFailure, IsostyleError
-from isostyle.images import arrays
+from isostyle.images import arrays, transparency
 from isostyle.interface import Array
 from isostyle.recipe import Recipe
 from isostyle.registry import Framework, failure
@@ -144,7 +146,7 @@ class Run:
                 engine = framework.inside(setup.engine)()
                 for event in framework.each_inside(climb(engine, given, setup.start, self.position)):
                     shown = computed_inside(event, framework)
-                    yield as_shown(shown, margins[event.size], gray=setup.pictures.gray)
+                    yield as_shown(shown, margins[event.size], gray=setup.pictures.gray, alpha=setup.pictures.alpha)
         except IsostyleError:
             raise
         except Exception as error:
@@ -198,9 +200,8 @@ class Run:
             manifest["backends"] = self.computers
         if self.diverged:
             manifest["diverged"] = self.diverged
-        alpha = pictures.alpha
-        if alpha is not None and alpha.size != picture.size:  # a run may end at a coarse level of its pyramid
-            alpha = arrays.resize(alpha, picture.height, picture.width)
+        # A run may end at a coarse level of its pyramid.
+        alpha = transparency.at_size(pictures.alpha, picture.height, picture.width)
         return Result(picture, image, self.history.rows, manifest, space, alpha, pictures.exif, pictures.gray)
 
 
@@ -210,14 +211,14 @@ def computed_inside(event: Event, framework: Framework) -> Event:
     return dataclasses.replace(event, image=framework.inside(event.image), position=position)
 
 
-def as_shown(event: Event, margin: int, *, gray: bool) -> Event:
-    """``event``, of the picture that was asked for: without its margin, and ``gray`` if its inputs are."""
+def as_shown(event: Event, margin: int, *, gray: bool, alpha: Image | None) -> Event:
+    """``event``, of the picture that was asked for: without its margin, ``gray`` if its inputs are, and under ``alpha``."""
 
     def image() -> Array:
         return arrays.inner(event.image(), margin) if margin else event.image()
 
     height, width = event.size
-    return dataclasses.replace(event, image=image, size=(height - 2 * margin, width - 2 * margin), gray=gray)
+    return dataclasses.replace(event, image=image, size=(height - 2 * margin, width - 2 * margin), gray=gray, alpha=alpha)
 
 
 def interrupted(callback: Callable[[Event], None], event: Event) -> KeyboardInterrupt | None:
