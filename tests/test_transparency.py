@@ -15,7 +15,10 @@ from isostyle.images.encode import Finished
 from isostyle.images.options import PictureOptions
 
 #: A run that keeps its content, but for rounding.
-STILL = {"size": (48, 64), "steps": 1, "pyramid": False, "style_weight": 0, "tv_weight": 0, "learning_rate": 1e-6}
+#: A run that moves nothing.
+STILL = {
+    "size": (48, 64), "steps": 1, "pyramid": False, "init": "content", "style_weight": 0, "tv_weight": 0, "learning_rate": 1e-6,
+}  # fmt: skip
 QUICK = {"size": (48, 64), "steps": 3, "pyramid": False}
 
 

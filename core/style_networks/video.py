@@ -1,8 +1,7 @@
 """Videos through ffmpeg: its frames are piped out, changed, and piped into a new file; no frame is written to a disk.
 
 ffmpeg is a program: the one in the PATH, or that of the package imageio-ffmpeg. Frames travel as raw 8-bit RGB, with alpha if
-there is any, or of 16 bits if they are HDR, at a constant rate; the sound is copied as it is, but into a .webm, where it becomes
-Opus.
+there is any, those of HDR of 16 bits, at a constant rate; the sound is copied as it is, but into a .webm, where it is Opus.
 """
 
 from __future__ import annotations
