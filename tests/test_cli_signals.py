@@ -88,6 +88,8 @@ def pressed_at_import_of(library, before=""):
         "    def find_spec(self, name, path=None, target=None):\n"
         f"        if name == {library!r}: signal.raise_signal(signal.SIGINT)\n"
         "sys.meta_path.insert(0, Press())\n"
+        # A shell's background job, as the tests may be, ignores it, and so do its children.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "sys.argv = ['isostyle', 'recipes']\n"
         f"{before}\n"
         "runpy.run_module('isostyle', run_name='__main__')"

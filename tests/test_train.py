@@ -405,7 +405,7 @@ def test_a_finished_training_is_called_finished_and_another_one_that_can_go_on(
     ("style", "folder", "message"),
     [
         ("nowhere.png", "photos", "there is no file 'nowhere.png'"),
-        ("photos", "photos", "'photos' is a folder, not a file"),
+        ("empty", "photos", "'empty' holds no painting"),
         ("waves.png", "nowhere", "there is no folder 'nowhere' of photographs"),
         ("waves.png", "empty", "'empty' holds no photograph"),
     ],

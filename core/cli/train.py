@@ -16,6 +16,7 @@ from isostyle.cli.options import FIRST, OPTIMIZER, RECIPE, SPEED, SURVIVING, Rea
 from isostyle.cli.outputs import save
 from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import InputError
+from isostyle.images import folders
 from isostyle.images.strip import strip
 from isostyle.recipe import AdamSettings, Constant, StepDecay
 from isostyle.recipe_text import load
@@ -133,7 +134,7 @@ def train(
     settings, force = recipe_of(options), options.pop("force")
     checkpoint = output.with_name(output.name + CHECKPOINT_SUFFIX)
     goes_on = resume and checkpoint.exists()
-    styles = styles_in(style)  # who got that one wrong need not hear of a checkpoint
+    styles, left_out = styles_in(style)  # who got that one wrong need not hear of a checkpoint
     pictures_in(photographs, recursive=options["recursive"])
     if checkpoint.is_file() and not (goes_on or force):
         raise InputError(f"{str(checkpoint)!r} is of a training that {standing(checkpoint)}, --force begins anew")
@@ -143,6 +144,8 @@ def train(
     with interruptible() as interrupt, teller(quiet) as told:
         if resume and not goes_on:
             told.line(f"there is no {str(checkpoint)!r} to go on from yet: from the beginning")
+        if left_out:
+            told.line(left_out)
         interrupt.waits = True  # the step that is under way when a signal comes is finished first
         watch = TrainingWatch(settings.steps, told, interrupt, samples)
         where: dict[str, Any] = {"checkpoint": checkpoint, "resume": goes_on, "callback": watch, "log": told.line}
@@ -158,20 +161,22 @@ def train(
         click.echo(f"wrote {readable(output)}: {summary(made, output)}")
 
 
-def styles_in(style: Path) -> dict[str, Path]:
-    """Paintings by name: one file, or all pictures in a folder.
+def styles_in(style: Path) -> tuple[dict[str, Path], str | None]:
+    """Paintings by name: one file, or all pictures in a folder; and what is said of other files there.
 
     Raises:
         InputError: it cannot be read, or two have one name, or there is none.
     """
     if not style.is_dir():
         read_input(style)
-        return {style.stem: style}
-    files = sorted(path for path, _ in pictures_in(style, recursive=False).files)
-    found = {path.stem: path for path in files}
-    if len(found) < len(files):
+        return {style.stem: style}, None
+    there = folders.look_into(style, recursive=False)
+    if not there.files:
+        raise folders.nothing(there, style, f"{str(style)!r} holds no painting")
+    found = {path.stem: path for path, _ in sorted(there.files)}
+    if len(found) < len(there.files):
         raise InputError(f"two paintings in {str(style)!r} have one name but for the suffix; a style is called by its name")
-    return found
+    return found, there.line(repr(str(style)))
 
 
 def beginning(options: dict[str, Any]) -> tuple[str | StyleNetwork | None, bool]:

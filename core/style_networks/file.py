@@ -121,7 +121,9 @@ def dump(style: StyleNetwork) -> bytes:
     """A file that :func:`parse` reads: the same bytes for the same content."""
     metadata = {
         "schema": SCHEMA,
-        "styles": json.dumps([{"name": name, "thumbnail": text(png)} for name, png in style.styles.items()]),
+        "styles": json.dumps(
+            [{"name": name, "thumbnail": base64.b64encode(png).decode()} for name, png in style.styles.items()]
+        ),
         "network": json.dumps(dataclasses.asdict(style.network)),
         "parameters_sha256": style.digest,
         "training": json.dumps(style.training),
@@ -233,10 +235,6 @@ def own(data: bytes, name: str) -> StyleNetwork:
     if found.digest != digest:
         raise InputError(f"{name!r} is damaged: its numbers are not those that were saved (SHA-256 {found.digest[:12]}...)")
     return found
-
-
-def text(png: bytes) -> str:
-    return base64.b64encode(png).decode()
 
 
 def styles_of(rows: Sequence[Any]) -> dict[str, bytes]:

@@ -145,12 +145,15 @@ def named(style: ImageLike | Mapping[str, ImageLike], name: str | None) -> Mappi
         InputError: there is none, or ``name`` is to be that of several.
     """
     if not isinstance(style, Mapping):
-        called = name or (Path(style).stem if isinstance(style, (str, Path)) else "style")
-        # A question mark for each byte that is not UTF-8: old archives have such file names, JSON must not.
-        return {called.encode("utf-8", "replace").decode(): style}
+        return {in_utf8(name or (Path(style).stem if isinstance(style, (str, Path)) else "style")): style}
     if not style or name is not None:
-        raise InputError("a network of several styles needs a picture of each, which are named by themselves")
-    return style
+        raise InputError("a network of several styles needs a picture of each; each is called by its key, not by name")
+    return {in_utf8(key): value for key, value in style.items()}
+
+
+def in_utf8(name: str) -> str:
+    """A question mark for each byte that is not UTF-8: old archives have such file names, JSON must not."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def checkpoint_of(path: Path, inputs: TrainingInputs) -> Checkpoint:
