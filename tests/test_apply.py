@@ -250,3 +250,27 @@ def test_three_networks_ship_and_each_is_small_and_says_how_it_was_trained():
         assert found.training["recipe"]["losses"]["name"] == recipe
         held_out = [row["held_out"] for row in found.history if "held_out" in row]
         assert held_out[-1] < held_out[0]
+
+
+# Strength
+
+
+@pytest.mark.parametrize("tile", ["off", 16])
+def test_half_of_the_strength_is_halfway_between_photograph_and_painting(any_backend, tile):
+    photograph, options = picture(61, 83), {"backend": any_backend, "threads": 1, "tile": tile}
+    painted = np.asarray(isostyle.apply(random_style(), photograph, **options).picture, float)
+    half = np.asarray(isostyle.apply(random_style(), photograph, strength=0.5, **options).picture, float)
+    # Half a level of rounding on either side.
+    assert np.abs(half - (painted + np.asarray(photograph)) / 2).max() <= 1
+
+
+def test_no_strength_is_the_photograph(any_backend):
+    made = isostyle.apply(random_style(), picture(), strength=0, backend=any_backend)
+    assert made.picture.tobytes() == picture().tobytes()
+    assert made.manifest["strength"] == 0
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.5, float("nan"), "much", True])
+def test_a_strength_that_is_none_is_refused(any_backend, strength):
+    with pytest.raises(InputError, match=r"the strength of the style must be a number in 0\.\.1, not "):
+        isostyle.apply(random_style(), picture(), strength=strength, backend=any_backend)

@@ -391,3 +391,29 @@ def test_styles_of_an_installation_without_any(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(style_network.resources, "files", lambda package: tmp_path)
     assert isostyle("styles") == 0
     assert capsys.readouterr().err.startswith("none ship with this installation")
+
+
+def test_a_sheet_has_the_photograph_and_a_picture_of_each_style(folder, any_backend, capsys):
+    write_style(folder / "several.safetensors", styles=("wave", "oak"))
+    assert isostyle("styles", "several.safetensors", "wave.safetensors", "--sheet", "pics/a.jpg", "--backend", any_backend) == 0
+    assert capsys.readouterr().out == "wrote a-styles.jpg: 3 styles\n"
+    with Image.open("a-styles.jpg") as opened, Image.open("pics/a.jpg") as photograph:
+        # Two rows of two, and below each picture its name.
+        assert (opened.width > opened.height) == (photograph.width > photograph.height)
+        assert max(opened.size) == pytest.approx(2 * 600, abs=80)
+        corners = [
+            opened.convert("RGB").crop((x, y, x + 300, y + 200)) for x in (30, 650) for y in (30, opened.height // 2 + 30)
+        ]
+    assert len({corner.tobytes() for corner in corners}) == 4
+    assert isostyle("styles", "--sheet", "pics/a.jpg", "--backend", any_backend) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_sheet_never_takes_the_place_of_its_photograph(folder, any_backend, capsys):
+    assert isostyle("styles", "wave.safetensors", "--sheet", "pics/a.jpg", "-o", "pics/a.jpg", "--force") == 2
+    assert "'pics/a.jpg' is an input; it is never overwritten" in capsys.readouterr().err
+
+
+def test_an_output_without_a_sheet_is_refused(folder, capsys):
+    assert isostyle("styles", "-o", "sheet.jpg") == 2
+    assert "-o is where a sheet goes; name its photograph: --sheet PHOTO" in capsys.readouterr().err

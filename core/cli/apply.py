@@ -56,6 +56,9 @@ SECONDS_BETWEEN_LINES = 2.0
 )
 @shared.recursive_option(FIRST)
 @option(FIRST, "--long-side", "N", "Shrink pictures whose longer side has more pixels [default: none is shrunk].", type=int)
+@option(
+    FIRST, "--strength", "X", "0 is the photograph, 1 what the network paints; between them, mixed.", type=float, default=1.0
+)
 @shared.BACKEND
 @option(
     PICTURE, "--format kind", "SUFFIX", "In a folder, and with -o -: png, jpg, webp, ... [default: as it was; of -o -, png]."
@@ -83,6 +86,7 @@ def apply(style: str, pictures: tuple[str, ...], output: Path | None, force: boo
       isostyle apply oil photo.jpg                      ./photo-oil.png
       isostyle apply my.safetensors photo.jpg -o out.jpg --backend paddle
       isostyle apply glass holiday/ -o painted/         every picture of a folder
+      isostyle apply oil photo.jpg --strength 0.6       less of the style
       isostyle apply glass 'holiday/*.jpg' more/*.png -o painted/ --long-side 1600
       isostyle apply glass film.mp4 -o painted.mp4      a video, with its sound and subtitles
       fetch | isostyle apply oil - -o - --format jpg | show

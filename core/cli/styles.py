@@ -10,29 +10,56 @@ from typing import Any
 
 import rich_click as click
 
+from isostyle.cli import options as shared
 from isostyle.cli.help import Command
-from isostyle.cli.options import OUTPUT, flag
+from isostyle.cli.options import OUTPUT, file_option, flag, option
+from isostyle.cli.outputs import save
+from isostyle.cli.progress import readable
 from isostyle.errors import InputError
+from isostyle.images import decode, encode
+from isostyle.images.options import PictureOptions
 from isostyle.style_networks import file as style_network
-from isostyle.system.files import read_input
+from isostyle.style_networks import sheet
+from isostyle.system.files import check_outputs, read_input
 from isostyle.transfer.manifest import at
 
 
 @click.command(cls=Command)
 @click.argument("wanted", nargs=-1, metavar="[NAME|FILE]...")
 @flag(OUTPUT, "--json as_json", "Print it as JSON.")
-def styles(wanted: tuple[str, ...], as_json: bool) -> None:
-    """List the style networks that ship with isostyle, or those asked for: size, recipe and steps of the training, digest of
-    the numbers.
+@option(
+    OUTPUT, "--sheet photograph", "PHOTO", "Paint this photograph in each style, on one sheet.", type=click.Path(path_type=Path)
+)
+@file_option(OUTPUT, "-o --output", "Where the sheet goes [default: ./PHOTO-styles.jpg].")
+@shared.BACKEND
+@shared.THREADS
+@shared.FORCE
+def styles(
+    wanted: tuple[str, ...],
+    as_json: bool,
+    photograph: Path | None,
+    output: Path | None,
+    backend: str,
+    threads: int | None,
+    force: bool,
+) -> None:
+    """List the styles that ship with isostyle, or those asked for: size, recipe and steps of the training, digest of the
+    numbers. Or paint a photograph in each.
 
     \b
       isostyle styles
       isostyle styles oil
       isostyle styles my.safetensors             what is this one?
       isostyle styles mosaic.pth                 likewise, of pytorch/examples
+      isostyle styles --sheet photo.jpg          one photograph in all of them
       isostyle apply oil photo.jpg
       isostyle train painting.jpg photos/        one of your own
     """
+    if photograph is not None:
+        paint_sheet(wanted, photograph, output or Path(f"{photograph.stem}-styles.jpg"), backend, threads, force)
+        return
+    if output is not None:
+        raise InputError("-o is where a sheet goes; name its photograph: --sheet PHOTO")
     rows, unusable = [], []
     for name in dict.fromkeys(wanted or style_network.shipped()):
         try:
@@ -47,6 +74,21 @@ def styles(wanted: tuple[str, ...], as_json: bool) -> None:
         click.echo(line_of(row))
     if unusable:
         raise InputError("; ".join(unusable))
+
+
+def paint_sheet(
+    wanted: tuple[str, ...], photograph: Path, output: Path, backend: str, threads: int | None, force: bool
+) -> None:
+    """Paint a photograph in the styles that are wanted, or in all that ship, and write the sheet.
+
+    Raises:
+        InputError: a style or the photograph cannot be used, or the output is there.
+    """
+    encode.check(output, PictureOptions())
+    check_outputs([output], [photograph, *map(style_network.source, wanted)], force=force)
+    found = sheet.each_of(wanted or style_network.shipped())
+    save(sheet.sheet(found, decode.read_rgb(photograph), backend=backend, threads=threads), output)
+    click.echo(f"wrote {readable(output)}: {len(found)} styles")
 
 
 def row_of(name: str) -> dict[str, Any]:

@@ -81,6 +81,15 @@ def rounded(image: Array, space: Space = "normalized", *, most: int = MOST, gray
     return samples
 
 
+def between(photograph: Array, painted: Array, strength: float) -> Array:
+    """Normalized arrays of shape (1, 3, H, W): at a strength of 0 the ``photograph``, at 1 what was ``painted``, clipped to
+    what can be shown; between them, their colors mixed."""
+    mean, std = (np.array(value, painted.dtype).reshape(1, 3, 1, 1) for value in (RGB_MEAN, RGB_STD))
+    visible = painted.clip(-mean / std, (1 - mean) / std)
+    found: Array = photograph + np.array(strength, painted.dtype) * (visible - photograph)
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Rounded:
     """An array of shape (1, 3, H, W) as a picture of 16 bits, which is computed when its rows are asked for."""

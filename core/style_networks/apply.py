@@ -84,6 +84,7 @@ def apply(
     tile: str | int = "auto",
     max_memory: str | int | None = None,
     long_side: int | None = None,
+    strength: float = 1.0,
     dtype: Dtype = "float32",
     bits: int = 8,
     log: Callable[[str], None] | None = None,
@@ -102,6 +103,7 @@ def apply(
             the whole does not fit into memory; ``"off"``; or the side of a tile in pixels.
         max_memory: of the whole process, as ``"4GiB"`` or in bytes; by default nine tenths of what is free.
         long_side: a picture whose longer side has more pixels is shrunk to this first.
+        strength: of the style: 0 is the photograph, 1 what the network paints; between them, colors are mixed.
         dtype: ``"float32"`` or ``"float64"``.
         bits: of a sample: 16 to write so many afterwards; in tiles, six bytes a pixel more.
         log: called with a line for each thing that a user should know.
@@ -119,6 +121,7 @@ def apply(
         tile=tile,
         max_memory=max_memory,
         long_side=long_side,
+        strength=strength,
         dtype=dtype,
         bits=bits,
         log=log,
@@ -143,17 +146,18 @@ class Applier:
         tile: str | int = "auto",
         max_memory: str | int | None = None,
         long_side: int | None = None,
+        strength: float = 1.0,
         dtype: Dtype = "float32",
         bits: int = 8,
         log: Callable[[str], None] | None = None,
     ) -> None:
         """As :func:`apply`."""
-        long_side, bits = plain(long_side), plain(bits)
-        check_options(dtype, long_side, bits)
+        long_side, strength, bits = plain(long_side), plain(strength), plain(bits)
+        check_options(dtype, long_side, strength, bits)
         self.side = parse_tile(tile)
         self.style = style if isinstance(style, StyleNetwork) else style_network.find(os.fspath(style))
         painting = self.style.painting()
-        self.long_side, self.dtype, self.deep = long_side, dtype, bits == 16
+        self.long_side, self.strength, self.dtype, self.deep = long_side, strength, dtype, bits == 16
         self.log = log or (lambda line: None)
         framework = self.framework = registry.start(backend, device, threads)
         self.on_cpu = framework.device == "cpu"
@@ -176,6 +180,7 @@ class Applier:
                 "parameters_sha256": self.style.digest,
                 **dataclasses.asdict(self.style.network),
             },
+            "strength": self.strength,
             "backend": {**framework.about, "dtype": dtype},
             "threads": framework.threads,
             "versions": versions(),
@@ -229,8 +234,9 @@ class Applier:
         return arrays.resize(picture, *LongSide(self.long_side).fit(picture.height, picture.width))
 
     def whole(self, picture: Pixels) -> tuple[Image.Image, Deep | None]:
-        image = self.transform.tensor(arrays.to_array(picture, self.dtype))
-        made = self.require_finite(self.transform.array(self.transform.apply(self.parameters, image)))
+        given = arrays.to_array(picture, self.dtype)
+        made = self.transform.array(self.transform.apply(self.parameters, self.transform.tensor(given)))
+        made = self.mixed(made, lambda: given)
         return arrays.to_picture(made), Deep(arrays.rounded(made)) if self.deep else None
 
     def tiled(self, picture: Pixels, tile: int, progress: Callable[[float], None] | None) -> tuple[Image.Image, Deep | None]:
@@ -242,7 +248,8 @@ class Applier:
             return arrays.to_array(picture.crop((columns.start, rows.start, columns.stop, rows.stop)), self.dtype)
 
         def write(rows: slice, columns: slice, piece: Array) -> None:
-            made.paste(arrays.to_picture(self.require_finite(piece)), (columns.start, rows.start))
+            piece = self.mixed(piece, lambda: read(rows, columns))
+            made.paste(arrays.to_picture(piece), (columns.start, rows.start))
             if deep is not None:
                 deep[rows, columns] = arrays.rounded(piece)
 
@@ -252,17 +259,24 @@ class Applier:
             TiledTransform(self.transform, self.style.network, tile).run(self.parameters, size, read, write, progress)
         return made, None if deep is None else Deep(deep)
 
-    def require_finite(self, image: Array) -> Array:
-        if not np.isfinite(image).all():
+    def mixed(self, painted: Array, photograph: Callable[[], Array]) -> Array:
+        """What was painted, mixed with the photograph by the strength of the style.
+
+        Raises:
+            IsostyleError: a number is not finite.
+        """
+        if not np.isfinite(painted).all():
             raise IsostyleError(f"the style network {self.style.name!r} made numbers that are not finite")
-        return image
+        return painted if self.strength == 1 else arrays.between(photograph(), painted, self.strength)
 
 
-def check_options(dtype: str, long_side: int | None, bits: int) -> None:
+def check_options(dtype: str, long_side: int | None, strength: float, bits: int) -> None:
     """Raises InputError if one of these arguments of :func:`apply` cannot be used."""
     if dtype not in ("float32", "float64"):
         raise InputError(f"the dtype must be float32 or float64, not {shown(dtype)}")
     if long_side is not None:
         require_count(long_side, "longer side", "pixel")
+    if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
+        raise InputError(f"the strength of the style must be a number in 0..1, not {shown(strength)}")
     if type(bits) is not int or bits not in BITS:
         raise InputError(f"a picture has 8 or 16 bits a sample, not {shown(bits)}")

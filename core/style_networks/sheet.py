@@ -1,0 +1,60 @@
+"""One photograph in many styles, on one sheet with their names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+from PIL import Image, ImageDraw, ImageFont
+
+from isostyle.style_networks import file as style_network
+from isostyle.style_networks.apply import Applier
+from isostyle.style_networks.file import StyleNetwork
+
+#: Of the sheet, in pixels: the longer side of a picture, at which it is painted, too; what lies between pictures; and the
+#: height of a name.
+SIDE, GAP, NAME = 600, 8, 24
+#: What stands below the photograph itself.
+PHOTOGRAPH = "photograph"
+
+
+def each_of(names: Iterable[str]) -> list[StyleNetwork]:
+    """The styles that the names say (:func:`isostyle.style_networks.file.find`), each by itself.
+
+    Raises:
+        InputError: there is no such style.
+    """
+    networks = [style_network.find(name) for name in names]
+    return [network.mixed({style: 1.0}) for network in networks for style in network.styles]
+
+
+def sheet(styles: Sequence[StyleNetwork], photograph: Image.Image, *, backend: str, threads: int | None) -> Image.Image:
+    """The photograph, and how each network of one style paints it."""
+    return laid_out([(PHOTOGRAPH, resized(photograph)), *painted(styles, photograph, backend, threads)])
+
+
+def painted(
+    styles: Iterable[StyleNetwork], photograph: Image.Image, backend: str, threads: int | None
+) -> Iterator[tuple[str, Image.Image]]:
+    for style in styles:
+        yield style.name, Applier(style, backend=backend, threads=threads)(resized(photograph)).picture
+
+
+def resized(photograph: Image.Image) -> Image.Image:
+    share = SIDE / max(photograph.size)
+    size = max(1, round(share * photograph.width)), max(1, round(share * photograph.height))
+    return photograph.resize(size, Image.Resampling.LANCZOS)
+
+
+def laid_out(pictures: Sequence[tuple[str, Image.Image]]) -> Image.Image:
+    """Pictures of one size in rows, about as many as columns, each with its name below it."""
+    columns = math.ceil(math.sqrt(len(pictures)))
+    width, height = pictures[0][1].size
+    across, down = width + GAP, height + NAME + GAP
+    canvas = Image.new("RGB", (columns * across + GAP, math.ceil(len(pictures) / columns) * down + GAP), "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(NAME * 0.75)
+    for i, (name, picture) in enumerate(pictures):
+        left, top = GAP + i % columns * across, GAP + i // columns * down
+        canvas.paste(picture, (left, top))
+        draw.text((left, top + height), name, "black", font)
+    return canvas
