@@ -160,7 +160,7 @@ def test_an_error_of_the_callback_is_not_taken_for_the_framework_s(any_backend, 
 
 def test_a_diverging_run_keeps_the_last_good_picture(any_backend, photograph, painting):
     with pytest.raises(isostyle.Stopped, match=r"became (inf|nan) at step 1") as caught:
-        isostyle.stylize(photograph, painting, backend=any_backend, learning_rate=1e20, **QUICK)
+        isostyle.stylize(photograph, painting, backend=any_backend, init="content", learning_rate=1e20, **QUICK)
     assert caught.value.result.manifest["steps_done"] == 0
     start = arrays.to_picture(arrays.to_array(arrays.resize(photograph, 32, 48), "float32"))
     assert caught.value.result.picture.tobytes() == start.tobytes()
@@ -286,9 +286,8 @@ def test_each_level_of_a_pyramid_starts_from_the_one_before_resized(any_backend,
         events.append(event)
         images_of.append(event.image())
 
-    result = isostyle.stylize(
-        photograph, painting, backend=any_backend, callback=keep, dtype="float64", optimizer=optimizer, **PYRAMID
-    )
+    options = {**PYRAMID, "optimizer": optimizer, "init": "content"}
+    result = isostyle.stylize(photograph, painting, backend=any_backend, callback=keep, dtype="float64", **options)
     assert [event.size for event in events] == [(16, 24)] * 3 + [(32, 48)] * 4 + [(64, 96)] * 6
     assert [event.evaluation for event in events] == list(range(1, 14))
     assert [event.done for event in events] == sorted(event.done for event in events)
