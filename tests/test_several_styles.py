@@ -64,7 +64,7 @@ def test_a_mixture_has_the_name_of_its_parts(several):
 
 
 def test_a_network_of_several_styles_does_not_paint_until_one_is_named(any_backend, several):
-    with pytest.raises(InputError, match="the network has 3 styles, name one of them: wave, scream, oak"):
+    with pytest.raises(InputError, match=r"the network has 3 styles \(wave, scream, oak\): name one, as FILE#wave"):
         isostyle.apply(several, picture(), backend=any_backend)
 
 
@@ -223,7 +223,11 @@ def test_the_command_trains_a_folder_of_paintings_and_adds_one(
     code, _, err = run(["train", paintings, photographs, "-o", first, *common, "--width", "2,3,4", "--blocks", 1], capsys)
     assert code == 0, err
     (tmp_path / "lines.png").write_bytes((paintings / "dots.png").read_bytes())
-    code, _, err = run(["train", tmp_path / "lines.png", photographs, "-o", second, *common, "--add-to", first], capsys)
+    code, out, err = run(["train", tmp_path / "lines.png", photographs, "-o", second, *common, "--add-to", first], capsys)
     assert code == 0, err
     assert list(style_network.load(first).styles) == ["dots", "waves"]
     assert list(style_network.load(second).styles) == ["dots", "waves", "lines"]
+    (this,) = style_network.load(second).training["added"]
+    assert f"wrote {second}: 3 steps, " in out
+    assert f" -> {this['history'][-1]['held_out']:.4g}" in out
+    assert run(["styles", second], capsys)[1].startswith(f"{second} styles dots, waves, lines; ")

@@ -102,6 +102,7 @@ def row_of(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "style": style.name,
+        "styles": list(style.styles),
         "bytes": len(data),
         **dataclasses.asdict(style.network),
         "origin": style.training.get("origin"),
@@ -114,8 +115,9 @@ def row_of(name: str) -> dict[str, Any]:
 def line_of(row: dict[str, Any]) -> str:
     widths = "-".join(map(str, row["widths"]))
     residual = ", residual" if row["residual"] else ""
+    several = f"styles {row['style']}; " if len(row["styles"]) > 1 else ""
     trained = f"of {row['origin']}" if row["origin"] else f"recipe {row['recipe'] or '?'}, {row['steps'] or '?'} steps"
     return (
-        f"{row['name']:<16} {row['bytes'] / 1e3:.0f} kB, channels {widths}, {row['blocks']} blocks{residual}; "
+        f"{row['name']:<16} {several}{row['bytes'] / 1e3:.0f} kB, channels {widths}, {row['blocks']} blocks{residual}; "
         f"{trained}; sha256 {row['parameters_sha256'][:16]}"
     )

@@ -227,9 +227,10 @@ def standing(checkpoint: Path) -> str:
 
 def summary(made: StyleNetwork, output: Path) -> str:
     """How long a network was trained, how large it is, and how much it has learned."""
-    seen = [row["held_out"] for row in made.history if "held_out" in row]
+    last = [{**made.training, "history": made.history}, *made.training.get("added", [])][-1]
+    seen = [row["held_out"] for row in last["history"] if "held_out" in row]
     result = f", median total of held-out photographs {seen[0]:.4g} -> {seen[-1]:.4g}" if seen else ""
-    return f"{made.training['steps']} steps, {output.stat().st_size / 1e6:.2f} MB{result}"
+    return f"{last['steps']} steps, {output.stat().st_size / 1e6:.2f} MB{result}"
 
 
 @dataclasses.dataclass

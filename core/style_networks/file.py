@@ -100,7 +100,10 @@ class StyleNetwork:
             InputError: it has several.
         """
         if len(self.styles) > 1:
-            raise InputError(f"the network has {len(self.styles)} styles, name one of them: {self.name}")
+            first = next(iter(self.styles))
+            raise InputError(
+                f"the network has {len(self.styles)} styles ({self.name}): name one, as FILE{STYLES_OF_FILE}{first}"
+            )
         return mixed(self.parameters, [1.0])
 
     @property

@@ -358,5 +358,6 @@ def added(base: StyleNetwork, made: StyleNetwork) -> StyleNetwork:
         name: np.concatenate([array, made.parameters[name]]) if is_own(name) else array
         for name, array in base.parameters.items()
     }
-    training = {**base.training, "added": [*base.training.get("added", []), made.training]}
+    this = {**made.training, "history": list(made.history)}
+    training = {**base.training, "added": [*base.training.get("added", []), this]}
     return dataclasses.replace(base, parameters=parameters, styles={**base.styles, **made.styles}, training=training)
