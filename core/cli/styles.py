@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
+from collections.abc import Mapping
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,11 @@ def styles(
         return
     if output is not None:
         raise InputError("-o is where a sheet goes; name its photograph: --sheet PHOTO")
+    shipped = style_network.shipped()
     rows, unusable = [], []
-    for name in dict.fromkeys(wanted or style_network.shipped()):
+    for name in dict.fromkeys(wanted or shipped):
         try:
-            rows.append(row_of(name))
+            rows.append(row_of(name, shipped))
         except InputError as error:
             unusable.append(str(error))  # the others are good all the same
     if as_json and (rows or not unusable):
@@ -91,14 +93,10 @@ def paint_sheet(
     click.echo(f"wrote {readable(output)}: {len(found)} styles")
 
 
-def row_of(name: str) -> dict[str, Any]:
-    """What is listed of a style network that ships, or of a file. Raises InputError if there is none, or it cannot be read."""
-    shipped = style_network.shipped()
-    if not (name in shipped or os.path.exists(name)):
-        style_network.find(name)  # says which there are
-    data = shipped[name].read_bytes() if name in shipped else read_input(Path(name))
-    network = style_network.parse(data, name)
-    style = network.mixed({name: 1.0}) if name in shipped else network
+def row_of(name: str, shipped: Mapping[str, Traversable]) -> dict[str, Any]:
+    """What is listed of a style that ships, or of a file. Raises InputError if there is none, or it cannot be read."""
+    style = style_network.find(name)
+    data = shipped[name].read_bytes() if name in shipped else read_input(style_network.source(name))
     return {
         "name": name,
         "style": style.name,

@@ -84,9 +84,8 @@ def rounded(image: Array, space: Space = "normalized", *, most: int = MOST, gray
 def between(photograph: Array, painted: Array, strength: float) -> Array:
     """Normalized arrays of shape (1, 3, H, W): at a strength of 0 the ``photograph``, at 1 what was ``painted``, clipped to
     what can be shown; between them, their colors mixed."""
-    mean, std = (np.array(value, painted.dtype).reshape(1, 3, 1, 1) for value in (RGB_MEAN, RGB_STD))
-    visible = painted.clip(-mean / std, (1 - mean) / std)
-    found: Array = photograph + np.array(strength, painted.dtype) * (visible - photograph)
+    black, white = (scaled(np.array(end), "normalized").reshape(1, 3, 1, 1).astype(painted.dtype) for end in (0.0, 1.0))
+    found: Array = photograph + np.array(strength, painted.dtype) * (painted.clip(black, white) - photograph)
     return found
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
+from isostyle.images import arrays
+from isostyle.recipe import LongSide
 from isostyle.style_networks import file as style_network
 from isostyle.style_networks.apply import Applier
 from isostyle.style_networks.file import StyleNetwork
@@ -30,20 +32,9 @@ def each_of(names: Iterable[str]) -> list[StyleNetwork]:
 
 def sheet(styles: Sequence[StyleNetwork], photograph: Image.Image, *, backend: str, threads: int | None) -> Image.Image:
     """The photograph, and how each network of one style paints it."""
-    return laid_out([(PHOTOGRAPH, resized(photograph)), *painted(styles, photograph, backend, threads)])
-
-
-def painted(
-    styles: Iterable[StyleNetwork], photograph: Image.Image, backend: str, threads: int | None
-) -> Iterator[tuple[str, Image.Image]]:
-    for style in styles:
-        yield style.name, Applier(style, backend=backend, threads=threads)(resized(photograph)).picture
-
-
-def resized(photograph: Image.Image) -> Image.Image:
-    share = SIDE / max(photograph.size)
-    size = max(1, round(share * photograph.width)), max(1, round(share * photograph.height))
-    return photograph.resize(size, Image.Resampling.LANCZOS)
+    given = arrays.resize(photograph, *LongSide(SIDE).fit(photograph.height, photograph.width))
+    painted = [(style.name, Applier(style, backend=backend, threads=threads)(given).picture) for style in styles]
+    return laid_out([(PHOTOGRAPH, given), *painted])
 
 
 def laid_out(pictures: Sequence[tuple[str, Image.Image]]) -> Image.Image:

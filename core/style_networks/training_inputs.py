@@ -85,7 +85,7 @@ class TrainingInputs:
     @property
     def fixed(self) -> Parameters:
         """What is not trained."""
-        return {name: array for name, array in self.first.parameters.items() if name not in self.trained}
+        return {name: array for name, array in self.first.parameters.items() if self.base is not None and not is_own(name)}
 
 
 def read_inputs(

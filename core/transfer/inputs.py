@@ -55,7 +55,8 @@ def read_pictures(sources: Mapping[str, ImageLike], before: Mapping[str, Mapping
         found, digest = read_picture(source, f"the {role} image")
         pixels, alpha = found.pixels, None
         if role == "content":
-            pictures.alpha, pictures.exif = alpha, _ = found.alpha, found.exif
+            alpha = found.alpha
+            pictures.alpha, pictures.exif = alpha, found.exif
         elif role == "style":
             pixels = found.as_style
         about = describe(source, pixels, digest, alpha)
