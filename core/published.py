@@ -135,17 +135,15 @@ ONE_PASS = dataclasses.replace(
     name="one-pass",
     source="isostyle's own: what `isostyle train` minimizes",
     notes=(
-        "Ours: a network does not begin with the photograph, as a picture does that is optimized, so likeness has to come from "
-        "the content loss. That is taken where shapes still are: with relu4_2 alone, they never appear.",
-        "Ours: weights with which relu4_1 and relu5_1 have two thirds of a photograph's style loss.",
-        "Ours: much total variation, for a network repeats its grain everywhere.",
-        *ISOSTYLE.notes[:2],
+        "Ours: style losses relative to their targets, and alike: one set of weights serves every painting of a network.",
+        "Ours: a content loss that is not relative. A crop of plain sky has few features, and would outweigh all others.",
+        "Ours: every tap behind its ReLU.",
     ),
-    content_layers=(("relu2_2", 0.5), ("relu3_2", 1.2)),
-    style_layers=(("relu1_1", 0.15), ("relu2_1", 0.35), ("relu3_1", 0.9), ("relu4_1", 1.6), ("relu5_1", 1.3)),
     pooling="max",
+    content_reduction="mean",
     content_weight=1.0,
-    tv_weight=3.0,
+    style_weight=2.0,
+    tv_weight=0.05,
     margin=0,
 )
 

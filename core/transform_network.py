@@ -184,5 +184,5 @@ def mixed(parameters: Mapping[str, NDArray[Any]], weights: Sequence[float]) -> d
 
 #: The paper's.
 JOHNSON = TransformNetwork((32, 64, 128), 5)
-#: Of the style networks that ship with isostyle, and the default of `isostyle train`: 0.8 MB.
-NARROW = TransformNetwork((12, 24, 48), 4, outer_kernel=5, skips=True)
+#: Of the style networks that ship with isostyle, and the default of `isostyle train`: half of the paper's channels.
+NARROW = TransformNetwork((16, 32, 64), 5, outer_kernel=5)

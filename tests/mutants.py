@@ -447,7 +447,7 @@ in_backends("the tenfold lost", "terms/{recipe}/photo:style/*", "gradient/{recip
             all=("recipe.style_weight * weight * loss", "recipe.style_weight / 10 * weight * loss"))
 in_backends("the tenfold doubled", "terms/{recipe}/photo:style/*",
             all=("recipe.style_weight * weight * loss", "recipe.style_weight * 10 * weight * loss"))
-in_backends("weights of style taps ignored", "terms/{recipe}/photo:style/*", recipes=("one-pass", "wei"),
+in_backends("weights of style taps ignored", "terms/{recipe}/photo:style/*", recipes=("wei",),
             all=("recipe.style_weight * weight * loss", "recipe.style_weight * loss"))
 in_backends("weights of content taps ignored", "terms/post-relu/photo:content/*",
             all=("recipe.content_weight * weight * loss", "recipe.content_weight * loss"))

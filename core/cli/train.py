@@ -53,7 +53,7 @@ def read_decay(text: str) -> StepDecay | Constant:
     return Constant() if text == "off" else StepDecay(int(every), float(factor))
 
 
-parse_width = Reader(read_width, "narrow, paper, or three numbers of channels, as 12,24,48")
+parse_width = Reader(read_width, "narrow, paper, or three numbers of channels, as 16,32,64")
 parse_decay = Reader(read_decay, "steps and a factor, as 400:0.7, or off")
 
 
@@ -75,11 +75,11 @@ parse_decay = Reader(read_decay, "steps and a factor, as 400:0.7, or off")
     RECIPE,
     "--width table",
     "W",
-    "narrow (12,24,48), paper (32,64,128), or channels of your own at full, half and quarter size, in place of narrow's.",
+    "narrow (16,32,64), paper (32,64,128), or channels of your own at full, half and quarter size, in place of narrow's.",
     callback=parse_width,
     default="narrow",
 )
-@option(RECIPE, "--blocks", "N", "Residual blocks [default: 4; of the paper's width 5].", type=int)
+@option(RECIPE, "--blocks", "N", "Residual blocks [default: 5].", type=int)
 @flag(RECIPE, "--residual", "Learn a change that is added to the photograph: brighter, less like STYLE.")
 @option(
     OPTIMIZER, "--start", "NAME|FILE", "Begin with another style network, of the same size: sooner there [default: random]."
@@ -95,6 +95,14 @@ parse_decay = Reader(read_decay, "steps and a factor, as 400:0.7, or off")
 @option(OPTIMIZER, "--lr", "X", "Learning rate of Adam at the beginning.", type=float, default=LEARNING_RATE)
 @option(OPTIMIZER, "--decay", "N:X|off", "Multiply it by X every N steps.", callback=parse_decay, default="400:0.7")
 @option(SPEED, "--crop", "N", "Side of what is cut out of photographs, in pixels.", type=int, default=TrainingRecipe.crop)
+@option(
+    SPEED,
+    "--zoom",
+    "X",
+    "Crops show from all of a photograph down to 1/X of its side.",
+    type=float,
+    default=TrainingRecipe.zoom,
+)
 @option(SPEED, "--style-size", "N", "Longer side of STYLE, in pixels.", type=int, default=TrainingRecipe.style_size)
 @option(SPEED, "--precision", "exact|fast", "Of the loss network.", default="exact")
 @shared.DEVICE
@@ -119,7 +127,7 @@ def train(
       isostyle train new.jpg photos/ --add-to paintings.safetensors -o more.safetensors
       isostyle apply painting.safetensors photo.jpg -o out.jpg
 
-    Some hundred photographs will do, a thousand are better; those that are broken or smaller than a crop are skipped and
+    Some hundred photographs will do, a thousand are better; those that are broken or much smaller than a crop are skipped and
     named. The training is to be left alone: FILE.checkpoint is written every --every steps and stays, so that --resume with
     more --steps can train on. --resume may stand in a job's script from the first time on.
 
@@ -201,7 +209,7 @@ def recipe_of(options: dict[str, Any]) -> TrainingRecipe:
         network=options["start"].network if options["add"] else network,
         optimizer=AdamSettings(options.pop("lr")),
         schedule=options.pop("decay"),
-        **{key: options.pop(key) for key in ("steps", "batch", "crop", "style_size", "seed")},
+        **{key: options.pop(key) for key in ("steps", "batch", "crop", "zoom", "style_size", "seed")},
     )
     found.check()
     return found

@@ -16,10 +16,11 @@ from isostyle.images import arrays, decode, folders
 from isostyle.images.folders import Contents
 from isostyle.interface import Array
 from isostyle.recipe import ShortSide
+from isostyle.style_networks.trainer import TrainingRecipe
 from isostyle.system.prefetch import ahead
 
-#: A larger photograph is made smaller, until its shorter side is so many times a crop's: else a crop would show a few leaves.
-ZOOM = 4 / 3
+#: A photograph whose shorter side has less than this share of a crop's pixels is left out: enlarged, it is all blur.
+LEAST_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -34,21 +35,23 @@ class Folder:
 
 @dataclass(frozen=True)
 class Crop:
-    """Where a crop lies: the number of its photograph, how far down and to the right in 0..1, and whether it is mirrored."""
+    """Where a crop lies: the number of its photograph, how far down and to the right in 0..1, whether it is mirrored, and how
+    near it comes: 0 shows the photograph's whole shorter side, 1 the smallest part of it."""
 
     photograph: int
     down: float
     right: float
     mirrored: bool
+    near: float
 
 
 #: Where held-out photographs are looked at.
-CENTER = Crop(0, 0.5, 0.5, False)
+CENTER = Crop(0, 0.5, 0.5, False, 0.5)
 
 
 def scan(folder: Path, crop: int, *, recursive: bool = False) -> Folder:
-    """The photographs of ``folder`` whose sides have at least ``crop`` pixels, by their headers; with ``recursive``, also those
-    of the folders in it.
+    """The photographs of ``folder`` that are large enough for a ``crop`` of so many pixels a side, by their headers; with
+    ``recursive``, also those of the folders in it.
 
     Files whose names are no picture's (a README, a video) are named in a line; what is hidden is not.
 
@@ -66,13 +69,13 @@ def scan(folder: Path, crop: int, *, recursive: bool = False) -> Folder:
         (width, height), which = header.size, header.which
         if which:
             chosen.append(f"{path.relative_to(folder)}: {which}")
-        if min(height, width) < crop:
-            skipped[path] = f"{height}x{width} pixels are less than a crop of {crop}"
+        if min(height, width) < LEAST_SHARE * crop:
+            skipped[path] = f"{height}x{width} pixels are too few for a crop of {crop}"
         else:
             usable.append(path)
     if not usable:
         text = f"; {len(skipped)} were skipped, the first because {next(iter(skipped.values()))}" if skipped else ""
-        raise InputError(f"{str(folder)!r} holds no photograph that a crop of {crop} pixels fits into{text}")
+        raise InputError(f"{str(folder)!r} holds no photograph that is large enough for a crop of {crop} pixels{text}")
     lines = [line] if (line := found.line(repr(str(folder)))) else []
     if chosen:
         more = "; ..." if len(chosen) > folders.NAMED else ""
@@ -105,8 +108,8 @@ def places(seed: int, photographs: int, first: int, count: int) -> list[Crop]:
     for number in range(first, first + count):
         epoch, place = divmod(number, photographs)
         order = np.random.RandomState([seed, 1, epoch]).permutation(photographs)
-        down, right, mirrored = np.random.RandomState([seed, 2, number]).uniform(size=3)
-        found.append(Crop(int(order[place]), float(down), float(right), bool(mirrored < 0.5)))
+        down, right, mirrored, near = np.random.RandomState([seed, 2, number]).uniform(size=4)
+        found.append(Crop(int(order[place]), float(down), float(right), bool(mirrored < 0.5), float(near)))
     return found
 
 
@@ -120,11 +123,10 @@ def turns(seed: int, styles: int, first: int, count: int) -> list[int]:
     return found
 
 
-def cut(picture: Image.Image, crop: Crop, side: int) -> Array:
-    """A crop of a photograph, ``side`` x ``side`` pixels, as a normalized array of shape (1, 3, side, side)."""
-    least = round(side * ZOOM)
-    if min(picture.size) > least:
-        picture = arrays.resize(picture, *ShortSide(least).fit(picture.height, picture.width))
+def cut(picture: Image.Image, crop: Crop, side: int, zoom: float) -> Array:
+    """A crop of a photograph, ``side`` x ``side`` pixels, as a normalized array of shape (1, 3, side, side). It shows 1 /
+    ``zoom`` of the photograph's shorter side at least."""
+    picture = arrays.resize(picture, *ShortSide(round(side * zoom**crop.near)).fit(picture.height, picture.width))
     top, left = round(crop.down * (picture.height - side)), round(crop.right * (picture.width - side))
     piece = picture.crop((left, top, left + side, top + side))
     return arrays.to_array(ImageOps.mirror(piece) if crop.mirrored else piece, "float32")
@@ -133,9 +135,9 @@ def cut(picture: Image.Image, crop: Crop, side: int) -> Array:
 class Cutter:
     """The crops of each step, cut by a thread while the step before is computed."""
 
-    def __init__(self, files: tuple[Path, ...], side: int, batch: int, seed: int, skip: Callable[[Path, str], None]) -> None:
+    def __init__(self, files: tuple[Path, ...], recipe: TrainingRecipe, skip: Callable[[Path, str], None]) -> None:
         """``skip`` is told of a photograph whose header was good and whose picture is not; the next one takes its place."""
-        self.files, self.side, self.batch, self.seed, self.skip = files, side, batch, seed, skip
+        self.files, self.recipe, self.skip = files, recipe, skip
         self.broken: set[Path] = set()
 
     def steps(self, first: int) -> Iterator[list[Array]]:
@@ -144,8 +146,18 @@ class Cutter:
             yield crops.result()
 
     def step(self, step: int) -> list[Array]:
-        crops = places(self.seed, len(self.files), step * self.batch, self.batch)
-        return [cut(self.photograph(crop.photograph), crop, self.side) for crop in crops]
+        recipe = self.recipe
+        numbers = range(step * recipe.batch, (step + 1) * recipe.batch)
+        crops = places(recipe.seed, len(self.files), numbers.start, recipe.batch)
+        return [self.crop(crop) + self.noise(number) for crop, number in zip(crops, numbers, strict=True)]
+
+    def crop(self, crop: Crop) -> Array:
+        return cut(self.photograph(crop.photograph), crop, self.recipe.crop, self.recipe.zoom)
+
+    def noise(self, number: int) -> Array:
+        """What is added to the crop of that number: normal, another one for each."""
+        random, side = np.random.RandomState([self.recipe.seed, 4, number]), self.recipe.crop
+        return (self.recipe.noise * random.standard_normal((1, 3, side, side))).astype(np.float32)
 
     def photograph(self, number: int) -> Image.Image:
         """The photograph of that number, or the next one that can be decoded.

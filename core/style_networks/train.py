@@ -85,7 +85,7 @@ def train(
     Args:
         style: anything that :func:`isostyle.stylize` takes as a picture; a mapping of names to such pictures for a network of
             several styles.
-        photographs: a folder. Files that are broken or smaller than a crop are skipped and named. Up to ten are held out, to
+        photographs: a folder. Files that are broken or too small for a crop are skipped and named. Up to ten are held out, to
             look at.
         recursive: photographs in folders inside that folder count, too.
         recipe: losses, network, optimizer, crops and steps; the default takes some 20 minutes on two cores.
@@ -217,7 +217,7 @@ class Training:
         found = []
         for path in inputs.held_out:
             try:
-                found.append(cut(decode.read_rgb(path), CENTER, inputs.recipe.crop))
+                found.append(cut(decode.read_rgb(path), CENTER, inputs.recipe.crop, inputs.recipe.zoom))
             except InputError as error:
                 self.skip(path, str(error))
         return found
@@ -260,7 +260,7 @@ class Training:
         """The loop: crops of photographs, a step, a checkpoint now and then, the callback."""
         recipe = self.inputs.recipe
         at = f"{recipe.batch} photographs of {recipe.crop}x{recipe.crop}"
-        crops = Cutter(self.inputs.used, recipe.crop, recipe.batch, recipe.seed, self.skip).steps(self.step)
+        crops = Cutter(self.inputs.used, recipe, self.skip).steps(self.step)
         while self.step < recipe.steps:
             photographs = next(crops)
             look = (self.step + 1) % every == 0 or self.step + 1 == recipe.steps

@@ -27,7 +27,7 @@ from isostyle.interface import Array, Engine, Objective, Parameters, Targets, Te
 from isostyle.losses import summed
 from isostyle.optim import Adam, State
 from isostyle.published import ONE_PASS
-from isostyle.recipe import AdamSettings, Constant, Recipe, StepDecay
+from isostyle.recipe import POSITIVE, AdamSettings, Constant, Recipe, StepDecay, require_number
 from isostyle.transform_network import LEAST_SIDE, NARROW, TransformNetwork, is_own
 
 #: Johnson et al. 2016, section 4.1: four crops a step. There Adam has 1e-3, 40000 times; with a twentieth of the steps, twice
@@ -52,8 +52,14 @@ class TrainingRecipe(PlainNumbers):
     batch: int = BATCH
     #: Height and width of what is cut out of them, in pixels.
     crop: int = 192
+    #: A crop shows a photograph's shorter side whole, or down to one of so many parts of it. A picture of a thousand pixels has
+    #: large smooth areas; a network that was only shown whole photographs, small as crops are, leaves them empty.
+    zoom: float = 4.0
+    #: The std of noise that is added to normalized crops. Where a crop is flat, each instance normalization magnifies by up to
+    #: 1 / sqrt(EPSILON), and the gradient overflows.
+    noise: float = 0.03
     #: The style image's longer side, in pixels.
-    style_size: int = 384
+    style_size: int = 1024
     #: Of the first weights, and of which photographs and crops come when.
     seed: int = 0
 
@@ -65,6 +71,10 @@ class TrainingRecipe(PlainNumbers):
         require_count(self.batch, "number of photographs a step")
         require_count(self.crop, "size of a crop", "pixel")
         require_count(self.style_size, "size of the style image", "pixel")
+        require_number(self.zoom, "zoom", POSITIVE)
+        if self.zoom < 1:
+            raise InputError(f"the zoom must be at least 1, not {self.zoom:g}")
+        require_number(self.noise, "noise of crops")
         require_seed(self.seed)
         self.network.check()
         if self.losses.space != "normalized" or self.losses.without_gradient:
