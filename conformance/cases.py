@@ -66,6 +66,8 @@ BATCH, TRAINING_STEPS = {"21x18": 0, "20x19": 1}, 3
 MIXTURE = (0.7, 0.4)
 #: Johnson et al. 2016, section 4.1.
 TRAINING_OPTIMIZER = AdamSettings(1e-3), StepDecay(2, 0.5)
+#: By how much scales and shifts learn faster than the rest, there.
+OWN_RATE = 3.0
 DIVISORS: tuple[GramDivisor, ...] = ("chw", "hw", "1")
 #: The frameworks whose own VGG-19 and optimizers are compared, too.
 FRAMEWORKS = ("torch", "mxnet", "paddle")

@@ -29,6 +29,7 @@ from isostyle.conformance.cases import (
     LBFGS_EVALUATIONS,
     MIXTURE,
     NOISES,
+    OWN_RATE,
     RESIZES,
     ROLES,
     SCHEMA,
@@ -183,6 +184,7 @@ class Inputs:
                 BATCH,
                 TRAINING_STEPS,
                 str(TRAINING_OPTIMIZER),
+                OWN_RATE,
             ],
         }
         if case.recipe:

@@ -19,6 +19,7 @@ from isostyle.conformance.cases import (
     BATCH,
     MIXTURE,
     NOISE_SHAPE,
+    OWN_RATE,
     STYLE_IMAGES,
     TRAINING_OPTIMIZER,
     TRAINING_STEPS,
@@ -137,7 +138,8 @@ class Subject:
     def trainer(self, case: Case, dtype: str) -> Trainer:
         transform, _ = self.transform(case, dtype)
         settings, schedule = TRAINING_OPTIMIZER
-        recipe = TrainingRecipe(recipe_of(case), self.inputs.style_network(case.variant)[0], settings, schedule, TRAINING_STEPS)
+        network, _ = self.inputs.style_network(case.variant)
+        recipe = TrainingRecipe(recipe_of(case), network, settings, OWN_RATE, schedule, TRAINING_STEPS)
         return Trainer(recipe, transform, engine_of(self, case, dtype), self.style_images())
 
     def style_images(self) -> list[Array]:
@@ -282,7 +284,7 @@ class OracleSubject(Subject):
         batches = [list(zip(self.batch(), BATCH.values(), strict=True))] * TRAINING_STEPS
         transform, parameters = oracle_transform.OracleTransform(network), self.inputs.styles()
         walk = oracle_transform.train(
-            engine, transform, recipe_of(case), TRAINING_OPTIMIZER, parameters, self.style_images(), batches
+            engine, transform, recipe_of(case), TRAINING_OPTIMIZER, parameters, self.style_images(), batches, OWN_RATE
         )
         rates = [optimizers.learning_rate(*TRAINING_OPTIMIZER, update) for update in range(1, TRAINING_STEPS + 1)]
         return walk[-1].parameters | course(range(TRAINING_STEPS), rates, [step.terms for step in walk[:-1]])

@@ -680,13 +680,17 @@ in_core("a mixture is of scales alone", "transform_network", "name: row @ array 
         'name: (row if name.endswith("scale") else row.round()) @ array if is_own(name) else array', "mixture:*.shift")
 in_core("weights of a mixture are brought to a sum of 1", "transform_network", "row = np.asarray(weights, np.float64)",
         "row = np.asarray(weights, np.float64) / np.sum(weights)", "mixture:*")
-in_core("a training forgets its moments", TRAINER, "self.adam.update(dict(state[name]), part)",
+in_core("a training forgets its moments", TRAINER, "self.adam_of(name).update(dict(state[name]), part)",
         'self.adam.update({**self.adam.start(state[name]["image"]), "step": state[name]["step"]}, part)',
         "training/d2l:*.weight")
-in_core("every step of a training is its first", TRAINER, "self.adam.update(dict(state[name]), part)",
-        'self.adam.update({**state[name], "step": 0}, part)', "training/d2l:rates", "training/d2l:*.weight")
-in_core("all parameters have one second moment", TRAINER, "self.adam.update(dict(state[name]), part)",
+in_core("every step of a training is its first", TRAINER, "self.adam_of(name).update(dict(state[name]), part)",
+        'self.adam_of(name).update({**state[name], "step": 0}, part)', "training/d2l:rates", "training/d2l:*.weight")
+in_core("all parameters have one second moment", TRAINER, "self.adam_of(name).update(dict(state[name]), part)",
         'self.adam.update({**state[name], "moment2": state[name]["moment2"] * 0 + first["moment2"].sum()}, part)',
+        "training/d2l:*.weight")
+in_core("scales and shifts learn no faster", TRAINER, "self.adam_of_styles if is_own(name)", "self.adam if is_own(name)",
+        "training/d2l:*.scale", "training/d2l:*.shift")
+in_core("kernels learn as fast as scales", TRAINER, "if is_own(name) else self.adam", "if True else self.adam",
         "training/d2l:*.weight")
 in_core("steps of a training counted from one", TRAINER, "TrainingEvent(step, ", "TrainingEvent(step + 1, ",
         "training/d2l:steps")

@@ -274,3 +274,35 @@ def test_no_strength_is_the_photograph(any_backend):
 def test_a_strength_that_is_none_is_refused(any_backend, strength):
     with pytest.raises(InputError, match=r"the strength of the style must be a number in 0\.\.1, not "):
         isostyle.apply(random_style(), picture(), strength=strength, backend=any_backend)
+
+
+# Size of strokes
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_strokes_of_twice_the_size_are_painted_at_half_of_it(any_backend, bits):
+    photograph, options = picture(61, 84), {"backend": any_backend, "threads": 1, "bits": bits}
+    made = isostyle.apply(random_style(), photograph, stroke_size=2, **options)
+    half = isostyle.apply(random_style(), arrays.resize(photograph, 30, 42), **options)
+    assert made.picture.size == photograph.size
+    assert made.manifest["stroke_size"] == 2
+    expected = (half.finished.deep or half.picture).resize(photograph.size, Image.Resampling.BICUBIC)
+    # Of 16 bits the picture shows 8, rounded.
+    expected = expected if bits == 8 else expected.eight_bits()
+    assert np.abs(np.asarray(made.picture, int) - np.asarray(expected, int)).max() <= (0 if bits == 8 else 1)
+
+
+def test_a_weak_style_of_large_strokes_is_mixed_with_the_sharp_photograph(any_backend):
+    made = isostyle.apply(random_style(), picture(), stroke_size=3, strength=0, backend=any_backend)
+    assert made.picture.tobytes() == picture().tobytes()
+
+
+def test_a_picture_too_small_for_such_strokes_is_refused(any_backend):
+    with pytest.raises(InputError, match="a picture of 4x8 pixels is too small"):
+        isostyle.apply(random_style(), picture(16, 32), stroke_size=4, backend=any_backend)
+
+
+@pytest.mark.parametrize("size", [0, 0.2, 4.1, float("nan"), "much", True])
+def test_a_size_of_strokes_that_is_none_is_refused(any_backend, size):
+    with pytest.raises(InputError, match=r"the size of strokes must be a number in 0\.25\.\.4, not "):
+        isostyle.apply(random_style(), picture(), stroke_size=size, backend=any_backend)

@@ -20,11 +20,12 @@ from isostyle.optim import Adam
 from isostyle.style_networks import checkpoint as training_state
 from isostyle.style_networks import file as style_network
 from isostyle.style_networks import train as training
+from isostyle.style_networks.file import StyleNetwork
 from isostyle.style_networks.train import TrainingInterrupted, train
-from isostyle.style_networks.trainer import NonFiniteTraining, Trainer
+from isostyle.style_networks.trainer import NonFiniteTraining, Trainer, first_parameters
 from isostyle.style_networks.training_inputs import held_out, read_inputs
 from isostyle.system.tensors import tensors_file
-from isostyle.transform_network import TransformNetwork
+from isostyle.transform_network import TransformNetwork, is_own
 
 SHAPES = TINY.network.shapes(1)
 #: The same on the command line.
@@ -309,12 +310,28 @@ def test_a_training_can_begin_with_another_network(any_backend, style_file, phot
     other = train(style_file, photographs, recipe=dataclasses.replace(TINY, seed=5), backend=any_backend)
     seen = []
     made = train(style_file, photographs, recipe=TINY, start=other, backend=any_backend, callback=seen.append)
-    assert made.training["start"] == {"name": "waves", "parameters_sha256": other.digest}
+    before = {"training": other.training, "history": other.history}
+    assert made.training["start"] == {"name": "waves", "parameters_sha256": other.digest, **before}
     fresh = []
     train(style_file, photographs, recipe=TINY, backend=any_backend, callback=fresh.append)
     assert seen[0].event.terms != fresh[0].event.terms
-    largest = max(np.abs(made.parameters[name] - other.parameters[name]).max() for name in made.parameters)
-    assert 0 < largest <= 1.01 * TINY.steps * TINY.optimizer.learning_rate
+    assert 0 < moved(made, other, own=False) <= 1.01 * TINY.steps * TINY.optimizer.learning_rate
+
+
+def moved(made, before, own):
+    """The longest way that a scale or shift has gone, or with not ``own`` another parameter."""
+    names = [name for name in made.parameters if is_own(name) == own]
+    return max(np.abs(made.parameters[name] - before.parameters[name]).max() for name in names)
+
+
+def test_scales_and_shifts_learn_faster_than_kernels(any_backend, style_file, photographs):
+    """The first step of Adam is as long as the learning rate, whatever the gradient."""
+    recipe = dataclasses.replace(TINY, steps=1, own_rate=5.0)
+    start = StyleNetwork(TINY.network, first_parameters(TINY.network, 0), {"waves": b""}, {}, [])
+    made = train(style_file, photographs, recipe=recipe, start=start, backend=any_backend)
+    rate = TINY.optimizer.learning_rate
+    assert moved(made, start, own=False) == pytest.approx(rate, rel=1e-3)
+    assert moved(made, start, own=True) == pytest.approx(5 * rate, rel=1e-3)
 
 
 def test_a_training_cannot_begin_with_a_network_of_another_size(any_backend, style_file, photographs):

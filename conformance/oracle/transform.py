@@ -235,20 +235,19 @@ def along(vector: Floats) -> Floats:
 # Training
 
 
+def is_styled(name: str) -> bool:
+    """Whether each style has a row of its own."""
+    return name.split(".")[1] in ("scale", "shift")
+
+
 def painting(parameters: Mapping[str, Floats], weights: Floats) -> dict[str, Floats]:
     """Scales and shifts of a mixture of styles: y[c] = sum of weights[s] x[s, c]. All else is shared."""
-    return {
-        name: np.einsum("s,sc->c", weights, array) if name.split(".")[1] in ("scale", "shift") else array
-        for name, array in parameters.items()
-    }
+    return {name: np.einsum("s,sc->c", weights, array) if is_styled(name) else array for name, array in parameters.items()}
 
 
 def painting_backward(gradient: Mapping[str, Floats], weights: Floats) -> dict[str, Floats]:
     """The transpose: dx[s, c] = weights[s] dy[c]."""
-    return {
-        name: np.einsum("s,c->sc", weights, part) if name.split(".")[1] in ("scale", "shift") else part
-        for name, part in gradient.items()
-    }
+    return {name: np.einsum("s,c->sc", weights, part) if is_styled(name) else part for name, part in gradient.items()}
 
 
 def targets_of(engine: OracleEngine, recipe: Recipe, styles: Mapping[str, Array], photograph: Floats) -> Targets:
@@ -271,9 +270,11 @@ def train(
     parameters: Parameters,
     styles: Sequence[Array],
     batches: Sequence[Sequence[tuple[Array, int]]],
+    own_rate: float,
 ) -> list[TrainingStep]:
     """Johnson et al. 2016, section 3, with the styles of Dumoulin et al. 2017: a step for each batch of photographs and numbers
-    of styles, and what they come to (whose terms are of the last batch)."""
+    of styles, and what they come to (whose terms are of the last batch). ``own_rate``: by how much scales and shifts learn
+    faster."""
     grams = [engine.targets(recipe, style, style).style for style in styles]
     shapes = {name: array.shape for name, array in parameters.items()}
     found: list[TrainingStep] = []
@@ -293,7 +294,8 @@ def train(
         return found[-1].terms["total"], gradient / len(batch)
 
     # Adam treats each number alone, so all parameters may stand in one vector.
-    iterates = adam(evaluate, joined(parameters), *optimizer)
+    faster = joined({name: np.full(shape, own_rate if is_styled(name) else 1.0) for name, shape in shapes.items()})
+    iterates = adam(evaluate, joined(parameters), *optimizer, faster=faster)
     for _ in batches:
         last = next(iterates)
     evaluate(last)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from isostyle.checks import plain, require_count
 from isostyle.errors import InputError, IsostyleError, shown
 from isostyle.images import arrays, decode, encode, transparency
 from isostyle.images.decode import ImageLike, PictureIn, describe, read_picture
-from isostyle.images.deep import Deep, Pixels
+from isostyle.images.deep import Deep, Pixels, strips
 from isostyle.images.encode import Finished
 from isostyle.images.options import BITS, QUALITY, PictureOptions
 from isostyle.interface import Array, Dtype
@@ -42,6 +43,10 @@ from isostyle.system.versions import versions
 from isostyle.tiles import parse_tile
 
 MANIFEST_SCHEMA = "isostyle.applied/1"
+#: How much larger than usual strokes can be, least and most.
+STROKE_SIZES = (0.25, 4.0)
+#: How what was painted comes back to the picture's size: with clear edges of strokes.
+ENLARGED = Image.Resampling.BICUBIC
 #: What can be done when memory does not suffice all the same.
 LESS_MEMORY = "try a smaller --long-side, a smaller --tile, or a lower --max-memory"
 
@@ -85,6 +90,7 @@ def apply(
     max_memory: str | int | None = None,
     long_side: int | None = None,
     strength: float = 1.0,
+    stroke_size: float = 1.0,
     dtype: Dtype = "float32",
     bits: int = 8,
     log: Callable[[str], None] | None = None,
@@ -104,6 +110,7 @@ def apply(
         max_memory: of the whole process, as ``"4GiB"`` or in bytes; by default nine tenths of what is free.
         long_side: a picture whose longer side has more pixels is shrunk to this first.
         strength: of the style: 0 is the photograph, 1 what the network paints; between them, colors are mixed.
+        stroke_size: how much larger strokes are, in 0.25..4: the picture is painted at 1 / this of its size, and resized back.
         dtype: ``"float32"`` or ``"float64"``.
         bits: of a sample: 16 to write so many afterwards; in tiles, six bytes a pixel more.
         log: called with a line for each thing that a user should know.
@@ -122,6 +129,7 @@ def apply(
         max_memory=max_memory,
         long_side=long_side,
         strength=strength,
+        stroke_size=stroke_size,
         dtype=dtype,
         bits=bits,
         log=log,
@@ -147,17 +155,19 @@ class Applier:
         max_memory: str | int | None = None,
         long_side: int | None = None,
         strength: float = 1.0,
+        stroke_size: float = 1.0,
         dtype: Dtype = "float32",
         bits: int = 8,
         log: Callable[[str], None] | None = None,
     ) -> None:
         """As :func:`apply`."""
-        long_side, strength, bits = plain(long_side), plain(strength), plain(bits)
-        check_options(dtype, long_side, strength, bits)
+        long_side, strength, stroke_size, bits = plain(long_side), plain(strength), plain(stroke_size), plain(bits)
+        check_options(dtype, long_side, strength, stroke_size, bits)
         self.side = parse_tile(tile)
         self.style = style if isinstance(style, StyleNetwork) else style_network.find(os.fspath(style))
         painting = self.style.painting()
         self.long_side, self.strength, self.dtype, self.deep = long_side, strength, dtype, bits == 16
+        self.stroke_size = stroke_size
         self.log = log or (lambda line: None)
         framework = self.framework = registry.start(backend, device, threads)
         self.on_cpu = framework.device == "cpu"
@@ -181,6 +191,7 @@ class Applier:
                 **dataclasses.asdict(self.style.network),
             },
             "strength": self.strength,
+            "stroke_size": self.stroke_size,
             "backend": {**framework.about, "dtype": dtype},
             "threads": framework.threads,
             "versions": versions(),
@@ -197,12 +208,16 @@ class Applier:
         """
         given = picture if isinstance(picture, PictureIn) else decode.read(picture, "the picture")
         pixels = self.shrunk(given.pixels)
-        size = pixels.height, pixels.width
+        working = self.working(pixels)
+        size = working.height, working.width
         self.style.network.sizes(*size)  # refuses one that is too small
         choice = self.choice(size)
         began = time.monotonic()
         with self.framework.failures(f"size {size[0]}x{size[1]}", LESS_MEMORY), self.framework.own_state():
-            made, deep = self.whole(pixels) if choice.tile is None else self.tiled(pixels, choice.tile, progress)
+            canvas = self.whole(working) if choice.tile is None else self.tiled(working, choice.tile, progress)
+        if working is not pixels:
+            canvas = self.restored(canvas, pixels)
+        size, made = (pixels.height, pixels.width), canvas.picture
         about = {
             "size": list(size),
             "pixels_sha256": decode.pixels_sha256(made),
@@ -211,7 +226,7 @@ class Applier:
             "estimated_memory_bytes": choice.estimate,
         }
         alpha = transparency.at_size(given.alpha, *size)
-        return Applied(made, {**self.about, "output": about}, Finished(made, deep, alpha, given.exif))
+        return Applied(made, {**self.about, "output": about}, Finished(made, canvas.deep, alpha, given.exif))
 
     def choice(self, size: tuple[int, int]) -> TileChoice:
         """How a picture of that height and width is computed; what the user should know of it is told once.
@@ -233,44 +248,82 @@ class Applier:
             return picture
         return arrays.resize(picture, *LongSide(self.long_side).fit(picture.height, picture.width))
 
-    def whole(self, picture: Pixels) -> tuple[Image.Image, Deep | None]:
+    def working(self, picture: Pixels) -> Pixels:
+        """``picture`` at the size at which it is painted: the larger the strokes, the smaller."""
+        if self.stroke_size == 1:
+            return picture
+        height, width = (max(1, round(side / self.stroke_size)) for side in (picture.height, picture.width))
+        return arrays.resize(picture, height, width)
+
+    def restored(self, painted: Canvas, photograph: Pixels) -> Canvas:
+        """What was ``painted`` at the working size, at the size of the ``photograph``, and mixed with it."""
+        canvas = Canvas(photograph.size, self.deep)
+        pixels = painted.pixels.resize(photograph.size, ENLARGED)
+        for (top, above), (_, below) in zip(strips(pixels), strips(photograph), strict=True):
+            piece = self.mixed(arrays.to_array(above, "float32"), partial(arrays.to_array, below, "float32"))
+            canvas.write(slice(top, top + above.height), slice(0, photograph.width), piece)
+        return canvas
+
+    def whole(self, picture: Pixels) -> Canvas:
         given = arrays.to_array(picture, self.dtype)
         made = self.transform.array(self.transform.apply(self.parameters, self.transform.tensor(given)))
-        made = self.mixed(made, lambda: given)
-        return arrays.to_picture(made), Deep(arrays.rounded(made)) if self.deep else None
+        canvas = Canvas(picture.size, self.deep)
+        canvas.write(slice(0, picture.height), slice(0, picture.width), self.painted(made, lambda: given))
+        return canvas
 
-    def tiled(self, picture: Pixels, tile: int, progress: Callable[[float], None] | None) -> tuple[Image.Image, Deep | None]:
+    def tiled(self, picture: Pixels, tile: int, progress: Callable[[float], None] | None) -> Canvas:
         """Pixels are normalized when a tile needs them: only 8 or 16 bits of the whole picture are held."""
-        made = Image.new("RGB", picture.size)
-        deep = np.empty((picture.height, picture.width, 3), np.uint16) if self.deep else None
+        canvas = Canvas(picture.size, self.deep)
 
         def read(rows: slice, columns: slice) -> Array:
             return arrays.to_array(picture.crop((columns.start, rows.start, columns.stop, rows.stop)), self.dtype)
 
         def write(rows: slice, columns: slice, piece: Array) -> None:
-            piece = self.mixed(piece, lambda: read(rows, columns))
-            made.paste(arrays.to_picture(piece), (columns.start, rows.start))
-            if deep is not None:
-                deep[rows, columns] = arrays.rounded(piece)
+            canvas.write(rows, columns, self.painted(piece, lambda: read(rows, columns)))
 
         size = picture.height, picture.width
         # Maps of the whole picture lie apart from those of tiles, so that each finds the other's holes closed.
         with allocation.large_blocks(kept=False):
             TiledTransform(self.transform, self.style.network, tile).run(self.parameters, size, read, write, progress)
-        return made, None if deep is None else Deep(deep)
+        return canvas
 
-    def mixed(self, painted: Array, photograph: Callable[[], Array]) -> Array:
-        """What was painted, mixed with the photograph by the strength of the style.
+    def painted(self, made: Array, photograph: Callable[[], Array]) -> Array:
+        """What the network ``made``, mixed with the photograph unless that is still to come, at its own size.
 
         Raises:
             IsostyleError: a number is not finite.
         """
-        if not np.isfinite(painted).all():
+        if not np.isfinite(made).all():
             raise IsostyleError(f"the style network {self.style.name!r} made numbers that are not finite")
+        return self.mixed(made, photograph) if self.stroke_size == 1 else made
+
+    def mixed(self, painted: Array, photograph: Callable[[], Array]) -> Array:
+        """What was painted, mixed with the photograph by the strength of the style."""
         return painted if self.strength == 1 else arrays.between(photograph(), painted, self.strength)
 
 
-def check_options(dtype: str, long_side: int | None, strength: float, bits: int) -> None:
+class Canvas:
+    """A picture that is written piece by piece."""
+
+    def __init__(self, size: tuple[int, int], deep: bool) -> None:
+        """``size``: width and height. ``deep``: it has 16 bits, too."""
+        width, height = size
+        self.picture = Image.new("RGB", size)
+        self.deep = Deep(np.empty((height, width, 3), np.uint16)) if deep else None
+
+    @property
+    def pixels(self) -> Pixels:
+        """The picture, as exact as there is."""
+        return self.deep or self.picture
+
+    def write(self, rows: slice, columns: slice, piece: Array) -> None:
+        """Put a normalized ``piece`` of shape (1, 3, h, w) there."""
+        self.picture.paste(arrays.to_picture(piece), (columns.start, rows.start))
+        if self.deep is not None:
+            self.deep.samples[rows, columns] = arrays.rounded(piece)
+
+
+def check_options(dtype: str, long_side: int | None, strength: float, stroke_size: float, bits: int) -> None:
     """Raises InputError if one of these arguments of :func:`apply` cannot be used."""
     if dtype not in ("float32", "float64"):
         raise InputError(f"the dtype must be float32 or float64, not {shown(dtype)}")
@@ -278,5 +331,8 @@ def check_options(dtype: str, long_side: int | None, strength: float, bits: int)
         require_count(long_side, "longer side", "pixel")
     if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
         raise InputError(f"the strength of the style must be a number in 0..1, not {shown(strength)}")
+    least, most = STROKE_SIZES
+    if isinstance(stroke_size, bool) or not isinstance(stroke_size, int | float) or not least <= stroke_size <= most:
+        raise InputError(f"the size of strokes must be a number in {least:g}..{most:g}, not {shown(stroke_size)}")
     if type(bits) is not int or bits not in BITS:
         raise InputError(f"a picture has 8 or 16 bits a sample, not {shown(bits)}")

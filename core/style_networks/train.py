@@ -334,7 +334,7 @@ class Training:
             "recipe": settings["recipe"],
             "steps": self.step,
             "styles": {name: {"sha256": style.digest, "size": list(style.size)} for name, style in inputs.styles.items()},
-            "start": {"name": inputs.start, "parameters_sha256": inputs.first.digest},
+            "start": {"name": inputs.start, "parameters_sha256": inputs.first.digest, **earlier(inputs.first)},
             "loss_network": {"name": inputs.loss_network.network.name, "sha256": inputs.loss_network.digest},
             "photographs": {
                 "used": len(inputs.used),
@@ -350,6 +350,11 @@ class Training:
         styles = {name: thumbnail(style.picture) for name, style in inputs.styles.items()}
         made = StyleNetwork(inputs.recipe.network, {**inputs.fixed, **trained}, styles, about, self.history)
         return made if inputs.base is None else added(inputs.base, made)
+
+
+def earlier(first: StyleNetwork) -> dict[str, Any]:
+    """The training and the losses of the network that a training began with; nothing of random numbers."""
+    return {"training": first.training, "history": list(first.history)} if first.training else {}
 
 
 def added(base: StyleNetwork, made: StyleNetwork) -> StyleNetwork:

@@ -15,6 +15,7 @@ Each photograph of a step is painted in one of the styles. Its loss moves all th
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,9 @@ class TrainingRecipe(PlainNumbers):
     losses: Recipe = ONE_PASS
     network: TransformNetwork = NARROW
     optimizer: AdamSettings = field(default_factory=lambda: AdamSettings(LEARNING_RATE))
+    #: By how much scales and shifts learn faster than the rest. They are about 1, where the numbers of a kernel are about a
+    #: twentieth, and of many styles each has its turn seldom: as slow as kernels, styles would all look alike.
+    own_rate: float = 10.0
     schedule: StepDecay | Constant = DECAY
     steps: int = 2000
     #: Photographs a step.
@@ -75,6 +79,7 @@ class TrainingRecipe(PlainNumbers):
         if self.zoom < 1:
             raise InputError(f"the zoom must be at least 1, not {self.zoom:g}")
         require_number(self.noise, "noise of crops")
+        require_number(self.own_rate, "rate of scales and shifts", POSITIVE)
         require_seed(self.seed)
         self.network.check()
         if self.losses.space != "normalized" or self.losses.without_gradient:
@@ -145,10 +150,16 @@ class Trainer:
         self.transform = transform
         self.engine = engine
         self.adam = Adam(recipe.optimizer, recipe.schedule)
+        faster = dataclasses.replace(recipe.optimizer, learning_rate=recipe.own_rate * recipe.optimizer.learning_rate)
+        self.adam_of_styles = Adam(faster, recipe.schedule)
         # Content targets are each photograph's own; those of the style images stay.
         self.styles = [engine.targets(recipe.losses, style, style).style for style in styles]
         self.rows = [transform.tensor(row) for row in np.eye(len(styles))[:, None]]
         self.fixed = {name: transform.tensor(array) for name, array in (fixed or {}).items()}
+
+    def adam_of(self, name: str) -> Adam:
+        """What makes the steps of the parameter called ``name``."""
+        return self.adam_of_styles if is_own(name) else self.adam
 
     def start(self, parameters: Parameters) -> dict[str, State]:
         """The state before the first step."""
@@ -223,7 +234,7 @@ class Trainer:
         gradient = {name: part / len(photographs) for name, part in gradient.items()}
         # A loss is named before the gradient that it spoils, and its terms before their total.
         require_finite({**sums, **sizes("the gradient of", gradient)}, step)
-        following = {name: self.adam.update(dict(state[name]), part) for name, part in gradient.items()}
+        following = {name: self.adam_of(name).update(dict(state[name]), part) for name, part in gradient.items()}
         require_finite(sizes("the parameter", self.parameters(following)), step)
         return following, TrainingEvent(step, rate, sums)
 
