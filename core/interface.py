@@ -113,7 +113,10 @@ class Transform(Protocol):
         """The transformed image: normalized, of the shape of ``image``, (1, 3, H, W), without a graph."""
 
     def vjp(self, parameters: Mapping[str, Tensor], image: Tensor) -> tuple[Tensor, VjpParameters]:
-        """The same, and its vector-Jacobian product with respect to the parameters, which may be asked for once."""
+        """The same, and its vector-Jacobian product with respect to the parameters, which may be asked for once.
+
+        Only a backend with an engine is asked for it.
+        """
 
     def convolve(self, parameters: Mapping[str, Tensor], stage: Stage, window: Tensor) -> Tensor:
         """Only the convolution of a stage: (1, in, h, w) to (1, out, ...), nothing padded, without a graph."""
@@ -143,7 +146,10 @@ class Backend(Protocol):
     def prepare(
         self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"
     ) -> Engine:
-        """Put ``network`` on ``device``, one of :meth:`devices`. ``fast`` may be the same as ``exact``."""
+        """Put ``network`` on ``device``, one of :meth:`devices`. ``fast`` may be the same as ``exact``.
+
+        This method is optional: a backend without it has style networks only, applies them, and trains none.
+        """
 
     def transform(self, network: TransformNetwork, *, device: str, dtype: Dtype) -> Transform:
         """Make ``network`` ready on ``device``, one of :meth:`devices`.
