@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isostyle.network import Network
-from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps
-from isostyle.transform_network import Stage, TransformNetwork
+if TYPE_CHECKING:
+    from isostyle.network import Network
+    from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps
+    from isostyle.transform_network import Stage, TransformNetwork
 
 #: A framework's own tensor. Core uses only ``+ - * / **`` with tensors and Python numbers, ``-x``, ``abs()``, ``.sum()``,
 #: ``.max()``, ``.clip(0, 1)`` and ``float()``; on maps and matrices also ``@``, ``.shape`` and ``.reshape(shape)``. NumPy,

@@ -59,7 +59,7 @@ SECONDS_BETWEEN_LINES = 2.0
 @option(
     FIRST, "--strength", "X", "0 is the photograph, 1 what the network paints; between them, mixed.", type=float, default=1.0
 )
-@shared.BACKEND
+@shared.STYLE_BACKEND
 @option(
     PICTURE, "--format kind", "SUFFIX", "In a folder, and with -o -: png, jpg, webp, ... [default: as it was; of -o -, png]."
 )
