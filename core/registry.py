@@ -288,10 +288,10 @@ def _maker(name: str) -> Callable[[], Callable[[int], Backend]]:
     """What imports a backend, and returns its class. Raises InputError if there is none of this name."""
     if name in OWN:
         module, _, kind = OWN[name].partition(":")
-        return lambda: getattr(importlib.import_module(module), kind)  # type: ignore[no-any-return]
+        return lambda: getattr(importlib.import_module(module), kind)
     for entry in entry_points(group=GROUP):
         if entry.name == name:
-            return entry.load  # type: ignore[no-any-return]
+            return entry.load
     near = difflib.get_close_matches(name, names(), n=1)
     raise InputError(
         f"there is no backend {shown(name)}; " + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names())}")

@@ -61,7 +61,7 @@ class Commands(Command, rich_click.RichGroup):
             with collector.paused():
                 command = getattr(importlib.import_module(f"isostyle.cli.{cmd_name}"), cmd_name)
         else:
-            for entry in others(name=cmd_name):
+            for entry in others().select(name=cmd_name):
                 command = entry.load()
         return command
 
@@ -71,11 +71,11 @@ class Commands(Command, rich_click.RichGroup):
         super().format_options(ctx, formatter)
 
 
-def others(**which: str) -> EntryPoints:
+def others() -> EntryPoints:
     """Commands of other rooms and packages. What finds them takes as long to load as all else here, and no other needs it."""
     from importlib.metadata import entry_points
 
-    return entry_points(group=GROUP, **which)
+    return entry_points(group=GROUP)
 
 
 @rich_click.group(
