@@ -22,7 +22,7 @@ from isostyle.recipe import AdamSettings, Constant, GramDivisor, LbfgsSettings, 
 from isostyle.transform_network import JOHNSON, NARROW
 
 #: Raise it when a point, its name or its meaning changes.
-SCHEMA = 2
+SCHEMA = 3
 FLOATS = ("float32", "float64")
 
 #: Steps of the short run, and its schedule: the learning rate decays twice within it, whatever the recipe's own schedule.

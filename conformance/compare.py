@@ -17,6 +17,7 @@ import numpy as np
 
 from isostyle.conformance.declared import Deviation
 from isostyle.conformance.kinds import KINDS
+from isostyle.conformance.kinds.kind import BOTH
 from isostyle.conformance.tolerances import EPS, Tolerance
 from isostyle.conformance.trace import Trace
 from isostyle.errors import InputError
@@ -176,15 +177,19 @@ def other_specification(reference: Trace, trace: Trace, patterns: Sequence[str])
 
 def judge(reference: Trace, trace: Trace, patterns: Sequence[str] = ()) -> Iterator[Verdict]:
     """Judge every point of every case, without regard to declared deviations."""
+    has = set(BOTH).intersection(trace.run["parts"])
+    lacks = set(BOTH) - has if has else set()
     for case, kind, dtype, own in wanted(reference, trace.name, patterns):
         expected, notes = split(reference.points.get((first_dtype(reference, case), case), {}))
         if not expected:
             why = f"the oracle has nothing: {reference.said(first_dtype(reference, case), case, 'error')}"
             yield Verdict(trace.name, dtype, kind, case, "", "FAIL", math.nan, why)
             continue
-        # A backend cannot excuse itself; only a framework's own zoo (torchvision is another package) and what no backend must
-        # have may be absent.
-        if ((own and kind == "zoo") or KINDS[kind].optional) and (excuse := trace.said(dtype, case, "skip")) is not None:
+        # A backend cannot excuse itself; only a framework's own zoo (torchvision is another package) may be absent, and one of
+        # the two parts of a backend, with what needs both.
+        if ((own and kind == "zoo") or lacks.intersection(KINDS[kind].parts)) and (
+            excuse := trace.said(dtype, case, "skip")
+        ) is not None:
             yield Verdict(trace.name, dtype, kind, case, "", "SKIP", math.nan, excuse)
             continue
         if (error := trace.said(dtype, case, "error")) is not None:

@@ -92,19 +92,19 @@ def transformed(transform: OracleTransform, parameters: Parameters, picture: Arr
     def look(rough: Rough) -> Look:
         mine = {name: rough(array) for name, array in parameters.items()}
         image = transform.apply(mine, rough(picture))
-        return Look({"image": image, "recorded": image}, {}, lambda turned: {})
+        return Look({"image": image}, {}, lambda turned: {})
 
     return look
 
 
 def taken_back(transform: OracleTransform, parameters: Parameters, picture: Array, cotangent: Array) -> Callable[[Rough], Look]:
-    """Look at a cotangent of the transformed image, taken back to the parameters."""
+    """Look at the transformed image, and at a cotangent of it, taken back to the parameters."""
 
     def look(rough: Rough) -> Look:
         mine = {name: rough(array) for name, array in parameters.items()}
         maps, given = transform.maps(mine, rough(picture)), rough(cotangent)
         return Look(
-            transform.backward(mine, maps, given),
+            {**transform.backward(mine, maps, given), "image": maps["image"]},
             transform.decisions(maps),
             lambda turned: transform.backward(mine, maps, given, turned),
         )

@@ -19,7 +19,7 @@ from isostyle.conformance.cases import Case
 from isostyle.conformance.compare import ORACLE
 from isostyle.conformance.inputs import Inputs, specification_digest
 from isostyle.conformance.kinds import KINDS
-from isostyle.conformance.kinds.kind import NotHere, Points
+from isostyle.conformance.kinds.kind import BOTH, NotHere, Points
 from isostyle.conformance.oracle.backend import Oracle
 from isostyle.conformance.subjects import OracleSubject, Subject
 from isostyle.errors import InputError, IsostyleError, shown
@@ -28,7 +28,7 @@ from isostyle.system import cpu
 from isostyle.system.files import reason
 
 #: A trace notes their versions if they are installed.
-DISTRIBUTIONS = ("numpy", "pillow", "safetensors", "torch", "torchvision", "mxnet", "paddlepaddle")
+DISTRIBUTIONS = ("numpy", "pillow", "safetensors", "torch", "torchvision", "mxnet", "paddlepaddle", "onnxruntime")
 #: Vector units that a trace names, the widest first.
 VECTOR_UNITS = ("avx512f", "avx2", "avx")
 #: Characters of an error that a trace keeps.
@@ -71,6 +71,7 @@ def record(
     run = {
         "backend": name,
         "backend_version": version_of_backend,
+        "parts": [part for part in BOTH if hasattr(subject.backend, part)],
         "specification": specification_digest(digests),
         "expected": list(expected(cases)),
         "cases": entries,

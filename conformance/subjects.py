@@ -27,7 +27,7 @@ from isostyle.conformance.cases import (
     coarser,
 )
 from isostyle.conformance.inputs import Inputs, numbers
-from isostyle.conformance.kinds.kind import NotHere, Points, engine_of, recipe_of
+from isostyle.conformance.kinds.kind import ENGINE, STYLE_NETWORKS, NotHere, Points, engine_of, recipe_of
 from isostyle.conformance.oracle import noise, optimizers, pictures
 from isostyle.conformance.oracle import transform as oracle_transform
 from isostyle.conformance.oracle.engine import OracleEngine, layers
@@ -54,9 +54,16 @@ class Subject:
         self.inputs = inputs
         self.engines: dict[tuple[str, str], Engine] = {}
 
+    def require(self, part: str) -> None:
+        """Raises NotHere if the backend lacks this part."""
+        if not hasattr(self.backend, part):
+            raise NotHere(f"the backend has no `{part}`, and so no {'engine' if part == ENGINE else 'style networks'}")
+
     # Engines and what they are given
 
     def engine(self, network: str, dtype: str) -> Engine:
+        """Raises NotHere if the backend has none."""
+        self.require(ENGINE)
         key = network, dtype
         if key not in self.engines:
             chosen = self.inputs.network(network)
@@ -125,8 +132,7 @@ class Subject:
         Raises:
             NotHere: the backend has no style networks.
         """
-        if not hasattr(self.backend, "transform"):
-            raise NotHere("the backend has no `transform`, and so no style networks")
+        self.require(STYLE_NETWORKS)
         network, parameters = self.inputs.style_network(case.variant)
         made = self.backend.transform(network, device=self.device, dtype=dtype)
         return made, {name: made.tensor(array) for name, array in parameters.items()}

@@ -24,8 +24,8 @@ from isostyle.errors import InputError
 from isostyle.interface import Array
 from isostyle.system.files import read_input, reason, sha256, write_atomically
 
-SCHEMA = "isostyle-trace-2"
-OLDER_SCHEMAS = ("isostyle-trace-1",)
+SCHEMA = "isostyle-trace-3"
+OLDER_SCHEMAS = ("isostyle-trace-1", "isostyle-trace-2")
 POINTS, RUN = "points.npz", "run.json"
 #: Of all arrays together, uncompressed, and of run.json: ten times what a trace has. A file that claims more is refused unread.
 MAX_BYTES, MAX_RUN_BYTES = 2**29, 2**24
@@ -131,7 +131,14 @@ def require_schema(run: Any, name: str) -> None:
 
 def check_run(run: Mapping[str, Any], name: str) -> None:
     """Raises InputError unless a run.json has what a comparison looks at, in the right form."""
-    for key, kind in (("backend", str), ("specification", str), ("versions", dict), ("cases", list), ("expected", list)):
+    for key, kind in (
+        ("backend", str),
+        ("specification", str),
+        ("versions", dict),
+        ("cases", list),
+        ("expected", list),
+        ("parts", list),
+    ):
         if not isinstance(run.get(key), kind):
             raise InputError(f"{name} says nothing of {key!r}, or nothing that can be understood")
     if not NAME.fullmatch(run["backend"]):

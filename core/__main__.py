@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from types import FrameType
@@ -20,11 +21,17 @@ def main() -> None:
     is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a job in the background ignores it
     if is_heard:
         signal.signal(signal.SIGINT, end)
-    from isostyle.cli.main import main as command_line
+    from isostyle.system import collector
+
+    with collector.paused():
+        from isostyle.cli.main import main as command_line
 
     if is_heard:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    command_line()
+    try:
+        command_line()
+    finally:
+        gc.freeze()  # at its end Python would look for garbage in all that is loaded: in torch for more than half a second
 
 
 if __name__ == "__main__":

@@ -64,3 +64,10 @@ def parsed(parse: Callable[[Any], Any], text: str | bytes) -> Any:
         return parse(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def at(table: Any, place: tuple[str, ...]) -> Any:
+    """The value at a path of keys; None if there is none."""
+    for key in place:
+        table = table.get(key) if isinstance(table, dict) else None
+    return table

@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isostyle.network import Network
-from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps
-from isostyle.transform_network import Stage, TransformNetwork
+if TYPE_CHECKING:
+    from isostyle.network import Network
+    from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps
+    from isostyle.transform_network import Stage, TransformNetwork
 
 #: A framework's own tensor. Core uses only ``+ - * / **`` with tensors and Python numbers, ``-x``, ``abs()``, ``.sum()``,
 #: ``.max()``, ``.clip(0, 1)`` and ``float()``; on maps and matrices also ``@``, ``.shape`` and ``.reshape(shape)``. NumPy,
@@ -113,7 +114,10 @@ class Transform(Protocol):
         """The transformed image: normalized, of the shape of ``image``, (1, 3, H, W), without a graph."""
 
     def vjp(self, parameters: Mapping[str, Tensor], image: Tensor) -> tuple[Tensor, VjpParameters]:
-        """The same, and its vector-Jacobian product with respect to the parameters, which may be asked for once."""
+        """The same, and its vector-Jacobian product with respect to the parameters, which may be asked for once.
+
+        Only a backend with an engine is asked for it.
+        """
 
     def convolve(self, parameters: Mapping[str, Tensor], stage: Stage, window: Tensor) -> Tensor:
         """Only the convolution of a stage: (1, in, h, w) to (1, out, ...), nothing padded, without a graph."""
@@ -143,7 +147,10 @@ class Backend(Protocol):
     def prepare(
         self, network: Network, parameters: Parameters, *, device: str, dtype: Dtype, precision: Precision = "exact"
     ) -> Engine:
-        """Put ``network`` on ``device``, one of :meth:`devices`. ``fast`` may be the same as ``exact``."""
+        """Put ``network`` on ``device``, one of :meth:`devices`. ``fast`` may be the same as ``exact``.
+
+        This method is optional: a backend without it has style networks only, applies them, and trains none.
+        """
 
     def transform(self, network: TransformNetwork, *, device: str, dtype: Dtype) -> Transform:
         """Make ``network`` ready on ``device``, one of :meth:`devices`.

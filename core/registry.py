@@ -1,10 +1,12 @@
-"""Backends by name: found through the entry-point group ``isostyle.backends``, imported only when asked for."""
+"""Backends by name: isostyle's own, and others', found through the entry-point group ``isostyle.backends``; imported only when
+asked for."""
 
 from __future__ import annotations
 
 import contextlib
 import difflib
 import functools
+import importlib
 import importlib.util
 import os
 import platform
@@ -14,18 +16,36 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points, version
+from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from isostyle.checks import plain
 from isostyle.errors import FrameworkFailure, InputError, IsostyleError, shown
 from isostyle.interface import Backend, Dtype, Transform
+from isostyle.system import collector
 from isostyle.transform_network import TransformNetwork
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
+
 GROUP = "isostyle.backends"
-#: ``--backend auto`` takes the first of these that is installed.
-PREFERENCE = ("torch", "paddle", "mxnet")
+#: Where isostyle's own are, which lie above this module: by name, and not imported.
+OWN = {
+    "torch": "isostyle.backends.torch:TorchBackend",
+    "paddle": "isostyle.backends.paddle:PaddleBackend",
+    "mxnet": "isostyle.backends.mxnet:MxnetBackend",
+    "onnx": "isostyle.backends.onnx:OnnxBackend",
+}
+#: ``--backend auto`` takes the first of these that is installed; onnx, which has no engine, for style networks alone: ...
+PREFERENCE = tuple(OWN)
+#: ... for those, on a CPU, before all others. It starts in a fifth of torch's time, and takes no longer for a picture.
+APPLIES_ONLY = "onnx"
+NO_ENGINE = "{} runs style networks only (`isostyle apply`); this needs torch, mxnet or paddle"
+#: The packages of those that are called otherwise.
+PACKAGES = {"onnx": "onnxruntime"}
+#: Files of Linux that say that there is a GPU for which a framework may be built: NVIDIA's, AMD's, and Windows' in its WSL.
+OF_GPUS = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
 #: mxnet's last wheels, of 2022, are for these Pythons and machines, and import with no newer NumPy (they use np.bool).
 MXNET_PYTHON_BELOW = (3, 12)
 MXNET_MACHINES = ("x86_64",)
@@ -60,8 +80,15 @@ class Status:
 
 def names() -> list[str]:
     """All registered backends: isostyle's in order of preference, then third parties'."""
-    found = {entry.name for entry in entry_points(group=GROUP)}
-    return [name for name in PREFERENCE if name in found] + sorted(found - set(PREFERENCE))
+    return [*PREFERENCE, *sorted({entry.name for entry in entry_points(group=GROUP)} - set(PREFERENCE))]
+
+
+def entry_points(group: str) -> EntryPoints:
+    """importlib.metadata's. To load that, and to look through all that is installed, takes longer than to load a style network:
+    it is done for others' backends only."""
+    from importlib import metadata
+
+    return metadata.entry_points(group=group)
 
 
 def default_threads() -> int:
@@ -84,19 +111,45 @@ def choose() -> str:
     Raises:
         BackendMissing: none is installed.
     """
-    for name in names():
-        if why_missing(name) is None:
-            return name
+    own = [name for name in PREFERENCE if name != APPLIES_ONLY and why_missing(name) is None]
+    for name in own or names()[len(PREFERENCE) :]:
+        return name
+    but = ""
+    if why_missing(APPLIES_ONLY) is None:
+        but = f", and {APPLIES_ONLY} runs style networks only (`isostyle apply`)"
     raise BackendMissing(
-        "no backend is installed: pip install 'isostyle[torch]' (or [paddle], or [mxnet]); `isostyle backends` says more"
+        f"no framework is installed{but}: pip install 'isostyle[torch]' (or [paddle], or [mxnet]); "
+        "`isostyle backends` says more"
     )
+
+
+def choose_to_apply(device: str, dtype: Dtype) -> str:
+    """The backend that ``auto`` stands for where a style network is applied on ``device``.
+
+    Raises:
+        BackendMissing: none is installed.
+    """
+    on_cpu = device == "cpu" or (device == "auto" and not any(file.exists() for file in OF_GPUS))
+    is_here = why_missing(APPLIES_ONLY) is None
+    # Its float64 is for comparisons: formulas of many small operators.
+    if is_here and on_cpu and dtype == "float32":
+        return APPLIES_ONLY
+    try:
+        return choose()
+    except BackendMissing:
+        if is_here:
+            return APPLIES_ONLY
+        raise BackendMissing(
+            "no backend is installed: pip install 'isostyle[onnx]' for style networks alone, or [torch], [paddle], [mxnet]; "
+            "`isostyle backends` says more"
+        ) from None
 
 
 def why_missing(name: str) -> str | None:
     """Why the built-in backend ``name`` cannot be imported here, without trying; None if nothing is known against it."""
     if name not in PREFERENCE:
         return None
-    installed = importlib.util.find_spec(name) is not None
+    installed = importlib.util.find_spec(PACKAGES.get(name, name)) is not None
     if name == "mxnet" and (reason := _mxnet_obstacle(installed)):
         return reason
     return None if installed else f"not installed: pip install 'isostyle[{name}]'"
@@ -115,14 +168,14 @@ def load(name: str, threads: int | None = None) -> Backend:
         threads = default_threads()
     threads = plain(threads)
     require_threads(threads)
-    entry = _entry(name)
+    make = _maker(name)
     _forget_or_refuse_fork(name)
     if reason := why_missing(name):
         raise BackendMissing(f"backend {name!r} is {reason}")
     # Before the import: afterwards Paddle has fallen back to one thread, and MXNet has taken half the cores, for good.
-    with _threads_said(threads), _signals_wait():
+    with _threads_said(threads), _signals_wait(), collector.paused():
         try:
-            backend: Backend = entry.load()(threads)
+            backend: Backend = make()(threads)
         except Exception as error:
             # A framework that is installed but broken can fail in any way: missing libraries, wrong NumPy, wrong CPU.
             text = " ".join(f"{type(error).__name__}: {error}".split())
@@ -231,10 +284,14 @@ def _forget_or_refuse_fork(name: str) -> None:
     del _computed[name]
 
 
-def _entry(name: str) -> EntryPoint:
+def _maker(name: str) -> Callable[[], Callable[[int], Backend]]:
+    """What imports a backend, and returns its class. Raises InputError if there is none of this name."""
+    if name in OWN:
+        module, _, kind = OWN[name].partition(":")
+        return lambda: getattr(importlib.import_module(module), kind)
     for entry in entry_points(group=GROUP):
         if entry.name == name:
-            return entry
+            return entry.load
     near = difflib.get_close_matches(name, names(), n=1)
     raise InputError(
         f"there is no backend {shown(name)}; " + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names())}")
@@ -248,6 +305,8 @@ def _mxnet_obstacle(installed: bool) -> str | None:
         return f"{wheels} up to Python 3.11 only, and this is {platform.python_version()}"
     if platform.machine() not in MXNET_MACHINES:
         return f"{wheels} for x86_64 only, and this is {platform.machine()}"
+    from importlib.metadata import version
+
     numpy = version("numpy")
     if installed and tuple(int(part) for part in numpy.split(".")[:2]) >= MXNET_NUMPY_BELOW:
         return f"not usable: mxnet 1.9.1 needs NumPy below 1.24, and this is {numpy}: pip install 'isostyle[mxnet]'"
@@ -325,14 +384,19 @@ class Framework:
             raise failure(self.backend.name, at, error, less_memory) from error
 
 
-def start(backend: str, device: str, threads: int | None) -> Framework:
+def start(backend: str, device: str, threads: int | None, *, engine: bool = True) -> Framework:
     """Import a backend, and choose its device and its number of threads.
+
+    Args:
+        engine: whether it must have one, and not style networks alone.
 
     Raises:
         InputError: there is no such backend or device, or ``threads`` is no number of threads.
     """
     count = default_threads() if threads is None else plain(threads)
     found = load(backend, count)
+    if engine and not hasattr(found, "prepare"):
+        raise InputError(NO_ENGINE.format(found.name))
     return Framework(found, choose_device(device, found.devices(), found.name), count)
 
 

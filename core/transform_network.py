@@ -47,6 +47,9 @@ MOST_KERNEL = 9
 #: Instance normalization divides by sqrt(variance + this). The frameworks' default is 1e-5; a power of two near it is the same
 #: number in float32, in which Paddle keeps it, and in float64.
 EPSILON = 2.0**-17
+#: Of a kernel's three rows (or columns) at an enlarged map, two meet one row of the map: which are added up to the first and to
+#: the second of two, for the odd places of the enlarged map, and for the even ones.
+FOLD = (((1.0, 1.0, 0.0), (0.0, 0.0, 1.0)), ((1.0, 0.0, 0.0), (0.0, 1.0, 1.0)))
 #: What the last stage adds if it adds the picture.
 PICTURE = "picture"
 #: The parameters of which each style has its own; the others are shared.

@@ -67,7 +67,7 @@ def run(backend: str, size: tuple[int, int], options: list[str]) -> dict[str, An
 
 
 @click.command()
-@click.option("--backends", default="torch,mxnet,paddle", show_default=True)
+@click.option("--backends", default="torch,mxnet,paddle,onnx", show_default=True)
 @click.option("--megapixels", default="6,24", show_default=True)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--tile", default="auto", show_default=True)

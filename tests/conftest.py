@@ -28,6 +28,8 @@ from isostyle.images import arrays
 
 ASKED_FOR = os.environ.get("ISOSTYLE_TEST_BACKENDS")
 BACKENDS = ("torch", "mxnet", "paddle") if ASKED_FOR is None else tuple(name for name in ASKED_FOR.split(",") if name)
+#: Runs style networks alone, without any framework: its tests are run where there is none.
+ONNX, FRAMEWORK = "onnx", "any framework"
 #: One number for all tests, so that one process never needs a framework with two.
 THREADS = 2
 
@@ -39,7 +41,7 @@ EPS = {"float32": float(np.finfo(np.float32).eps), "float64": float(np.finfo(np.
 
 def obtain(name):
     """The backend, or a skip with the reason; a backend that was asked for fails if it is missing."""
-    if ASKED_FOR is None and (reason := registry.why_missing(name)):
+    if (ASKED_FOR is None or name == ONNX) and (reason := registry.why_missing(name)):
         pytest.skip(f"{name} is {reason}")
     backend = registry.load(name, THREADS)
     if name not in ENTERED:
@@ -65,9 +67,11 @@ def pytest_collection_modifyitems(items):
     """Mark each test by what it asks for: each framework in turn, any one, or none."""
     for item in items:
         fixtures, asked = item.fixturenames, item.function.__code__.co_names
-        if "backend" in fixtures or "obtain" in asked or not BACKEND_NAMES.isdisjoint(texts(item)):
+        if ONNX in texts(item):
+            item.add_marker(pytest.mark.no_framework)
+        elif {"backend", "style_backend"} & set(fixtures) or "obtain" in asked or not BACKEND_NAMES.isdisjoint(texts(item)):
             item.add_marker(pytest.mark.each_framework)
-        elif "any_backend" in fixtures or "importorskip" in asked:
+        elif {"any_backend", "any_style_backend"} & set(fixtures) or "importorskip" in asked:
             item.add_marker(pytest.mark.one_framework)
         else:
             item.add_marker(pytest.mark.no_framework)
@@ -103,6 +107,21 @@ def any_backend():
         if ASKED_FOR is not None or registry.why_missing(name) is None:
             return name
     pytest.skip("no backend is installed, or ISOSTYLE_TEST_BACKENDS asks for none")
+
+
+@pytest.fixture(params=(*BACKENDS, ONNX))
+def style_backend(request):
+    """Each backend that has style networks in turn."""
+    return obtain(request.param)
+
+
+@pytest.fixture(params=[FRAMEWORK, ONNX])
+def any_style_backend(request):
+    """The name of one framework that is there, and onnx: for tests of what all share that have style networks."""
+    if request.param == FRAMEWORK:
+        return request.getfixturevalue("any_backend")
+    obtain(ONNX)
+    return ONNX
 
 
 @pytest.fixture(scope="session")

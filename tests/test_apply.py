@@ -30,73 +30,73 @@ def picture(height=40, width=50, seed=0):
 # What it computes
 
 
-def test_apply_is_the_network_on_the_normalized_picture(backend):
+def test_apply_is_the_network_on_the_normalized_picture(style_backend):
     style, given = random_style(), picture()
-    transform = backend.transform(SMALL, device="cpu", dtype="float32")
+    transform = style_backend.transform(SMALL, device="cpu", dtype="float32")
     parameters = {name: transform.tensor(array) for name, array in style.painting().items()}
     made = transform.array(transform.apply(parameters, transform.tensor(arrays.to_array(given, "float32"))))
-    found = isostyle.apply(style, given, backend=backend.name, threads=2).picture
+    found = isostyle.apply(style, given, backend=style_backend.name, threads=2).picture
     assert found.tobytes() == arrays.to_picture(made).tobytes()
 
 
-def test_tiles_give_the_same_picture(backend):
+def test_tiles_give_the_same_picture(style_backend):
     """Rounded to 8 bits: a value near the middle between two may become either."""
     style, given = random_style(), picture(61, 83)
     whole, tiled = (
-        np.asarray(isostyle.apply(style, given, backend=backend.name, threads=2, tile=tile).picture).astype(int)
+        np.asarray(isostyle.apply(style, given, backend=style_backend.name, threads=2, tile=tile).picture).astype(int)
         for tile in ("off", 16)
     )
     assert np.abs(whole - tiled).max() <= 1
     assert (whole == tiled).mean() > 0.999
 
 
-def test_an_applier_takes_what_apply_takes(tmp_path, any_backend):
+def test_an_applier_takes_what_apply_takes(tmp_path, any_style_backend):
     write_style(tmp_path / "wave.safetensors")
     picture().save(tmp_path / "photo.png")
-    applier = isostyle.Applier(tmp_path / "wave.safetensors", backend=any_backend, threads=2)
-    expected = isostyle.apply(random_style(), picture(), backend=any_backend, threads=2).picture.tobytes()
+    applier = isostyle.Applier(tmp_path / "wave.safetensors", backend=any_style_backend, threads=2)
+    expected = isostyle.apply(random_style(), picture(), backend=any_style_backend, threads=2).picture.tobytes()
     for given in (str(tmp_path / "photo.png"), picture(), np.asarray(picture())):
         assert applier(given).picture.tobytes() == expected
 
 
-def test_an_applied_picture_shows_itself_in_a_notebook(any_backend):
-    made = isostyle.apply(random_style(), picture(), backend=any_backend, threads=2)
+def test_an_applied_picture_shows_itself_in_a_notebook(any_style_backend):
+    made = isostyle.apply(random_style(), picture(), backend=any_style_backend, threads=2)
     assert Image.open(io.BytesIO(made._repr_png_())).tobytes() == made.picture.tobytes()
 
 
-def test_a_picture_that_lies_on_its_side_is_turned(any_backend):
+def test_a_picture_that_lies_on_its_side_is_turned(any_style_backend):
     turned = picture()
     turned.info["exif"] = turned.getexif().tobytes()
     turned.getexif()[0x0112] = 6
-    made = isostyle.Applier(random_style(), backend=any_backend, threads=2)(turned)
+    made = isostyle.Applier(random_style(), backend=any_style_backend, threads=2)(turned)
     assert made.picture.size == (turned.height, turned.width)
 
 
-def test_apply_takes_a_file_and_says_what_it_did(tmp_path, any_backend):
+def test_apply_takes_a_file_and_says_what_it_did(tmp_path, any_style_backend):
     write_style(tmp_path / "wave.safetensors")
     picture().save(tmp_path / "photo.png")
-    found = isostyle.apply(str(tmp_path / "wave.safetensors"), tmp_path / "photo.png", backend=any_backend, threads=2)
+    found = isostyle.apply(str(tmp_path / "wave.safetensors"), tmp_path / "photo.png", backend=any_style_backend, threads=2)
     about = json.loads(json.dumps(found.manifest))
     assert about["style"]["parameters_sha256"] == random_style().digest
     assert about["input"]["size"] == about["output"]["size"] == [40, 50]
     assert about["output"]["pixels_sha256"] == sha256(found.picture.tobytes())
-    assert about["backend"]["name"] == any_backend
+    assert about["backend"]["name"] == any_style_backend
     assert about["output"]["tile"] is None
 
 
-def test_a_long_side_shrinks_and_never_enlarges(any_backend):
-    small = isostyle.apply(random_style(), picture(40, 50), backend=any_backend, threads=2, long_side=25)
+def test_a_long_side_shrinks_and_never_enlarges(any_style_backend):
+    small = isostyle.apply(random_style(), picture(40, 50), backend=any_style_backend, threads=2, long_side=25)
     assert small.picture.size == (25, 20)
-    same = isostyle.apply(random_style(), picture(40, 50), backend=any_backend, threads=2, long_side=60)
+    same = isostyle.apply(random_style(), picture(40, 50), backend=any_style_backend, threads=2, long_side=60)
     assert same.picture.size == (50, 40)
 
 
-def test_numbers_that_are_not_finite_are_an_error_and_no_picture(any_backend):
+def test_numbers_that_are_not_finite_are_an_error_and_no_picture(any_style_backend):
     style = random_style()
     style.parameters["out.weight"][:] = 3e38
     for tile in ("off", 16):
         with pytest.raises(IsostyleError, match="numbers that are not finite"):
-            isostyle.apply(style, picture(), backend=any_backend, threads=2, tile=tile)
+            isostyle.apply(style, picture(), backend=any_style_backend, threads=2, tile=tile)
 
 
 @pytest.mark.parametrize(
@@ -110,22 +110,22 @@ def test_numbers_that_are_not_finite_are_an_error_and_no_picture(any_backend):
     ],
     ids=lambda value: str(next(iter(value))) if isinstance(value, dict) else None,
 )
-def test_options_that_cannot_be_used_are_named(any_backend, options, said):
+def test_options_that_cannot_be_used_are_named(any_style_backend, options, said):
     with pytest.raises(InputError, match=said):
-        isostyle.apply(random_style(), picture(), backend=any_backend, threads=2, **options)
+        isostyle.apply(random_style(), picture(), backend=any_style_backend, threads=2, **options)
 
 
-def test_a_picture_that_is_too_small_is_refused(any_backend):
+def test_a_picture_that_is_too_small_is_refused(any_style_backend):
     with pytest.raises(InputError, match="too small for a style network: each side needs 5"):
-        isostyle.apply(random_style(), picture(4, 50), backend=any_backend, threads=2)
+        isostyle.apply(random_style(), picture(4, 50), backend=any_style_backend, threads=2)
 
 
 # Memory
 
 
-def test_large_pictures_on_a_cpu_go_in_tiles(any_backend, monkeypatch):
+def test_large_pictures_on_a_cpu_go_in_tiles(any_style_backend, monkeypatch):
     monkeypatch.setattr(memory_plan, "WHOLE_PIXELS", 1000)
-    found = isostyle.apply(random_style(), picture(), backend=any_backend, device="cpu", threads=2)
+    found = isostyle.apply(random_style(), picture(), backend=any_style_backend, device="cpu", threads=2)
     assert found.manifest["output"]["tile"] == memory_plan.TILES[0]
 
 
@@ -147,21 +147,21 @@ def test_16_bits_take_six_bytes_a_pixel_more():
     assert sixteen - eight == 6 * 600 * 700
 
 
-def test_what_is_chosen_is_told_once_for_a_size(any_backend, monkeypatch):
+def test_what_is_chosen_is_told_once_for_a_size(any_style_backend, monkeypatch):
     """A video has thousands of frames."""
     lines = []
-    applier = Applier(random_style(), backend=any_backend, threads=2, max_memory="1TiB", log=lines.append)
+    applier = Applier(random_style(), backend=any_style_backend, threads=2, max_memory="1TiB", log=lines.append)
     monkeypatch.setattr(applier.allowance, "now", lambda: (applier.demand.bytes((600, 600), 256), "what there is"))
     for side in (600, 600, 24, 600):
         applier(picture(side, side))
     assert sum("in tiles" in line for line in lines) == 1
 
 
-def test_a_given_tile_that_does_not_fit_is_refused(any_backend):
-    obtain(any_backend)
+def test_a_given_tile_that_does_not_fit_is_refused(any_style_backend):
+    obtain(any_style_backend)
     with pytest.raises(InputError, match="tiles of 512 pixels would take about .* more than the"):
         isostyle.apply(
-            random_style(), picture(), backend=any_backend, threads=2, tile=512, max_memory=memory.resident() + 2**20
+            random_style(), picture(), backend=any_style_backend, threads=2, tile=512, max_memory=memory.resident() + 2**20
         )
 
 
@@ -256,32 +256,32 @@ def test_three_networks_ship_and_each_is_small_and_says_how_it_was_trained():
 
 
 @pytest.mark.parametrize("tile", ["off", 16])
-def test_half_of_the_strength_is_halfway_between_photograph_and_painting(any_backend, tile):
-    photograph, options = picture(61, 83), {"backend": any_backend, "threads": 1, "tile": tile}
+def test_half_of_the_strength_is_halfway_between_photograph_and_painting(any_style_backend, tile):
+    photograph, options = picture(61, 83), {"backend": any_style_backend, "threads": 1, "tile": tile}
     painted = np.asarray(isostyle.apply(random_style(), photograph, **options).picture, float)
     half = np.asarray(isostyle.apply(random_style(), photograph, strength=0.5, **options).picture, float)
     # Half a level of rounding on either side.
     assert np.abs(half - (painted + np.asarray(photograph)) / 2).max() <= 1
 
 
-def test_no_strength_is_the_photograph(any_backend):
-    made = isostyle.apply(random_style(), picture(), strength=0, backend=any_backend)
+def test_no_strength_is_the_photograph(any_style_backend):
+    made = isostyle.apply(random_style(), picture(), strength=0, backend=any_style_backend)
     assert made.picture.tobytes() == picture().tobytes()
     assert made.manifest["strength"] == 0
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.5, float("nan"), "much", True])
-def test_a_strength_that_is_none_is_refused(any_backend, strength):
+def test_a_strength_that_is_none_is_refused(any_style_backend, strength):
     with pytest.raises(InputError, match=r"the strength of the style must be a number in 0\.\.1, not "):
-        isostyle.apply(random_style(), picture(), strength=strength, backend=any_backend)
+        isostyle.apply(random_style(), picture(), strength=strength, backend=any_style_backend)
 
 
 # Size of strokes
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-def test_strokes_of_twice_the_size_are_painted_at_half_of_it(any_backend, bits):
-    photograph, options = picture(61, 84), {"backend": any_backend, "threads": 1, "bits": bits}
+def test_strokes_of_twice_the_size_are_painted_at_half_of_it(any_style_backend, bits):
+    photograph, options = picture(61, 84), {"backend": any_style_backend, "threads": 1, "bits": bits}
     made = isostyle.apply(random_style(), photograph, stroke_size=2, **options)
     half = isostyle.apply(random_style(), arrays.resize(photograph, 30, 42), **options)
     assert made.picture.size == photograph.size
@@ -292,17 +292,17 @@ def test_strokes_of_twice_the_size_are_painted_at_half_of_it(any_backend, bits):
     assert np.abs(np.asarray(made.picture, int) - np.asarray(expected, int)).max() <= (0 if bits == 8 else 1)
 
 
-def test_a_weak_style_of_large_strokes_is_mixed_with_the_sharp_photograph(any_backend):
-    made = isostyle.apply(random_style(), picture(), stroke_size=3, strength=0, backend=any_backend)
+def test_a_weak_style_of_large_strokes_is_mixed_with_the_sharp_photograph(any_style_backend):
+    made = isostyle.apply(random_style(), picture(), stroke_size=3, strength=0, backend=any_style_backend)
     assert made.picture.tobytes() == picture().tobytes()
 
 
-def test_a_picture_too_small_for_such_strokes_is_refused(any_backend):
+def test_a_picture_too_small_for_such_strokes_is_refused(any_style_backend):
     with pytest.raises(InputError, match="a picture of 4x8 pixels is too small"):
-        isostyle.apply(random_style(), picture(16, 32), stroke_size=4, backend=any_backend)
+        isostyle.apply(random_style(), picture(16, 32), stroke_size=4, backend=any_style_backend)
 
 
 @pytest.mark.parametrize("size", [0, 0.2, 4.1, float("nan"), "much", True])
-def test_a_size_of_strokes_that_is_none_is_refused(any_backend, size):
+def test_a_size_of_strokes_that_is_none_is_refused(any_style_backend, size):
     with pytest.raises(InputError, match=r"the size of strokes must be a number in 0\.25\.\.4, not "):
-        isostyle.apply(random_style(), picture(), stroke_size=size, backend=any_backend)
+        isostyle.apply(random_style(), picture(), stroke_size=size, backend=any_style_backend)

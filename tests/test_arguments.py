@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from isostyle import InputError, recipe_text, registry, tiles
 from isostyle.checks import MOST
 from isostyle.cli import batch as batch_cli
-from isostyle.cli import batch_plan, options, outputs
+from isostyle.cli import batch_plan, outputs, run_options
 from isostyle.cli import main as main_cli
 from isostyle.cli import train as train_cli
 from isostyle.cli.batch_plan import BatchRun
@@ -94,7 +94,7 @@ def option(name):
 @steady
 @given(made_of("as-is", "long:", "short:", "square:", "300x450"))
 def test_a_size_is_a_rule_that_makes_pixels_of_any_picture_s(text):
-    size = value_or_sentence(options.parse_size, *option("--size"), text)
+    size = value_or_sentence(run_options.parse_size, *option("--size"), text)
     if size is not None and (recipe := value_or_sentence(lambda: override.override(D2L, size=size))):
         assert all(side >= 1 for side in (*recipe.size.fit(3, 5000), *recipe.size.scaled(5000, 3)))
         assert all(1 <= value <= MOST for value in vars(size).values() if type(value) is int)
@@ -103,7 +103,7 @@ def test_a_size_is_a_rule_that_makes_pixels_of_any_picture_s(text):
 @steady
 @given(made_of("conv1_1", "relu4_2=0.5", "pool5="))
 def test_taps_are_layers_with_finite_weights(text):
-    taps = value_or_sentence(options.parse_taps, *option("--style-layers"), text)
+    taps = value_or_sentence(run_options.parse_taps, *option("--style-layers"), text)
     if taps is not None and (recipe := value_or_sentence(lambda: override.override(D2L, style_layers=taps))):
         assert recipe.style_layers == taps
         assert all(0 <= weight < math.inf for _, weight in taps)
@@ -113,7 +113,7 @@ def test_taps_are_layers_with_finite_weights(text):
 @steady
 @given(made_of("0.25:60", "0.5:40,", "usual", "none"))
 def test_a_pyramid_has_levels_that_grow(text):
-    levels = value_or_sentence(options.parse_pyramid, *option("--pyramid"), text)
+    levels = value_or_sentence(run_options.parse_pyramid, *option("--pyramid"), text)
     if levels is not None and (recipe := value_or_sentence(lambda: override.override(D2L, pyramid=levels))):
         shares = [level.share for level in recipe.pyramid]
         assert shares == sorted(set(shares))

@@ -66,7 +66,7 @@ def test_backends_explains_where_mxnet_cannot_be(monkeypatch, python, machine, n
 
     monkeypatch.setattr(registry.sys, "version_info", python)
     monkeypatch.setattr(registry.platform, "machine", lambda: machine)
-    monkeypatch.setattr(registry, "version", lambda name: numpy)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: numpy)
     monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: object())
     found = registry.why_missing("mxnet")
     assert found is None if reason is None else reason in found

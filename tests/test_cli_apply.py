@@ -61,16 +61,16 @@ def test_one_picture_goes_beside_with_its_manifest(folder, name, capsys):
     assert "1/1  pics/a.jpg -> a-wave.png  30x41" in captured.err
 
 
-def test_a_folder_that_was_left_half_done_is_gone_on_with(folder, any_backend, capsys):
-    assert apply("pics/a.jpg", "pics/b.png", "-o", "out", "--backend", any_backend) == 0
+def test_a_folder_that_was_left_half_done_is_gone_on_with(folder, any_style_backend, capsys):
+    assert apply("pics/a.jpg", "pics/b.png", "-o", "out", "--backend", any_style_backend) == 0
     before = (folder / "out" / "a.jpg").stat().st_mtime_ns
-    assert apply("pics", "-o", "out", "--backend", any_backend, "--skip-existing") == 0
+    assert apply("pics", "-o", "out", "--backend", any_style_backend, "--skip-existing") == 0
     assert "2 of 3 are there already" in capsys.readouterr().err
     assert names(folder / "out") == ["a.jpg", "b.png", "c.webp", "manifest.json"]
     assert (folder / "out" / "a.jpg").stat().st_mtime_ns == before
     rows = json.loads((folder / "out" / "manifest.json").read_text())["pictures"]
     assert [row["input"]["path"] for row in rows] == ["pics/a.jpg", "pics/b.png", "pics/c.webp"]
-    assert apply("pics", "-o", "out", "--backend", any_backend, "--skip-existing") == 0
+    assert apply("pics", "-o", "out", "--backend", any_style_backend, "--skip-existing") == 0
     assert "3 of 3 are there already" in capsys.readouterr().err
 
 
@@ -99,8 +99,8 @@ def test_what_is_left_in_a_folder_is_answered_with_both_ways_to_go_on(folder, le
 
 
 @pytest.mark.parametrize(("output", "kind"), [("x.jpg", "JPEG"), ("x.webp", "WEBP"), ("x.TIFF", "TIFF")])
-def test_the_suffix_says_the_format(folder, any_backend, output, kind):
-    assert apply("pics/a.jpg", "-o", output, "--backend", any_backend) == 0
+def test_the_suffix_says_the_format(folder, any_style_backend, output, kind):
+    assert apply("pics/a.jpg", "-o", output, "--backend", any_style_backend) == 0
     assert opened(output) == (kind, (41, 30))
 
 
@@ -114,48 +114,48 @@ def transparent(path):
 
 @pytest.mark.parametrize("name", ["a.gif", "a.png", "a.webp"])
 @pytest.mark.parametrize("output", ["b.jpg", "b.gif", "b.png"])
-def test_transparency_of_an_animation_that_is_lost_is_said(folder, any_backend, capsys, name, output):
+def test_transparency_of_an_animation_that_is_lost_is_said(folder, any_style_backend, capsys, name, output):
     transparent(folder / name)
-    assert apply(name, "-o", output, "--backend", any_backend) == 0
+    assert apply(name, "-o", output, "--backend", any_style_backend) == 0
     said = capsys.readouterr().err
     assert f"{name!r}: frame 1 of 2 was taken" in said
     line = f"{name}: its transparency is laid on white, since {output[1:]} is written without any\n"
     assert (line in said) == (output != "b.png")
 
 
-def test_transparency_that_was_asked_to_be_dropped_is_no_news(folder, any_backend, capsys):
+def test_transparency_that_was_asked_to_be_dropped_is_no_news(folder, any_style_backend, capsys):
     transparent(folder / "a.gif")
-    assert apply("a.gif", "-o", "b.png", "--alpha", "drop", "--backend", any_backend) == 0
+    assert apply("a.gif", "-o", "b.png", "--alpha", "drop", "--backend", any_style_backend) == 0
     assert "transparency" not in capsys.readouterr().err
 
 
-def test_a_lower_quality_makes_a_smaller_file(folder, any_backend):
+def test_a_lower_quality_makes_a_smaller_file(folder, any_style_backend):
     for quality in ("95", "20"):
-        assert apply("pics/a.jpg", "-o", f"{quality}.jpg", "--quality", quality, "--backend", any_backend) == 0
+        assert apply("pics/a.jpg", "-o", f"{quality}.jpg", "--quality", quality, "--backend", any_style_backend) == 0
     assert (folder / "20.jpg").stat().st_size < (folder / "95.jpg").stat().st_size
 
 
-def test_a_quality_is_for_those_in_a_folder_that_have_one(folder, any_backend):
-    assert apply("pics", "-o", "out", "--quality", "20", "--backend", any_backend) == 0
-    assert apply("pics", "-o", "fine", "--backend", any_backend) == 0
+def test_a_quality_is_for_those_in_a_folder_that_have_one(folder, any_style_backend):
+    assert apply("pics", "-o", "out", "--quality", "20", "--backend", any_style_backend) == 0
+    assert apply("pics", "-o", "fine", "--backend", any_style_backend) == 0
     assert (folder / "out" / "a.jpg").stat().st_size < (folder / "fine" / "a.jpg").stat().st_size
 
 
-def test_one_picture_into_a_folder(folder, any_backend):
-    assert apply("pics/a.jpg", "-o", "new/folder", "--backend", any_backend) == 0
+def test_one_picture_into_a_folder(folder, any_style_backend):
+    assert apply("pics/a.jpg", "-o", "new/folder", "--backend", any_style_backend) == 0
     assert names(folder / "new" / "folder") == ["a.jpg", "a.json"]
 
 
-def test_quiet_prints_nothing(folder, any_backend, capsys):
-    assert apply("pics/a.jpg", "--quiet", "--backend", any_backend) == 0
+def test_quiet_prints_nothing(folder, any_style_backend, capsys):
+    assert apply("pics/a.jpg", "--quiet", "--backend", any_style_backend) == 0
     assert capsys.readouterr() == ("", "")
 
 
 # Several
 
 
-def test_a_folder_goes_to_a_folder_with_one_manifest(folder, any_backend, capsys):
-    assert apply("pics", "-o", "out", "--backend", any_backend) == 0
+def test_a_folder_goes_to_a_folder_with_one_manifest(folder, any_style_backend, capsys):
+    assert apply("pics", "-o", "out", "--backend", any_style_backend) == 0
     assert names(folder / "out") == ["a.jpg", "b.png", "c.webp", "manifest.json"]
     about = json.loads((folder / "out" / "manifest.json").read_text())
     assert [row["input"]["path"] for row in about["pictures"]] == ["pics/a.jpg", "pics/b.png", "pics/c.webp"]
@@ -164,22 +164,22 @@ def test_a_folder_goes_to_a_folder_with_one_manifest(folder, any_backend, capsys
     assert capsys.readouterr().out.startswith("wrote 3 of 3 to out: ")
 
 
-def test_a_quoted_pattern_is_expanded_and_no_picture_comes_twice(folder, any_backend):
-    assert apply("pics/[ab].*", "pics/a.jpg", "-o", "out", "--format", "png", "--backend", any_backend) == 0
+def test_a_quoted_pattern_is_expanded_and_no_picture_comes_twice(folder, any_style_backend):
+    assert apply("pics/[ab].*", "pics/a.jpg", "-o", "out", "--format", "png", "--backend", any_style_backend) == 0
     assert names(folder / "out") == ["a.png", "b.png", "manifest.json"]
 
 
-def test_many_pictures_are_what_each_is_alone(folder, any_backend):
-    assert apply("pics/a.jpg", "pics/b.png", "-o", "out", "--format", "png", "--backend", any_backend) == 0
+def test_many_pictures_are_what_each_is_alone(folder, any_style_backend):
+    assert apply("pics/a.jpg", "pics/b.png", "-o", "out", "--format", "png", "--backend", any_style_backend) == 0
     for name in ("a.jpg", "b.png"):
-        assert apply(f"pics/{name}", "-o", "alone.png", "--force", "--backend", any_backend) == 0
+        assert apply(f"pics/{name}", "-o", "alone.png", "--force", "--backend", any_style_backend) == 0
         stem = name.partition(".")[0]
         assert Image.open("alone.png").tobytes() == Image.open(f"out/{stem}.png").tobytes()
 
 
-def test_a_broken_picture_is_named_and_the_others_go_on(folder, any_backend, capsys):
+def test_a_broken_picture_is_named_and_the_others_go_on(folder, any_style_backend, capsys):
     break_picture(folder)
-    assert apply("pics", "-o", "out", "--backend", any_backend) == 1
+    assert apply("pics", "-o", "out", "--backend", any_style_backend) == 1
     assert names(folder / "out") == ["a.jpg", "b.png", "c.webp", "manifest.json"]
     captured = capsys.readouterr()
     assert "FAILED pics/aa.jpg: 'pics/aa.jpg' cannot be decoded" in captured.err
@@ -189,9 +189,9 @@ def test_a_broken_picture_is_named_and_the_others_go_on(folder, any_backend, cap
     assert row["path"] == "pics/aa.jpg"
 
 
-def test_a_picture_that_is_too_small_is_one_that_failed(folder, any_backend, capsys):
+def test_a_picture_that_is_too_small_is_one_that_failed(folder, any_style_backend, capsys):
     Image.new("RGB", (3, 50)).save(folder / "pics" / "d.png")
-    assert apply("pics", "-o", "out", "--quiet", "--backend", any_backend) == 1
+    assert apply("pics", "-o", "out", "--quiet", "--backend", any_style_backend) == 1
     assert "FAILED pics/d.png: a picture of 50x3 pixels is too small" in capsys.readouterr().err
     assert "d.png" not in names(folder / "out")
 
@@ -262,20 +262,20 @@ def test_inputs_that_differ_in_suffix_only_keep_it_where_a_format_is_asked_for(t
     assert [path.name for path in found] == ["a.jpg.png", "a.png", "b.png"]
 
 
-def test_two_pictures_that_differ_in_suffix_only_have_a_manifest_each(folder, any_backend):
+def test_two_pictures_that_differ_in_suffix_only_have_a_manifest_each(folder, any_style_backend):
     for output in ("x.jpg", "x.png", "x.png"):
-        assert apply("pics/a.jpg", "-o", output, "--force", "--backend", any_backend) == 0
+        assert apply("pics/a.jpg", "-o", output, "--force", "--backend", any_style_backend) == 0
     told = {name: json.loads((folder / name).read_text())["output"]["path"] for name in ("x.json", "x.png.json")}
     assert told == {"x.json": "x.jpg", "x.png.json": "x.png"}
 
 
-def test_nothing_is_overwritten_without_force(folder, any_backend, capsys):
+def test_nothing_is_overwritten_without_force(folder, any_style_backend, capsys):
     (folder / "out").mkdir()
     (folder / "out" / "b.png").write_text("mine")
-    assert apply("pics", "-o", "out", "--backend", any_backend) == 2
+    assert apply("pics", "-o", "out", "--backend", any_style_backend) == 2
     assert "exists already; use --skip-existing to go on, or --force" in capsys.readouterr().err
     assert names(folder / "out") == ["b.png"]
-    assert apply("pics", "-o", "out", "--force", "--quiet", "--backend", any_backend) == 0
+    assert apply("pics", "-o", "out", "--force", "--quiet", "--backend", any_style_backend) == 0
     assert opened("out/b.png")[0] == "PNG"
 
 
@@ -307,7 +307,7 @@ def test_an_unreadable_folder_is_named(folder, monkeypatch):
         apply_plan.expand(["pics"])
 
 
-def test_an_output_that_cannot_be_written_stops_the_only_picture(folder, any_backend, monkeypatch, capsys):
+def test_an_output_that_cannot_be_written_stops_the_only_picture(folder, any_style_backend, monkeypatch, capsys):
     plain = files.write_atomically
 
     def full(path, data):
@@ -318,7 +318,7 @@ def test_an_output_that_cannot_be_written_stops_the_only_picture(folder, any_bac
     (folder / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder / "tmp"))
     monkeypatch.setattr(files, "write_atomically", full)
-    assert apply("pics/a.jpg", "--backend", any_backend) == 1
+    assert apply("pics/a.jpg", "--backend", any_style_backend) == 1
     (kept,) = (folder / "tmp").glob("a-wave-*.png")
     assert opened(kept) == ("PNG", (41, 30))
     said = capsys.readouterr().err
@@ -327,10 +327,21 @@ def test_an_output_that_cannot_be_written_stops_the_only_picture(folder, any_bac
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
-def test_a_signal_keeps_what_is_done(folder, any_backend, number, code):
+def test_a_signal_keeps_what_is_done(folder, any_style_backend, number, code):
     """The first picture is done; the second is too large to be so soon."""
     Image.effect_noise((3000, 3000), 80).convert("RGB").save(folder / "pics" / "aa.png")
-    command = [sys.executable, "-m", "isostyle", "apply", "wave.safetensors", "pics", "-o", "out", "--backend", any_backend]
+    command = [
+        sys.executable,
+        "-m",
+        "isostyle",
+        "apply",
+        "wave.safetensors",
+        "pics",
+        "-o",
+        "out",
+        "--backend",
+        any_style_backend,
+    ]
     with subprocess.Popen([*command, "--tile", "64"], stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
         while not (folder / "out" / "a.jpg").exists() and time.monotonic() < deadline:
@@ -381,9 +392,9 @@ def test_styles_lists_the_good_ones_and_names_the_others(folder, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_a_name_that_is_no_text_is_printed_all_the_same(folder, any_backend, capsys):
+def test_a_name_that_is_no_text_is_printed_all_the_same(folder, any_style_backend, capsys):
     name = os.fsdecode(b"caf\xe9.png")
-    assert apply("pics/a.jpg", "-o", name, "--backend", any_backend) == 0
+    assert apply("pics/a.jpg", "-o", name, "--backend", any_style_backend) == 0
     assert "wrote 'caf\\udce9.png'" in capsys.readouterr().out
 
 
@@ -393,9 +404,12 @@ def test_styles_of_an_installation_without_any(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("none ship with this installation")
 
 
-def test_a_sheet_has_the_photograph_and_a_picture_of_each_style(folder, any_backend, capsys):
+def test_a_sheet_has_the_photograph_and_a_picture_of_each_style(folder, any_style_backend, capsys):
     write_style(folder / "several.safetensors", styles=("wave", "oak"))
-    assert isostyle("styles", "several.safetensors", "wave.safetensors", "--sheet", "pics/a.jpg", "--backend", any_backend) == 0
+    assert (
+        isostyle("styles", "several.safetensors", "wave.safetensors", "--sheet", "pics/a.jpg", "--backend", any_style_backend)
+        == 0
+    )
     assert capsys.readouterr().out == "wrote a-styles.jpg: 3 styles\n"
     with Image.open("a-styles.jpg") as opened, Image.open("pics/a.jpg") as photograph:
         # Two rows of two, and below each picture its name.
@@ -405,11 +419,11 @@ def test_a_sheet_has_the_photograph_and_a_picture_of_each_style(folder, any_back
             opened.convert("RGB").crop((x, y, x + 300, y + 200)) for x in (30, 650) for y in (30, opened.height // 2 + 30)
         ]
     assert len({corner.tobytes() for corner in corners}) == 4
-    assert isostyle("styles", "--sheet", "pics/a.jpg", "--backend", any_backend) == 2
+    assert isostyle("styles", "--sheet", "pics/a.jpg", "--backend", any_style_backend) == 2
     assert "exists already" in capsys.readouterr().err
 
 
-def test_a_sheet_never_takes_the_place_of_its_photograph(folder, any_backend, capsys):
+def test_a_sheet_never_takes_the_place_of_its_photograph(folder, any_style_backend, capsys):
     assert isostyle("styles", "wave.safetensors", "--sheet", "pics/a.jpg", "-o", "pics/a.jpg", "--force") == 2
     assert "'pics/a.jpg' is an input; it is never overwritten" in capsys.readouterr().err
 

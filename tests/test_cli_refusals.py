@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from style_files import write_style
 from test_cli import QUICK, isostyle, opened
 
 from isostyle.images import encode
@@ -144,7 +145,10 @@ def test_no_backend_at_all_is_answered_with_what_to_install(folder, capsys, monk
 
     monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: None)
     assert isostyle("run", "photo.jpg", "painting.png") == 2
-    assert "no backend is installed: pip install 'isostyle[torch]'" in capsys.readouterr().err
+    assert "no framework is installed: pip install 'isostyle[torch]'" in capsys.readouterr().err
+    write_style(folder / "wave.safetensors")
+    assert isostyle("apply", "wave.safetensors", "photo.jpg") == 2
+    assert "no backend is installed: pip install 'isostyle[onnx]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", ["xbm", "h5", "eps2", "txt", "pdf", "eps", "ico"])

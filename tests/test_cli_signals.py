@@ -97,7 +97,7 @@ def pressed_at_import_of(library, before=""):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("library", ["isostyle.cli", "click", "rich", "isostyle.cli.recipes"])
+@pytest.mark.parametrize("library", ["isostyle.cli", "click", "rich_click", "isostyle.cli.recipes"])
 def test_ctrl_c_while_libraries_are_imported_ends_without_a_traceback(library):
     """In the first tenth of a second."""
     done = pressed_at_import_of(library)

@@ -1,7 +1,5 @@
 """ONNX models: what onnxruntime makes of them is what each backend computes."""
 
-import sys
-
 import numpy as np
 import pytest
 from style_files import RESIDUAL, SMALL, random_style, write_style
@@ -34,12 +32,12 @@ def picture(size, seed=0):
 
 @pytest.mark.parametrize("network", [SMALL, NARROW, RESIDUAL], ids=["small", "narrow", "residual"])
 @pytest.mark.parametrize("size", [(5, 5), (37, 50), (64, 48), (71, 93)], ids=str)
-def test_onnxruntime_computes_what_the_backend_computes(backend, network, size):
+def test_onnxruntime_computes_what_each_backend_computes(style_backend, network, size):
     style = random_style(network)
     pixels = picture(size)
     rgb = (pixels.transpose(2, 0, 1)[None] / 255).astype(np.float32)
     (found,) = session_of(style).run(None, {"image": rgb})
-    transform = backend.transform(network, device="cpu", dtype="float32")
+    transform = style_backend.transform(network, device="cpu", dtype="float32")
     parameters = {name: transform.tensor(array) for name, array in style.painting().items()}
     given = arrays.to_array(decode.read_rgb(pixels), "float32")
     made = transform.array(transform.apply(parameters, transform.tensor(given)))
@@ -67,9 +65,9 @@ def test_each_picture_of_a_batch_is_painted_as_it_is_alone(network, size):
     np.testing.assert_allclose(found, np.concatenate(alone), rtol=0, atol=FLOAT)
 
 
-def test_a_batch_is_what_the_backend_computes_of_each_picture(backend):
+def test_a_batch_is_what_each_backend_computes_of_each_picture(style_backend):
     style = random_style()
-    transform = backend.transform(style.network, device="cpu", dtype="float32")
+    transform = style_backend.transform(style.network, device="cpu", dtype="float32")
     parameters = {name: transform.tensor(array) for name, array in style.painting().items()}
     pixels = [picture((37, 50), seed) // (1 + seed) for seed in range(3)]
     given = [transform.tensor(arrays.to_array(decode.read_rgb(each), "float32")) for each in pixels]
@@ -122,13 +120,10 @@ def test_export_writes_a_model_without_any_framework(tmp_path, monkeypatch, caps
     assert isostyle("export", "wave.safetensors", "--force", "--quiet") == 0
 
 
-def test_export_without_onnx_says_what_to_install(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    write_style(tmp_path / "wave.safetensors")
-    assert isostyle("export", "wave.safetensors") == 2
-    assert "pip install 'isostyle[onnx]'" in capsys.readouterr().err
-    assert not (tmp_path / "wave.onnx").exists()
+@pytest.mark.parametrize("styles", [("one",), ("one", "two")], ids=len)
+def test_the_package_onnx_reads_a_model_and_writes_the_same_bytes(styles):
+    data = export.onnx_bytes(random_style(styles=styles))
+    assert onnx.load_from_string(data).SerializeToString(deterministic=True) == data
 
 
 def test_export_takes_no_other_suffix(tmp_path, monkeypatch, capsys):

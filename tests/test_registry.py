@@ -70,7 +70,7 @@ def signalled(monkeypatch):
 
 
 def test_a_third_party_s_backend_is_an_equal(third_party):
-    assert registry.names() == ["torch", "paddle", "mxnet", "broken", "toy"]
+    assert registry.names() == ["torch", "paddle", "mxnet", "onnx", "broken", "toy"]
     assert registry.load("toy", 3).threads == 3
 
 
@@ -91,6 +91,36 @@ def test_auto_takes_the_first_installed_in_order_of_preference(monkeypatch):
     assert registry.choose() == "mxnet"
 
 
+def test_auto_never_takes_onnx_where_an_engine_is_needed(monkeypatch):
+    monkeypatch.setattr(registry, "why_missing", lambda name: None if name == "onnx" else "not installed")
+    with pytest.raises(registry.BackendMissing, match="no framework is installed, and onnx runs style networks only"):
+        registry.choose()
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "installed", "chosen"),
+    [
+        ("auto", "float32", {"onnx", "torch"}, "onnx"),
+        ("cpu", "float32", {"onnx", "paddle"}, "onnx"),
+        ("auto", "float64", {"onnx", "paddle"}, "paddle"),
+        ("cuda", "float32", {"onnx", "torch"}, "torch"),
+        ("auto", "float64", {"onnx"}, "onnx"),
+        ("auto", "float32", {"mxnet"}, "mxnet"),
+    ],
+)
+def test_auto_for_style_networks_is_onnx_on_a_cpu(monkeypatch, device, dtype, installed, chosen):
+    monkeypatch.setattr(registry, "OF_GPUS", ())
+    monkeypatch.setattr(registry, "why_missing", lambda name: None if name in installed else "not installed")
+    assert registry.choose_to_apply(device, dtype) == chosen
+
+
+@pytest.mark.parametrize(("installed", "chosen"), [({"onnx", "torch"}, "torch"), ({"onnx"}, "onnx")])
+def test_auto_for_style_networks_leaves_a_gpu_to_a_framework(monkeypatch, tmp_path, installed, chosen):
+    monkeypatch.setattr(registry, "OF_GPUS", (tmp_path,))
+    monkeypatch.setattr(registry, "why_missing", lambda name: None if name in installed else "not installed")
+    assert registry.choose_to_apply("auto", "float32") == chosen
+
+
 def test_the_threads_of_one_call_are_not_the_default_of_the_next(third_party, monkeypatch):
     monkeypatch.setattr(registry, "USER_THREADS", "")
     before = registry.default_threads()
@@ -107,7 +137,7 @@ def test_a_number_of_threads_that_is_a_slip_is_refused(threads):
 def test_an_unknown_backend_is_answered_with_the_nearest_or_all():
     with pytest.raises(InputError, match="no backend 'padle'; did you mean 'paddle'"):
         registry.load("padle")
-    with pytest.raises(InputError, match="no backend 'xyz'; there are torch, paddle, mxnet"):
+    with pytest.raises(InputError, match="no backend 'xyz'; there are torch, paddle, mxnet, onnx"):
         registry.load("xyz")
 
 

@@ -13,7 +13,7 @@ from isostyle.conformance.trace import POINTS, RUN, Trace, load
 from isostyle.errors import InputError
 from isostyle.system.files import sha256
 
-RUN_FACTS = {"backend": "toy", "specification": "0" * 64, "cases": [], "versions": {}, "expected": []}
+RUN_FACTS = {"backend": "toy", "specification": "0" * 64, "cases": [], "versions": {}, "expected": [], "parts": []}
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_changed_line_of_run_json_is_noticed(folder):
         ("[]", "not a trace that this version reads"),
         ('{"schema": "isostyle-trace-999"}', "not a trace that this version reads"),
         ('{"schema": "isostyle-trace-1"}', "is a trace of an older isostyle .*; record it again"),
-        ('{"schema": "isostyle-trace-2"}', "was changed after it was recorded"),
+        ('{"schema": "isostyle-trace-3"}', "was changed after it was recorded"),
     ],
     ids=["empty", "cut", "deep", "a list", "another schema", "an older schema", "no digest"],
 )
@@ -101,6 +101,7 @@ def test_a_run_json_that_is_none_is_refused(folder, text, message):
         ("cases", ["a/b"]),
         ("cases", [{"case": 1, "dtype": "float32"}]),
         ("expected", [{"case": "a/b"}]),
+        ("parts", "prepare"),
     ],
 )
 def test_a_run_json_whose_facts_have_another_form_is_refused(folder, key, value):

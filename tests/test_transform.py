@@ -199,8 +199,13 @@ def transform(backend, dtype):
     return backend.transform(STYLE, device="cpu", dtype=dtype)
 
 
-def test_the_output_has_the_input_s_size_whatever_it_is(backend, parameters):
-    transform = backend.transform(STYLE, device="cpu", dtype="float32")
+@pytest.fixture
+def style_transform(style_backend, dtype):
+    return style_backend.transform(STYLE, device="cpu", dtype=dtype)
+
+
+def test_the_output_has_the_input_s_size_whatever_it_is(style_backend, parameters):
+    transform = style_backend.transform(STYLE, device="cpu", dtype="float32")
     mine = tensors(transform, parameters)
     for size in [(5, 5), (5, 9), (8, 6), (7, 13), *((height, 29 - height) for height in range(5, 25)), (24, 25)]:
         found = transform.array(transform.apply(mine, transform.tensor(pair(size)[0])))
@@ -222,6 +227,25 @@ def test_the_transformed_image_and_the_gradient_agree_with_the_oracle(transform,
     assert list(gradient) == list(parameters)
     for name, x in vjp(cotangent).items():
         assert relative_error(transform.array(gradient[name]), x) < (8 + 16 * notes[f"{name}~condition"]) * EPS[dtype], name
+
+
+@pytest.mark.parametrize("size", [*SIZES, (16, 12)], ids=str)
+def test_one_pass_agrees_with_the_oracle(style_transform, dtype, parameters, exact, oracle, size):
+    image, _ = pair(size)
+    found = style_transform.array(style_transform.apply(tensors(style_transform, parameters), style_transform.tensor(image)))
+    notes = condition.conditions(condition.transformed(oracle, parameters, image))
+    assert found.dtype == dtype
+    assert relative_error(found, oracle.apply(exact, image)) < 16 * notes["image~condition"] * EPS[dtype]
+
+
+def test_each_call_has_the_parameters_that_it_is_given(style_transform, dtype, parameters):
+    """Of one network, one after the other, and the first again."""
+    image = style_transform.tensor(pair((9, 8))[0])
+    first = tensors(style_transform, parameters)
+    other = {**first, "out.bias": style_transform.tensor(parameters["out.bias"].astype(dtype) + 1)}
+    made, moved, again = (style_transform.array(style_transform.apply(each, image)) for each in (first, other, first))
+    np.testing.assert_allclose(moved, made + 1, rtol=0, atol=1e4 * EPS[dtype])
+    np.testing.assert_array_equal(again, made)
 
 
 def test_apply_and_vjp_give_the_same_image(transform, parameters):
@@ -252,14 +276,15 @@ def test_two_vector_jacobian_products_do_not_disturb_each_other(transform, param
 
 
 @pytest.mark.parametrize("stage", STYLE.stages, ids=lambda stage: stage.name)
-def test_the_convolution_of_a_stage_alone(transform, dtype, parameters, exact, oracle, stage):
+def test_the_convolution_of_a_stage_alone(style_transform, dtype, parameters, exact, oracle, stage):
     window = np.random.RandomState(2).standard_normal((1, stage.in_channels, 12, 13)).astype(np.float32).astype(np.float64)
-    found = transform.array(transform.convolve(tensors(transform, parameters), stage, transform.tensor(window)))
+    mine = tensors(style_transform, parameters)
+    found = style_transform.array(style_transform.convolve(mine, stage, style_transform.tensor(window)))
     assert relative_error(found, oracle.convolve(exact, stage, window)) < 8 * EPS[dtype]
 
 
-def test_the_paper_s_network_runs(backend):
-    transform = backend.transform(JOHNSON, device="cpu", dtype="float32")
+def test_the_paper_s_network_runs(style_backend):
+    transform = style_backend.transform(JOHNSON, device="cpu", dtype="float32")
     mine = tensors(transform, mixed(first_parameters(JOHNSON, 0), [1]))
     assert transform.array(transform.apply(mine, transform.tensor(pair((10, 13))[0]))).shape == (1, 3, 10, 13)
 

@@ -102,8 +102,8 @@ def test_statistics_of_float32_do_not_drift_over_a_million_values():
     ],
     ids=lambda value: str(value),
 )
-def test_tiles_give_the_whole_picture_s_output(backend, size, tile):
-    transform, parameters = transform_of(backend, SMALL, "float64", random_style())
+def test_tiles_give_the_whole_picture_s_output(style_backend, size, tile):
+    transform, parameters = transform_of(style_backend, SMALL, "float64", random_style())
     image = picture(size)
     whole = transform.array(transform.apply(parameters, transform.tensor(image)))
     found = TiledTransform(transform, SMALL, tile).apply(parameters, image)
@@ -112,9 +112,9 @@ def test_tiles_give_the_whole_picture_s_output(backend, size, tile):
 
 
 @pytest.mark.parametrize("network", [NARROW, RESIDUAL], ids=["narrow", "residual"])
-def test_the_networks_that_ship_in_tiles(backend, network):
+def test_the_networks_that_ship_in_tiles(style_backend, network):
     """Their tables, in float32: a bound for rounding, in the same units."""
-    transform, parameters = transform_of(backend, network, "float32", random_style(network))
+    transform, parameters = transform_of(style_backend, network, "float32", random_style(network))
     image = picture((75, 94)).astype(np.float32)
     whole = transform.array(transform.apply(parameters, transform.tensor(image)))
     found = TiledTransform(transform, network, 40).apply(parameters, image)
@@ -122,16 +122,16 @@ def test_the_networks_that_ship_in_tiles(backend, network):
     assert relative_error(found, whole) <= OUTPUT_EPS * EPS["float32"]
 
 
-def test_the_picture_is_left_as_it_was(backend):
-    transform, parameters = transform_of(backend, SMALL, "float64", random_style())
+def test_the_picture_is_left_as_it_was(style_backend):
+    transform, parameters = transform_of(style_backend, SMALL, "float64", random_style())
     image = picture((40, 30))
     before = image.copy()
     TiledTransform(transform, SMALL, 16).apply(parameters, image)
     np.testing.assert_array_equal(image, before)
 
 
-def test_no_window_is_larger_than_a_tile_and_its_margin(backend):
-    transform, parameters = transform_of(backend, SMALL, "float32", random_style())
+def test_no_window_is_larger_than_a_tile_and_its_margin(style_backend):
+    transform, parameters = transform_of(style_backend, SMALL, "float32", random_style())
     seen = []
 
     class Watched:
@@ -146,11 +146,11 @@ def test_no_window_is_larger_than_a_tile_and_its_margin(backend):
     assert max(seen) <= 32 + 2 * (4 + 1)
 
 
-def test_maps_at_full_size_are_not_kept(any_backend):
+def test_maps_at_full_size_are_not_kept(any_style_backend):
     """NumPy's memory at the peak: 60 bytes a pixel of maps at half and quarter size, and the tile's; a full-size map has 48."""
     from conftest import obtain
 
-    transform, parameters = transform_of(obtain(any_backend), NARROW, "float32", random_style(NARROW))
+    transform, parameters = transform_of(obtain(any_style_backend), NARROW, "float32", random_style(NARROW))
     size = 384, 384
     image = picture(size).astype(np.float32)
     tracemalloc.start()
@@ -164,10 +164,10 @@ def test_maps_at_full_size_are_not_kept(any_backend):
     assert 60 <= peak / (384 * 384) <= 60 + 16
 
 
-def test_progress_rises_to_one(any_backend):
+def test_progress_rises_to_one(any_style_backend):
     from conftest import obtain
 
-    transform, parameters = transform_of(obtain(any_backend), SMALL, "float32", random_style())
+    transform, parameters = transform_of(obtain(any_style_backend), SMALL, "float32", random_style())
     told = []
     image = picture((40, 50)).astype(np.float32)
     TiledTransform(transform, SMALL, 16).run(
@@ -177,9 +177,9 @@ def test_progress_rises_to_one(any_backend):
     assert told[-1] == pytest.approx(1)
 
 
-def test_a_picture_that_is_too_small_is_refused(any_backend):
+def test_a_picture_that_is_too_small_is_refused(any_style_backend):
     from conftest import obtain
 
-    transform, parameters = transform_of(obtain(any_backend), SMALL, "float32", random_style())
+    transform, parameters = transform_of(obtain(any_style_backend), SMALL, "float32", random_style())
     with pytest.raises(InputError, match="too small for a style network"):
         TiledTransform(transform, SMALL, 16).apply(parameters, picture((4, 50)))

@@ -270,10 +270,10 @@ def test_avi_holds_no_subtitles_and_a_line_says_so(two_tracks):
     assert "Subtitle:" not in told_of("b.avi")
 
 
-def test_subtitles_that_are_no_utf8_do_not_end_the_work_and_a_line_says_so(folder, any_backend, capsys):
+def test_subtitles_that_are_no_utf8_do_not_end_the_work_and_a_line_says_so(folder, any_style_backend, capsys):
     source = with_subtitles(folder / "a.mkv", ("a.srt", "srt"))
     source.write_bytes(source.read_bytes().replace("Gr\u00fc\u00dfe".encode(), b"Gr\xfc\xff\xdf\xffe"))
-    assert isostyle("apply", "wave.safetensors", "a.mkv", "-o", "b.mp4", "--threads", "2", "--backend", any_backend) == 0
+    assert isostyle("apply", "wave.safetensors", "a.mkv", "-o", "b.mp4", "--threads", "2", "--backend", any_style_backend) == 0
     assert "a.mkv: some of its subtitles cannot be read, and are left out; are they UTF-8?" in capsys.readouterr().err
     assert len(frames_of(folder / "b.mp4")) == 12
 
@@ -400,9 +400,9 @@ def test_an_error_in_between_ends_ffmpeg_and_leaves_nothing(tmp_path):
 # The command
 
 
-def test_apply_paints_a_video_with_its_sound(folder, any_backend, capsys):
+def test_apply_paints_a_video_with_its_sound(folder, any_style_backend, capsys):
     source = make(folder / "a.mp4", "62x47", sound=True)
-    assert isostyle("apply", "wave.safetensors", "a.mp4", "-o", "b.mp4", "--threads", "2", "--backend", any_backend) == 0
+    assert isostyle("apply", "wave.safetensors", "a.mp4", "-o", "b.mp4", "--threads", "2", "--backend", any_style_backend) == 0
     assert len(frames_of(folder / "b.mp4")) == 12
     assert digest_of_sound(source) == digest_of_sound(folder / "b.mp4")
     about = json.loads((folder / "b.json").read_text())
@@ -411,9 +411,9 @@ def test_apply_paints_a_video_with_its_sound(folder, any_backend, capsys):
     assert "47x62 (height x width), 12 frames a second, yuv444p, for its sides are not even" in capsys.readouterr().err
 
 
-def test_apply_says_what_of_a_video_is_lost(folder, any_backend, capsys):
+def test_apply_says_what_of_a_video_is_lost(folder, any_style_backend, capsys):
     make_hdr(FFMPEG, folder / "a.mkv", HLG)
-    assert isostyle("apply", "wave.safetensors", "a.mkv", "-o", "b.mp4", "--threads", "2", "--backend", any_backend) == 0
+    assert isostyle("apply", "wave.safetensors", "a.mkv", "-o", "b.mp4", "--threads", "2", "--backend", any_style_backend) == 0
     assert "a.mkv: HDR (HLG), which is tone-mapped to SDR (BT.709)\n" in capsys.readouterr().err
 
 
@@ -423,12 +423,12 @@ def video_digest(path):
     return file_sha256(path)
 
 
-def test_apply_paints_each_frame_as_a_picture(folder, any_backend):
+def test_apply_paints_each_frame_as_a_picture(folder, any_style_backend):
     """A still one: its frame, painted as a picture, and the video's are the same but for the coding."""
     make(folder / "a.mp4", picture="smptebars")
     frames_of(folder / "a.mp4")[0].save(folder / "frame.png")
     for name, output in (("frame.png", "painted.png"), ("a.mp4", "b.mp4")):
-        arguments = ["wave.safetensors", name, "-o", output, "--threads", "2", "--backend", any_backend]
+        arguments = ["wave.safetensors", name, "-o", output, "--threads", "2", "--backend", any_style_backend]
         assert isostyle("apply", *arguments, "--quiet") == 0
     painted = np.asarray(Image.open(folder / "painted.png")).astype(float)
     found = np.asarray(frames_of(folder / "b.mp4")[5]).astype(float)
@@ -437,11 +437,14 @@ def test_apply_paints_each_frame_as_a_picture(folder, any_backend):
     assert np.abs(difference).max() <= 3 * COLOR
 
 
-def test_a_video_among_pictures_and_a_broken_one(folder, any_backend, capsys):
+def test_a_video_among_pictures_and_a_broken_one(folder, any_style_backend, capsys):
     make(folder / "a.mp4")
     (folder / "c.mp4").write_bytes(b"no video")
     Image.new("RGB", (30, 20), "red").save(folder / "d.png")
-    assert isostyle("apply", "wave.safetensors", "*.mp4", "d.png", "-o", "out", "--threads", "2", "--backend", any_backend) == 1
+    assert (
+        isostyle("apply", "wave.safetensors", "*.mp4", "d.png", "-o", "out", "--threads", "2", "--backend", any_style_backend)
+        == 1
+    )
     assert names(folder / "out") == ["a.mp4", "d.png", "manifest.json"]
     assert "FAILED c.mp4: 'c.mp4' is not a video" in capsys.readouterr().err
 
@@ -454,11 +457,11 @@ def test_a_video_among_pictures_and_a_broken_one(folder, any_backend, capsys):
     ],
     ids=["broken", "suffix"],
 )
-def test_a_video_that_cannot_be_used_is_one_sentence(folder, any_backend, capsys, arguments, said):
+def test_a_video_that_cannot_be_used_is_one_sentence(folder, any_style_backend, capsys, arguments, said):
     (folder / "c.mp4").write_bytes(b"no video")
     make(folder / "a.mp4")
     before = names(folder)
-    assert isostyle("apply", "wave.safetensors", *arguments, "--threads", "2", "--backend", any_backend) == 2
+    assert isostyle("apply", "wave.safetensors", *arguments, "--threads", "2", "--backend", any_style_backend) == 2
     assert said in capsys.readouterr().err
     assert names(folder) == before
 
@@ -473,9 +476,20 @@ def test_without_ffmpeg_a_video_is_one_sentence(folder, monkeypatch, capsys):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="processes are looked for in /proc, which is Linux's")
-def test_a_signal_ends_ffmpeg_too_and_leaves_nothing(folder, any_backend, number, code):
+def test_a_signal_ends_ffmpeg_too_and_leaves_nothing(folder, any_style_backend, number, code):
     make(folder / "a.mp4", "320x240", seconds=60)
-    command = [sys.executable, "-m", "isostyle", "apply", "wave.safetensors", "a.mp4", "-o", "b.mp4", "--backend", any_backend]
+    command = [
+        sys.executable,
+        "-m",
+        "isostyle",
+        "apply",
+        "wave.safetensors",
+        "a.mp4",
+        "-o",
+        "b.mp4",
+        "--backend",
+        any_style_backend,
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
         while not list(folder.glob(".isostyle-*")) and time.monotonic() < deadline:
@@ -523,14 +537,14 @@ def test_a_video_without_alpha_is_read_as_before(tmp_path):
     assert (found.pixels, found.mode, found.decoder) == ("rgb24", "RGB", ())
 
 
-def test_hidden_colors_of_a_video_are_white_and_reach_nothing(folder, any_backend):
+def test_hidden_colors_of_a_video_are_white_and_reach_nothing(folder, any_style_backend):
     """One of its frames is hidden as a whole."""
     nothing = Image.new("RGBA", (80, 60), (0, 200, 0, 0))
     seen = []
     for name, hidden in (("a.mov", HIDDEN[0]), ("b.mov", HIDDEN[1])):
         moving(folder / name, cut_out(hidden), nothing, cut_out(hidden), coding=CODINGS["png.mov"])
         output = f"{name[0]}.mp4"
-        command = ["apply", "wave.safetensors", name, "-o", output, "--threads", "1", "--backend", any_backend]
+        command = ["apply", "wave.safetensors", name, "-o", output, "--threads", "1", "--backend", any_style_backend]
         assert isostyle(*command) == 0
         seen.append(frames_of(folder / output))
     assert [frame.tobytes() for frame in seen[0]] == [frame.tobytes() for frame in seen[1]]

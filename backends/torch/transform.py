@@ -14,13 +14,10 @@ from torch import Tensor
 
 from isostyle.backends.torch.engine import TorchTensors
 from isostyle.interface import Dtype, VjpParameters
-from isostyle.transform_network import EPSILON, PICTURE, Stage, TransformNetwork
+from isostyle.transform_network import EPSILON, FOLD, PICTURE, Stage, TransformNetwork
 
 #: Fewer channels than a vector of the CPU has places: oneDNN then leaves places empty, unless channels come last.
 FEW_CHANNELS = 8
-#: Which of a kernel's three rows (or columns) are added up to the first and to the second of two: for the odd places of an
-#: enlarged map, and for the even ones.
-FOLD = (((1.0, 1.0, 0.0), (0.0, 0.0, 1.0)), ((1.0, 0.0, 0.0), (0.0, 1.0, 1.0)))
 
 
 def instance_norm(x: Tensor, scale: Tensor, shift: Tensor | None) -> Tensor:

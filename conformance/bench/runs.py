@@ -84,6 +84,8 @@ class Request:
             raise InputError(f"the target must be a number above 0, not {self.target}")
         registry.require_threads(self.thread_count)
         session.check_backends(self.backends, {})
+        if registry.APPLIES_ONLY in self.backends:
+            raise InputError(registry.NO_ENGINE.format(registry.APPLIES_ONLY))
         if not self.chosen_backends:
             raise InputError("no backend is installed: pip install 'isostyle[torch]' (or [paddle], or [mxnet])")
         if self.json_file:
@@ -92,8 +94,8 @@ class Request:
 
     @property
     def chosen_backends(self) -> list[str]:
-        """Those that were named, or all that are installed."""
-        return list(dict.fromkeys(self.backends)) or session.installed()
+        """Those that were named, or all that are installed and have an engine."""
+        return list(dict.fromkeys(self.backends)) or [name for name in session.installed() if name != registry.APPLIES_ONLY]
 
     def plan(self, folder: Path) -> Plan:
         """Plan the measurements; inputs that are no files yet are written to ``folder``."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isostyle.conformance.cases import GRADIENT_SCALES, Case, short
-from isostyle.conformance.kinds.kind import Kind, Points, recipe_of
+from isostyle.conformance.kinds.kind import ENGINE, Kind, Points, recipe_of
 from isostyle.conformance.tolerances import Tolerance, constant, in_rates
 from isostyle.interface import Array
 from isostyle.published import D2L
@@ -59,5 +59,5 @@ def notes(subject: Subject, case: Case) -> Mapping[str, float]:
     return {"~rate": (case.recipe or STEADY).optimizer.learning_rate}
 
 
-ISOSTYLES_ADAM = Kind("adam", probe, ADAM, notes=notes)
-NATIVE_ADAM = Kind("native-adam", probe_native, ADAM, notes=notes)
+ISOSTYLES_ADAM = Kind("adam", probe, ADAM, notes=notes, parts=(ENGINE,))
+NATIVE_ADAM = Kind("native-adam", probe_native, ADAM, notes=notes, parts=(ENGINE,))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from isostyle.conformance.cases import Case
-from isostyle.conformance.kinds.kind import Kind, Points, engine_of, network_of
+from isostyle.conformance.kinds.kind import ENGINE, Kind, Points, engine_of, network_of
 from isostyle.conformance.oracle.engine import layers
 from isostyle.conformance.tolerances import EXACT, Notes, Tolerance, relative_norm
 from isostyle.interface import Array
@@ -64,4 +64,4 @@ def choose(point: str, dtype: str, notes: Notes) -> Tolerance:
     return EXACT if notes.get("exact") else FEATURES
 
 
-FEATURE_MAPS = Kind("features", probe, (EXACT, FEATURES), choose, notes)
+FEATURE_MAPS = Kind("features", probe, (EXACT, FEATURES), choose, notes, parts=(ENGINE,))

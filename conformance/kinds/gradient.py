@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isostyle.conformance.cases import Case
-from isostyle.conformance.kinds.kind import Kind, Points, engine_of, recipe_of
+from isostyle.conformance.kinds.kind import ENGINE, Kind, Points, engine_of, recipe_of
 from isostyle.conformance.kinds.terms import rms
 from isostyle.conformance.oracle.engine import OracleEngine, enter
 from isostyle.conformance.tolerances import EPS, Notes, Tolerance, relative_norm
@@ -137,4 +137,4 @@ def norm(x: Array) -> float:
     return float(np.linalg.norm(x))
 
 
-GRADIENTS = Kind("gradient", probe, (GRADIENT,), notes=notes)
+GRADIENTS = Kind("gradient", probe, (GRADIENT,), notes=notes, parts=(ENGINE,))

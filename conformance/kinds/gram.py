@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isostyle.conformance.cases import DIVISORS, Case
-from isostyle.conformance.kinds.kind import Kind, Points
+from isostyle.conformance.kinds.kind import ENGINE, Kind, Points
 from isostyle.conformance.tolerances import Notes, Tolerance
 from isostyle.interface import Array
 
@@ -52,4 +52,4 @@ def notes(subject: Subject, case: Case) -> Mapping[str, float]:
     return {f"{name}~pixels": math.prod(subject.inputs.arrays[name].shape[2:]) for name in MAPS}
 
 
-GRAM_MATRICES = Kind("gram", probe, (GRAM,), notes=notes)
+GRAM_MATRICES = Kind("gram", probe, (GRAM,), notes=notes, parts=(ENGINE,))

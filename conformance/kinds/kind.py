@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 Points = dict[str, Array]
 
 
+#: The parts that a backend has; one of the two suffices (:class:`isostyle.interface.Backend`).
+ENGINE, STYLE_NETWORKS = BOTH = "prepare", "transform"
+
+
 class NotHere(Exception):
     """The backend lacks what the case needs, and need not have it."""
 
@@ -42,8 +46,8 @@ class Kind:
     notes: Callable[[Subject, Case], Mapping[str, float]] = no_notes
     #: What its arrays hold, by NumPy's name, or ``str`` for text; empty: the dtype of the case.
     holds: str = ""
-    #: Whether a backend may lack it (:meth:`isostyle.interface.Backend.transform`).
-    optional: bool = False
+    #: The parts of a backend that it is about; without one of them, a backend that has the other may lack it.
+    parts: tuple[str, ...] = ()
 
     def tolerance(self, point: str, dtype: str, notes: Notes) -> Tolerance:
         """The tolerance of a point."""

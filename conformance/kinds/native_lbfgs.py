@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isostyle.conformance.cases import LBFGS_EVALUATIONS, Case
-from isostyle.conformance.kinds.kind import Kind, Points, engine_of, recipe_of
+from isostyle.conformance.kinds.kind import ENGINE, Kind, Points, engine_of, recipe_of
 from isostyle.conformance.kinds.run import LBFGS
 
 if TYPE_CHECKING:
@@ -22,4 +22,4 @@ def probe(subject: Subject, case: Case, dtype: str) -> Points:
     return {"image": image, "totals": np.array(totals)}
 
 
-NATIVE_LBFGS = Kind("native-lbfgs", probe, (LBFGS,))
+NATIVE_LBFGS = Kind("native-lbfgs", probe, (LBFGS,), parts=(ENGINE,))

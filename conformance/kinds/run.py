@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isostyle.conformance.cases import Case, short
-from isostyle.conformance.kinds.kind import Kind, Points, engine_of, of_dtype, recipe_of
+from isostyle.conformance.kinds.kind import ENGINE, Kind, Points, engine_of, of_dtype, recipe_of
 from isostyle.conformance.kinds.schedule import RATES
 from isostyle.conformance.tolerances import (
     EXACT,
@@ -105,4 +105,4 @@ def choose(point: str, dtype: str, notes: Notes) -> Tolerance:
     return of_dtype({"totals": CURVE, "losses": SHARES}.get(point, IMAGE), dtype)
 
 
-RUN = Kind("run", probe, (EXACT, RATES, *IMAGE, *CURVE, *SHARES, LBFGS), choose, notes)
+RUN = Kind("run", probe, (EXACT, RATES, *IMAGE, *CURVE, *SHARES, LBFGS), choose, notes, parts=(ENGINE,))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from isostyle.conformance.cases import Case
 from isostyle.conformance.kinds.features import FEATURES
-from isostyle.conformance.kinds.kind import Kind, Points
+from isostyle.conformance.kinds.kind import STYLE_NETWORKS, Kind, Points
 
 if TYPE_CHECKING:
     from isostyle.conformance.subjects import Subject
@@ -26,4 +26,4 @@ def notes(subject: Subject, case: Case) -> Mapping[str, float]:
     return {"~convolutions": 1}
 
 
-STAGES = Kind("stages", probe, (FEATURES,), notes=notes, optional=True)
+STAGES = Kind("stages", probe, (FEATURES,), notes=notes, parts=(STYLE_NETWORKS,))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isostyle.conformance.cases import Case, short
-from isostyle.conformance.kinds.kind import Kind, Points, engine_of, recipe_of
+from isostyle.conformance.kinds.kind import ENGINE, Kind, Points, engine_of, recipe_of
 from isostyle.conformance.tolerances import Notes, Tolerance, constant, in_rates
 from isostyle.interface import Array
 
@@ -53,4 +53,4 @@ def notes(subject: Subject, case: Case) -> Mapping[str, float]:
     return {"~rate": recipe_of(case).optimizer.learning_rate}
 
 
-ONE_STEP = Kind("step", probe, STEP, notes=notes)
+ONE_STEP = Kind("step", probe, STEP, notes=notes, parts=(ENGINE,))

@@ -10,7 +10,7 @@ import numpy as np
 
 from isostyle.conformance.cases import Case
 from isostyle.conformance.kinds.features import FEATURES, convolutions
-from isostyle.conformance.kinds.kind import Kind, Points, engine_of, network_of, recipe_of
+from isostyle.conformance.kinds.kind import ENGINE, Kind, Points, engine_of, network_of, recipe_of
 from isostyle.conformance.tolerances import Notes, Tolerance, times
 from isostyle.interface import Array
 
@@ -54,4 +54,4 @@ def choose(point: str, dtype: str, notes: Notes) -> Tolerance:
     return FEATURES if point.startswith("content/") else TARGET
 
 
-TARGETS = Kind("targets", probe, (FEATURES, TARGET), choose, notes)
+TARGETS = Kind("targets", probe, (FEATURES, TARGET), choose, notes, parts=(ENGINE,))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isostyle.conformance.cases import Case
-from isostyle.conformance.kinds.kind import Kind, Points
+from isostyle.conformance.kinds.kind import ENGINE, Kind, Points
 from isostyle.conformance.tolerances import EXACT
 
 if TYPE_CHECKING:
@@ -41,4 +41,4 @@ def probe(subject: Subject, case: Case, dtype: str) -> Points:
     return found
 
 
-TENSOR = Kind("tensor", probe, (EXACT,))
+TENSOR = Kind("tensor", probe, (EXACT,), parts=(ENGINE,))

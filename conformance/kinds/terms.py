@@ -11,7 +11,7 @@ import numpy as np
 from isostyle import losses
 from isostyle.conformance.cases import FEW_COLORS, Case
 from isostyle.conformance.kinds.features import convolutions
-from isostyle.conformance.kinds.kind import Kind, Points, engine_of, network_of, recipe_of
+from isostyle.conformance.kinds.kind import ENGINE, Kind, Points, engine_of, network_of, recipe_of
 from isostyle.conformance.tolerances import Notes, Tolerance, largest, largest_relative, times
 from isostyle.interface import Array
 from isostyle.recipe import Recipe
@@ -101,4 +101,4 @@ def choose(point: str, dtype: str, notes: Notes) -> Tolerance:
     return {"tv": VARIATION, "total": TOTAL}.get(point, TERM)
 
 
-TERMS = Kind("terms", probe, (TERM, VARIATION, TOTAL), choose, notes)
+TERMS = Kind("terms", probe, (TERM, VARIATION, TOTAL), choose, notes, parts=(ENGINE,))

@@ -10,7 +10,7 @@ import numpy as np
 
 from isostyle.conformance.cases import BATCH, STYLE_IMAGES, TRAINING_OPTIMIZER, Case
 from isostyle.conformance.condition import conditions, trained
-from isostyle.conformance.kinds.kind import Kind, Points, engine_of, of_dtype, recipe_of
+from isostyle.conformance.kinds.kind import BOTH, Kind, Points, engine_of, of_dtype, recipe_of
 from isostyle.conformance.kinds.schedule import RATES
 from isostyle.conformance.kinds.transform import CONDITIONED
 from isostyle.conformance.oracle.transform import OracleTransform, painting
@@ -95,5 +95,5 @@ def choose(point: str, dtype: str, notes: Notes) -> Tolerance:
     return of_dtype(TRAINING_CURVE if point in ("totals", "losses") else TRAINED, dtype)
 
 
-TRAINING_GRADIENT = Kind("training-gradient", probe_gradient, (CONDITIONED,), notes=notes_of_gradient, optional=True)
-TRAINING = Kind("training", probe, (EXACT, RATES, *TRAINING_CURVE, *TRAINED), choose, notes, optional=True)
+TRAINING_GRADIENT = Kind("training-gradient", probe_gradient, (CONDITIONED,), notes=notes_of_gradient, parts=BOTH)
+TRAINING = Kind("training", probe, (EXACT, RATES, *TRAINING_CURVE, *TRAINED), choose, notes, parts=BOTH)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from isostyle.conformance.cases import Case
 from isostyle.conformance.condition import NEAR, conditions, transformed
-from isostyle.conformance.kinds.kind import Kind, Points
+from isostyle.conformance.kinds.kind import STYLE_NETWORKS, Kind, Points
 from isostyle.conformance.oracle.transform import OracleTransform
 from isostyle.conformance.tolerances import Notes, Tolerance, relative_norm
 from isostyle.interface import Array
@@ -35,14 +35,12 @@ CONDITIONED = Tolerance(
 
 
 def probe(subject: Subject, case: Case, dtype: str) -> Points:
-    """Both ways that a transform has; or one of them in tiles."""
+    """As a whole, or in tiles."""
     transform, parameters = subject.transform(case, dtype)
     picture = subject.inputs.cut(case.variant or "")[0]
     if case.tile is not None:
         return {"image": subject.transform_in_tiles(case, transform, parameters, picture)}
-    image = transform.tensor(picture)
-    found = {"image": transform.apply(parameters, image), "recorded": transform.vjp(parameters, image)[0]}
-    return {name: transform.array(tensor) for name, tensor in found.items()}
+    return {"image": transform.array(transform.apply(parameters, transform.tensor(picture)))}
 
 
 def notes(subject: Subject, case: Case) -> Mapping[str, float]:
@@ -51,4 +49,4 @@ def notes(subject: Subject, case: Case) -> Mapping[str, float]:
     return conditions(transformed(OracleTransform(network), parameters, picture))
 
 
-TRANSFORM = Kind("transform", probe, (CONDITIONED,), notes=notes, optional=True)
+TRANSFORM = Kind("transform", probe, (CONDITIONED,), notes=notes, parts=(STYLE_NETWORKS,))

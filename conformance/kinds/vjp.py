@@ -1,4 +1,4 @@
-"""``vjp``: a cotangent of the transformed picture, taken back to every parameter of a style network."""
+"""``vjp``: the transformed picture once more, and a cotangent of it, taken back to every parameter of a style network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from isostyle.conformance.cases import FULL_WIDTH, Case
 from isostyle.conformance.condition import conditions, taken_back
-from isostyle.conformance.kinds.kind import Kind, Points
+from isostyle.conformance.kinds.kind import BOTH, ENGINE, Kind, Points
 from isostyle.conformance.kinds.transform import CONDITIONED
 from isostyle.conformance.oracle.transform import OracleTransform
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 def probe(subject: Subject, case: Case, dtype: str) -> Points:
     transform, parameters = subject.transform(case, dtype)
     image, cotangent = subject.inputs.cut(case.variant or "")
-    _, vjp = transform.vjp(parameters, transform.tensor(image))
+    subject.require(ENGINE)
+    made, vjp = transform.vjp(parameters, transform.tensor(image))
     found = {name: transform.array(tensor) for name, tensor in vjp(transform.tensor(cotangent)).items()}
     if case.variant in FULL_WIDTH:
         # Its kernels take room; those at both ends show what the cotangent is on its way.
         found = {name: x for name, x in found.items() if name in ("down1.weight", "out.weight") or x.ndim == 1}
-    return found
+    return found | {"image": transform.array(made)}
 
 
 def notes(subject: Subject, case: Case) -> Mapping[str, float]:
@@ -32,4 +33,4 @@ def notes(subject: Subject, case: Case) -> Mapping[str, float]:
     return conditions(taken_back(OracleTransform(network), parameters, picture, cotangent))
 
 
-VJP = Kind("vjp", probe, (CONDITIONED,), notes=notes, optional=True)
+VJP = Kind("vjp", probe, (CONDITIONED,), notes=notes, parts=BOTH)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from isostyle.conformance.cases import Case
 from isostyle.conformance.kinds.features import FEATURES, convolutions
-from isostyle.conformance.kinds.kind import Kind, Points, engine_of, network_of
+from isostyle.conformance.kinds.kind import ENGINE, Kind, Points, engine_of, network_of
 from isostyle.conformance.tolerances import EXACT, Notes, Tolerance
 
 if TYPE_CHECKING:
@@ -26,4 +26,4 @@ def choose(point: str, dtype: str, notes: Notes) -> Tolerance:
     return EXACT if point == "layers" else FEATURES
 
 
-ZOO = Kind("zoo", probe, (EXACT, FEATURES), choose, notes)
+ZOO = Kind("zoo", probe, (EXACT, FEATURES), choose, notes, parts=(ENGINE,))

@@ -60,7 +60,7 @@ SECONDS_BETWEEN_LINES = 2.0
     FIRST, "--strength", "X", "0 is the photograph, 1 what the network paints; between them, mixed.", type=float, default=1.0
 )
 @option(FIRST, "--stroke-size", "X", "How large strokes are, from 0.25 to 4.", type=float, default=1.0)
-@shared.BACKEND
+@shared.STYLE_BACKEND
 @option(
     PICTURE, "--format kind", "SUFFIX", "In a folder, and with -o -: png, jpg, webp, ... [default: as it was; of -o -, png]."
 )

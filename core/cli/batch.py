@@ -17,6 +17,7 @@ import rich_click as click
 from click.exceptions import Exit
 
 from isostyle import registry
+from isostyle.checks import at
 from isostyle.cli import batch_plan
 from isostyle.cli.batch_plan import BatchRun
 from isostyle.cli.help import Command
@@ -30,18 +31,17 @@ from isostyle.cli.options import (
     file_option,
     option,
     recursive_option,
-    run_parser,
-    settings_of,
     taken_from,
 )
 from isostyle.cli.outputs import beside, is_unfinished, output_folder, require_use, said_in
 from isostyle.cli.progress import Teller, readable, teller
+from isostyle.cli.run_options import run_parser, settings_of
 from isostyle.errors import EXIT_TERMINATED, InputError, IsostyleError
 from isostyle.images import decode, encode
 from isostyle.system import memory
 from isostyle.system.files import read_input, sha256
 from isostyle.transfer import checkpoint as run_checkpoint
-from isostyle.transfer.manifest import MANIFEST_SCHEMA, at
+from isostyle.transfer.manifest import MANIFEST_SCHEMA
 from isostyle.weights import store
 
 #: Between two looks at the processes.

@@ -8,8 +8,9 @@ from typing import Any
 import rich_click as click
 
 from isostyle.cli.help import Command
-from isostyle.cli.options import BACKEND, DEVICE, FIRST, FORCE, QUIET, SIZE, STEPS, THREADS, file_option
+from isostyle.cli.options import BACKEND, DEVICE, FIRST, FORCE, QUIET, THREADS, file_option
 from isostyle.cli.outputs import Outputs, output_folder, save
+from isostyle.cli.run_options import SIZE, STEPS
 from isostyle.cli.watch import watched
 from isostyle.demo.inputs import painting, photograph
 from isostyle.images.options import PictureOptions

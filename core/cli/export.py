@@ -11,8 +11,9 @@ from isostyle.cli.options import FIRST, FORCE, QUIET, file_option
 from isostyle.cli.progress import readable
 from isostyle.errors import InputError
 from isostyle.style_networks import file as style_network
-from isostyle.style_networks.export import OPSET, SUFFIX, onnx_bytes
+from isostyle.style_networks.export import SUFFIX, onnx_bytes
 from isostyle.system.files import check_outputs, write_atomically
+from isostyle.transform_graph import OPSET
 
 
 @click.command(cls=Command)
@@ -30,7 +31,7 @@ def export(style: str, output: Path | None, force: bool, quiet: bool) -> None:
         painted = session.run(None, {"image": rgb})[0]
 
     Input `image`: float32, (batch, 3, height, width), RGB in 0..1, of any size; output `painted`: likewise. The normalization
-    that the network was trained with is part of the model. Needs the package onnx (pip install 'isostyle[onnx]'), no framework.
+    that the network was trained with is part of the model. Needs no package and no framework.
     """
     found = style_network.find(style)
     output = output or Path(f"{style_network.called(style)}{SUFFIX}")

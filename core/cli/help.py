@@ -7,7 +7,6 @@ import inspect
 import click
 import rich_click
 from click.formatting import wrap_text
-from rich.text import Text
 
 #: As wide as click's own help, whatever the terminal.
 WIDTH = 80
@@ -24,6 +23,8 @@ class Command(rich_click.RichCommand):
     """A command whose help has its paragraphs as click sets them."""
 
     def format_help_text(self, ctx: rich_click.RichContext, formatter: rich_click.RichHelpFormatter) -> None:  # type: ignore[override]
+        from rich.text import Text
+
         text = inspect.cleandoc(self.help or "")
         formatter.write(Text(wrap_text(text, WIDTH, preserve_paragraphs=True) + "\n"))
 

@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 import click
 import rich_click
@@ -16,7 +16,10 @@ from isostyle.cli.help import STYLE, Command
 from isostyle.cli.interrupts import Terminated
 from isostyle.cli.progress import fail
 from isostyle.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, INTERRUPTED, IsostyleError
-from isostyle.system import allocation
+from isostyle.system import allocation, collector
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 PICTURES, NETWORKS, KNOWN = "Pictures", "Style networks", "What there is"
 #: Commands by name, each in a module of that name: their group in `isostyle --help`, and what stands there.
@@ -47,7 +50,7 @@ class Commands(Command, rich_click.RichGroup):
     """The commands of :data:`COMMANDS`, and those that other rooms register as entry points."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS, *sorted(entry.name for entry in entry_points(group=GROUP))]
+        return [*COMMANDS, *sorted(entry.name for entry in others())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         command: click.Command | None = None
@@ -55,9 +58,10 @@ class Commands(Command, rich_click.RichGroup):
             panel, text = COMMANDS[cmd_name]
             command = rich_click.RichCommand(name=cmd_name, short_help=text, panel=panel)
         elif cmd_name in COMMANDS:
-            command = getattr(importlib.import_module(f"isostyle.cli.{cmd_name}"), cmd_name)
+            with collector.paused():
+                command = getattr(importlib.import_module(f"isostyle.cli.{cmd_name}"), cmd_name)
         else:
-            for entry in entry_points(group=GROUP, name=cmd_name):
+            for entry in others().select(name=cmd_name):
                 command = entry.load()
         return command
 
@@ -65,6 +69,13 @@ class Commands(Command, rich_click.RichGroup):
         """List commands and options by the table: help loads no command's module."""
         ctx.meta[LISTING] = True
         super().format_options(ctx, formatter)
+
+
+def others() -> EntryPoints:
+    """Commands of other rooms and packages. What finds them takes as long to load as all else here, and no other needs it."""
+    from importlib.metadata import entry_points
+
+    return entry_points(group=GROUP)
 
 
 @rich_click.group(

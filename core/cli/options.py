@@ -1,8 +1,7 @@
-"""The options of `isostyle run` and those that several commands share, each declared once; and how their values are read."""
+"""The options that commands share, each declared once. Those that need what `isostyle run` loads are in :mod:`.run_options`."""
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,28 +14,14 @@ import rich_click
 from isostyle.cli.pipes import FileOrPipe
 from isostyle.errors import InputError, shown
 from isostyle.images.options import BEST_QUALITY, BITS, DROP, KEEP, NAMES, QUALITY, PictureOptions
-from isostyle.recipe import NAMED_STARTS, AsIs, ExactSize, LongSide, Recipe, ShortSide, Size, Square, Taps
-from isostyle.recipe_text import load
-from isostyle.transfer.override import override
-from isostyle.transfer.stylize import stylize
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 #: Groups of options in ``--help``.
 FIRST, PICTURE, RECIPE, OPTIMIZER = "Most used", "Picture", "Recipe", "Optimizer"
 SPEED, SURVIVING, INPUTS, OUTPUT = "Speed and size", "Surviving", "Inputs", "Output"
-#: By name.
-ARGUMENTS = inspect.signature(stylize).parameters
-#: ``--pyramid`` without levels, and what takes the pyramid of a recipe's file away.
-USUAL, NO_PYRAMID = "usual", "none"
-#: Options that replace parts of a recipe.
-OVERRIDES = (
-    *("size", "steps", "content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "pooling"),
-    *("optimizer", "learning_rate", "line_search", "lbfgs_history", "pyramid"),
-)
 #: Options that name what is read, often files.
 SOURCES = ("content", "style", "init", "network", "recipe", "start")
-SIZE_RULES: dict[str, Callable[[int], Size]] = {"": LongSide, "long": LongSide, "short": ShortSide, "square": Square}
 
 
 @dataclass(frozen=True)
@@ -51,39 +36,6 @@ class Reader:
             return None if value is None else self.read(value)
         except (ValueError, KeyError):
             raise InputError(f"{param.opts[0]} takes {self.takes}; not {shown(value)}") from None
-
-
-def read_size(text: str) -> Size:
-    rule, _, number = text.lower().rpartition(":")
-    if text.lower() == "as-is":
-        return AsIs()
-    if not rule and "x" in number:
-        height, width = (int(side) for side in number.split("x"))
-        return ExactSize(height, width)
-    return SIZE_RULES[rule](int(number))
-
-
-def read_taps(text: str) -> Taps:
-    """Layers, each with its weight; 1 if it has none."""
-    pairs = [part.strip().partition("=") for part in text.split(",")]
-    return tuple((name.strip(), float(weight) if given else 1.0) for name, given, weight in pairs)
-
-
-def read_pyramid(text: str) -> bool | list[tuple[float, int]]:
-    """Levels, each a share of the sides with its evaluations; True for the usual ones, False for none."""
-    if text in (USUAL, NO_PYRAMID):
-        return text == USUAL
-    levels = [part.split(":") for part in text.split(",")]
-    return [(float(share), int(steps)) for share, steps in levels]
-
-
-parse_size = Reader(
-    read_size, "HEIGHTxWIDTH, as 300x450; N or long:N, the longer side; short:N, the shorter one; square:N; or as-is"
-)
-parse_taps = Reader(read_taps, "layers and weights, as conv1_1=1,conv2_1=0.5")
-parse_pyramid = Reader(read_pyramid, "levels, as 0.25:60,0.5:40 (share:evaluations), none, or nothing, behind the pictures")
-#: By the arguments whose values they read.
-PARSERS = {"size": parse_size, "content_layers": parse_taps, "style_layers": parse_taps, "pyramid": parse_pyramid}
 
 
 def together(*options: Decorator) -> Decorator:
@@ -119,31 +71,26 @@ def pipe_option(panel: str, names: str, text: str) -> Decorator:
     return option(panel, names, "FILE", text, type=FileOrPipe())
 
 
-def argument(panel: str, names: str, metavar: str, text: str, **how: Any) -> Decorator:
-    """An option that is an argument of :func:`isostyle.stylize`, whose signature says its type and its default."""
-    name = names.split()[-1].removeprefix("--").replace("-", "_")
-    kind = {"int": int, "float": float}.get(str(ARGUMENTS[name].annotation).partition(" ")[0])
-    return option(panel, names, metavar, text, type=kind, default=ARGUMENTS[name].default, callback=PARSERS.get(name), **how)
-
-
-def arguments(panel: str, *rows: tuple[str, str, str]) -> Decorator:
-    """Several such options: names, what stands for the value, and the help of each."""
-    return together(*(argument(panel, *row) for row in rows))
-
-
 # What several commands share.
 
-BACKEND = argument(FIRST, "--backend", "NAME", "torch, mxnet, paddle; auto: torch, paddle or mxnet, whichever is there first.")
-DEVICE = argument(SPEED, "--device", "NAME", "cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.")
-THREADS = argument(SPEED, "--threads", "N", "CPU threads [default: OMP_NUM_THREADS, or all cores].")
-MAX_MEMORY = argument(SPEED, "--max-memory", "SIZE", "Of the whole program, as 4GiB [default: nine tenths of what is free].")
-STEPS = argument(FIRST, "--steps", "N", "Updates of the picture; with a line search or pyramid, evaluations at the full size.")
-SIZE = argument(
+BACKEND = option(
     FIRST,
-    "--size",
-    "SIZE",
-    "450 or long:450, the longer side; short:300, the shorter one; 300x450, exact height x width; square:512, cropped; as-is.",
+    "--backend",
+    "NAME",
+    "torch, mxnet, paddle; auto: torch, paddle or mxnet, whichever is there first.",
+    default="auto",
 )
+#: Of commands that apply style networks, and do nothing else.
+STYLE_BACKEND = option(
+    FIRST,
+    "--backend",
+    "NAME",
+    "onnx, torch, mxnet, paddle; auto: onnx on a CPU, else torch, paddle or mxnet, whichever is there first.",
+    default="auto",
+)
+DEVICE = option(SPEED, "--device", "NAME", "cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.", default="auto")
+THREADS = option(SPEED, "--threads", "N", "CPU threads [default: OMP_NUM_THREADS, or all cores].", type=int)
+MAX_MEMORY = option(SPEED, "--max-memory", "SIZE", "Of the whole program, as 4GiB [default: nine tenths of what is free].")
 FORCE = flag(OUTPUT, "--force", "Overwrite outputs that exist.")
 QUIET = flag(OUTPUT, "--quiet", "Print nothing but errors.")
 MANIFEST = file_option(
@@ -157,101 +104,6 @@ encoding_options = together(
     option(PICTURE, "--quality", "N", "Of JPEG, WebP and AVIF.", type=click.IntRange(1, BEST_QUALITY), default=QUALITY),
     flag(PICTURE, "--strip", "Leave the content's EXIF out (camera, time, place)."),
 )
-#: How a computation is repeated elsewhere: where its inputs are now, and what computes.
-again_options = together(
-    pipe_option(INPUTS, "--content", "Where the content image is, if it was moved, or was piped in."),
-    pipe_option(INPUTS, "--style", "Likewise, the style image."),
-    file_option(INPUTS, "--init", "Likewise, a picture that the run began with."),
-    option(INPUTS, "--network", "FILE", "Likewise, the weights."),
-    option(SPEED, "--backend", "NAME", "Another framework: then within bounds at best, not to the same bits."),
-    option(SPEED, "--device", "NAME", "Another device; likewise."),
-    option(SPEED, "--threads", "N", "Another number of CPU threads; likewise.", type=int),
-)
-#: What says how a run computes, and where its picture goes.
-computing_options = together(
-    rich_click.argument("content", type=FileOrPipe()),
-    rich_click.argument("style", type=FileOrPipe()),
-    pipe_option(FIRST, "-o --output", "The picture; its suffix says the format, - is stdout [default: ./CONTENT-STYLE.png]."),
-    arguments(
-        FIRST,
-        ("--recipe", "NAME|FILE.toml", "What to compute: see `isostyle recipes`; with NAME --toml it prints one to change."),
-        ("--style-weight", "X", "Effective weight of the style terms (d2l: 1e4)."),
-        ("--content-weight", "X", "Effective weight of the content terms (d2l: 1)."),
-    ),
-    SIZE,
-    STEPS,
-    BACKEND,
-    option(PICTURE, "--format kind", "SUFFIX", "With -o -: png, jpg, webp, tif, ... [default: png]."),
-    encoding_options,
-    arguments(
-        RECIPE,
-        ("--tv-weight", "X", "Effective weight of the total variation (d2l: 10)."),
-        ("--content-layers", "LAYERS", "Layers with weights, as conv4_2 or relu4_2=0.5,conv5_2."),
-        ("--style-layers", "LAYERS", "Likewise, as conv1_1,conv2_1=0.5."),
-        ("--pooling", "KIND", "max or average."),
-        ("--init", "START", "content, style, noise, uniform-noise, content+noise, or a picture."),
-        ("--seed", "N", "Seed of the noise; the same noise on every backend."),
-        (
-            "--network",
-            "NAME",
-            "compact, which ships with isostyle; vgg16, vgg16-padded or vgg19 (`isostyle weights`); or a file.",
-        ),
-    ),
-    arguments(
-        OPTIMIZER,
-        ("--optimizer", "NAME", "adam (first rate 0.3, or 0.07 for images in 0..1) or lbfgs (constant rate 1)."),
-        ("--lr learning_rate", "X", "Learning rate of the first step (d2l: 0.3)."),
-        ("--line-search", "KIND", "Of L-BFGS: none or strong-wolfe."),
-        ("--lbfgs-history", "N", "How many updates L-BFGS remembers."),
-    ),
-    argument(
-        OPTIMIZER,
-        "--pyramid",
-        "[LEVELS]",
-        "From coarse to fine, with L-BFGS and a line search: 60 evaluations at 1/4 of height and width, 60 at 1/2, and 40 "
-        "(--steps) at the full size; or levels of your own, as 0.25:60,0.5:40 (share:evaluations); or none, for a recipe that "
-        "has some. Stands behind CONTENT and STYLE.",
-        is_flag=False,
-        flag_value=USUAL,
-    ),
-    DEVICE,
-    THREADS,
-    arguments(
-        SPEED,
-        ("--dtype", "TYPE", "float32 or float64."),
-        ("--precision", "exact|fast", "fast: bfloat16 or Winograd, whatever is faster here; Adam's final total within 2 %."),
-        ("--tile", "N", "Side of a tile in pixels; off; or auto: in tiles, to the same numbers, if the whole does not fit."),
-    ),
-    MAX_MEMORY,
-    arguments(
-        SURVIVING,
-        ("--checkpoint-every", "N", "Evaluations between checkpoints."),
-        ("--on-divergence", "stop|retry", "If a loss explodes: stop, or go on from the last good state at half the rate."),
-    ),
-    option(SURVIVING, "--save-every", "N", "Also save OUT-0010.png, ... every N steps.", type=int),
-    file_option(OUTPUT, "--history", "Losses of every step, .csv or .json."),
-    file_option(OUTPUT, "--plot", "Plot of the losses, .png, .svg or .pdf."),
-)
-#: What a batch says itself of each of its runs.
-managing_options = together(
-    file_option(SURVIVING, "--checkpoint", "For `isostyle resume FILE` after Ctrl-C, SIGTERM or a crash; gone at the end."),
-    MANIFEST,
-    FORCE,
-    QUIET,
-)
-
-
-@rich_click.command("run", add_help_option=False)
-@computing_options
-def run_parser(**options: Any) -> None:
-    """Parses what a batch passes on to `isostyle run`."""
-
-
-def settings_of(options: dict[str, Any]) -> Recipe:
-    """The recipe that `isostyle run` computes with these options. Raises InputError if there is none."""
-    init = options["init"]
-    start = None if init is None else init if init in NAMED_STARTS else "image"
-    return override(load(options["recipe"]), start=start, **{name: options[name] for name in OVERRIDES})
 
 
 def taken_from(options: dict[str, Any]) -> PictureOptions:

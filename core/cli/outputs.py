@@ -9,11 +9,11 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL.Image import Image
 
-from isostyle.checks import parsed
+from isostyle.checks import at, parsed
 from isostyle.cli import pipes
 from isostyle.cli.pipes import PIPE
 from isostyle.cli.report import HISTORY_SUFFIXES, PLOT_SUFFIXES, history_bytes, plot_bytes
@@ -22,10 +22,11 @@ from isostyle.images import encode
 from isostyle.images.encode import Finished
 from isostyle.images.options import QUALITY, PictureOptions
 from isostyle.images.suffixes import format_of
-from isostyle.recipe import Recipe
 from isostyle.system import files
-from isostyle.transfer.manifest import at
-from isostyle.transfer.stylize import Result
+
+if TYPE_CHECKING:
+    from isostyle.recipe import Recipe
+    from isostyle.transfer.stylize import Result
 
 
 @dataclass

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn, TaskID
 
 
 def say(text: str) -> None:
@@ -69,6 +70,9 @@ def teller(quiet: bool, *counts: ProgressColumn) -> Iterator[Teller]:
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield Teller((lambda text: None) if quiet else say, say)
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     # A file's name may hold what rich would take for markup.
     text = TextColumn("{task.fields[text]}", markup=False)
     counts = counts or (MofNCompleteColumn(),)

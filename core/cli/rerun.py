@@ -8,9 +8,10 @@ from typing import Any
 import rich_click as click
 
 from isostyle.cli.help import Command
-from isostyle.cli.options import FORCE, OUTPUT, QUIET, again_options, file_option, sources
+from isostyle.cli.options import FORCE, OUTPUT, QUIET, file_option, sources
 from isostyle.cli.outputs import Outputs
 from isostyle.cli.pipes import read_piped
+from isostyle.cli.run_options import again_options
 from isostyle.cli.watch import watched
 from isostyle.errors import IsostyleError
 from isostyle.images.options import options_of

@@ -8,9 +8,10 @@ from typing import Any
 import rich_click as click
 
 from isostyle.cli.help import Command
-from isostyle.cli.options import FORCE, MAX_MEMORY, OUTPUT, QUIET, again_options, pipe_option, sources
+from isostyle.cli.options import FORCE, MAX_MEMORY, OUTPUT, QUIET, pipe_option, sources
 from isostyle.cli.outputs import Outputs, is_unfinished, manifests_of, said_in
 from isostyle.cli.pipes import PIPE, read_piped
+from isostyle.cli.run_options import again_options
 from isostyle.cli.watch import watched
 from isostyle.errors import InputError
 from isostyle.images.options import options_of

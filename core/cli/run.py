@@ -8,10 +8,11 @@ from typing import Any
 import rich_click as click
 
 from isostyle.cli.help import Command
-from isostyle.cli.options import OVERRIDES, computing_options, managing_options, settings_of, sources, taken_from
+from isostyle.cli.options import sources, taken_from
 from isostyle.cli.outputs import Outputs, require_use
 from isostyle.cli.pipes import read_piped, stem
 from isostyle.cli.progress import readable
+from isostyle.cli.run_options import OVERRIDES, computing_options, managing_options, settings_of
 from isostyle.cli.watch import watched
 from isostyle.errors import InputError
 from isostyle.system.files import check_outputs

@@ -11,6 +11,7 @@ from typing import Any
 
 import rich_click as click
 
+from isostyle.checks import at
 from isostyle.cli import options as shared
 from isostyle.cli.help import Command
 from isostyle.cli.options import OUTPUT, file_option, flag, option
@@ -22,7 +23,6 @@ from isostyle.images.options import PictureOptions
 from isostyle.style_networks import file as style_network
 from isostyle.style_networks import sheet
 from isostyle.system.files import check_outputs, read_input
-from isostyle.transfer.manifest import at
 
 
 @click.command(cls=Command)
@@ -32,7 +32,7 @@ from isostyle.transfer.manifest import at
     OUTPUT, "--sheet photograph", "PHOTO", "Paint this photograph in each style, on one sheet.", type=click.Path(path_type=Path)
 )
 @file_option(OUTPUT, "-o --output", "Where the sheet goes [default: ./PHOTO-styles.jpg].")
-@shared.BACKEND
+@shared.STYLE_BACKEND
 @shared.THREADS
 @shared.FORCE
 def styles(

@@ -29,8 +29,11 @@ VIDEOS = (
 
 
 def readable_formats(head: bytes) -> list[str]:
-    """Those of :data:`FORMATS` that this Pillow can open; pi-heif is loaded only for a file whose first bytes want it."""
-    Image.init()
+    """Those of :data:`FORMATS` that this Pillow can open. Loaded only for a file whose first bytes want it are pi-heif, and
+    Pillow's modules for rare formats, which take longer than Pillow itself."""
+    Image.preinit()
+    if not any(accept is not None and accept(head) is True for _, accept in Image.OPEN.values()):
+        Image.init()
     if heif.is_heif(head):
         heif.is_installed()
     return [kind for kind in FORMATS if kind in Image.OPEN]
@@ -40,7 +43,7 @@ def is_picture(path: Path) -> bool:
     """Whether the name of a file says that isostyle can read it."""
     if path.suffix.lower() in heif.SUFFIXES:
         return heif.is_installed()
-    return Image.registered_extensions().get(path.suffix.lower()) in FORMATS
+    return format_called(path.suffix.lower()) in FORMATS
 
 
 def is_raw(path: Path) -> bool:
@@ -50,5 +53,13 @@ def is_raw(path: Path) -> bool:
 
 def format_of(suffix: str) -> str:
     """Pillow's name for the format of a suffix, with or without its dot; empty if it cannot be written."""
-    kind = Image.registered_extensions().get(f".{suffix.lower().removeprefix('.')}", "")
+    kind = format_called(f".{suffix.lower().removeprefix('.')}")
     return kind if kind in WRITTEN and kind in Image.SAVE else ""
+
+
+def format_called(suffix: str) -> str:
+    """Pillow's name for a format, by a suffix with its dot; empty if it knows none. Rare formats are loaded if need be."""
+    Image.preinit()
+    if suffix not in Image.EXTENSION:
+        Image.init()
+    return Image.EXTENSION.get(suffix, "")

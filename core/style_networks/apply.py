@@ -102,7 +102,8 @@ def apply(
             ``.pth`` of pytorch/examples (fast_neural_style), or a :class:`isostyle.style_networks.file.StyleNetwork`.
         picture: a path, the bytes of a file, a file object, a PIL image, an array or a tensor, as :func:`isostyle.stylize` has
             them.
-        backend: ``torch``, ``paddle``, ``mxnet``, a third party's, or ``auto``: the first that is installed.
+        backend: ``onnx``, ``torch``, ``paddle``, ``mxnet``, a third party's, or ``auto``: the first that is installed; on a
+            GPU, and in float64, onnx is the last.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...
         threads: CPU threads; by default ``OMP_NUM_THREADS``, or all cores.
         tile: ``"auto"``: in tiles, to the same numbers up to rounding, where that takes no longer (large pictures on a CPU) or
@@ -169,7 +170,9 @@ class Applier:
         self.long_side, self.strength, self.dtype, self.deep = long_side, strength, dtype, bits == 16
         self.stroke_size = stroke_size
         self.log = log or (lambda line: None)
-        framework = self.framework = registry.start(backend, device, threads)
+        if backend == "auto":
+            backend = registry.choose_to_apply(device, dtype)
+        framework = self.framework = registry.start(backend, device, threads, engine=False)
         self.on_cpu = framework.device == "cpu"
         self.allowance = Allowance(max_memory, on_cpu=self.on_cpu, ask=self.side == "auto")
         self.demand = Demand(self.style.network, framework.backend.name, dtype, self.deep)

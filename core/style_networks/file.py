@@ -28,7 +28,6 @@ from isostyle.errors import InputError, shown
 from isostyle.images import arrays
 from isostyle.interface import Parameters
 from isostyle.recipe import LongSide
-from isostyle.style_networks import pytorch_examples
 from isostyle.style_networks.metadata import BROKEN, json_of, read_parts
 from isostyle.system.files import read_input, reason, sha256, write_atomically
 from isostyle.system.tensors import tensors_file
@@ -38,6 +37,8 @@ from isostyle.weights.store import parameters_digest, whole
 #: The metadata's ``schema``. The number changes with the meaning of anything in the file.
 SCHEMA = "isostyle.style-network/3"
 SUFFIX = ".safetensors"
+#: Where the JSON of a safetensors file begins.
+HEADER = 8
 #: Between a file and the styles of it that are meant.
 STYLES_OF_FILE = "#"
 #: Longer side of a thumbnail, in pixels.
@@ -210,11 +211,17 @@ def weights_of(text: str) -> dict[str, float]:
 
 def parse(data: bytes, name: str) -> StyleNetwork:
     """The style network in ``data``, the bytes of a file called ``name``; as :func:`load`."""
+    if data[HEADER : HEADER + 1] == b"{":
+        return own(data, name)
+    from isostyle.style_networks import pytorch_examples  # with all that reads others' files
+
     return imported(data, name) if pytorch_examples.is_pytorch(data) else own(data, name)
 
 
 def imported(data: bytes, name: str) -> StyleNetwork:
     """The style network in a file of PyTorch's."""
+    from isostyle.style_networks import pytorch_examples
+
     parameters = whole(pytorch_examples.read(data, name), JOHNSON.parameter_shapes, name)
     rows = {key: array[None] if is_own(key) else array for key, array in parameters.items()}
     training = {"origin": pytorch_examples.ORIGIN, "file_sha256": sha256(data)}

@@ -29,9 +29,10 @@ DEEP_BYTES = 3 * 2
 #: one in tiles, for each byte of a tile's largest map. Of a backend that is not here, the largest.
 #: ``python scripts/style_memory.py --model`` measures them: with torch 2.15, mxnet 1.9.1 and paddle 3.3 on an AVX2 CPU 1.6, 2.2
 #: and 5.2 in the program, which keeps freed memory, and 2.8, 3.6 and 15.4 where that goes back to the system; 4.2, 7.7 and 43.9
-#: (Paddle's convolutions copy each pixel as often as their kernel has places).
-WHOLE_BYTES: Mapping[str, float] = {"torch": 3.4, "mxnet": 4.3, "paddle": 18.5}
-TILE_BYTES: Mapping[str, float] = {"torch": 5.0, "mxnet": 9.3, "paddle": 53.0}
+#: (Paddle's convolutions copy each pixel as often as their kernel has places). onnxruntime 1.32 keeps it always: 0.9, of
+#: odd sizes 1.4, and 8.3.
+WHOLE_BYTES: Mapping[str, float] = {"torch": 3.4, "mxnet": 4.3, "paddle": 18.5, "onnx": 1.7}
+TILE_BYTES: Mapping[str, float] = {"torch": 5.0, "mxnet": 9.3, "paddle": 53.0, "onnx": 10.0}
 #: Of whole maps that tiles keep: bytes for each of theirs. 1.15 was seen (torch), for what lies between them.
 KEPT_BYTES = 1.2
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from isostyle._version import __version__
-from isostyle.checks import parsed
+from isostyle.checks import at, parsed
 from isostyle.errors import InputError, shown
 from isostyle.images.decode import pixels_sha256
 from isostyle.interface import Array
@@ -121,13 +121,6 @@ def load(path: Path) -> dict[str, Any]:
         raise InputError(f"{name} is of a run that was stopped ({shown(stopped)}); what it would have made is not known")
     manifest: dict[str, Any] = found
     return manifest
-
-
-def at(table: Any, place: tuple[str, ...]) -> Any:
-    """The value at a path of keys; None if there is none."""
-    for key in place:
-        table = table.get(key) if isinstance(table, dict) else None
-    return table
 
 
 def recipe_of(manifest: Mapping[str, Any]) -> Recipe:

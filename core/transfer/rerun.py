@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from isostyle.checks import at
 from isostyle.images.decode import ImageLike
 from isostyle.transfer.descent import Event
-from isostyle.transfer.manifest import at, load, recipe_of
+from isostyle.transfer.manifest import load, recipe_of
 from isostyle.transfer.request import request_again
 from isostyle.transfer.result import Result
 from isostyle.transfer.run import carry_out
