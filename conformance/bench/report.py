@@ -290,8 +290,8 @@ def as_markdown(report: Report) -> str:
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    first, *others = ("| " + " | ".join(line) + " |" for line in (header, *rows))
+    return "\n".join([first, "|" + "---|" * len(header), *others])
 
 
 def as_text(report: Report) -> str:

@@ -84,13 +84,13 @@ def apply(style: str, pictures: tuple[str, ...], output: Path | None, force: boo
 
     \b
     Examples:
-      isostyle apply oil photo.jpg                      ./photo-oil.png
+      isostyle apply wave photo.jpg                     ./photo-wave.png
       isostyle apply my.safetensors photo.jpg -o out.jpg --backend paddle
-      isostyle apply glass holiday/ -o painted/         every picture of a folder
-      isostyle apply oil photo.jpg --strength 0.6       less of the style
-      isostyle apply glass 'holiday/*.jpg' more/*.png -o painted/ --long-side 1600
-      isostyle apply glass film.mp4 -o painted.mp4      a video, with its sound and subtitles
-      fetch | isostyle apply oil - -o - --format jpg | show
+      isostyle apply mosaic holiday/ -o painted/        every picture of a folder
+      isostyle apply wave photo.jpg --strength 0.6      less of the style
+      isostyle apply scream 'holiday/*.jpg' more/*.png -o painted/ --long-side 1600
+      isostyle apply ink film.mp4 -o painted.mp4        a video, with its sound and subtitles
+      fetch | isostyle apply wave - -o - --format jpg | show
 
     STYLE is a .safetensors file that `isostyle train` wrote, a .pth of pytorch/examples (fast_neural_style), or a name that
     `isostyle styles` lists.

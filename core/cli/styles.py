@@ -49,11 +49,11 @@ def styles(
 
     \b
       isostyle styles
-      isostyle styles oil
+      isostyle styles wave
       isostyle styles my.safetensors             what is this one?
       isostyle styles mosaic.pth                 likewise, of pytorch/examples
       isostyle styles --sheet photo.jpg          one photograph in all of them
-      isostyle apply oil photo.jpg
+      isostyle apply wave photo.jpg
       isostyle train painting.jpg photos/        one of your own
     """
     if photograph is not None:

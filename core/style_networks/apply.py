@@ -1,7 +1,7 @@
 """``isostyle.apply``: a picture through a style network, in one pass.
 
 >>> import isostyle
->>> isostyle.apply("oil", "photo.jpg").picture.save("out.png")  # doctest: +SKIP
+>>> isostyle.apply("starry-night", "photo.jpg").picture.save("out.png")  # doctest: +SKIP
 
 :class:`Applier` is the same for many pictures: the network goes to the device once.
 """

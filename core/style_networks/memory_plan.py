@@ -21,6 +21,8 @@ TILES = (512, 256, 128, 64)
 #: On a CPU, ``tile="auto"`` computes larger pictures in tiles in any case. They take no longer, because their maps fit into the
 #: cache (``python scripts/style_memory.py --tile 512``, and ``off``), and need a fraction of the memory.
 WHOLE_PIXELS = 2**20
+#: Not with these: in tiles they take two to three times as long, since each tile is a call of its own.
+WHOLE_IF_IT_FITS = ("onnx",)
 #: Pillow's RGB takes four bytes a pixel: of the picture, of the output, and of the picture that is decoded meanwhile.
 PILLOW_BYTES = 3 * 4
 #: What an output of 16 bits takes besides.
@@ -90,7 +92,7 @@ def choose_tile(demand: Demand, size: Size, side: str | int, limit: int | None, 
     """
     if side != "auto":
         return given_tile(demand, size, None if isinstance(side, str) else side, limit, allowed)
-    large = on_cpu and math.prod(size) > WHOLE_PIXELS
+    large = on_cpu and math.prod(size) > WHOLE_PIXELS and demand.backend not in WHOLE_IF_IT_FITS
     candidates = TILES if large else (None, *TILES)
     tile = next((tile for tile in candidates if limit is None or demand.bytes(size, tile) <= limit), 0)
     if tile == 0:

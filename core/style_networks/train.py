@@ -88,7 +88,7 @@ def train(
         photographs: a folder. Files that are broken or too small for a crop are skipped and named. Up to ten are held out, to
             look at.
         recursive: photographs in folders inside that folder count, too.
-        recipe: losses, network, optimizer, crops and steps; the default takes some 20 minutes on two cores.
+        recipe: losses, network, optimizer, crops and steps; the default takes half an hour and more on two cores.
         name: what the style is called [default: the style image's file name].
         start: a style network of the same size whose parameters the training begins with: the name of one that ships, or a
             file. One that paints anything knows how to keep a photograph's shapes, which takes most of the steps to learn.
