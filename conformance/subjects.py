@@ -145,7 +145,7 @@ class Subject:
         transform, _ = self.transform(case, dtype)
         settings, schedule = TRAINING_OPTIMIZER
         network, _ = self.inputs.style_network(case.variant)
-        recipe = TrainingRecipe(recipe_of(case), network, settings, OWN_RATE, schedule, TRAINING_STEPS)
+        recipe = TrainingRecipe(recipe_of(case), network, settings, schedule, TRAINING_STEPS, own_rate=OWN_RATE)
         return Trainer(recipe, transform, engine_of(self, case, dtype), self.style_images())
 
     def style_images(self) -> list[Array]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
@@ -32,11 +34,19 @@ def readable_formats(head: bytes) -> list[str]:
     """Those of :data:`FORMATS` that this Pillow can open. Loaded only for a file whose first bytes want it are pi-heif, and
     Pillow's modules for rare formats, which take longer than Pillow itself."""
     Image.preinit()
-    if not any(accept is not None and accept(head) is True for _, accept in Image.OPEN.values()):
+    if not any(is_accepted(accept, head) for _, accept in Image.OPEN.values()):
         Image.init()
     if heif.is_heif(head):
         heif.is_installed()
     return [kind for kind in FORMATS if kind in Image.OPEN]
+
+
+def is_accepted(accept: Callable[[bytes], bool | str] | None, head: bytes) -> bool:
+    """Whether a format of Pillow's takes a file for its own by its first bytes, which may be too few to tell."""
+    try:
+        return accept is not None and accept(head) is True
+    except (IndexError, struct.error):
+        return False
 
 
 def is_picture(path: Path) -> bool:

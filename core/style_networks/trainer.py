@@ -50,9 +50,6 @@ class TrainingRecipe(PlainNumbers):
     losses: Recipe = ONE_PASS
     network: TransformNetwork = NARROW
     optimizer: AdamSettings = field(default_factory=lambda: AdamSettings(LEARNING_RATE))
-    #: By how much scales and shifts learn faster than the rest. They are about 1, where the numbers of a kernel are about a
-    #: twentieth, and of many styles each has its turn seldom: as slow as kernels, styles would all look alike.
-    own_rate: float = 10.0
     schedule: StepDecay | Constant = DECAY
     steps: int = 2000
     #: Photographs a step.
@@ -69,6 +66,9 @@ class TrainingRecipe(PlainNumbers):
     style_size: int = 1024
     #: Of the first weights, and of which photographs and crops come when.
     seed: int = 0
+    #: By how much scales and shifts learn faster than the rest. They are about 1, where the numbers of a kernel are about a
+    #: twentieth, and of many styles each has its turn seldom: as slow as kernels, styles would all look alike.
+    own_rate: float = 10.0
 
     def check(self) -> None:
         """Raises InputError if a value is out of range."""
