@@ -39,7 +39,8 @@ def sheet(styles: Sequence[StyleNetwork], photograph: Image.Image, *, backend: s
 
 def laid_out(pictures: Sequence[tuple[str, Image.Image]]) -> Image.Image:
     """Pictures of one size in rows, about as many as columns, each with its name below it."""
-    columns = math.ceil(math.sqrt(len(pictures)))
+    side = math.ceil(math.sqrt(len(pictures)))
+    columns = min(side, side + 1, key=lambda count: -len(pictures) % count)  # whichever leaves fewer places empty
     width, height = pictures[0][1].size
     across, down = width + GAP, height + NAME + GAP
     canvas = Image.new("RGB", (columns * across + GAP, math.ceil(len(pictures) / columns) * down + GAP), "white")
