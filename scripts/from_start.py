@@ -60,7 +60,6 @@ def table(measured: Mapping[str, Sequence[tuple[float, float]]]) -> list[list[st
         [
             name,
             f"{median(times):.2f} s",
-            f"{min(times):.2f} s",
             f"{median(one / other for one, other in zip(times, first, strict=True)):.2f}",
             f"{median(memory for _, memory in measured[name]) / 1e6:.0f} MB",
         ]
@@ -86,7 +85,7 @@ def main(photograph: Path, style: str, peer: str | None, rounds: int, write: Pat
                 figures = measure(command)
                 if number:  # the first reads programs from the disk
                     measured[program].append(figures)
-    publish(markdown(["program", "seconds", "least", "ratio", "memory"], table(measured)), "from-start", write)
+    publish(markdown(["program", "seconds", "ratio", "memory"], table(measured)), "from-start", write)
 
 
 if __name__ == "__main__":

@@ -106,9 +106,9 @@ def peer_paints(python: str, style: int, folder: Path) -> Callable[[Image.Image]
 
 
 def middle(found: Sequence[Figures]) -> list[str]:
-    """The medians of both figures, and the range of the first, as text."""
+    """The medians of both figures, as text."""
     styles, contents = zip(*found, strict=True)
-    return [f"{median(styles):.3f}", f"{median(contents):.2f}", f"{min(styles):.3f} to {max(styles):.3f}"]
+    return [f"{median(styles):.3f}", f"{median(contents):.2f}"]
 
 
 def rows_of_peer(judge: Judge, python: str) -> list[list[str]]:
@@ -151,7 +151,7 @@ def main(paintings: Path, photographs: Path, network: str, folder: Path, backend
         click.echo(" ".join(rows[-1]), err=True)
     if peer is not None:
         rows += rows_of_peer(judge, peer)
-    publish(markdown(["picture", "style", "content", "style, least to most"], rows), "styles-judged", write)
+    publish(markdown(["picture", "style", "content"], rows), "styles-judged", write)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Peak memory and seconds of a style network on large pictures: the table in docs/style-networks.md, and the model's numbers.
+"""Peak memory and seconds of a style network on large pictures: and the numbers of the model in core/style_networks/memory_plan.py.
 
-    python scripts/style_memory.py [--backends torch] [--megapixels 6,24] [--tile auto] [--write docs/style-networks.md]
-    python scripts/style_memory.py --model          # bytes for each byte of maps, of whole pictures and of tiles
+    python scripts/style_memory.py [--backends torch] [--megapixels 6,24] [--tile auto]
+    python scripts/style_memory.py --model [--write docs/style-networks.md]     # bytes for each byte of maps, whole and in tiles
 
 The network is random and of the size of those that ship; memory and time do not depend on its numbers, nor on the picture's.
 Each measurement has a process of its own. Memory is its largest resident size, less what it was when the network was ready.
@@ -124,8 +124,8 @@ def main(
         "bytes a pixel",
     ]
     bound = f", at most {max_memory}" if limit else ""
-    note = f"Channels 12, 24, 48, four blocks (as those that ship); float32, {threads} threads, `--tile {tile}`{bound}."
-    publish(f"{note}\n\n{markdown(header, rows)}", "style-memory", write)
+    note = f"Channels 16, 32, 64, five blocks (as those that ship); float32, {threads} threads, `--tile {tile}`{bound}."
+    click.echo(f"{note}\n\n{markdown(header, rows)}")
 
 
 def model_table(backends: list[str], options: list[str]) -> str:
