@@ -1,7 +1,7 @@
-"""Peak memory and seconds of a style network on large pictures: and the numbers of the model in core/style_networks/memory_plan.py.
+"""Peak memory and seconds of a style network on large pictures, and the numbers in core/style_networks/memory_plan.py.
 
     python scripts/style_memory.py [--backends torch] [--megapixels 6,24] [--tile auto]
-    python scripts/style_memory.py --model [--write docs/style-networks.md]     # bytes for each byte of maps, whole and in tiles
+    python scripts/style_memory.py --model [--write docs/style-networks.md]     # bytes for each byte of maps
 
 The network is random and of the size of those that ship; memory and time do not depend on its numbers, nor on the picture's.
 Each measurement has a process of its own. Memory is its largest resident size, less what it was when the network was ready.

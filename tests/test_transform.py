@@ -348,7 +348,7 @@ def test_three_steps_of_training_are_the_oracle_s(backend, dtype, narrow, style_
         events.append(event)
     walk = oracle_transform.train(
         OracleEngine(narrow.network, narrow.parameters), OracleTransform(STYLE), D2L, (RECIPE.optimizer, RECIPE.schedule),
-        start, styles, [list(zip(photographs, [1, 0], strict=True))] * 3,
+        start, styles, [list(zip(photographs, [1, 0], strict=True))] * 3, RECIPE.own_rate,
     )  # fmt: skip
     assert [event.step for event in events] == [0, 1, 2]
     assert [event.learning_rate for event in events] == [1e-3, 1e-3, 5e-4]
