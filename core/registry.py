@@ -41,7 +41,8 @@ OWN = {
 PREFERENCE = tuple(OWN)
 #: ... for those, on a CPU, before all others. It starts in a fifth of torch's time, and takes no longer for a picture.
 APPLIES_ONLY = "onnx"
-NO_ENGINE = "{} runs style networks only (`isostyle apply`); this needs torch, mxnet or paddle"
+NETWORKS_ONLY = "{} runs style networks only (`isostyle apply`)"
+NO_ENGINE = f"{NETWORKS_ONLY}; this needs torch, mxnet or paddle"
 #: The packages of those that are called otherwise.
 PACKAGES = {"onnx": "onnxruntime"}
 #: Files of Linux that say that there is a GPU for which a framework may be built: NVIDIA's, AMD's, and Windows' in its WSL.
@@ -116,7 +117,7 @@ def choose() -> str:
         return name
     but = ""
     if why_missing(APPLIES_ONLY) is None:
-        but = f", and {APPLIES_ONLY} runs style networks only (`isostyle apply`)"
+        but = f", and {NETWORKS_ONLY.format(APPLIES_ONLY)}"
     raise BackendMissing(
         f"no framework is installed{but}: pip install 'isostyle[torch]' (or [paddle], or [mxnet]); "
         "`isostyle backends` says more"

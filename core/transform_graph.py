@@ -13,7 +13,7 @@ import numpy as np
 from isostyle._version import __version__
 from isostyle.interface import Array, Dtype
 from isostyle.system.protobuf import Value, message
-from isostyle.transform_network import EPSILON, FOLD, Stage
+from isostyle.transform_network import EPSILON, FOLD, PICTURE, Stage, TransformNetwork
 
 #: Version of the operators, and of the file format that came with it: of 2022, old enough for what runs models today. Reduced
 #: to what is needed: 15 for Shape with a range.
@@ -67,6 +67,18 @@ class Graph:
         return self.node("MatMul", [self.weights, self.constant(f"{name}.rows", rows)], name)
 
     # Stages
+
+    def stages(
+        self, network: TransformNetwork, parameters: Mapping[str, Array], x: str, even: frozenset[str] = frozenset()
+    ) -> str:
+        """Add the nodes of all stages, for the picture ``x``; the name of what the last one makes. ``even``: the stages that
+        are known to restore twice the size of what they are given."""
+        given: dict[str, str] = {}
+        made = {PICTURE: x}
+        for stage in network.stages:
+            given[stage.name] = x
+            x = made[stage.name] = self.stage(stage, parameters, x, given, made, even=stage.name in even)
+        return x
 
     def stage(
         self,

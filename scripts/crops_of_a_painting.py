@@ -49,9 +49,8 @@ def main(paintings: tuple[Path, ...], backend: str) -> None:
     rows = []
     with framework.own_state():
         for path in paintings:
-            picture = decode.read_rgb(path)
-            size = LongSide(TrainingRecipe.style_size).fit(picture.height, picture.width)
-            rows.append([path.stem, *(f"{figure:.3f}" for figure in figures(engine, arrays.resize(picture, *size)))])
+            painting = arrays.fitted(decode.read_rgb(path), LongSide(TrainingRecipe.style_size))
+            rows.append([path.stem, *(f"{figure:.3f}" for figure in figures(engine, painting))])
     publish(markdown(["painting", *map(str, SIDES)], rows), "crops", None)
 
 

@@ -45,8 +45,7 @@ Figures = tuple[float, float]
 
 def at_side(path: Path) -> Image.Image:
     """A picture whose longer side is :data:`SIDE`."""
-    picture = decode.read_rgb(path)
-    return arrays.resize(picture, *LongSide(SIDE).fit(picture.height, picture.width))
+    return arrays.fitted(decode.read_rgb(path), LongSide(SIDE))
 
 
 class Judge:

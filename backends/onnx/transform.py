@@ -15,7 +15,7 @@ from onnxruntime import InferenceSession
 from isostyle.errors import InputError
 from isostyle.interface import Array, Dtype, VjpParameters
 from isostyle.transform_graph import ExactGraph, Graph
-from isostyle.transform_network import PICTURE, Stage, TransformNetwork
+from isostyle.transform_network import Stage, TransformNetwork
 
 INPUT, SIZE = "image", ["height", "width"]
 #: Graphs that are kept: tiles need two stages in turn.
@@ -46,7 +46,7 @@ class OnnxTransform:
         restoring = {stage.name: sizes[stage.restores] for stage in self.network.stages if stage.restores is not None}
         # A map of an odd size, halved and doubled, loses a row or a column.
         even = frozenset(name for name, (height, width) in restoring.items() if height % 2 == width % 2 == 0)
-        return self.run(parameters, even, lambda graph: self.whole(graph, parameters, even), image)
+        return self.run(parameters, even, lambda graph: graph.stages(self.network, parameters, INPUT, even), image)
 
     def convolve(self, parameters: Mapping[str, Array], stage: Stage, window: Array) -> Array:
         weight, bias = parameters[f"{stage.name}.weight"], parameters.get(f"{stage.name}.bias")
@@ -54,16 +54,6 @@ class OnnxTransform:
 
     def vjp(self, parameters: Mapping[str, Array], image: Array) -> tuple[Array, VjpParameters]:
         raise InputError("onnx applies style networks, and trains none: it has no gradients")
-
-    def whole(self, graph: Graph, parameters: Mapping[str, Array], even: frozenset[str]) -> str:
-        """Add all stages; the name of what the last one makes. ``even``: those whose input is enlarged to twice its size."""
-        given: dict[str, str] = {}
-        made = {PICTURE: INPUT}
-        x = INPUT
-        for stage in self.network.stages:
-            given[stage.name] = x
-            x = made[stage.name] = graph.stage(stage, parameters, x, given, made, even=stage.name in even)
-        return x
 
     def run(self, parameters: Mapping[str, Array], key: object, build: Callable[[Graph], str], x: Array) -> Array:
         """What the graph that is called ``key`` makes of ``x``; ``build`` adds its nodes if it is not there."""

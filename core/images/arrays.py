@@ -17,7 +17,7 @@ from isostyle.images.deep import MOST, STRIP, Deep, P, Pixels, Samples, strips
 from isostyle.images.gray import grayed
 from isostyle.interface import Array, Dtype
 from isostyle.network import RGB_MEAN, RGB_STD
-from isostyle.recipe import Space
+from isostyle.recipe import Size, Space
 
 
 def resize(picture: P, height: int, width: int) -> P:
@@ -25,6 +25,11 @@ def resize(picture: P, height: int, width: int) -> P:
     # The frameworks' own resizers do not agree: the defaults of MXNet and torch do not antialias, and are 27 to 30 dB away from
     # this on a photograph.
     return picture.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def fitted(picture: P, size: Size) -> P:
+    """A picture at the size that a rule has for it."""
+    return resize(picture, *size.fit(picture.height, picture.width))
 
 
 def resize_array(image: Array, height: int, width: int) -> Array:

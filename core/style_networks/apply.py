@@ -249,7 +249,7 @@ class Applier:
         """``picture``, or if its longer side is more than ``long_side``, a smaller one."""
         if self.long_side is None or max(picture.size) <= self.long_side:
             return picture
-        return arrays.resize(picture, *LongSide(self.long_side).fit(picture.height, picture.width))
+        return arrays.fitted(picture, LongSide(self.long_side))
 
     def working(self, picture: Pixels) -> Pixels:
         """``picture`` at the size at which it is painted: the larger the strokes, the smaller."""

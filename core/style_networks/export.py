@@ -10,7 +10,7 @@ from __future__ import annotations
 from isostyle.network import RGB_MEAN, RGB_STD
 from isostyle.style_networks.file import StyleNetwork
 from isostyle.transform_graph import Graph
-from isostyle.transform_network import LEAST_SIDE, PICTURE
+from isostyle.transform_network import LEAST_SIDE
 
 SUFFIX = ".onnx"
 INPUT, OUTPUT, RGB = "image", "painted", "RGB in 0..1"
@@ -25,11 +25,7 @@ def onnx_bytes(style: StyleNetwork) -> bytes:
     graph = Graph()
     mean, std = graph.per_channel("mean", RGB_MEAN), graph.per_channel("std", RGB_STD)
     x = graph.node("Div", [graph.node("Sub", [INPUT, mean], "centered"), std], "normalized")
-    given: dict[str, str] = {}
-    made = {PICTURE: x}
-    for stage in style.network.stages:
-        given[stage.name] = x
-        x = made[stage.name] = graph.stage(stage, style.parameters, x, given, made, even=False)
+    x = graph.stages(style.network, style.parameters, x)
     x = graph.node("Add", [graph.node("Mul", [x, std], "scaled"), mean], "unclipped")
     graph.node("Clip", [x, graph.constant("low", 0), graph.constant("high", 1)], OUTPUT)
     inputs, outputs = ([graph.value(name, ["batch", 3, "height", "width"], RGB)] for name in (INPUT, OUTPUT))

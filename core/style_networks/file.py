@@ -115,7 +115,7 @@ class StyleNetwork:
 
 def thumbnail(picture: Image.Image) -> bytes:
     """A small PNG of a style image."""
-    small = arrays.resize(picture, *LongSide(THUMBNAIL).fit(picture.height, picture.width))
+    small = arrays.fitted(picture, LongSide(THUMBNAIL))
     stream = io.BytesIO()
     small.save(stream, "PNG", optimize=True)
     return stream.getvalue()
@@ -148,9 +148,14 @@ def load(path: Path) -> StyleNetwork:
 def shipped() -> dict[str, Traversable]:
     """The styles that ship with isostyle, by name, each with the file that it is in: whatever lies in data/styles of the
     package."""
+    return dict(sorted((style, file) for file, network in shipped_networks() for style in network.styles))
+
+
+def shipped_networks() -> list[tuple[Traversable, StyleNetwork]]:
+    """The files that ship, and what is in them."""
     folder = resources.files("isostyle").joinpath("data", "styles")
     files = [file for file in folder.iterdir() if file.name.endswith(SUFFIX)] if folder.is_dir() else []
-    return dict(sorted((style, file) for file in files for style in parse(file.read_bytes(), file.name).styles))
+    return [(file, parse(file.read_bytes(), file.name)) for file in files]
 
 
 def find(name: str) -> StyleNetwork:
@@ -163,14 +168,15 @@ def find(name: str) -> StyleNetwork:
     path, styles = parts_of(name)
     if path is not None:
         return load(path).mixed(weights_of(styles)) if styles else load(path)
-    files, weights = shipped(), weights_of(styles)
-    if unknown := [style for style in weights if style not in files]:
-        there = f"there are {', '.join(files)}, or" if files else "none ship with this installation; name"
+    weights = weights_of(styles)
+    networks = {style: network for _, network in shipped_networks() for style in network.styles}
+    if unknown := [style for style in weights if style not in networks]:
+        there = f"there are {', '.join(sorted(networks))}, or" if networks else "none ship with this installation; name"
         raise InputError(f"there is no style network {shown(unknown[0])}; {there} a {SUFFIX} file of your own")
-    one, *others = {files[style] for style in weights}
+    one, *others = {id(networks[style]): networks[style] for style in weights}.values()
     if others:
         raise InputError(f"{', '.join(weights)} are styles of {1 + len(others)} networks, which cannot be mixed")
-    return parse(one.read_bytes(), one.name).mixed(weights)
+    return one.mixed(weights)
 
 
 def parts_of(name: str) -> tuple[Path | None, str]:

@@ -126,7 +126,7 @@ def turns(seed: int, styles: int, first: int, count: int) -> list[int]:
 def cut(picture: Image.Image, crop: Crop, side: int, zoom: float) -> Array:
     """A crop of a photograph, ``side`` x ``side`` pixels, as a normalized array of shape (1, 3, side, side). It shows 1 /
     ``zoom`` of the photograph's shorter side at least."""
-    picture = arrays.resize(picture, *ShortSide(round(side * zoom**crop.near)).fit(picture.height, picture.width))
+    picture = arrays.fitted(picture, ShortSide(round(side * zoom**crop.near)))
     top, left = round(crop.down * (picture.height - side)), round(crop.right * (picture.width - side))
     piece = picture.crop((left, top, left + side, top + side))
     return arrays.to_array(ImageOps.mirror(piece) if crop.mirrored else piece, "float32")

@@ -32,7 +32,7 @@ def each_of(names: Iterable[str]) -> list[StyleNetwork]:
 
 def sheet(styles: Sequence[StyleNetwork], photograph: Image.Image, *, backend: str, threads: int | None) -> Image.Image:
     """The photograph, and how each network of one style paints it."""
-    given = arrays.resize(photograph, *LongSide(SIDE).fit(photograph.height, photograph.width))
+    given = arrays.fitted(photograph, LongSide(SIDE))
     painted = [(style.name, Applier(style, backend=backend, threads=threads)(given).picture) for style in styles]
     return laid_out([(PHOTOGRAPH, given), *painted])
 
