@@ -70,6 +70,8 @@ CUT_TILES = {"21x18": 8, "20x19": 5, "johnson": 6, "narrow": 7}
 #: The photographs of a training step (the loss network halves them four times), each with the number of its style; and how many
 #: steps, within which the rate decays.
 BATCH, TRAINING_STEPS = {"21x18": 0, "20x19": 1}, 3
+#: Weights of two style images of a run: a scene's own, and its image.
+STYLE_WEIGHTS = (1.0, 0.4)
 #: Weights of the two styles, for a mixture.
 MIXTURE = (0.7, 0.4)
 #: Johnson et al. 2016, section 4.1.
@@ -292,6 +294,7 @@ def of_recipes() -> Iterator[Case]:
         yield Case("terms", "picture", "compact", recipe)
         for scene in ("photo", "odd"):
             yield Case("targets", scene, "narrow", recipe)
+        yield Case("styles", "odd", "narrow", recipe)
         for scene in scenes:
             if scene not in (*FEW_COLORS, "content"):
                 yield Case("gradient", scene, "narrow", recipe)

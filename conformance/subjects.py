@@ -33,13 +33,14 @@ from isostyle.conformance.oracle import transform as oracle_transform
 from isostyle.conformance.oracle.engine import OracleEngine, layers
 from isostyle.errors import InputError
 from isostyle.images import arrays
-from isostyle.interface import Array, Backend, Engine, Evaluation, Objective, Tensor, Transform
+from isostyle.interface import Array, Backend, Engine, Evaluation, Objective, Targets, Tensor, Transform
 from isostyle.optim import Adam, optimizer
 from isostyle.recipe import AdamSettings, LbfgsSettings, Recipe
 from isostyle.style_networks.tiles import TiledTransform
 from isostyle.style_networks.trainer import Trainer, TrainingRecipe
 from isostyle.tiles import WHOLE, TiledEngine
 from isostyle.transfer import descent
+from isostyle.transfer.styles import Weighted, targets_of
 
 #: The kinds of loss terms, in the order of the point ``losses``.
 TERMS = ("content", "style", "tv")
@@ -82,6 +83,9 @@ class Subject:
     def scene(self, case: Case) -> tuple[Array, Array, Array]:
         """content, style and image, in the space of the case's recipe."""
         return self.inputs.scene(case.scene or "", case.recipe.space if case.recipe else "normalized")
+
+    def targets_of_styles(self, engine: Engine, recipe: Recipe, content: Array, styles: Sequence[Weighted]) -> Targets:
+        return targets_of(engine, recipe, content, styles)
 
     # Runs and optimizers
 
@@ -210,6 +214,9 @@ class OracleSubject(Subject):
 
     def tiled(self, engine: Engine, case: Case) -> Engine:
         return engine
+
+    def targets_of_styles(self, engine: Any, recipe: Recipe, content: Array, styles: Sequence[Weighted]) -> Targets:
+        return Targets(engine.targets(recipe, content, content).content, engine.averaged(recipe, styles))
 
     def descend(self, engine: Any, recipe: Recipe, content: Array, style: Array, start: Array) -> Points:
         watched = Watched(engine)
@@ -358,8 +365,8 @@ def at(given: Evaluation, image: Tensor) -> tuple[Tensor, Evaluation]:
     return image, given
 
 
-def both(one: Array, other: Array) -> tuple[Array, Array]:
-    return one, other
+def both(content: Array, style: Array) -> tuple[Array, list[Weighted]]:
+    return content, [(style, 1.0)]
 
 
 def after(updates: int, images_of_updates: Iterator[Array]) -> Array:

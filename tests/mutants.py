@@ -899,13 +899,24 @@ in_core("a level goes on from a picture that was not clamped", DESCENT, 'self.en
         'self.engine.array(state["image"])', "run/unit-pyramid/photo:images")
 in_core("a level enlarged to the nearest pixel", ARRAYS, "np.asarray(resize(channel, height, width))",
         "np.asarray(channel.resize((width, height), Image.Resampling.NEAREST))", "run/d2l-wolfe-pyramid/photo:images")
-in_core("a level's style is the full size's", DESCENT, "engine.targets(recipe, *pictures())",
-        "engine.targets(recipe, pictures()[0], levels[-1][2]()[1])", "run/d2l-wolfe-pyramid/photo:coarse images")
+in_core("a level's style is the full size's", DESCENT, "targets_of(engine, recipe, *pictures())",
+        "targets_of(engine, recipe, pictures()[0], levels[-1][2]()[1])", "run/d2l-wolfe-pyramid/photo:coarse images")
 in_core("steps counted anew at each level",
         DESCENT, 'return Reached(before.step + state["step"], before.evaluations + self.evaluations,', "return Reached(0, 0,",
         "run/d2l-wolfe-pyramid/photo:steps")
 in_core("the last picture of a coarse level is evaluated", DESCENT, 'if self.part.finish and "end" not in self.state:',
         'if "end" not in self.state:', "run/d2l-wolfe-pyramid/photo:coarse images")
+
+# Core: several style images
+
+STYLES, ALL_STYLES = "transfer/styles", "styles/{recipe}/odd:style/*"
+OF_OTHERS = "engine.targets(recipe, image, image).style for image"
+in_core("weights of style images without a sum of 1", STYLES, "weight / sum(weights)", "weight", ALL_STYLES)
+in_core("all style images weigh the same", STYLES, "weight / sum(weights)", "1 / len(weights)", ALL_STYLES)
+in_core("only the first style image counts", STYLES, "if not others:", "if True:", ALL_STYLES)
+in_core("the first style image counts for all", STYLES, OF_OTHERS, "targets.style for image", ALL_STYLES)
+in_core("content for other style images", STYLES, OF_OTHERS, OF_OTHERS.replace("image, image", "content, content"), ALL_STYLES)
+in_core("style images averaged in half precision", STYLES, "np.float64", "np.float16", ALL_STYLES)
 
 # Core: tiles. The total of the table is that of a whole picture.
 

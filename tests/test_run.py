@@ -362,7 +362,7 @@ def climbed(recipe, sizes=((2, 4), (4, 8))):
 
 
 def levels_of(recipe, contents):
-    return [(recipe, content.shape[2:], lambda content=content: (content, content)) for content in contents]
+    return [(recipe, content.shape[2:], lambda content=content: (content, [(content, 1.0)])) for content in contents]
 
 
 def test_steps_and_evaluations_are_counted_over_all_levels_and_only_the_last_picture_is_finished():

@@ -20,6 +20,7 @@ from isostyle.conformance.kinds.run import RUN
 from isostyle.conformance.kinds.schedule import SCHEDULE
 from isostyle.conformance.kinds.stages import STAGES
 from isostyle.conformance.kinds.step import ONE_STEP
+from isostyle.conformance.kinds.styles import STYLES
 from isostyle.conformance.kinds.targets import TARGETS
 from isostyle.conformance.kinds.tensor import TENSOR
 from isostyle.conformance.kinds.terms import TERMS
@@ -44,6 +45,7 @@ KINDS: dict[str, Kind] = {
         ZOO,
         GRAM_MATRICES,
         TARGETS,
+        STYLES,
         TERMS,
         GRADIENTS,
         RECIPE,

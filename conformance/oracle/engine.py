@@ -154,6 +154,16 @@ class OracleEngine:
         styles = self.features_for(recipe, style, recipe.style_layers)
         return Targets(contents, {tap: losses.gram(feature, recipe.gram_divisor) for tap, feature in styles.items()})
 
+    def averaged(self, recipe: Recipe, styles: Sequence[tuple[Array, float]]) -> dict[str, Array]:
+        """The style targets of several images: the Gram matrix of all their maps' columns together, in which each image counts
+        as its weight says, whatever its size."""
+        total = math.fsum(weight for _, weight in styles)
+        found = {}
+        for tap, _ in recipe.style_layers:
+            matrices = [weight * self.targets(recipe, image, image).style[tap] for image, weight in styles]
+            found[tap] = np.sum(matrices, axis=0) / total
+        return found
+
     def vjp(self, recipe: Recipe, image: Floats, taps: Taps) -> tuple[dict[str, Floats], Vjp]:
         maps = self.maps(enter(image, recipe), [tap for tap, _ in taps], recipe.pooling)
 

@@ -42,6 +42,7 @@ from isostyle.system import memory
 from isostyle.system.files import read_input, sha256
 from isostyle.transfer import checkpoint as run_checkpoint
 from isostyle.transfer.manifest import MANIFEST_SCHEMA
+from isostyle.transfer.styles import by_role
 from isostyle.weights import store
 
 #: Between two looks at the processes.
@@ -191,13 +192,15 @@ class Task:
         told, asked = self.told, self.asked
         if not is_manifest(told) or not self.run.output.exists():
             return False
-        pictures = {"content": self.run.content, "style": self.run.style}
+        styles, weights = by_role([self.run.style, *asked["more_styles"]])
+        pictures = {"content": self.run.content, **styles}
         if self.settings.start == "image":
             pictures["init"] = Path(asked["init"])
         now: dict[tuple[str, ...], Any] = {
             ("stopped_by",): None,
             ("recipe", "digest"): self.settings.digest,
             **{("inputs", role, "file_sha256"): sha256(read_input(path)) for role, path in pictures.items()},
+            **{("inputs", role, "weight"): weight for role, weight in weights.items() if len(weights) > 1},
             ("network", "weights_sha256"): store.load(asked["network"]).digest,
             ("seed",): asked["seed"],
             **{("backend", name): asked[name] for name in ("dtype", "precision")},

@@ -67,8 +67,8 @@ def file_option(panel: str, names: str, text: str, metavar: str = "FILE", **how:
     return option(panel, names, metavar, text, type=click.Path(path_type=Path), **how)
 
 
-def pipe_option(panel: str, names: str, text: str) -> Decorator:
-    return option(panel, names, "FILE", text, type=FileOrPipe())
+def pipe_option(panel: str, names: str, text: str, **how: Any) -> Decorator:
+    return option(panel, names, "FILE", text, type=FileOrPipe(), **how)
 
 
 # What several commands share.
@@ -114,4 +114,6 @@ def taken_from(options: dict[str, Any]) -> PictureOptions:
 
 def sources(options: dict[str, Any]) -> list[Path]:
     """The files that options name, which no output may replace."""
-    return [Path(options[name]) for name in SOURCES if os.path.exists(options.get(name) or "")]
+    named = [options.get(name) for name in SOURCES] + [path for path, _ in options.get("more_styles") or ()]
+    several = [path for value in named for path in (value if isinstance(value, list) else [value])]
+    return [Path(path) for path in several if os.path.exists(path or "")]

@@ -33,6 +33,7 @@ def run(output: Path | None, checkpoint: Path | None, force: bool, quiet: bool, 
       isostyle run photo.jpg painting.jpg --recipe d2l --plot losses.png
       isostyle run photo.jpg painting.jpg --recipe tutorial-square --size square:256
       isostyle run photo.jpg painting.jpg --recipe my.toml --style-layers relu1_1
+      isostyle run photo.jpg painting.jpg --style other.jpg:0.5
       isostyle run scan.tif painting.jpg -o out.tif --bits 16
       fetch | isostyle run - painting.jpg -o - --format jpg | show
 
@@ -51,6 +52,7 @@ def run(output: Path | None, checkpoint: Path | None, force: bool, quiet: bool, 
     files += outputs.stages(files, settings.most_updates)
     check_outputs(files, sources(options), force=force)
     read_piped(options)
+    options["style"] = [options["style"], *options.pop("more_styles")]
     how = {name: value for name, value in options.items() if name not in (*OVERRIDES, "recipe")}
     with watched(settings, outputs, checkpoint, quiet=quiet) as watch:
         watch.result = stylize(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import click
 import rich_click
 
 from isostyle.cli.options import (
@@ -66,6 +69,12 @@ def read_taps(text: str) -> Taps:
     return tuple((name.strip(), float(weight) if given else 1.0) for name, given, weight in pairs)
 
 
+def read_style(text: str) -> tuple[Path, float]:
+    """A style image and its weight; 1 if it has none."""
+    path, mark, weight = text.rpartition(":")
+    return (Path(text), 1.0) if not mark or os.path.exists(text) else (Path(path), float(weight))
+
+
 def read_pyramid(text: str) -> bool | list[tuple[float, int]]:
     """Levels, each a share of the sides with its evaluations; True for the usual ones, False for none."""
     if text in (USUAL, NO_PYRAMID):
@@ -79,8 +88,17 @@ parse_size = Reader(
 )
 parse_taps = Reader(read_taps, "layers and weights, as conv1_1=1,conv2_1=0.5")
 parse_pyramid = Reader(read_pyramid, "levels, as 0.25:60,0.5:40 (share:evaluations), none, or nothing, behind the pictures")
+parse_style = Reader(read_style, "a picture, or one and its weight, as other.jpg:0.5")
 #: By the arguments whose values they read.
 PARSERS = {"size": parse_size, "content_layers": parse_taps, "style_layers": parse_taps, "pyramid": parse_pyramid}
+
+
+def parse_styles(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[tuple[Path, float]]:
+    return [parse_style(ctx, param, value) for value in values]
+
+
+def one_or_all(ctx: click.Context, param: click.Parameter, values: tuple[Path, ...]) -> Path | list[Path] | None:
+    return list(values) if len(values) > 1 else values[0] if values else None
 
 
 def argument(panel: str, names: str, metavar: str, text: str, **how: Any) -> Decorator:
@@ -105,7 +123,7 @@ SIZE = argument(
 #: How a computation is repeated elsewhere: where its inputs are now, and what computes.
 again_options = together(
     pipe_option(INPUTS, "--content", "Where the content image is, if it was moved, or was piped in."),
-    pipe_option(INPUTS, "--style", "Likewise, the style image."),
+    pipe_option(INPUTS, "--style", "Likewise, the style image; of several all.", multiple=True, callback=one_or_all),
     file_option(INPUTS, "--init", "Likewise, a picture that the run began with."),
     option(INPUTS, "--network", "FILE", "Likewise, the weights."),
     option(SPEED, "--backend", "NAME", "Another framework: then within bounds at best, not to the same bits."),
@@ -122,6 +140,14 @@ computing_options = together(
         ("--recipe", "NAME|FILE.toml", "What to compute: see `isostyle recipes`; with NAME --toml it prints one to change."),
         ("--style-weight", "X", "Effective weight of the style terms (d2l: 1e4)."),
         ("--content-weight", "X", "Effective weight of the content terms (d2l: 1)."),
+    ),
+    option(
+        PICTURE,
+        "--style more_styles",
+        "FILE[:X]",
+        "Another style image, and its weight beside STYLE's 1; as often as you like.",
+        multiple=True,
+        callback=parse_styles,
     ),
     SIZE,
     STEPS,

@@ -24,6 +24,7 @@ from isostyle.recipe_text import from_dict
 from isostyle.system.files import read_input, reason, sha256
 from isostyle.system.tensors import NotTensors, read_tensors, tensors_file
 from isostyle.transfer.descent import Position
+from isostyle.transfer.styles import STYLE, roles_of_styles
 
 #: What it is, and its edition: this isostyle reads no other.
 KIND, EDITION = "isostyle.run", 2
@@ -44,7 +45,7 @@ SETTINGS: Keys = {
     "diverged": list,
     "kept": dict,
 }
-INPUT: Keys = {"pixels_sha256": str, "path": str}
+INPUT: Keys = {"pixels_sha256": str, "path": str, "weight": NUMBER}
 BACKEND: Keys = {"name": str}
 #: Of a history's row, with what else the run has.
 LOSSES: Keys = dict.fromkeys(("step", "evaluation", "learning_rate", "content", "style", "tv", "total"), NUMBER)
@@ -59,7 +60,7 @@ class RunCheckpoint:
     position: Position
     #: :data:`SETTINGS`, as :func:`isostyle.stylize` has them; ``kept`` is its ``keep``. Plain JSON.
     settings: Mapping[str, Any]
-    #: By role (content, style, init): path if it has one, digests, size. Plain JSON.
+    #: By role (content, style, further styles, init): path if it has one, digests, size, weight. Plain JSON.
     inputs: Mapping[str, Mapping[str, Any]]
     #: A row for each evaluation; in a file, up to ``position``.
     history: list[dict[str, float]]
@@ -142,10 +143,11 @@ def made_of(tensors: Mapping[str, Array], tables: Mapping[str, Any]) -> RunCheck
     position, settings, inputs, history = (tables[key] for key in ("position", "settings", "inputs", "history"))
     require("position", POSITION, [position])
     require("settings", SETTINGS, [settings])
-    require("inputs", INPUT, [{"path": "", **about} for about in inputs.values()])
+    require("inputs", INPUT, [{"path": "", "weight": 1.0, **about} for about in inputs.values()])
     require("history", LOSSES, history)
     require("backends", BACKEND, tables["backends"])
-    if not {"content", "style"} <= inputs.keys() <= {"content", "style", "init"} or not history:
+    known = {"content", "init", *roles_of_styles(inputs)}
+    if not {"content", STYLE} <= inputs.keys() <= known or not history:
         raise ValueError("its inputs or its history are not those of a run")
     require_count(settings["checkpoint_every"], "number of evaluations between checkpoints")
     recipe, state = from_dict(tables["recipe"]), {**tensors, **position["state"]}

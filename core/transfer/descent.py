@@ -16,6 +16,7 @@ from isostyle.interface import Array, Engine, Evaluation, Objective, Targets, Te
 from isostyle.losses import first_non_finite, summed
 from isostyle.optim import PLAIN, Judgment, State, optimizer
 from isostyle.recipe import Recipe
+from isostyle.transfer.styles import Weighted, targets_of
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class Part:
 
 def climb(
     engine: Engine,
-    levels: Sequence[tuple[Recipe, tuple[int, int], Callable[[], tuple[Array, Array]]]],
+    levels: Sequence[tuple[Recipe, tuple[int, int], Callable[[], tuple[Array, Sequence[Weighted]]]]],
     start: list[Array],
     position: Position | None = None,
 ) -> Iterator[Event]:
@@ -143,8 +144,8 @@ def climb(
 
     Args:
         engine: computes all levels.
-        levels: of each the recipe, the size (height, width) and a function that makes the content and the style image, both in
-            the recipe's space, (1, 3, H, W).
+        levels: of each the recipe, the size (height, width) and a function that makes the content image and the style images,
+            each with its weight, all in the recipe's space, (1, 3, H, W).
         start: the first level's image, in a list from which it is taken, so that it lasts no longer than it is needed.
         position: where an interrupted run stood. It goes on from there, and ``start`` does not count.
 
@@ -160,7 +161,7 @@ def climb(
     for i, (recipe, size, pictures) in enumerate(levels):
         if position is not None and i < position.level:
             continue
-        targets = engine.targets(recipe, *pictures())
+        targets = targets_of(engine, recipe, *pictures())
         if reached.image is not None:
             start.append(resize_array(reached.image, *size))
             if reached.scale is not None:

@@ -22,12 +22,13 @@ from isostyle.interface import Array, Dtype
 from isostyle.network import RGB_STD, Network
 from isostyle.recipe import NOISE_STD, START_NOISE_STD, Recipe
 from isostyle.transfer.plan import Resizing, fit, plan
+from isostyle.transfer.styles import Weighted, is_style
 from isostyle.transfer.verdict import roughness
 
 
 @dataclass
 class Pictures:
-    """What was read, by role: content, style, and init if a run starts from an image."""
+    """What was read, by role: content, style, further styles, and init if a run starts from an image."""
 
     #: Whoever has no more use for one takes it out.
     pixels: dict[str, Pixels] = field(default_factory=dict)
@@ -44,8 +45,11 @@ class Pictures:
     lines: list[str] = field(default_factory=list)
 
 
-def read_pictures(sources: Mapping[str, ImageLike], before: Mapping[str, Mapping[str, Any]] | None = None) -> Pictures:
-    """Read the pictures of a run; of one that goes on, they must be those that it had ``before``, as described then.
+def read_pictures(
+    sources: Mapping[str, ImageLike], weights: Mapping[str, float], before: Mapping[str, Mapping[str, Any]] | None = None
+) -> Pictures:
+    """Read the pictures of a run, whose style images have ``weights``; of one that goes on, they must be those that it had
+    ``before``, as described then.
 
     Raises:
         InputError: one cannot be read, or is another.
@@ -57,9 +61,11 @@ def read_pictures(sources: Mapping[str, ImageLike], before: Mapping[str, Mapping
         if role == "content":
             alpha = found.alpha
             pictures.alpha, pictures.exif = alpha, found.exif
-        elif role == "style":
+        elif is_style(role):
             pixels = found.as_style
         about = describe(source, pixels, digest, alpha)
+        if len(weights) > 1 and role in weights:
+            about["weight"] = weights[role]
         pictures.pixels[role], pictures.described[role] = pixels, about
         pictures.gray = pictures.gray and is_gray(pixels)
         if role != "init":
@@ -81,10 +87,12 @@ class RunLevel:
     #: By role. All levels share them; the last one takes them out.
     pixels: dict[str, Pixels]
     dtype: Dtype
+    #: Of the style images, by role.
+    weights: Mapping[str, float]
     last: bool = False
     #: Whether the run has come here.
     begun: bool = False
-    #: By role, shape (1, 3, H, W), in the recipe's space: what :meth:`start` has made and :meth:`content_and_style` will take.
+    #: By role, shape (1, 3, H, W), in the recipe's space: what :meth:`start` has made and :meth:`content_and_styles` will take.
     arrays: dict[str, Array] = field(default_factory=dict)
 
     @property
@@ -123,17 +131,17 @@ class RunLevel:
             return self.array(arrays.resize(fitted["style"], *self.size), "content")
         return self.arrays["init"] if rule == "image" else content
 
-    def content_and_style(self) -> tuple[Array, Array]:
-        """Both images, when the run comes to this level; they last no longer than the caller keeps them."""
+    def content_and_styles(self) -> tuple[Array, list[Weighted]]:
+        """The images, when the run comes to this level; they last no longer than the caller keeps them."""
         self.begun = True
         self.pixels.pop("init", None)
-        found = self.arrays or {role: self.array(self.fit(role), role) for role in ("content", "style")}
+        found = self.arrays or {role: self.array(self.fit(role), role) for role in ("content", *self.weights)}
         self.arrays = {}
-        return found["content"], found["style"]
+        return found["content"], [(found[role], weight) for role, weight in self.weights.items()]
 
 
 def plan_levels(
-    pixels: dict[str, Pixels], recipe: Recipe, network: Network, dtype: Dtype, *, gpu: bool
+    pixels: dict[str, Pixels], weights: Mapping[str, float], recipe: Recipe, network: Network, dtype: Dtype, *, gpu: bool
 ) -> tuple[list[RunLevel], list[str]]:
     """The levels of ``recipe``, and a line for each that is left out because a picture would be too small there."""
     levels, lines = [], []
@@ -143,5 +151,5 @@ def plan_levels(
         except InputError as error:
             lines.append(f"the level {share:g} of the pyramid is left out: {error}")
             continue
-        levels.append(RunLevel(recipe_of_level, resizings, pixels, dtype, last=share == 1))
+        levels.append(RunLevel(recipe_of_level, resizings, pixels, dtype, weights, last=share == 1))
     return levels, lines

@@ -11,6 +11,7 @@ from isostyle.images.decode import MAX_PIXELS
 from isostyle.images.deep import Pixels
 from isostyle.network import Network
 from isostyle.recipe import Recipe
+from isostyle.transfer.styles import is_style, roles_of_styles
 
 #: A squeezed image is warned of when its aspect changes by more than this share, and by more than a pixel's rounding.
 ASPECT_TOLERANCE = 0.02
@@ -50,7 +51,7 @@ def plan(
     """
     found: dict[str, Resizing] = {}
     for role, picture in pictures.items():
-        if role == "init" or (role == "style" and recipe.style_size == "content"):
+        if role == "init" or (is_style(role) and recipe.style_size == "content"):
             scaled = final = found["content"].final
         else:
             whole = (rule(picture.height, picture.width, gpu=gpu) for rule in (recipe.size.scaled, recipe.size.fit))
@@ -58,13 +59,19 @@ def plan(
         margin = min(round(recipe.margin * share), int(min(final) * MARGIN_AT_MOST))
         found[role] = Resizing(scaled, final, margin)
         require_possible(role, picture, found[role], recipe, network)
-    content, style = found["content"].final, found["style"].final
-    if recipe.style_size == "equal" and content != style:
+    if recipe.style_size == "equal":
+        for role in roles_of_styles(found):
+            require_equal(found["content"].final, found[role].final, recipe)
+    return found
+
+
+def require_equal(content: tuple[int, int], style: tuple[int, int], recipe: Recipe) -> None:
+    """Raises InputError unless both sizes are the same."""
+    if content != style:
         raise InputError(
             f"the recipe {recipe.name!r} takes two images of one size, and these would be {content[0]}x{content[1]} and "
             f"{style[0]}x{style[1]}; the recipe tutorial-square crops both, a size with height and width squeezes them"
         )
-    return found
 
 
 def require_possible(role: str, picture: Pixels, resizing: Resizing, recipe: Recipe, network: Network) -> None:

@@ -14,6 +14,7 @@ from isostyle.interface import Dtype, Precision
 from isostyle.recipe import Recipe
 from isostyle.system import memory
 from isostyle.tiles import parse_tile
+from isostyle.transfer.styles import STYLE, by_role, is_style, require_weights, roles_of_styles
 
 #: Evaluations between checkpoints.
 CHECKPOINT_EVERY = 50
@@ -31,8 +32,10 @@ class Request(PlainNumbers):
     """
 
     recipe: Recipe
-    #: By role: content, style, and init if the recipe starts from an image.
+    #: By role: content, style, further styles, and init if the recipe starts from an image.
     inputs: Mapping[str, ImageLike]
+    #: Of the style images, by role.
+    weights: Mapping[str, float]
     network: str
     seed: int
     dtype: Dtype
@@ -52,6 +55,7 @@ class Request(PlainNumbers):
                 raise InputError(f"the {name} must be {one} or {other}, not {shown(getattr(self, name))}")
         if self.precision == "fast" and self.dtype != "float32":
             raise InputError("the precision 'fast' has no float64; leave one of the two out")
+        require_weights(self.weights)
         if self.recipe.start == "image" and "init" not in self.inputs:
             raise InputError("a recipe that starts from an image needs one: init")
         # A run that is tried again, because it diverged, reads its pictures again.
@@ -71,20 +75,25 @@ def request_again(
     Args:
         described: its inputs by role, as a checkpoint or a manifest describes them.
         was: its other settings, by the names of :class:`Request`.
-        changes: pictures by role, and settings, that are others now; None leaves them as they were.
+        changes: pictures by role, and settings, that are others now; None leaves them as they were. Of several styles, a list.
 
     Raises:
         InputError: a picture had no file and is not among ``changes``, or a value cannot be used.
     """
     given = {name: value for name, value in changes.items() if value is not None}
-    moved: dict[str, Any] = {role: given.pop(role) for role in ("content", "style", "init") if role in given}
+    moved: dict[str, Any] = {role: given.pop(role) for role in ("content", "init") if role in given}
+    moved |= by_role(given.pop(STYLE))[0] if STYLE in given else {}
     inputs: dict[str, Any] = {role: moved.get(role, about.get("path")) for role, about in described.items()}
+    weights = {role: described[role].get("weight", 1.0) for role in roles_of_styles(described)}
     for role, source in inputs.items():
         if source is None:
-            raise InputError(f"the {role} image of this run had no file; hand it over again, as {role!r}")
+            as_list = " (a list of all of them)" if is_style(role) and len(weights) > 1 else ""
+            raise InputError(f"the {role} image of this run had no file; hand it over again, as {role.split()[0]!r}{as_list}")
+    if unknown := [role for role in roles_of_styles(moved) if role not in described]:
+        raise InputError(f"this run has no {unknown[0]} image, only {', '.join(weights)}")
     if given.get("backend", was["backend"]) != was["backend"]:
         given.setdefault("device", "auto")
-    return Request(recipe, inputs, **{**was, "tile": was["tile"] or "off", **given})
+    return Request(recipe, inputs, weights, **{**was, "tile": was["tile"] or "off", **given})
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ from isostyle.transfer.manifest import load, recipe_of
 from isostyle.transfer.request import request_again
 from isostyle.transfer.result import Result
 from isostyle.transfer.run import carry_out
+from isostyle.transfer.styles import StyleLike
 
 #: Another framework, version or number of threads rounds differently, and hundreds of steps of Adam in float32 amplify that.
 #: The final totals of the three frameworks were at most 0.08 % apart for d2l (README); the bound is 5 %.
 TOTAL_BOUND = 0.05
 #: With another one of these it is another run.
-INPUTS = frozenset(("content image", "style image", "init image", "weights", "recipe"))
+IMAGE, OTHER_INPUTS = " image", frozenset(("weights", "recipe"))
 Verdict = Literal["bit-identical", "within bounds", "different"]
 
 
@@ -43,7 +44,7 @@ def rerun(
     manifest: Path | str,
     *,
     content: ImageLike | None = None,
-    style: ImageLike | None = None,
+    style: StyleLike | None = None,
     init: ImageLike | None = None,
     network: str | None = None,
     backend: str | None = None,
@@ -97,14 +98,19 @@ def rerun(
     if now["result"]["image_sha256"] == then["result"]["image_sha256"]:
         verdict: Verdict = "bit-identical"
     else:
-        verdict = "within bounds" if apart <= TOTAL_BOUND and not changed.keys() & INPUTS else "different"
+        verdict = "within bounds" if apart <= TOTAL_BOUND and not inputs_changed(changed) else "different"
     return Rerun(result, verdict, apart, changed)
+
+
+def inputs_changed(changed: Mapping[str, Any]) -> bool:
+    """Whether an input is another one, by the names of :func:`differences`."""
+    return any(name.endswith(IMAGE) or name in OTHER_INPUTS for name in changed)
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """What differs between two manifests and may change a result: by name, what it was and what it is."""
     places: dict[str, tuple[str, ...]] = {
-        **{f"{role} image": ("inputs", role, "pixels_sha256") for role in now["inputs"]},
+        **{f"{role}{IMAGE}": ("inputs", role, "pixels_sha256") for role in now["inputs"]},
         "weights": ("network", "weights_sha256"),
         "recipe": ("recipe", "digest"),
         "framework": ("backend", "name"),

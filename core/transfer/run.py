@@ -137,7 +137,7 @@ class Run:
     def events(self) -> Iterator[Event]:
         """The events of the descent. What the framework raises becomes a FrameworkFailure."""
         setup, levels = self.setup, self.setup.levels
-        given = [(level.recipe, level.canvas, level.content_and_style) for level in levels]
+        given = [(level.recipe, level.canvas, level.content_and_styles) for level in levels]
         margins = {level.canvas: level.resizings["content"].margin for level in levels}
         in_tiles = setup.choice.tile is not None
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -69,7 +70,7 @@ def set_up(request: Request, before: RunCheckpoint | None, log: Callable[[str], 
     if before is not None and weights.digest != before.settings["network_sha256"]:
         raise InputError(f"the network {request.network!r} is not the one that this run began with")
     network.cut(recipe.taps)
-    pictures = read_pictures(request.inputs, None if before is None else before.inputs)
+    pictures = read_pictures(request.inputs, request.weights, None if before is None else before.inputs)
     resizings = plan(pictures.pixels, recipe, network)
 
     framework = registry.start(request.backend, request.device, request.threads)
@@ -77,10 +78,11 @@ def set_up(request: Request, before: RunCheckpoint | None, log: Callable[[str], 
     if not on_cpu:  # some rules for sizes differ there
         resizings = plan(pictures.pixels, recipe, network, gpu=True)
 
-    sizes = resizings["content"].canvas, resizings["style"].canvas
+    largest = max((resizings[role].canvas for role in request.weights), key=math.prod)
+    sizes = resizings["content"].canvas, largest
     model = memory_plan.Model(recipe, network, framework.backend.name, dtype, *sizes)
     choice = memory_plan.choose(model, request.tile, request.max_memory, on_cpu=on_cpu)
-    levels, left_out = plan_levels(pictures.pixels, choice.recipe, network, dtype, gpu=not on_cpu)
+    levels, left_out = plan_levels(pictures.pixels, request.weights, choice.recipe, network, dtype, gpu=not on_cpu)
     lines = [*pictures.lines, *changed_aspects(pictures.pixels, resizings), *left_out, *choice.lines]
     if pictures.alpha is not None:
         pictures.alpha = arrays.crop(arrays.resize(pictures.alpha, *resizings["content"].scaled), *resizings["content"].final)

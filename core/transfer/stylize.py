@@ -16,13 +16,14 @@ from isostyle.transfer.override import override
 from isostyle.transfer.request import CHECKPOINT_EVERY, KEPT, OnDivergence, Request, Saving, request_again
 from isostyle.transfer.result import Interrupted, Result, Stopped
 from isostyle.transfer.run import carry_out
+from isostyle.transfer.styles import StyleLike, by_role
 
 __all__ = ["Interrupted", "Result", "Stopped", "resume", "stylize"]
 
 
 def stylize(
     content: ImageLike,
-    style: ImageLike,
+    style: StyleLike,
     *,
     backend: str = "auto",
     recipe: str | Recipe = "isostyle",
@@ -55,13 +56,14 @@ def stylize(
     callback: Callable[[Event], None] | None = None,
     log: Callable[[str], None] | None = None,
 ) -> Result:
-    """Paint ``content`` in the manner of ``style``.
+    """Paint ``content`` in the manner of ``style``, or of several.
 
     Args:
         content: a path, the bytes of a file, a binary file object (read from where it stands), a PIL image, or an array of
             uint8, uint16 or floats in 0..1, shape (H, W), (H, W, 3) or (H, W, 4). A tensor of torch, Paddle or MXNet may also
             be (C, H, W) or (1, C, H, W). All but PIL images keep 16 bits a sample (docs/pictures.md).
-        style: likewise.
+        style: likewise; or a list of several, each an image or a pair of one and its weight
+            (:mod:`isostyle.transfer.styles`).
         backend: ``torch``, ``paddle``, ``mxnet``, a third party's, or ``auto``: the first that is installed.
         recipe: a published recipe's name, a ``.toml`` file, or a :class:`Recipe`. The next fourteen arguments override parts.
         size: (height, width) in pixels for both images, the length of the longer side, or a :class:`Size`.
@@ -127,10 +129,13 @@ def stylize(
         pyramid=pyramid,
         start=None if init is None else init if isinstance(init, str) and init in NAMED_STARTS else "image",
     )
-    inputs = {"content": content, "style": style}
+    styles, weights = by_role(style)
+    inputs = {"content": content, **styles}
     if found.start == "image" and init is not None:
         inputs["init"] = init
-    request = Request(found, inputs, network, seed, dtype, precision, backend, device, threads, tile, max_memory, on_divergence)
+    request = Request(
+        found, inputs, weights, network, seed, dtype, precision, backend, device, threads, tile, max_memory, on_divergence
+    )
     saving = None if checkpoint is None else Saving(Path(checkpoint), checkpoint_every, keep or {})
     return carry_out(request, saving=saving, callback=callback, log=log)
 
@@ -139,7 +144,7 @@ def resume(
     checkpoint: str | os.PathLike[str],
     *,
     content: ImageLike | None = None,
-    style: ImageLike | None = None,
+    style: StyleLike | None = None,
     init: ImageLike | None = None,
     network: str | None = None,
     backend: str | None = None,
