@@ -17,7 +17,8 @@ from isostyle.errors import InputError, IsostyleError
 
 if TYPE_CHECKING:
     from isostyle.published import RECIPES
-    from isostyle.recipe import AsIs, ExactSize, LongSide, Recipe, ShortSide, Square
+    from isostyle.recipe import Recipe
+    from isostyle.sizes import AsIs, ExactSize, LongSide, ShortSide, Square
     from isostyle.style_networks.apply import Applier, apply
     from isostyle.style_networks.train import train
     from isostyle.style_networks.trainer import TrainingRecipe
@@ -59,7 +60,8 @@ _HOME = {
     **dict.fromkeys(("Interrupted", "Result", "Stopped"), "isostyle.transfer.result"),
     **dict.fromkeys(("resume", "stylize"), "isostyle.transfer.stylize"),
     "RECIPES": "isostyle.published",
-    **dict.fromkeys(("AsIs", "ExactSize", "LongSide", "Recipe", "ShortSide", "Square"), "isostyle.recipe"),
+    "Recipe": "isostyle.recipe",
+    **dict.fromkeys(("AsIs", "ExactSize", "LongSide", "ShortSide", "Square"), "isostyle.sizes"),
     **dict.fromkeys(("Rerun", "rerun"), "isostyle.transfer.rerun"),
     **dict.fromkeys(("Comparison", "compare"), "isostyle.transfer.compare"),
     "Event": "isostyle.transfer.descent",

@@ -19,22 +19,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from isostyle.checks import parsed
 from isostyle.errors import InputError, shown
 from isostyle.published import RECIPES, find
-from isostyle.recipe import (
-    LONGEST_NAME,
-    AdamSettings,
-    AsIs,
-    Constant,
-    ExactSize,
-    LbfgsSettings,
-    Level,
-    LongSide,
-    Recipe,
-    Reporting,
-    ShortSide,
-    Square,
-    StepDecay,
-    brief,
-)
+from isostyle.recipe import LONGEST_NAME, AdamSettings, Constant, LbfgsSettings, Level, Recipe, Reporting, StepDecay, brief
+from isostyle.sizes import AsIs, ExactSize, LongSide, ShortSide, Square
 from isostyle.system.files import read_input
 
 #: The longest published recipe has 4 KiB; Python's reader takes seconds for a hostile file ten times as long.

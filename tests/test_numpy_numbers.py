@@ -14,8 +14,9 @@ from isostyle import InputError, registry
 from isostyle.checks import plain
 from isostyle.images.options import PictureOptions
 from isostyle.published import D2L
-from isostyle.recipe import AdamSettings, ExactSize, LbfgsSettings, Level, LongSide, Reporting, ShortSide, Square, StepDecay
+from isostyle.recipe import AdamSettings, LbfgsSettings, Level, Reporting, StepDecay
 from isostyle.recipe_text import to_toml
+from isostyle.sizes import ExactSize, LongSide, ShortSide, Square
 from isostyle.style_networks.trainer import TrainingRecipe
 from isostyle.system import memory
 from isostyle.tiles import parse_tile

@@ -9,7 +9,7 @@ from PIL import Image
 import isostyle
 from isostyle.network import COMPACT
 from isostyle.published import D2L, find
-from isostyle.recipe import LongSide
+from isostyle.sizes import LongSide
 from isostyle.transfer import plan
 
 

@@ -7,19 +7,8 @@ import pytest
 
 from isostyle import InputError
 from isostyle.published import D2L, ISOSTYLE, RECIPES, find
-from isostyle.recipe import (
-    AdamSettings,
-    AsIs,
-    Constant,
-    ExactSize,
-    LbfgsSettings,
-    Level,
-    LongSide,
-    Reporting,
-    ShortSide,
-    Square,
-    StepDecay,
-)
+from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Level, Reporting, StepDecay
+from isostyle.sizes import AsIs, ExactSize, LongSide, ShortSide, Square
 
 
 def test_d2l_as_published():

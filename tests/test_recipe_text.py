@@ -10,21 +10,9 @@ from hypothesis import strategies as st
 from isostyle import InputError
 from isostyle.network import VGG19
 from isostyle.published import D2L, RECIPES, TUTORIAL, find
-from isostyle.recipe import (
-    AdamSettings,
-    AsIs,
-    Constant,
-    ExactSize,
-    LbfgsSettings,
-    Level,
-    LongSide,
-    Recipe,
-    Reporting,
-    ShortSide,
-    Square,
-    StepDecay,
-)
+from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Level, Recipe, Reporting, StepDecay
 from isostyle.recipe_text import differences, from_dict, load, named, read_toml, rows, to_toml
+from isostyle.sizes import AsIs, ExactSize, LongSide, ShortSide, Square
 
 
 def toml(text):

@@ -33,8 +33,9 @@ from isostyle.cli.options import (
     together,
 )
 from isostyle.cli.pipes import FileOrPipe
-from isostyle.recipe import NAMED_STARTS, AsIs, ExactSize, LongSide, Recipe, ShortSide, Size, Square, Taps
+from isostyle.recipe import NAMED_STARTS, Recipe, Taps
 from isostyle.recipe_text import load
+from isostyle.sizes import AsIs, ExactSize, LongSide, ShortSide, Size, Square
 from isostyle.transfer.override import override
 from isostyle.transfer.stylize import stylize
 

@@ -9,19 +9,8 @@ from typing import Any
 from isostyle import recipe_text
 from isostyle.checks import plain
 from isostyle.errors import InputError, shown
-from isostyle.recipe import (
-    AdamSettings,
-    Constant,
-    ExactSize,
-    LbfgsSettings,
-    Level,
-    LineSearch,
-    LongSide,
-    Recipe,
-    Size,
-    Space,
-    Taps,
-)
+from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Level, LineSearch, Recipe, Space, Taps
+from isostyle.sizes import ExactSize, LongSide, Size
 
 #: Adam's first learning rate where ``optimizer="adam"`` replaces L-BFGS: d2l's, in normalized space; ours in 0..1, which is
 #: narrower by ImageNet's std of about 0.23.

@@ -9,7 +9,8 @@ from typing import Any
 
 from isostyle.images.decode import ImageLike
 from isostyle.interface import Dtype, Precision
-from isostyle.recipe import NAMED_STARTS, AdamSettings, LbfgsSettings, Level, LineSearch, Pooling, Recipe, Size, Taps
+from isostyle.recipe import NAMED_STARTS, AdamSettings, LbfgsSettings, Level, LineSearch, Pooling, Recipe, Taps
+from isostyle.sizes import Size
 from isostyle.transfer.checkpoint import load
 from isostyle.transfer.descent import Event
 from isostyle.transfer.override import override
