@@ -37,8 +37,8 @@ Term = Literal["content", "style", "tv"]
 Start = Literal["content", "style", "noise", "uniform-noise", "content+noise", "image"]
 #: Those that need no picture: what ``--init`` takes by name.
 NAMED_STARTS = ("content", "style", "noise", "uniform-noise", "content+noise")
-#: The style image's size: by the same rule as the content image's; exactly the content image's; or by the same rule, and equal
-#: to it, or the run is refused.
+#: The style image's size, where it has no rule of its own: by the same rule as the content image's; exactly the content
+#: image's; or by the same rule, and equal to it, or the run is refused.
 StyleSize = Literal["own", "content", "equal"]
 #: How L-BFGS finds the length of an update: it does not, or until the strong Wolfe conditions hold.
 LineSearch = Literal["none", "strong-wolfe"]
@@ -61,10 +61,12 @@ LONGEST_NAME = 100
 
 #: What a number must be, in the words of an error, and whether one is.
 WEIGHT, POSITIVE, SHARE = "a finite number of at least 0", "a finite number above 0", "at least 0 and below 1"
+STYLE_SCALE = "from 0.25 to 4"
 FITS: Mapping[str, Callable[[float], bool]] = {
     WEIGHT: lambda value: 0 <= value < math.inf,
     POSITIVE: lambda value: 0 < value < math.inf,
     SHARE: lambda value: 0 <= value < 1,
+    STYLE_SCALE: lambda value: 0.25 <= value <= 4,
 }
 
 
@@ -286,7 +288,7 @@ class Recipe(PlainNumbers):
     #: block in which it comes to so many.
     steps: int
     size: Size
-    style_size: StyleSize
+    style_size: StyleSize | Size
     report: Reporting
     #: Coarse levels, the smallest first: the picture is made at a share of its size, and each level starts from the one before,
     #: enlarged; the last one is the full size, with ``steps``.
@@ -295,6 +297,9 @@ class Recipe(PlainNumbers):
     #: border a network sees its zero padding, and a Gram matrix has no place, so an optimizer paints a frame there that pays
     #: for style elsewhere. A coarse level has its share, a small picture no more than an eighth of its side.
     margin: int = 0
+    #: What height and width of the style image are multiplied by, where it has no rule of its own: strokes grow with it, and
+    #: the picture does not. (``-style_scale`` in Johnson's neural-style.)
+    style_scale: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -313,10 +318,14 @@ class Recipe(PlainNumbers):
             (self.style_reduction, StyleReduction, "style reduction"),
             (self.space, Space, "space"),
             (self.start, Start, "start"),
-            (self.style_size, StyleSize, "style size"),
             *((term, Term, "term without gradient") for term in self.without_gradient),
         ):
             require_choice(value, get_args(choices), what)
+        require_number(self.style_scale, "style scale", STYLE_SCALE)
+        if not isinstance(self.style_size, Size):
+            require_choice(self.style_size, get_args(StyleSize), "style size")
+        elif self.style_scale != 1:
+            raise InputError("the style image has a size of its own and a scale; a recipe has one of the two")
         counted = {
             "content": self.content_weight * max(weight for _, weight in self.content_layers),
             "style": self.style_weight * max(weight for _, weight in self.style_layers),
@@ -340,12 +349,15 @@ class Recipe(PlainNumbers):
         shares = [level.share for level in self.pyramid]
         if any(after <= before for before, after in itertools.pairwise(shares)):
             raise InputError(f"the levels of a pyramid go from small to large, and not {', '.join(map(brief, shares))}")
-        for part in (self.optimizer, self.schedule, self.size, self.report):
-            part.check()
+        for part in (self.optimizer, self.schedule, self.size, self.style_size, self.report):
+            if not isinstance(part, str):
+                part.check()
 
     def as_dict(self) -> dict[str, Any]:
-        """Every value of the recipe, ready for JSON."""
+        """Every value of the recipe, ready for JSON, but for a style scale of 1: digests are older than it."""
         values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        if self.style_scale == 1:
+            del values["style_scale"]
         return values
 
     @property

@@ -39,7 +39,7 @@ class ExactSize(Size):
         return self.height, self.width
 
     def __str__(self) -> str:
-        return f"exactly {self.height}x{self.width} (height x width), both images"
+        return f"exactly {self.height}x{self.width} (height x width)"
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from isostyle.cli.options import (
     together,
 )
 from isostyle.cli.pipes import FileOrPipe
+from isostyle.errors import InputError
 from isostyle.recipe import NAMED_STARTS, Recipe, Taps
 from isostyle.recipe_text import load
 from isostyle.sizes import AsIs, ExactSize, LongSide, ShortSide, Size, Square
@@ -46,7 +47,7 @@ USUAL, NO_PYRAMID = "usual", "none"
 #: Options that replace parts of a recipe.
 OVERRIDES = (
     *("size", "steps", "content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "pooling"),
-    *("optimizer", "learning_rate", "line_search", "lbfgs_history", "pyramid"),
+    *("optimizer", "learning_rate", "line_search", "lbfgs_history", "pyramid", "style_size", "style_scale"),
 )
 SIZE_RULES: dict[str, Callable[[int], Size]] = {"": LongSide, "long": LongSide, "short": ShortSide, "square": Square}
 
@@ -81,7 +82,13 @@ parse_size = Reader(
 parse_taps = Reader(read_taps, "layers and weights, as conv1_1=1,conv2_1=0.5")
 parse_pyramid = Reader(read_pyramid, "levels, as 0.25:60,0.5:40 (share:evaluations), none, or nothing, behind the pictures")
 #: By the arguments whose values they read.
-PARSERS = {"size": parse_size, "content_layers": parse_taps, "style_layers": parse_taps, "pyramid": parse_pyramid}
+PARSERS = {
+    "size": parse_size,
+    "style_size": parse_size,
+    "content_layers": parse_taps,
+    "style_layers": parse_taps,
+    "pyramid": parse_pyramid,
+}
 
 
 def argument(panel: str, names: str, metavar: str, text: str, **how: Any) -> Decorator:
@@ -125,6 +132,12 @@ computing_options = together(
         ("--content-weight", "X", "Effective weight of the content terms (d2l: 1)."),
     ),
     SIZE,
+    argument(
+        FIRST,
+        "--style-scale",
+        "X",
+        "2: strokes twice as large, the picture as it was; the style image's size is multiplied by it, 0.25 to 4.",
+    ),
     STEPS,
     BACKEND,
     option(PICTURE, "--format kind", "SUFFIX", "With -o -: png, jpg, webp, tif, ... [default: png]."),
@@ -135,6 +148,7 @@ computing_options = together(
         ("--content-layers", "LAYERS", "Layers with weights, as conv4_2 or relu4_2=0.5,conv5_2."),
         ("--style-layers", "LAYERS", "Likewise, as conv1_1,conv2_1=0.5."),
         ("--pooling", "KIND", "max or average."),
+        ("--style-size", "SIZE", "Of the style image alone, as --size has it: strokes grow with it."),
         ("--init", "START", "content, style, noise, uniform-noise, content+noise, or a picture."),
         ("--seed", "N", "Seed of the noise; the same noise on every backend."),
         (
@@ -195,6 +209,8 @@ def run_parser(**options: Any) -> None:
 
 def settings_of(options: dict[str, Any]) -> Recipe:
     """The recipe that `isostyle run` computes with these options. Raises InputError if there is none."""
+    if options["style_size"] is not None and options["style_scale"] is not None:
+        raise InputError("--style-size and --style-scale both say how large the style image is; leave one of the two out")
     init = options["init"]
     start = None if init is None else init if init in NAMED_STARTS else "image"
     return override(load(options["recipe"]), start=start, **{name: options[name] for name in OVERRIDES})

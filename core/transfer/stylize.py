@@ -9,7 +9,7 @@ from typing import Any
 
 from isostyle.images.decode import ImageLike
 from isostyle.interface import Dtype, Precision
-from isostyle.recipe import NAMED_STARTS, AdamSettings, LbfgsSettings, Level, LineSearch, Pooling, Recipe, Taps
+from isostyle.recipe import NAMED_STARTS, AdamSettings, LbfgsSettings, Level, LineSearch, Pooling, Recipe, StyleSize, Taps
 from isostyle.sizes import Size
 from isostyle.transfer.checkpoint import load
 from isostyle.transfer.descent import Event
@@ -40,6 +40,8 @@ def stylize(
     line_search: LineSearch | None = None,
     lbfgs_history: int | None = None,
     pyramid: bool | Sequence[Level | tuple[float, int]] | None = None,
+    style_size: StyleSize | Size | tuple[int, int] | int | None = None,
+    style_scale: float | None = None,
     init: ImageLike | None = None,
     seed: int = 0,
     network: str = "compact",
@@ -64,7 +66,7 @@ def stylize(
             be (C, H, W) or (1, C, H, W). All but PIL images keep 16 bits a sample (docs/pictures.md).
         style: likewise.
         backend: ``torch``, ``paddle``, ``mxnet``, a third party's, or ``auto``: the first that is installed.
-        recipe: a published recipe's name, a ``.toml`` file, or a :class:`Recipe`. The next fourteen arguments override parts.
+        recipe: a published recipe's name, a ``.toml`` file, or a :class:`Recipe`. The next sixteen arguments override parts.
         size: (height, width) in pixels for both images, the length of the longer side, or a :class:`Size`.
         steps: updates of the image; L-BFGS makes whole blocks of them. With a line search, evaluations. Of a pyramid, those at
             the full size.
@@ -81,6 +83,10 @@ def stylize(
         pyramid: from coarse to fine: levels as (share of height and width, evaluations), smallest first; True for the usual
             ones; False for none. The optimizer becomes L-BFGS with a line search, and the full size gets 40 evaluations unless
             ``steps`` says otherwise. It stays if it is ``"adam"`` or settings, or if the image is clamped.
+        style_size: of the style image alone, as ``size`` has it: strokes grow with it. Or ``"own"``, as the content image's;
+            ``"content"``, exactly that; ``"equal"``, or refused.
+        style_scale: times the size that the recipe gives the style image, 0.25 to 4; not together with a ``style_size`` of
+            pixels.
         init: ``"content"``, ``"style"``, ``"noise"``, ``"uniform-noise"``, ``"content+noise"``, or a picture to start from.
         seed: of the noise; the same on every backend.
         network: ``"compact"``, ``"vgg16"``, ``"vgg16-padded"`` or ``"vgg19"`` (docs/weights.md), or the path of a
@@ -126,6 +132,8 @@ def stylize(
         line_search=line_search,
         lbfgs_history=lbfgs_history,
         pyramid=pyramid,
+        style_size=style_size,
+        style_scale=style_scale,
         start=None if init is None else init if isinstance(init, str) and init in NAMED_STARTS else "image",
     )
     inputs = {"content": content, "style": style}
