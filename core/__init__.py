@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from isostyle.style_networks.trainer import TrainingRecipe
     from isostyle.transfer.compare import Comparison, compare
     from isostyle.transfer.descent import Event
+    from isostyle.transfer.estimate import Estimate, estimate
     from isostyle.transfer.rerun import Rerun, rerun
     from isostyle.transfer.result import Interrupted, Result, Stopped
     from isostyle.transfer.stylize import resume, stylize
@@ -33,6 +34,7 @@ __all__ = [
     "Applier",
     "AsIs",
     "Comparison",
+    "Estimate",
     "Event",
     "ExactSize",
     "InputError",
@@ -49,6 +51,7 @@ __all__ = [
     "__version__",
     "apply",
     "compare",
+    "estimate",
     "rerun",
     "resume",
     "stylize",
@@ -64,6 +67,7 @@ _HOME = {
     **dict.fromkeys(("AsIs", "ExactSize", "LongSide", "ShortSide", "Square"), "isostyle.sizes"),
     **dict.fromkeys(("Rerun", "rerun"), "isostyle.transfer.rerun"),
     **dict.fromkeys(("Comparison", "compare"), "isostyle.transfer.compare"),
+    **dict.fromkeys(("Estimate", "estimate"), "isostyle.transfer.estimate"),
     "Event": "isostyle.transfer.descent",
     "TrainingRecipe": "isostyle.style_networks.trainer",
     "train": "isostyle.style_networks.train",

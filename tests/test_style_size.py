@@ -19,7 +19,7 @@ RUN = ["run", "photo.jpg", "painting.png", *QUICK]
 def pictures(tmp_path):
     for name, phase in (("content", 0.0), ("style", 1.5)):
         draw(tmp_path / f"{name}.png", phase)
-    return [Image.open(tmp_path / f"{name}.png") for name in ("content", "style")]
+    return [Image.open(tmp_path / f"{name}.png").convert("RGB") for name in ("content", "style")]
 
 
 def manifest(folder):

@@ -28,6 +28,7 @@ from isostyle.cli.options import (
     Reader,
     encoding_options,
     file_option,
+    flag,
     option,
     pipe_option,
     together,
@@ -197,6 +198,7 @@ managing_options = together(
     file_option(SURVIVING, "--checkpoint", "For `isostyle resume FILE` after Ctrl-C, SIGTERM or a crash; gone at the end."),
     MANIFEST,
     FORCE,
+    flag(OUTPUT, "--dry-run", "Write nothing; say sizes, memory and time, by two steps at each size."),
     QUIET,
 )
 

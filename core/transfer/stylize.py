@@ -9,12 +9,11 @@ from typing import Any
 
 from isostyle.images.decode import ImageLike
 from isostyle.interface import Dtype, Precision
-from isostyle.recipe import NAMED_STARTS, AdamSettings, LbfgsSettings, Level, LineSearch, Pooling, Recipe, StyleSize, Taps
+from isostyle.recipe import AdamSettings, LbfgsSettings, Level, LineSearch, Pooling, Recipe, StyleSize, Taps
 from isostyle.sizes import Size
 from isostyle.transfer.checkpoint import load
 from isostyle.transfer.descent import Event
-from isostyle.transfer.override import override
-from isostyle.transfer.request import CHECKPOINT_EVERY, KEPT, OnDivergence, Request, Saving, request_again
+from isostyle.transfer.request import CHECKPOINT_EVERY, KEPT, OnDivergence, Saving, request_again, request_for, saving_for
 from isostyle.transfer.result import Interrupted, Result, Stopped
 from isostyle.transfer.run import carry_out
 
@@ -117,8 +116,10 @@ def stylize(
         Stopped: a loss exploded or was no longer finite, or the framework failed; the exception carries the last good picture.
         Interrupted: Ctrl-C; the exception carries the last picture.
     """
-    found = override(
-        recipe,
+    request = request_for(
+        content,
+        style,
+        recipe=recipe,
         size=size,
         steps=steps,
         content_weight=content_weight,
@@ -134,13 +135,19 @@ def stylize(
         pyramid=pyramid,
         style_size=style_size,
         style_scale=style_scale,
-        start=None if init is None else init if isinstance(init, str) and init in NAMED_STARTS else "image",
+        init=init,
+        network=network,
+        seed=seed,
+        dtype=dtype,
+        precision=precision,
+        backend=backend,
+        device=device,
+        threads=threads,
+        tile=tile,
+        max_memory=max_memory,
+        on_divergence=on_divergence,
     )
-    inputs = {"content": content, "style": style}
-    if found.start == "image" and init is not None:
-        inputs["init"] = init
-    request = Request(found, inputs, network, seed, dtype, precision, backend, device, threads, tile, max_memory, on_divergence)
-    saving = None if checkpoint is None else Saving(Path(checkpoint), checkpoint_every, keep or {})
+    saving = saving_for(checkpoint, checkpoint_every, keep)
     return carry_out(request, saving=saving, callback=callback, log=log)
 
 
