@@ -137,7 +137,7 @@ computing_options = together(
         FIRST,
         "--style-scale",
         "X",
-        "2: strokes twice as large, the picture as it was; the style image's size is multiplied by it, 0.25 to 4.",
+        "0.25 to 4, times the style image's height and width: strokes grow, and the picture stays as large.",
     ),
     STEPS,
     BACKEND,
