@@ -11,6 +11,7 @@ import isostyle as package
 from isostyle.cli.dry_run import duration
 from isostyle.recipe import LbfgsSettings
 from isostyle.transfer import memory_plan
+from isostyle.transfer.estimate import remembered
 
 RUN = ["run", "photo.jpg", "painting.png", "-o", "out.png", "--size", "48", "--steps", "4"]
 SMALL = {"size": (32, 48), "steps": 4, "pyramid": False, "threads": 1}
@@ -155,10 +156,24 @@ def test_a_block_of_l_bfgs_is_not_made_whole(pictures, any_backend, monkeypatch,
 def test_the_time_is_that_of_all_levels_evaluations(pictures, any_backend):
     found = package.estimate(*pictures, **{**SMALL, "pyramid": [(0.7, 3)]}, backend=any_backend)
     coarse, fine = found.levels
+    assert coarse.history == fine.history == 0
     assert coarse.seconds == coarse.first + 2 * coarse.step
     # The finished picture is evaluated, too.
     assert fine.seconds == fine.first + 4 * fine.step
     assert found.seconds == coarse.seconds + fine.seconds > 0
+
+
+@pytest.mark.parametrize("tile", ["off", 16])
+def test_what_l_bfgs_remembers_takes_time_as_well(pictures, backend, tile):
+    how = {**SMALL, "recipe": "d2l", "backend": backend.name, "optimizer": LbfgsSettings(), "tile": tile}
+    (level,) = package.estimate(*pictures, style_layers={"conv1_1": 1}, content_layers={"conv1_2": 1}, **how).levels
+    assert level.history > 0
+    assert level.seconds == level.first + level.evaluations * level.step + level.history
+
+
+@pytest.mark.parametrize(("updates", "history", "pairs"), [(1, 3, 0), (4, 9, 0 + 1 + 2 + 3), (6, 3, 0 + 1 + 2 + 3 + 3 + 3)])
+def test_an_update_looks_at_a_pair_for_each_before_it_up_to_the_history(updates, history, pairs):
+    assert remembered(updates, history) == pairs
 
 
 def test_a_run_that_would_end_at_once_has_a_time_all_the_same(any_backend, pictures):

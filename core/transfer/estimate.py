@@ -9,8 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from isostyle.images.decode import ImageLike
+from isostyle.optim import Memory, dot
 from isostyle.recipe import LbfgsSettings, Recipe
+from isostyle.registry import LESS_MEMORY
 from isostyle.system import memory
 from isostyle.transfer.memory_plan import Choice, Model
 from isostyle.transfer.request import Request, request_for, saving_for
@@ -21,6 +25,8 @@ from isostyle.transfer.stylize import stylize
 #: Steps that are timed at each level, after a first evaluation that comes with the targets and with what a framework does once.
 #: A step is an update and the evaluation that follows it.
 PROBED = 2
+#: Pairs of an L-BFGS history that are timed, for all that a run will have.
+PAIRS = 8
 #: Arguments of :func:`isostyle.stylize` that say what becomes of a run, and not what is computed.
 OF_RUNS = ("checkpoint", "checkpoint_every", "keep", "callback", "log")
 
@@ -36,12 +42,14 @@ class LevelEstimate:
     #: Seconds until its first evaluation is made, and of each one more.
     first: float
     step: float
+    #: Seconds of all evaluations together, for what L-BFGS remembers by then; a probe ends before there is much.
+    history: float
     #: Whether it is the last one: the finished picture is evaluated, too.
     is_last: bool
 
     @property
     def seconds(self) -> float:
-        return self.first + (self.evaluations - 1 + self.is_last) * self.step
+        return self.first + (self.evaluations - 1 + self.is_last) * self.step + self.history
 
 
 @dataclass(frozen=True)
@@ -117,8 +125,36 @@ def probe(setup: Setup) -> tuple[LevelEstimate, ...]:
         # One that ends at once, since its gradient is 0, has no other.
         step = sum(others) / len(others) if others else first
         content, style = (level.resizings[role].final for role in ("content", "style"))
-        found.append(LevelEstimate(content, style, count, first, step, level.last))
+        history = history_seconds(setup, level.canvas, count)
+        found.append(LevelEstimate(content, style, count, first, step, history, level.last))
     return tuple(found)
+
+
+def history_seconds(setup: Setup, size: tuple[int, int], updates: int) -> float:
+    """Seconds that so many updates take for the pairs that L-BFGS remembers, one more after each; 0 for Adam."""
+    settings = setup.request.recipe.optimizer
+    if not isinstance(settings, LbfgsSettings):
+        return 0.0
+    count = min(PAIRS, settings.history)
+
+    def timed() -> float:
+        """For one pair."""
+        engine = setup.engine()
+        gradient, *tensors = (engine.tensor(np.zeros((1, 3, *size), setup.request.dtype)) for _ in range(2 * count + 1))
+        memory = Memory([(move, change, 1.0) for move, change in zip(tensors[::2], tensors[1::2], strict=True)], 1.0)
+        before = time.monotonic()
+        # The product waits for a framework that computes later.
+        dot(memory.downhill(gradient), gradient)
+        return (time.monotonic() - before) / count
+
+    with setup.framework.failures("size {}x{}".format(*size), LESS_MEMORY):
+        return setup.framework.inside(timed)() * remembered(updates, settings.history)
+
+
+def remembered(updates: int, history: int) -> int:
+    """Pairs that so many updates of L-BFGS look at together: 0 + 1 + 2 + ..., each at most ``history``."""
+    growing = min(updates, history)
+    return growing * (growing - 1) // 2 + (updates - growing) * history
 
 
 def shortened(recipe: Recipe, steps: int) -> Recipe:
