@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def run(output: Path | None, checkpoint: Path | None, force: bool, dry_run: bool
     picture = output or Path(f"{stem(options['content'])}-{stem(options['style'])}.png")
     written, places = taken_from(options), ("kind", "manifest", "history", "plot", "save_every")
     outputs = Outputs(picture, written, **{name: options.pop(name) for name in places})
-    if checkpoint and checkpoint.is_file() and not force:
+    if checkpoint and os.path.isfile(checkpoint) and not force:  # False for a name that no file can have, too
         raise InputError(standing(checkpoint))
     require_use(written, [outputs.suffix])
     files = [*outputs.files, *([checkpoint] if checkpoint else [])]
