@@ -355,7 +355,7 @@ def of_native_optimizers() -> Iterator[Case]:
 def objective_of(recipe: Recipe) -> object:
     """All that the terms and the gradient of one image depend on."""
     prose = ("name", "source", "notes", "report")
-    of_runs = ("clamped", "start", "optimizer", "schedule", "steps", "size", "style_size", "margin")
+    of_runs = ("clamped", "start", "optimizer", "schedule", "steps", "size", "style_size", "style_scale", "margin")
     return tuple(value for name, value in vars(recipe).items() if name not in (*prose, *of_runs))
 
 

@@ -17,12 +17,14 @@ from isostyle.errors import InputError, IsostyleError
 
 if TYPE_CHECKING:
     from isostyle.published import RECIPES
-    from isostyle.recipe import AsIs, ExactSize, LongSide, Recipe, ShortSide, Square
+    from isostyle.recipe import Recipe
+    from isostyle.sizes import AsIs, ExactSize, LongSide, ShortSide, Square
     from isostyle.style_networks.apply import Applier, apply
     from isostyle.style_networks.train import train
     from isostyle.style_networks.trainer import TrainingRecipe
     from isostyle.transfer.compare import Comparison, compare
     from isostyle.transfer.descent import Event
+    from isostyle.transfer.estimate import Estimate, estimate
     from isostyle.transfer.rerun import Rerun, rerun
     from isostyle.transfer.result import Interrupted, Result, Stopped
     from isostyle.transfer.stylize import resume, stylize
@@ -32,6 +34,7 @@ __all__ = [
     "Applier",
     "AsIs",
     "Comparison",
+    "Estimate",
     "Event",
     "ExactSize",
     "InputError",
@@ -48,6 +51,7 @@ __all__ = [
     "__version__",
     "apply",
     "compare",
+    "estimate",
     "rerun",
     "resume",
     "stylize",
@@ -59,9 +63,11 @@ _HOME = {
     **dict.fromkeys(("Interrupted", "Result", "Stopped"), "isostyle.transfer.result"),
     **dict.fromkeys(("resume", "stylize"), "isostyle.transfer.stylize"),
     "RECIPES": "isostyle.published",
-    **dict.fromkeys(("AsIs", "ExactSize", "LongSide", "Recipe", "ShortSide", "Square"), "isostyle.recipe"),
+    "Recipe": "isostyle.recipe",
+    **dict.fromkeys(("AsIs", "ExactSize", "LongSide", "ShortSide", "Square"), "isostyle.sizes"),
     **dict.fromkeys(("Rerun", "rerun"), "isostyle.transfer.rerun"),
     **dict.fromkeys(("Comparison", "compare"), "isostyle.transfer.compare"),
+    **dict.fromkeys(("Estimate", "estimate"), "isostyle.transfer.estimate"),
     "Event": "isostyle.transfer.descent",
     "TrainingRecipe": "isostyle.style_networks.trainer",
     "train": "isostyle.style_networks.train",

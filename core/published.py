@@ -11,22 +11,8 @@ import difflib
 
 from isostyle.errors import InputError, shown
 from isostyle.network import VGG_WIDTHS
-from isostyle.recipe import (
-    AdamSettings,
-    AsIs,
-    Constant,
-    ExactSize,
-    LbfgsSettings,
-    Level,
-    LongSide,
-    Recipe,
-    Reporting,
-    ShortSide,
-    Shown,
-    Square,
-    StepDecay,
-    Taps,
-)
+from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Level, Recipe, Reporting, Shown, StepDecay, Taps
+from isostyle.sizes import AsIs, ExactSize, LongSide, ShortSide, Square
 
 #: Sums of weighted terms, as they are in the total.
 WEIGHTED: Shown = (("content", 1.0), ("style", 1.0), ("tv", 1.0), ("total", 1.0))

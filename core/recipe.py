@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 
 from isostyle.checks import PlainNumbers, require_count
 from isostyle.errors import InputError, shown
+from isostyle.sizes import Size
 
 #: A layer's name and the weight of its loss term.
 Taps = tuple[tuple[str, float], ...]
@@ -36,8 +37,8 @@ Term = Literal["content", "style", "tv"]
 Start = Literal["content", "style", "noise", "uniform-noise", "content+noise", "image"]
 #: Those that need no picture: what ``--init`` takes by name.
 NAMED_STARTS = ("content", "style", "noise", "uniform-noise", "content+noise")
-#: The style image's size: by the same rule as the content image's; exactly the content image's; or by the same rule, and equal
-#: to it, or the run is refused.
+#: The style image's size, where it has no rule of its own: by the same rule as the content image's; exactly the content
+#: image's; or by the same rule, and equal to it, or the run is refused.
 StyleSize = Literal["own", "content", "equal"]
 #: How L-BFGS finds the length of an update: it does not, or until the strong Wolfe conditions hold.
 LineSearch = Literal["none", "strong-wolfe"]
@@ -60,10 +61,12 @@ LONGEST_NAME = 100
 
 #: What a number must be, in the words of an error, and whether one is.
 WEIGHT, POSITIVE, SHARE = "a finite number of at least 0", "a finite number above 0", "at least 0 and below 1"
+STYLE_SCALE = "from 0.25 to 4"
 FITS: Mapping[str, Callable[[float], bool]] = {
     WEIGHT: lambda value: 0 <= value < math.inf,
     POSITIVE: lambda value: 0 < value < math.inf,
     SHARE: lambda value: 0 <= value < 1,
+    STYLE_SCALE: lambda value: 0.25 <= value <= 4,
 }
 
 
@@ -100,114 +103,6 @@ def brief(value: float) -> str:
         return f"{value:g}"
     short = f"{value:.10g}"
     return short if math.isclose(float(short), value, rel_tol=ROUNDING) else repr(value)
-
-
-# Sizes
-
-
-class Size(PlainNumbers):
-    """A rule for the size of an image. All sizes are height x width, in pixels."""
-
-    kind: str
-
-    def fit(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
-        """(height, width) of what becomes of an image of ``height`` x ``width`` pixels. ``gpu``: whether the run has one."""
-        raise NotImplementedError
-
-    def scaled(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
-        """What it is resized to before its center is cut out; most rules cut nothing."""
-        return self.fit(height, width, gpu=gpu)
-
-    def check(self) -> None:
-        """Raises InputError if a number is out of range."""
-        for name, value in vars(self).items():
-            if name not in ("kind", "at_most_long_side") and value is not None:
-                require_count(value, "size", "pixel")
-
-
-@dataclass(frozen=True)
-class ExactSize(Size):
-    """Both images are squeezed to exactly this many pixels, whatever their aspect."""
-
-    height: int
-    width: int
-    kind: str = field(default="exact", init=False)
-
-    def fit(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
-        return self.height, self.width
-
-    def __str__(self) -> str:
-        return f"exactly {self.height}x{self.width} (height x width), both images"
-
-
-@dataclass(frozen=True)
-class LongSide(Size):
-    """Each image keeps its aspect; its longer side becomes this many pixels."""
-
-    pixels: int
-    kind: str = field(default="long-side", init=False)
-
-    def fit(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
-        scale = self.pixels / max(height, width)
-        return max(1, round(height * scale)), max(1, round(width * scale))
-
-    def __str__(self) -> str:
-        return f"longer side {self.pixels}, aspect kept"
-
-
-@dataclass(frozen=True)
-class ShortSide(Size):
-    """Each image keeps its aspect; its shorter side becomes this many pixels, the other is truncated (torchvision's Resize)."""
-
-    pixels: int
-    #: Instead of ``pixels`` where the run has no GPU.
-    pixels_without_gpu: int | None = None
-    #: An image whose longer side has fewer pixels gets that many on its shorter side.
-    at_most_long_side: bool = False
-    kind: str = field(default="short-side", init=False)
-
-    def fit(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
-        short, long = sorted((height, width))
-        pixels = self.pixels if gpu or self.pixels_without_gpu is None else self.pixels_without_gpu
-        if self.at_most_long_side:
-            pixels = min(pixels, long)
-        other = int(pixels * long / short)
-        return (pixels, other) if height <= width else (other, pixels)
-
-    def __str__(self) -> str:
-        without = f" (without a GPU {self.pixels_without_gpu})" if self.pixels_without_gpu else ""
-        at_most = f", or as many as the longer side has, if that is below {self.pixels}" if self.at_most_long_side else ""
-        return f"shorter side {self.pixels}{without}{at_most}; aspect kept, the other side truncated"
-
-
-@dataclass(frozen=True)
-class Square(Size):
-    """The shorter side becomes this many pixels, and the square in the middle is cut out."""
-
-    pixels: int
-    kind: str = field(default="square", init=False)
-
-    def fit(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
-        return self.pixels, self.pixels
-
-    def scaled(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
-        return ShortSide(self.pixels).fit(height, width)
-
-    def __str__(self) -> str:
-        return f"shorter side {self.pixels}, then the {self.pixels}x{self.pixels} pixels in the middle"
-
-
-@dataclass(frozen=True)
-class AsIs(Size):
-    """Nothing is resized."""
-
-    kind: str = field(default="as-is", init=False)
-
-    def fit(self, height: int, width: int, *, gpu: bool = False) -> tuple[int, int]:
-        return height, width
-
-    def __str__(self) -> str:
-        return "as it is"
 
 
 # Optimizers and their schedules
@@ -393,7 +288,7 @@ class Recipe(PlainNumbers):
     #: block in which it comes to so many.
     steps: int
     size: Size
-    style_size: StyleSize
+    style_size: StyleSize | Size
     report: Reporting
     #: Coarse levels, the smallest first: the picture is made at a share of its size, and each level starts from the one before,
     #: enlarged; the last one is the full size, with ``steps``.
@@ -402,6 +297,9 @@ class Recipe(PlainNumbers):
     #: border a network sees its zero padding, and a Gram matrix has no place, so an optimizer paints a frame there that pays
     #: for style elsewhere. A coarse level has its share, a small picture no more than an eighth of its side.
     margin: int = 0
+    #: What height and width of the style image are multiplied by, where it has no rule of its own: strokes grow with it, and
+    #: the picture does not. (``-style_scale`` in Johnson's neural-style.)
+    style_scale: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -420,10 +318,14 @@ class Recipe(PlainNumbers):
             (self.style_reduction, StyleReduction, "style reduction"),
             (self.space, Space, "space"),
             (self.start, Start, "start"),
-            (self.style_size, StyleSize, "style size"),
             *((term, Term, "term without gradient") for term in self.without_gradient),
         ):
             require_choice(value, get_args(choices), what)
+        require_number(self.style_scale, "style scale", STYLE_SCALE)
+        if not isinstance(self.style_size, Size):
+            require_choice(self.style_size, get_args(StyleSize), "style size")
+        elif self.style_scale != 1:
+            raise InputError("the style image has a size of its own and a scale; a recipe has one of the two")
         counted = {
             "content": self.content_weight * max(weight for _, weight in self.content_layers),
             "style": self.style_weight * max(weight for _, weight in self.style_layers),
@@ -447,12 +349,15 @@ class Recipe(PlainNumbers):
         shares = [level.share for level in self.pyramid]
         if any(after <= before for before, after in itertools.pairwise(shares)):
             raise InputError(f"the levels of a pyramid go from small to large, and not {', '.join(map(brief, shares))}")
-        for part in (self.optimizer, self.schedule, self.size, self.report):
-            part.check()
+        for part in (self.optimizer, self.schedule, self.size, self.style_size, self.report):
+            if not isinstance(part, str):
+                part.check()
 
     def as_dict(self) -> dict[str, Any]:
-        """Every value of the recipe, ready for JSON."""
+        """Every value of the recipe, ready for JSON, but for a style scale of 1: digests are older than it."""
         values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        if self.style_scale == 1:
+            del values["style_scale"]
         return values
 
     @property

@@ -19,22 +19,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from isostyle.checks import parsed
 from isostyle.errors import InputError, shown
 from isostyle.published import RECIPES, find
-from isostyle.recipe import (
-    LONGEST_NAME,
-    AdamSettings,
-    AsIs,
-    Constant,
-    ExactSize,
-    LbfgsSettings,
-    Level,
-    LongSide,
-    Recipe,
-    Reporting,
-    ShortSide,
-    Square,
-    StepDecay,
-    brief,
-)
+from isostyle.recipe import LONGEST_NAME, AdamSettings, Constant, LbfgsSettings, Level, Recipe, Reporting, StepDecay, brief
+from isostyle.sizes import AsIs, ExactSize, LongSide, ShortSide, Size, Square
 from isostyle.system.files import read_input
 
 #: The longest published recipe has 4 KiB; Python's reader takes seconds for a hostile file ten times as long.
@@ -46,6 +32,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "optimizer": (AdamSettings, LbfgsSettings),
     "schedule": (StepDecay, Constant),
     "size": (ExactSize, LongSide, ShortSide, Square, AsIs),
+    "style_size": (ExactSize, LongSide, ShortSide, Square, AsIs),
 }
 #: Tables of layers and their weights, or of what is reported and its factor.
 PAIRS = ("content_layers", "style_layers", "values")
@@ -60,7 +47,8 @@ COMMENTS = {
     "space": "What is optimized: the normalized image, or the one in 0..1, normalized inside the network.",
     "clamped": "Whether the image is clamped to 0..1 before every evaluation; for the space unit only.",
     "steps": "Evaluations, each followed by an update of the image; L-BFGS without line search makes whole blocks of updates.",
-    "style_size": "The style image's size: by the same rule, exactly the content image's, or by the same rule, and equal.",
+    "style_size": "The style image's size: by the same rule, exactly the content image's, or by the same rule, and equal; or a "
+    "table, as [size] is. With style_scale = 2 it is twice as high and wide, and so are strokes.",
     "pyramid": "Coarse levels, made first: a share of height and width, and evaluations there.",
     "margin": "Pixels by which both images are continued on every side, mirrored, until the end: no frame is painted.",
     "report": "What is printed, and when; what a value is multiplied by when it is shown.",
@@ -118,7 +106,6 @@ def rows(recipe: Recipe) -> dict[str, str]:
         "unit": "the image in 0..1, normalized inside the network",
     }
     clamped = "clamped to 0..1 before every evaluation" if recipe.clamped else "unbounded; clipped to 0..1 when saved"
-    sizes = {"own": str(recipe.size), "content": "exactly the content image's", "equal": "the same; must come out equal"}
     return {
         "content layers": taps_text(recipe.content_layers),
         "style layers": taps_text(recipe.style_layers),
@@ -135,10 +122,17 @@ def rows(recipe: Recipe) -> dict[str, str]:
         "schedule": f"{recipe.steps} evaluations{blocks_text(recipe)}, {recipe.schedule}",
         "size": str(recipe.size),
         "pyramid": ", ".join(map(str, recipe.pyramid)) or "none",
-        "style image": sizes[recipe.style_size],
+        "style image": style_size_text(recipe),
         "margin": f"{recipe.margin} pixels, mirrored, cut off in the end" if recipe.margin else "none",
         "reported": str(recipe.report),
     }
+
+
+def style_size_text(recipe: Recipe) -> str:
+    sizes = {"own": str(recipe.size), "content": "exactly the content image's", "equal": "the same; must come out equal"}
+    size = recipe.style_size
+    text = f"by a rule of its own: {size}" if isinstance(size, Size) else sizes[size]
+    return text if recipe.style_scale == 1 else f"{text}; times {brief(recipe.style_scale)}"
 
 
 def taps_text(taps: tuple[tuple[str, float], ...]) -> str:
@@ -180,6 +174,7 @@ def comments(name: str) -> Iterator[str]:
         yield COMMENTS[name]
     if choices := choices_of(get_type_hints(Recipe)[name]):
         yield " | ".join(choices)
+        return
     for kind in KINDS.get(name, ()):
         keys = [field.name for field in dataclasses.fields(kind) if field.init]
         yield f"kind = {toml_value(kind_of(kind))}: {', '.join(keys) or 'nothing else'}"
@@ -294,7 +289,7 @@ def build(kind: type, table: Mapping[str, Any], place: str, *, complete: bool = 
 
 def value_of(hint: Any, key: str, value: Any, place: str) -> Any:
     """``value``, which TOML has at ``place``, as the type that ``hint`` asks for."""
-    if key in KINDS:
+    if key in KINDS and (isinstance(value, dict) or not choices_of(hint)):
         return table_of_kind(key, value, place)
     if key == "report":
         return Reporting(**build(Reporting, table_of(value, place), f"{place}."))
@@ -362,7 +357,7 @@ def kind_of(kind: type) -> str:
 
 
 def choices_of(hint: Any) -> tuple[str, ...]:
-    """The values of a Literal, or of a tuple of them; none for other types."""
-    if get_origin(hint) is tuple:
+    """The values of a Literal, or of a tuple of them, or of what may also be something else; none for other types."""
+    if get_origin(hint) in (tuple, Union):
         return choices_of(get_args(hint)[0])
     return get_args(hint) if get_origin(hint) is Literal else ()

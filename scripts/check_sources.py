@@ -24,7 +24,7 @@ PACKAGE = ("core", "backends", "conformance")
 LONGEST_FUNCTION, LONGEST_MODULE = 80, 500
 #: What may be longer, and why.
 EXCEPTIONS: dict[str, str] = {
-    "core/transfer/stylize.py:stylize": "the public call: its 32 arguments, and what each means, take 88 of its lines",
+    "core/transfer/stylize.py:stylize": "the public call: its 34 arguments, and what each means, take 94 of its lines",
 }
 #: Words that have one spelling here, as patterns, each with what to write instead.
 WORDS = {

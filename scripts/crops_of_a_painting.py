@@ -18,7 +18,7 @@ from tables import markdown, publish
 
 from isostyle import registry
 from isostyle.images import arrays, decode
-from isostyle.recipe import LongSide
+from isostyle.sizes import LongSide
 from isostyle.style_networks.trainer import TrainingRecipe
 from isostyle.tiles import TiledEngine
 from isostyle.transfer.compare import REFEREE, look, referee, style_figure

@@ -24,7 +24,8 @@ from tables import markdown, publish
 import isostyle
 from isostyle.demo import inputs as demo
 from isostyle.published import RECIPES
-from isostyle.recipe import Recipe, Square
+from isostyle.recipe import Recipe
+from isostyle.sizes import Square
 
 NETWORKS = ("compact", "vgg16-padded")
 JPEG_QUALITY = 88

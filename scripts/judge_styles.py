@@ -28,7 +28,7 @@ from isostyle import registry
 from isostyle.images import arrays, decode
 from isostyle.interface import Targets
 from isostyle.losses import content_loss
-from isostyle.recipe import LongSide
+from isostyle.sizes import LongSide
 from isostyle.style_networks import file as style_network
 from isostyle.style_networks.apply import Applier
 from isostyle.transfer.compare import CONTENT_LAYER, REFEREE, look, referee, style_figure

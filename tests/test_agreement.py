@@ -11,7 +11,7 @@ import isostyle
 from isostyle import registry
 from isostyle.images import arrays
 from isostyle.published import D2L
-from isostyle.recipe import ExactSize
+from isostyle.sizes import ExactSize
 from isostyle.style_networks import file as style_network
 from isostyle.style_networks.tiles import TiledTransform
 

@@ -207,7 +207,7 @@ def test_names_of_networks_recipes_and_styles_that_are_not_there_are_a_sentence(
 @given(st.integers() | st.floats() | st.booleans() | st.none() | st.text(max_size=9), st.data())
 def test_whatever_a_program_hands_to_override_is_a_recipe_or_a_sentence(value, data):
     names = ["size", "steps", "content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "pooling"]
-    names += ["optimizer", "learning_rate", "line_search", "lbfgs_history", "pyramid"]
+    names += ["optimizer", "learning_rate", "line_search", "lbfgs_history", "pyramid", "style_size", "style_scale"]
     name = data.draw(st.sampled_from(names))
     recipe = value_or_sentence(lambda: override.override(D2L, **{name: value}))
     assert recipe is None or recipe_text.from_dict(json.loads(json.dumps(recipe.as_dict()))).digest == recipe.digest

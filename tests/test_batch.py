@@ -222,3 +222,9 @@ def test_a_batch_that_is_stopped_goes_on_where_it_was(any_backend, pictures, cap
     for name in ("a-oil.png", "b-oil.png"):
         assert Path("out", name).read_bytes() == Path("whole", name).read_bytes()
     assert not list(Path("out").glob("*.checkpoint"))
+
+
+def test_an_option_of_a_run_goes_behind_the_dashes_and_one_that_a_batch_does_not_pass_on_does_not(pictures, capsys):
+    assert "--style-scale is an option of `isostyle run`, and goes behind --" in run(["batch", "--style-scale", "2"], capsys)[2]
+    for option in ("--dry-run", "--manifest"):
+        assert f"No such option '{option}'" in run(["batch", option], capsys)[2]

@@ -58,6 +58,7 @@ from isostyle.transfer import run as running
         (["photo.jpg", "painting.png", "--init", "nowhere.png"], "there is no file 'nowhere.png'"),
         (["photo.jpg", "painting.png", "--network", "vgg99"], "there is no network 'vgg99'"),
         (["photo.jpg", "painting.png", "--save-every", "0"], "--save-every must be at least 1"),
+        (["photo.jpg", "painting.png", "--checkpoint", "9" * 400], "cannot be written: File name too long"),
         (["photo.jpg", "painting.png", "--stile-weight", "1"], "No such option"),
         (["photo.jpg", "painting.png", "--size", "short:x"], "--size takes HEIGHTxWIDTH"),
         (["photo.jpg", "painting.png", "--size", "wide:300"], "--size takes HEIGHTxWIDTH"),

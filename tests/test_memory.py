@@ -75,6 +75,11 @@ def test_more_pixels_a_larger_tile_and_a_wider_network_take_more():
     assert model().bytes(512) < model(network=VGG19).bytes(512)
 
 
+def test_a_larger_style_picture_takes_more():
+    at_400 = model(content=(300, 400), style=(300, 400)).bytes(None)
+    assert model(content=(300, 400), style=(600, 800)).bytes(None) > 2 * at_400 - 300 * MIB
+
+
 def test_a_pair_of_l_bfgs_takes_two_images():
     recipe = dataclasses.replace(TUTORIAL, steps=300)
     assert model(recipe).bytes(512, 11) - model(recipe).bytes(512, 10) == 2 * 3 * 4 * 4000 * 6000

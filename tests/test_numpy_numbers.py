@@ -14,8 +14,9 @@ from isostyle import InputError, registry
 from isostyle.checks import plain
 from isostyle.images.options import PictureOptions
 from isostyle.published import D2L
-from isostyle.recipe import AdamSettings, ExactSize, LbfgsSettings, Level, LongSide, Reporting, ShortSide, Square, StepDecay
+from isostyle.recipe import AdamSettings, LbfgsSettings, Level, Reporting, StepDecay
 from isostyle.recipe_text import to_toml
+from isostyle.sizes import ExactSize, LongSide, ShortSide, Square
 from isostyle.style_networks.trainer import TrainingRecipe
 from isostyle.system import memory
 from isostyle.tiles import parse_tile
@@ -65,6 +66,9 @@ def test_what_is_no_number_that_python_has_stays_as_it_is(value):
         {"size": 300},
         {"size": (300, 450)},
         {"size": ShortSide(300, 200, at_most_long_side=True)},
+        {"style_size": 300},
+        {"style_size": (300, 450)},
+        {"style_scale": 2.0},
         {"steps": 3},
         {"content_weight": 2.0, "style_weight": 1e4, "tv_weight": 0},
         {"content_layers": {"conv4_2": 0.5}, "style_layers": (("conv1_1", 1.0), ("conv2_1", 0.25))},

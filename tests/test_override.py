@@ -47,6 +47,10 @@ from isostyle.transfer import override
             {"pyramid": (Level(0.5, 3),), "optimizer": LbfgsSettings(), "schedule": Constant()},
         ),
         ({"pyramid": [(0.5, 3)], "optimizer": "adam"}, {"pyramid": (Level(0.5, 3),)}),
+        ({"style_size": 700}, {"style_size": isostyle.LongSide(700)}),
+        ({"style_size": (30, 40)}, {"style_size": isostyle.ExactSize(30, 40)}),
+        ({"style_size": "content"}, {"style_size": "content"}),
+        ({"style_scale": 2}, {"style_scale": 2.0}),
         ({"pyramid": False}, {}),
         ({"optimizer": "adam"}, {}),
         ({"learning_rate": 0.1}, {"optimizer": AdamSettings(0.1)}),
@@ -94,6 +98,16 @@ def test_a_pyramid_of_something_else_is_refused(bad):
 def test_adam_in_place_of_lbfgs_has_a_learning_rate_that_fits_the_space():
     assert override.override("tutorial", optimizer="adam").optimizer == AdamSettings(0.07)
     assert override.override("gatys2016", optimizer="adam").optimizer == AdamSettings(0.3)
+
+
+def test_a_size_of_the_style_image_s_own_takes_the_place_of_a_recipe_s_scale():
+    scaled = dataclasses.replace(D2L, style_scale=2)
+    assert override.override(scaled, style_size=700).style_scale == 1
+
+
+def test_a_style_size_of_something_else_is_refused():
+    with pytest.raises(isostyle.InputError, match="the style size must be .height, width., or one number"):
+        override.override("d2l", style_size=(1, 2, 3))
 
 
 def test_an_unknown_optimizer_is_refused():

@@ -9,7 +9,7 @@ from PIL import Image
 import isostyle
 from isostyle.network import COMPACT
 from isostyle.published import D2L, find
-from isostyle.recipe import LongSide
+from isostyle.sizes import LongSide
 from isostyle.transfer import plan
 
 
@@ -40,6 +40,70 @@ WIDE, TALL = Image.new("RGB", (90, 60)), Image.new("RGB", (50, 80))
 def test_each_recipe_s_sizes(recipe, content, style):
     """Of a content image of 60x90 and a style image of 80x50, height x width; wei's 400 is cut to the longer side, 90."""
     assert sizes(find(recipe), content=WIDE, style=TALL) == {"content": content, "style": style}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "style"),
+    [
+        ("d2l", (600, 900)),
+        ("isostyle", (1024, 640)),
+        ("wei", (180, 270)),
+        ("lookcc", (160, 100)),
+        ("gatys2016", (120, 180)),
+        ("tutorial-square", (1024, 1024)),
+    ],
+)
+def test_a_style_scale_multiplies_each_recipe_s_size_of_the_style_image_alone(recipe, style):
+    content = sizes(find(recipe), content=WIDE, style=TALL)["content"]
+    scaled = dataclasses.replace(find(recipe), style_scale=2)
+    assert sizes(scaled, content=WIDE, style=TALL) == {"content": content, "style": style}
+
+
+@pytest.mark.parametrize("recipe", ["d2l", "isostyle", "wei", "tutorial"])
+def test_a_style_image_with_a_rule_of_its_own_follows_no_other(recipe):
+    own = dataclasses.replace(find(recipe), style_size=LongSide(700))
+    assert sizes(own, content=WIDE, style=TALL)["style"] == (700, 438)
+
+
+def test_a_recipe_of_two_images_of_one_size_asks_for_that_before_the_style_image_is_scaled():
+    scaled = dataclasses.replace(find("tutorial"), style_scale=0.5)
+    assert sizes(scaled, content=WIDE, style=WIDE) == {"content": (128, 192), "style": (64, 96)}
+    with pytest.raises(isostyle.InputError, match="128x192 and 204x128; the recipe tutorial-square crops both"):
+        sizes(scaled, content=WIDE, style=TALL)
+
+
+@pytest.mark.parametrize("change", [{"style_scale": 0.25}, {"style_size": LongSide(12)}], ids=["scaled", "of its own"])
+def test_a_style_image_that_becomes_too_small_is_refused(change):
+    recipe = dataclasses.replace(find("isostyle"), size=LongSide(48), **change)
+    with pytest.raises(isostyle.InputError, match="the style image would be resized to 12x8 pixels .*; relu5_1 needs at least"):
+        sizes(recipe, content=WIDE, style=TALL)
+
+
+def test_a_style_image_is_scaled_at_each_level_of_a_pyramid():
+    recipe = dataclasses.replace(find("isostyle"), style_scale=2)
+    at_half = plan.plan({"content": WIDE, "style": TALL}, recipe, COMPACT, share=0.5)
+    assert (at_half["content"].final, at_half["style"].final) == ((170, 256), (512, 320))
+
+
+def test_a_painting_that_is_enlarged_for_its_strokes_has_no_more_detail_and_that_is_said():
+    def said(**change):
+        recipe = dataclasses.replace(D2L, **change)
+        return plan.enlarged(TALL, plan.plan({"content": WIDE, "style": TALL}, recipe, COMPACT)["style"], recipe)
+
+    assert said(style_size=LongSide(160)) == [
+        "style 80x50 enlarged to 160x100 (height x width): it has no more detail than its 80x50 pixels"
+    ]
+    assert said(style_scale=2)
+    assert said(style_size=LongSide(64)) == []
+    # As ever: nobody has asked for a size.
+    assert said() == []
+
+
+def test_pictures_that_are_squeezed_to_two_sizes_are_said_in_one_line():
+    recipe, pictures = dataclasses.replace(D2L, style_scale=2), {"content": TALL, "style": TALL}
+    assert plan.changed_aspects(pictures, plan.plan(pictures, recipe, COMPACT)) == [
+        "aspect changed: content 80x50 squeezed to 300x450 and style 80x50 squeezed to 600x900 (height x width)"
+    ]
 
 
 def test_the_tutorial_refuses_pictures_of_unequal_size_and_names_the_recipe_that_crops_them():

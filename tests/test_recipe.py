@@ -7,19 +7,11 @@ import pytest
 
 from isostyle import InputError
 from isostyle.published import D2L, ISOSTYLE, RECIPES, find
-from isostyle.recipe import (
-    AdamSettings,
-    AsIs,
-    Constant,
-    ExactSize,
-    LbfgsSettings,
-    Level,
-    LongSide,
-    Reporting,
-    ShortSide,
-    Square,
-    StepDecay,
-)
+from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Level, Reporting, StepDecay
+from isostyle.sizes import AsIs, ExactSize, LongSide, ShortSide, Square
+
+#: As manifests had it before recipes had a style scale.
+DIGEST_OF_D2L = "4bf8d6b8216372fd8eb07aa053614697901ee907459a07b5d097758ae41ffe99"
 
 
 def test_d2l_as_published():
@@ -50,6 +42,8 @@ def test_the_default_comes_first_and_its_losses_are_relative():
         {"size": LongSide(450)},
         {"pyramid": (Level(0.5, 1),)},
         {"margin": 3},
+        {"style_scale": 2.0},
+        {"style_size": LongSide(700)},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -60,6 +54,12 @@ def test_the_digest_changes_with_every_number(change):
 def test_the_digest_does_not_tell_whole_numbers_from_equal_ones():
     whole = dataclasses.replace(D2L, style_weight=10_000, content_layers=(("conv4_4", 1),))
     assert whole.digest == D2L.digest
+
+
+def test_a_recipe_without_a_style_scale_has_the_digest_that_it_had_before_there_was_one():
+    """Manifests, checkpoints and style networks have it."""
+    assert D2L.digest == DIGEST_OF_D2L
+    assert "style_scale" not in D2L.as_dict()
 
 
 def test_the_levels_of_a_recipe_end_with_the_full_size():
@@ -159,6 +159,12 @@ def test_a_square_is_scaled_by_its_shorter_side_before_it_is_cut_out():
         ({"pyramid": (0.5, 5)}, "a pyramid is a tuple of levels"),
         ({"margin": -1}, "the margin, if there is one, must be a whole number of at least 1 pixel, not -1"),
         ({"size": LongSide(-3)}, "size must be a whole number of at least 1 pixel, not -3"),
+        ({"style_size": LongSide(0)}, "size must be a whole number of at least 1 pixel, not 0"),
+        ({"style_size": "huge"}, "style size must be one of own, content, equal, not 'huge'"),
+        ({"style_scale": 0.2}, "style scale must be from 0.25 to 4, not 0.2"),
+        ({"style_scale": 4.5}, "style scale must be from 0.25 to 4, not 4.5"),
+        ({"style_scale": math.nan}, "style scale must be from 0.25 to 4, not nan"),
+        ({"style_scale": 2.0, "style_size": LongSide(700)}, "has a size of its own and a scale; a recipe has one of the two"),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(change, sentence):

@@ -10,21 +10,9 @@ from hypothesis import strategies as st
 from isostyle import InputError
 from isostyle.network import VGG19
 from isostyle.published import D2L, RECIPES, TUTORIAL, find
-from isostyle.recipe import (
-    AdamSettings,
-    AsIs,
-    Constant,
-    ExactSize,
-    LbfgsSettings,
-    Level,
-    LongSide,
-    Recipe,
-    Reporting,
-    ShortSide,
-    Square,
-    StepDecay,
-)
+from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Level, Recipe, Reporting, StepDecay
 from isostyle.recipe_text import differences, from_dict, load, named, read_toml, rows, to_toml
+from isostyle.sizes import AsIs, ExactSize, LongSide, ShortSide, Square
 
 
 def toml(text):
@@ -87,6 +75,10 @@ sizes = st.one_of(
     st.builds(Square, counts),
     st.builds(AsIs),
 )
+style_sizes = st.one_of(
+    st.fixed_dictionaries({"style_size": st.sampled_from(["own", "content", "equal"]), "style_scale": st.floats(0.25, 4)}),
+    st.fixed_dictionaries({"style_size": sizes}),
+)
 shown = st.lists(st.sampled_from(["content", "style", "tv", "total"]), unique=True).flatmap(
     lambda names: st.tuples(*(st.tuples(st.just(name), weights) for name in names))
 )
@@ -121,7 +113,7 @@ def recipes(draw):
         schedule=schedule,
         steps=draw(counts),
         size=draw(sizes),
-        style_size=draw(st.sampled_from(["own", "content", "equal"])),
+        **draw(style_sizes),
         report=draw(st.builds(Reporting, counts, counts, shown)),
         pyramid=tuple(Level(share, draw(counts)) for share in sorted(draw(shares))),
     )
@@ -179,6 +171,11 @@ def test_a_changed_recipe_keeps_a_source_of_its_own_and_a_name_that_fits():
     assert len(named(dataclasses.replace(long, steps=3), long).name) == 100
 
 
+def test_a_file_may_give_the_style_image_a_size_of_its_own_or_a_scale():
+    assert toml('base = "d2l"\n[style_size]\nkind = "long-side"\npixels = 700\n').style_size == LongSide(700)
+    assert toml('base = "d2l"\nstyle_scale = 2\n').style_scale == 2
+
+
 def test_a_file_that_windows_wrote_with_a_mark_at_its_beginning_is_read():
     assert read_toml(b"\xef\xbb\xbf" + to_toml(D2L).encode(), "my.toml") == D2L
 
@@ -210,6 +207,10 @@ def test_a_file_s_table_takes_the_place_of_the_base_s_whole():
         ('base = "d2l"\nsize = 3', r"size must be a table, \[size\], not 3"),
         ('base = "d2l"\n[size]\npixels = 3', "the key size.kind is missing; it is one of exact, long-side, short-side, square"),
         ('base = "d2l"\nlearning_rate = 3', r"there is no key learning_rate; it belongs into \[optimizer\]"),
+        ('base = "d2l"\nstyle_size = 3', "style_size must be one of own, content, equal, not 3"),
+        ('base = "d2l"\n[style_size]\nkind = "long-side"', "the key style_size.pixels is missing"),
+        ('base = "d2l"\nstyle_scale = "2"', "style_scale must be a number, not '2'"),
+        ('base = "d2l"\nstyle_scale = 2\n[style_size]\nkind = "as-is"', "a size of its own and a scale"),
         ('base = "d2l"\nname = ""', "name must be 1 to 100 printable characters"),
         ('base = "d2l"\nname = "\\u001b[31mred"', "name must be 1 to 100 printable characters"),
         ('base = "d2l"\nsteps = 1000000001', "number of steps must be a whole number of at most 1000000000"),
@@ -272,6 +273,12 @@ NUDGED = {
 @pytest.mark.parametrize("row", NUDGED)
 def test_a_difference_in_the_last_digit_is_shown(row):
     assert set(differences(D2L, dataclasses.replace(D2L, **NUDGED[row]))) == {row}
+
+
+def test_a_style_image_of_another_size_is_said_in_words():
+    assert rows(dataclasses.replace(D2L, style_scale=1.5))["style image"] == "exactly 300x450 (height x width); times 1.5"
+    own = rows(dataclasses.replace(D2L, style_size=LongSide(700)))
+    assert own["style image"] == "by a rule of its own: longer side 700, aspect kept"
 
 
 LBFGS_NUDGED = [

@@ -54,8 +54,10 @@ def make(backend, capsys, *options):
         ["--pyramid", "0.7:4", "--steps", "4"],
         ["--init", "content+noise", "--seed", "7", "--dtype", "float64"],
         ["--tile", "32"],
+        ["--style-scale", "2"],
+        ["--style-size", "short:40"],
     ],
-    ids=["adam", "a pyramid", "noise in float64", "tiles"],
+    ids=["adam", "a pyramid", "noise in float64", "tiles", "a style scale", "a style size"],
 )
 def test_on_the_same_machine_it_is_bit_identical(backend, pictures, capsys, options):
     make(backend.name, capsys, *options)

@@ -33,6 +33,8 @@ RUNS = {
     "a pyramid": {"steps": 8, "pyramid": [Level(0.7, 5), Level(0.8, 4)], "optimizer": SEARCHING},
     "float64": {"steps": 3, "dtype": "float64"},
     "tiles": {"steps": 2, "tile": 32},
+    "larger strokes": {"steps": 2, "style_scale": 1.5},
+    "a style image's own size": {"steps": 2, "style_size": (40, 56)},
     "a clamped image": {"steps": 6, "recipe": "tutorial", "optimizer": LbfgsSettings(iterations=3)},
 }
 

@@ -17,7 +17,7 @@ import isostyle.weights.store
 from isostyle.images import arrays
 from isostyle.network import RGB_STD
 from isostyle.published import D2L, ON_COMPACT, find
-from isostyle.recipe import AsIs, ExactSize
+from isostyle.sizes import AsIs, ExactSize
 from isostyle.transfer import override
 from isostyle.transfer.descent import run
 

@@ -29,7 +29,8 @@ from isostyle.images import arrays, decode
 from isostyle.interface import Array, Precision
 from isostyle.network import Network
 from isostyle.published import D2L
-from isostyle.recipe import ExactSize, Recipe
+from isostyle.recipe import Recipe
+from isostyle.sizes import ExactSize
 from isostyle.system import allocation, memory
 from isostyle.transfer.descent import Event
 from isostyle.weights import store

@@ -15,7 +15,7 @@ from isostyle.cli.watch import watched
 from isostyle.demo.inputs import painting, photograph
 from isostyle.images.options import PictureOptions
 from isostyle.images.strip import strip
-from isostyle.recipe import Size
+from isostyle.sizes import Size
 from isostyle.system.files import check_outputs
 from isostyle.transfer.override import override
 from isostyle.transfer.stylize import stylize

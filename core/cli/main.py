@@ -140,8 +140,10 @@ def usage_sentence(error: click.UsageError, arguments: Sequence[str]) -> str:
 
 
 def is_option_of_run(name: str) -> bool:
-    run = cli.get_command(click.Context(cli), "run")
-    return run is not None and any(name in parameter.opts for parameter in run.params)
+    """Whether a batch passes it on; some it says itself, and a dry run has no place there."""
+    from isostyle.cli.run_options import run_parser
+
+    return any(name in parameter.opts for parameter in run_parser.params)
 
 
 def command_in(arguments: Sequence[str]) -> str:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import rich_click as click
 
+from isostyle.cli.dry_run import as_text
 from isostyle.cli.help import Command
 from isostyle.cli.options import sources, taken_from
 from isostyle.cli.outputs import Outputs, require_use
-from isostyle.cli.pipes import read_piped, stem
-from isostyle.cli.progress import readable
+from isostyle.cli.pipes import PIPE, read_piped, stem
+from isostyle.cli.progress import readable, teller
 from isostyle.cli.run_options import OVERRIDES, computing_options, managing_options, settings_of
 from isostyle.cli.watch import watched
 from isostyle.errors import InputError
 from isostyle.system.files import check_outputs
 from isostyle.transfer import checkpoint as run_checkpoint
+from isostyle.transfer.estimate import estimate
 from isostyle.transfer.stylize import stylize
 
 
 @click.command(cls=Command)
 @computing_options
 @managing_options
-def run(output: Path | None, checkpoint: Path | None, force: bool, quiet: bool, **options: Any) -> None:
+def run(output: Path | None, checkpoint: Path | None, force: bool, dry_run: bool, quiet: bool, **options: Any) -> None:
     """Paint CONTENT (a photograph) in the manner of STYLE (a painting).
 
     \b
@@ -34,7 +37,7 @@ def run(output: Path | None, checkpoint: Path | None, force: bool, quiet: bool, 
       isostyle run photo.jpg painting.jpg --recipe tutorial-square --size square:256
       isostyle run photo.jpg painting.jpg --recipe my.toml --style-layers relu1_1
       isostyle run photo.jpg painting.jpg --style other.jpg:0.5
-      isostyle run scan.tif painting.jpg -o out.tif --bits 16
+      isostyle run scan.tif painting.jpg -o out.tif --bits 16 --dry-run
       fetch | isostyle run - painting.jpg -o - --format jpg | show
 
     CONTENT or STYLE may be -, standard input. Names that begin with a dash go behind --, after the options. A manifest,
@@ -45,15 +48,23 @@ def run(output: Path | None, checkpoint: Path | None, force: bool, quiet: bool, 
     picture = output or Path(f"{stem(options['content'])}-{stem(options['style'])}.png")
     written, places = taken_from(options), ("kind", "manifest", "history", "plot", "save_every")
     outputs = Outputs(picture, written, **{name: options.pop(name) for name in places})
-    if checkpoint and checkpoint.is_file() and not force:
+    if checkpoint and os.path.isfile(checkpoint) and not force:  # False for a name that no file can have, too
         raise InputError(standing(checkpoint))
     require_use(written, [outputs.suffix])
     files = [*outputs.files, *([checkpoint] if checkpoint else [])]
     files += outputs.stages(files, settings.most_updates)
     check_outputs(files, sources(options), force=force)
+    names = str(options["content"]), str(options["style"])
     read_piped(options)
     options["style"] = [options["style"], *options.pop("more_styles")]
     how = {name: value for name, value in options.items() if name not in (*OVERRIDES, "recipe")}
+    if dry_run:
+        with teller(quiet) as told:
+            told.line("trying two steps at each size")
+            found = estimate(recipe=settings, checkpoint=checkpoint, **how)
+        text = as_text(found, *map(readable, (*names, outputs.name)))
+        click.echo(text, err=outputs.picture == PIPE)
+        return
     with watched(settings, outputs, checkpoint, quiet=quiet) as watch:
         watch.result = stylize(
             recipe=settings, checkpoint=checkpoint, keep=outputs.kept, callback=watch.callback, log=watch.told.line, **how

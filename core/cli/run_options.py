@@ -31,13 +31,16 @@ from isostyle.cli.options import (
     Reader,
     encoding_options,
     file_option,
+    flag,
     option,
     pipe_option,
     together,
 )
 from isostyle.cli.pipes import FileOrPipe
-from isostyle.recipe import NAMED_STARTS, AsIs, ExactSize, LongSide, Recipe, ShortSide, Size, Square, Taps
+from isostyle.errors import InputError
+from isostyle.recipe import NAMED_STARTS, Recipe, Taps
 from isostyle.recipe_text import load
+from isostyle.sizes import AsIs, ExactSize, LongSide, ShortSide, Size, Square
 from isostyle.transfer.override import override
 from isostyle.transfer.stylize import stylize
 
@@ -48,7 +51,7 @@ USUAL, NO_PYRAMID = "usual", "none"
 #: Options that replace parts of a recipe.
 OVERRIDES = (
     *("size", "steps", "content_weight", "style_weight", "tv_weight", "content_layers", "style_layers", "pooling"),
-    *("optimizer", "learning_rate", "line_search", "lbfgs_history", "pyramid"),
+    *("optimizer", "learning_rate", "line_search", "lbfgs_history", "pyramid", "style_size", "style_scale"),
 )
 SIZE_RULES: dict[str, Callable[[int], Size]] = {"": LongSide, "long": LongSide, "short": ShortSide, "square": Square}
 
@@ -90,7 +93,13 @@ parse_taps = Reader(read_taps, "layers and weights, as conv1_1=1,conv2_1=0.5")
 parse_pyramid = Reader(read_pyramid, "levels, as 0.25:60,0.5:40 (share:evaluations), none, or nothing, behind the pictures")
 parse_style = Reader(read_style, "a picture, or one and its weight, as other.jpg:0.5")
 #: By the arguments whose values they read.
-PARSERS = {"size": parse_size, "content_layers": parse_taps, "style_layers": parse_taps, "pyramid": parse_pyramid}
+PARSERS = {
+    "size": parse_size,
+    "style_size": parse_size,
+    "content_layers": parse_taps,
+    "style_layers": parse_taps,
+    "pyramid": parse_pyramid,
+}
 
 
 def parse_styles(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[tuple[Path, float]]:
@@ -150,6 +159,12 @@ computing_options = together(
         callback=parse_styles,
     ),
     SIZE,
+    argument(
+        FIRST,
+        "--style-scale",
+        "X",
+        "0.25 to 4, times the style image's height and width: strokes grow, and the picture stays as large.",
+    ),
     STEPS,
     BACKEND,
     option(PICTURE, "--format kind", "SUFFIX", "With -o -: png, jpg, webp, tif, ... [default: png]."),
@@ -160,6 +175,7 @@ computing_options = together(
         ("--content-layers", "LAYERS", "Layers with weights, as conv4_2 or relu4_2=0.5,conv5_2."),
         ("--style-layers", "LAYERS", "Likewise, as conv1_1,conv2_1=0.5."),
         ("--pooling", "KIND", "max or average."),
+        ("--style-size", "SIZE", "Of the style image alone, as --size has it: strokes grow with it."),
         ("--init", "START", "content, style, noise, uniform-noise, content+noise, or a picture."),
         ("--seed", "N", "Seed of the noise; the same noise on every backend."),
         (
@@ -208,6 +224,7 @@ managing_options = together(
     file_option(SURVIVING, "--checkpoint", "For `isostyle resume FILE` after Ctrl-C, SIGTERM or a crash; gone at the end."),
     MANIFEST,
     FORCE,
+    flag(OUTPUT, "--dry-run", "Write nothing; say sizes, memory and time, by two steps at each size."),
     QUIET,
 )
 
@@ -220,6 +237,8 @@ def run_parser(**options: Any) -> None:
 
 def settings_of(options: dict[str, Any]) -> Recipe:
     """The recipe that `isostyle run` computes with these options. Raises InputError if there is none."""
+    if options["style_size"] is not None and options["style_scale"] is not None:
+        raise InputError("--style-size and --style-scale both say how large the style image is; leave one of the two out")
     init = options["init"]
     start = None if init is None else init if init in NAMED_STARTS else "image"
     return override(load(options["recipe"]), start=start, **{name: options[name] for name in OVERRIDES})

@@ -17,7 +17,8 @@ from isostyle.images.deep import MOST, STRIP, Deep, P, Pixels, Samples, strips
 from isostyle.images.gray import grayed
 from isostyle.interface import Array, Dtype
 from isostyle.network import RGB_MEAN, RGB_STD
-from isostyle.recipe import Size, Space
+from isostyle.recipe import Space
+from isostyle.sizes import Size
 
 
 def resize(picture: P, height: int, width: int) -> P:

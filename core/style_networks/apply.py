@@ -31,7 +31,7 @@ from isostyle.images.deep import Deep, Pixels, strips
 from isostyle.images.encode import Finished
 from isostyle.images.options import BITS, QUALITY, PictureOptions
 from isostyle.interface import Array, Dtype
-from isostyle.recipe import LongSide
+from isostyle.sizes import LongSide
 from isostyle.style_networks import file as style_network
 from isostyle.style_networks.file import StyleNetwork
 from isostyle.style_networks.memory_plan import Demand, TileChoice, choose_tile

@@ -28,7 +28,7 @@ from PIL import Image
 from isostyle.errors import InputError, shown
 from isostyle.images import arrays
 from isostyle.interface import Parameters
-from isostyle.recipe import LongSide
+from isostyle.sizes import LongSide
 from isostyle.style_networks.metadata import BROKEN, json_of, read_parts
 from isostyle.system.files import read_input, reason, sha256, write_atomically
 from isostyle.system.tensors import tensors_file

@@ -15,7 +15,7 @@ from isostyle.errors import InputError
 from isostyle.images import arrays, decode, folders
 from isostyle.images.folders import Contents
 from isostyle.interface import Array
-from isostyle.recipe import ShortSide
+from isostyle.sizes import ShortSide
 from isostyle.style_networks.trainer import TrainingRecipe
 from isostyle.system.prefetch import ahead
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from isostyle.images import arrays
-from isostyle.recipe import LongSide
+from isostyle.sizes import LongSide
 from isostyle.style_networks import file as style_network
 from isostyle.style_networks.apply import Applier
 from isostyle.style_networks.file import StyleNetwork

@@ -16,7 +16,7 @@ from PIL import Image
 from isostyle.errors import InputError, shown
 from isostyle.images.decode import ImageLike, eight_bits, read_picture
 from isostyle.interface import Parameters
-from isostyle.recipe import LongSide
+from isostyle.sizes import LongSide
 from isostyle.style_networks import file as style_network
 from isostyle.style_networks.file import StyleNetwork
 from isostyle.style_networks.photographs import scan

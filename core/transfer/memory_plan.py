@@ -101,6 +101,10 @@ class Model:
         grid, halo = tiles.grid_of(self.network, taps), tiles.halo_of(self.network, taps)
         return [tiles.spans(side, tile, grid, halo) for side in size]
 
+    def count(self, size: tuple[int, int], taps: Iterable[str], tile: int) -> int:
+        """How many windows there are."""
+        return math.prod(len(axis) for axis in self.axes(size, taps, tile))
+
     def smallest(self) -> int:
         """The side of the smallest tile that is chosen: at least as wide as its halo."""
         return max(tiles.halo_of(self.network, self.recipe.taps), LEAST_TILE)
@@ -177,7 +181,7 @@ def as_given(model: Model, tile: int | None, limit: int | None, allowed: str) ->
 
 def told(model: Model, tile: int, why: str) -> str:
     """The line that says that a picture is computed in tiles."""
-    count = math.prod(len(axis) for axis in model.axes(model.content, model.recipe.taps, tile))
+    count = model.count(model.content, model.recipe.taps, tile)
     halo = tiles.halo_of(model.network, model.recipe.taps)
     return f"in {count} tiles of at most {tile}x{tile} pixels, each with a halo of {halo}: {why}"
 

@@ -9,19 +9,8 @@ from typing import Any
 from isostyle import recipe_text
 from isostyle.checks import plain
 from isostyle.errors import InputError, shown
-from isostyle.recipe import (
-    AdamSettings,
-    Constant,
-    ExactSize,
-    LbfgsSettings,
-    Level,
-    LineSearch,
-    LongSide,
-    Recipe,
-    Size,
-    Space,
-    Taps,
-)
+from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Level, LineSearch, Recipe, Space, StyleSize, Taps
+from isostyle.sizes import ExactSize, LongSide, Size
 
 #: Adam's first learning rate where ``optimizer="adam"`` replaces L-BFGS: d2l's, in normalized space; ours in 0..1, which is
 #: narrower by ImageNet's std of about 0.23.
@@ -43,6 +32,7 @@ def override(
     base: str | Recipe,
     *,
     size: Size | tuple[int, int] | int | None = None,
+    style_size: StyleSize | Size | tuple[int, int] | int | None = None,
     content_layers: Taps | Mapping[str, float] | None = None,
     style_layers: Taps | Mapping[str, float] | None = None,
     optimizer: str | AdamSettings | LbfgsSettings | None = None,
@@ -63,6 +53,10 @@ def override(
     changes = {name: value for name, value in changes.items() if value is not None}
     if size is not None:
         changes["size"] = size_of(size)
+    if style_size is not None:
+        changes["style_size"] = style_size if isinstance(style_size, str) else size_of(style_size, "style size")
+        if isinstance(changes["style_size"], Size):
+            changes.setdefault("style_scale", 1.0)
     for name, layers in (("content_layers", content_layers), ("style_layers", style_layers)):
         if layers is not None:
             pairs = layers.items() if isinstance(layers, Mapping) else layers
@@ -88,14 +82,14 @@ def override(
     return recipe_text.named(dataclasses.replace(found, optimizer=settings, **changes), found)
 
 
-def size_of(size: Size | tuple[int, int] | int) -> Size:
-    """A size as a user may give it."""
+def size_of(size: Size | tuple[int, int] | int, what: str = "size") -> Size:
+    """A size as a user may give it; ``what`` it is called."""
     if isinstance(size, Size):
         return size
     size = plain(size)
     sides = list(size) if isinstance(size, Iterable) else [size]
     if len(sides) not in (1, 2) or any(type(plain(side)) is not int for side in sides):
-        raise InputError(f"the size must be (height, width), or one number for the longer side, not {shown(size)}")
+        raise InputError(f"the {what} must be (height, width), or one number for the longer side, not {shown(size)}")
     return LongSide(*sides) if len(sides) == 1 else ExactSize(*sides)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from isostyle.errors import InputError
@@ -11,6 +12,7 @@ from isostyle.images.decode import MAX_PIXELS
 from isostyle.images.deep import Pixels
 from isostyle.network import Network
 from isostyle.recipe import Recipe
+from isostyle.sizes import Size
 from isostyle.transfer.styles import is_style, roles_of_styles
 
 #: A squeezed image is warned of when its aspect changes by more than this share, and by more than a pixel's rounding.
@@ -53,16 +55,28 @@ def plan(
     for role, picture in pictures.items():
         if role == "init" or (is_style(role) and recipe.style_size == "content"):
             scaled = final = found["content"].final
+            factor = 1.0
         else:
-            whole = (rule(picture.height, picture.width, gpu=gpu) for rule in (recipe.size.scaled, recipe.size.fit))
-            scaled, final = ((max(1, round(height * share)), max(1, round(width * share))) for height, width in whole)
+            rule = recipe.style_size if is_style(role) and isinstance(recipe.style_size, Size) else recipe.size
+            scaled, final = (sides(picture.height, picture.width, gpu=gpu) for sides in (rule.scaled, rule.fit))
+            factor = share
+        if is_style(role):
+            factor *= recipe.style_scale
+        scaled, final = times(scaled, factor), times(final, factor)
         margin = min(round(recipe.margin * share), int(min(final) * MARGIN_AT_MOST))
         found[role] = Resizing(scaled, final, margin)
         require_possible(role, picture, found[role], recipe, network)
     if recipe.style_size == "equal":
-        for role in roles_of_styles(found):
-            require_equal(found["content"].final, found[role].final, recipe)
+        # What its source asks for is so before anything is scaled.
+        content, *styles = (fitted(pictures[role], recipe, gpu) for role in ("content", *roles_of_styles(pictures)))
+        for style in styles:
+            require_equal(content, style, recipe)
     return found
+
+
+def fitted(picture: Pixels, recipe: Recipe, gpu: bool) -> tuple[int, int]:
+    """What the recipe's rule makes of a picture's size."""
+    return recipe.size.fit(picture.height, picture.width, gpu=gpu)
 
 
 def require_equal(content: tuple[int, int], style: tuple[int, int], recipe: Recipe) -> None:
@@ -72,6 +86,12 @@ def require_equal(content: tuple[int, int], style: tuple[int, int], recipe: Reci
             f"the recipe {recipe.name!r} takes two images of one size, and these would be {content[0]}x{content[1]} and "
             f"{style[0]}x{style[1]}; the recipe tutorial-square crops both, a size with height and width squeezes them"
         )
+
+
+def times(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    """(height, width) ``factor`` times as large, in whole pixels."""
+    height, width = size
+    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def require_possible(role: str, picture: Pixels, resizing: Resizing, recipe: Recipe, network: Network) -> None:
@@ -95,7 +115,8 @@ def fit(picture: Pixels, resizing: Resizing) -> Pixels:
 
 def changed_aspects(pictures: Mapping[str, Pixels], resizings: Mapping[str, Resizing]) -> list[str]:
     """At most two lines: which pictures are squeezed, and which are cropped."""
-    squeezed, cropped = [], []
+    squeezed: dict[tuple[int, int], list[str]] = defaultdict(list)
+    cropped: dict[tuple[int, int], list[str]] = defaultdict(list)
     for role, picture in pictures.items():
         name = f"{role} {picture.height}x{picture.width}"
         height, width = resizings[role].scaled
@@ -103,13 +124,27 @@ def changed_aspects(pictures: Mapping[str, Pixels], resizings: Mapping[str, Resi
             abs(width - picture.width * height / picture.height), abs(height - picture.height * width / picture.width)
         )
         if rounded > 1 and abs(width / height / (picture.width / picture.height) - 1) > ASPECT_TOLERANCE:
-            squeezed.append(name)
+            squeezed[resizings[role].final].append(name)
         if resizings[role].final != (height, width):
-            cropped.append(name)
-    height, width = resizings["content"].final
+            cropped[resizings[role].final].append(name)
     lines = []
     if squeezed:
-        lines.append(f"aspect changed: {' and '.join(squeezed)} squeezed to {height}x{width} (height x width)")
+        lines.append(f"aspect changed: {by_size(squeezed, 'squeezed to')} (height x width)")
     if cropped:
-        lines.append(f"cropped: {' and '.join(cropped)} to the {height}x{width} in the middle")
+        lines.append(f"cropped: {by_size(cropped, 'to the')} in the middle")
     return lines
+
+
+def by_size(names: Mapping[tuple[int, int], Sequence[str]], verb: str) -> str:
+    """content 90x60 and style 70x50 squeezed to 300x450."""
+    return " and ".join(f"{' and '.join(each)} {verb} {height}x{width}" for (height, width), each in names.items())
+
+
+def enlarged(painting: Pixels, resizing: Resizing, recipe: Recipe) -> list[str]:
+    """A line if the user makes a painting larger than it is, for the sake of its strokes."""
+    height, width = resizing.scaled
+    is_asked_for = recipe.style_scale != 1 or isinstance(recipe.style_size, Size)
+    if not is_asked_for or height * width <= painting.height * painting.width:
+        return []
+    own = f"{painting.height}x{painting.width}"
+    return [f"style {own} enlarged to {height}x{width} (height x width): it has no more detail than its {own} pixels"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,11 @@ from isostyle.checks import PlainNumbers, require_count, require_seed
 from isostyle.errors import InputError, shown
 from isostyle.images.decode import ImageLike, contents
 from isostyle.interface import Dtype, Precision
-from isostyle.recipe import Recipe
+from isostyle.recipe import NAMED_STARTS, Recipe
 from isostyle.system import memory
 from isostyle.tiles import parse_tile
-from isostyle.transfer.styles import STYLE, by_role, is_style, require_weights, roles_of_styles
+from isostyle.transfer.override import override
+from isostyle.transfer.styles import STYLE, StyleLike, by_role, is_style, require_weights, roles_of_styles
 
 #: Evaluations between checkpoints.
 CHECKPOINT_EVERY = 50
@@ -67,6 +69,24 @@ class Request(PlainNumbers):
             memory.parse(self.max_memory)
 
 
+def request_for(
+    content: ImageLike, style: StyleLike, *, recipe: str | Recipe, init: ImageLike | None, **options: Any
+) -> Request:
+    """The request of a run that begins; arguments are those of :func:`isostyle.stylize`.
+
+    Raises:
+        InputError: one cannot be used.
+    """
+    given = {name: options.pop(name) for name in (*KEPT, "max_memory")}
+    start = None if init is None else init if isinstance(init, str) and init in NAMED_STARTS else "image"
+    found = override(recipe, start=start, **options)
+    styles, weights = by_role(style)
+    inputs = {"content": content, **styles}
+    if found.start == "image" and init is not None:
+        inputs["init"] = init
+    return Request(found, inputs, weights, **given)
+
+
 def request_again(
     recipe: Recipe, described: Mapping[str, Mapping[str, Any]], was: Mapping[str, Any], **changes: Any
 ) -> Request:
@@ -109,3 +129,8 @@ class Saving(PlainNumbers):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_count(self.every, "number of evaluations between checkpoints")
+
+
+def saving_for(checkpoint: str | os.PathLike[str] | None, every: int, keep: Mapping[str, Any] | None) -> Saving | None:
+    """Where the checkpoints of a run go that has one. Raises InputError if ``every`` cannot be used."""
+    return None if checkpoint is None else Saving(Path(checkpoint), every, keep or {})

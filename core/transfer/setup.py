@@ -21,7 +21,7 @@ from isostyle.transfer.checkpoint import RunCheckpoint
 from isostyle.transfer.inputs import Pictures, RunLevel, plan_levels, read_pictures
 from isostyle.transfer.memory_plan import Choice
 from isostyle.transfer.override import FROM_NOTHING
-from isostyle.transfer.plan import Resizing, changed_aspects, plan
+from isostyle.transfer.plan import Resizing, changed_aspects, enlarged, plan
 from isostyle.transfer.request import Request
 from isostyle.weights import store
 from isostyle.weights.store import Weights
@@ -83,7 +83,10 @@ def set_up(request: Request, before: RunCheckpoint | None, log: Callable[[str], 
     model = memory_plan.Model(recipe, network, framework.backend.name, dtype, *sizes)
     choice = memory_plan.choose(model, request.tile, request.max_memory, on_cpu=on_cpu)
     levels, left_out = plan_levels(pictures.pixels, request.weights, choice.recipe, network, dtype, gpu=not on_cpu)
-    lines = [*pictures.lines, *changed_aspects(pictures.pixels, resizings), *left_out, *choice.lines]
+    lines = [*pictures.lines, *changed_aspects(pictures.pixels, resizings)]
+    for role in request.weights:
+        lines += enlarged(pictures.pixels[role], resizings[role], recipe)
+    lines += [*left_out, *choice.lines]
     if pictures.alpha is not None:
         pictures.alpha = arrays.crop(arrays.resize(pictures.alpha, *resizings["content"].scaled), *resizings["content"].final)
     start = [] if before else [levels[0].start(request.seed)]

@@ -9,14 +9,14 @@ from typing import Any
 
 from isostyle.images.decode import ImageLike
 from isostyle.interface import Dtype, Precision
-from isostyle.recipe import NAMED_STARTS, AdamSettings, LbfgsSettings, Level, LineSearch, Pooling, Recipe, Size, Taps
+from isostyle.recipe import AdamSettings, LbfgsSettings, Level, LineSearch, Pooling, Recipe, StyleSize, Taps
+from isostyle.sizes import Size
 from isostyle.transfer.checkpoint import load
 from isostyle.transfer.descent import Event
-from isostyle.transfer.override import override
-from isostyle.transfer.request import CHECKPOINT_EVERY, KEPT, OnDivergence, Request, Saving, request_again
+from isostyle.transfer.request import CHECKPOINT_EVERY, KEPT, OnDivergence, Saving, request_again, request_for, saving_for
 from isostyle.transfer.result import Interrupted, Result, Stopped
 from isostyle.transfer.run import carry_out
-from isostyle.transfer.styles import StyleLike, by_role
+from isostyle.transfer.styles import StyleLike
 
 __all__ = ["Interrupted", "Result", "Stopped", "resume", "stylize"]
 
@@ -40,6 +40,8 @@ def stylize(
     line_search: LineSearch | None = None,
     lbfgs_history: int | None = None,
     pyramid: bool | Sequence[Level | tuple[float, int]] | None = None,
+    style_size: StyleSize | Size | tuple[int, int] | int | None = None,
+    style_scale: float | None = None,
     init: ImageLike | None = None,
     seed: int = 0,
     network: str = "compact",
@@ -65,7 +67,7 @@ def stylize(
         style: likewise; or a list of several, each an image or a pair of one and its weight
             (:mod:`isostyle.transfer.styles`).
         backend: ``torch``, ``paddle``, ``mxnet``, a third party's, or ``auto``: the first that is installed.
-        recipe: a published recipe's name, a ``.toml`` file, or a :class:`Recipe`. The next fourteen arguments override parts.
+        recipe: a published recipe's name, a ``.toml`` file, or a :class:`Recipe`. The next sixteen arguments override parts.
         size: (height, width) in pixels for both images, the length of the longer side, or a :class:`Size`.
         steps: updates of the image; L-BFGS makes whole blocks of them. With a line search, evaluations. Of a pyramid, those at
             the full size.
@@ -82,6 +84,10 @@ def stylize(
         pyramid: from coarse to fine: levels as (share of height and width, evaluations), smallest first; True for the usual
             ones; False for none. The optimizer becomes L-BFGS with a line search, and the full size gets 40 evaluations unless
             ``steps`` says otherwise. It stays if it is ``"adam"`` or settings, or if the image is clamped.
+        style_size: of the style image alone, as ``size`` has it: strokes grow with it. Or ``"own"``, as the content image's;
+            ``"content"``, exactly that; ``"equal"``, or refused.
+        style_scale: times the size that the recipe gives the style image, 0.25 to 4; not together with a ``style_size`` of
+            pixels.
         init: ``"content"``, ``"style"``, ``"noise"``, ``"uniform-noise"``, ``"content+noise"``, or a picture to start from.
         seed: of the noise; the same on every backend.
         network: ``"compact"``, ``"vgg16"``, ``"vgg16-padded"`` or ``"vgg19"`` (docs/weights.md), or the path of a
@@ -112,8 +118,10 @@ def stylize(
         Stopped: a loss exploded or was no longer finite, or the framework failed; the exception carries the last good picture.
         Interrupted: Ctrl-C; the exception carries the last picture.
     """
-    found = override(
-        recipe,
+    request = request_for(
+        content,
+        style,
+        recipe=recipe,
         size=size,
         steps=steps,
         content_weight=content_weight,
@@ -127,16 +135,21 @@ def stylize(
         line_search=line_search,
         lbfgs_history=lbfgs_history,
         pyramid=pyramid,
-        start=None if init is None else init if isinstance(init, str) and init in NAMED_STARTS else "image",
+        style_size=style_size,
+        style_scale=style_scale,
+        init=init,
+        network=network,
+        seed=seed,
+        dtype=dtype,
+        precision=precision,
+        backend=backend,
+        device=device,
+        threads=threads,
+        tile=tile,
+        max_memory=max_memory,
+        on_divergence=on_divergence,
     )
-    styles, weights = by_role(style)
-    inputs = {"content": content, **styles}
-    if found.start == "image" and init is not None:
-        inputs["init"] = init
-    request = Request(
-        found, inputs, weights, network, seed, dtype, precision, backend, device, threads, tile, max_memory, on_divergence
-    )
-    saving = None if checkpoint is None else Saving(Path(checkpoint), checkpoint_every, keep or {})
+    saving = saving_for(checkpoint, checkpoint_every, keep)
     return carry_out(request, saving=saving, callback=callback, log=log)
 
 
