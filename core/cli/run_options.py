@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import rich_click
@@ -33,6 +33,7 @@ from isostyle.cli.options import (
     together,
 )
 from isostyle.cli.pipes import FileOrPipe
+from isostyle.images.colors import KINDS
 from isostyle.recipe import NAMED_STARTS, AsIs, ExactSize, LongSide, Recipe, ShortSide, Size, Square, Taps
 from isostyle.recipe_text import load
 from isostyle.transfer.override import override
@@ -83,10 +84,13 @@ parse_pyramid = Reader(read_pyramid, "levels, as 0.25:60,0.5:40 (share:evaluatio
 PARSERS = {"size": parse_size, "content_layers": parse_taps, "style_layers": parse_taps, "pyramid": parse_pyramid}
 
 
-def argument(panel: str, names: str, metavar: str, text: str, **how: Any) -> Decorator:
+def argument(
+    panel: str, names: str, metavar: str | None, text: str, choices: Sequence[str] | None = None, **how: Any
+) -> Decorator:
     """An option that is an argument of :func:`isostyle.stylize`, whose signature says its type and its default."""
     name = names.split()[-1].removeprefix("--").replace("-", "_")
-    kind = {"int": int, "float": float}.get(str(ARGUMENTS[name].annotation).partition(" ")[0])
+    types: dict[str, Any] = {"int": int, "float": float}
+    kind = rich_click.Choice(choices) if choices else types.get(str(ARGUMENTS[name].annotation).partition(" ")[0])
     return option(panel, names, metavar, text, type=kind, default=ARGUMENTS[name].default, callback=PARSERS.get(name), **how)
 
 
@@ -95,6 +99,14 @@ def arguments(panel: str, *rows: tuple[str, str, str]) -> Decorator:
     return together(*(argument(panel, *row) for row in rows))
 
 
+KEEP_COLORS = argument(
+    FIRST,
+    "--keep-colors",
+    None,
+    "The photograph's: its chrominance (luminance) or its channels' histograms in the result, or the painting recolored first "
+    "(style, style-cholesky).",
+    choices=KINDS,
+)
 STEPS = argument(FIRST, "--steps", "N", "Updates of the picture; with a line search or pyramid, evaluations at the full size.")
 SIZE = argument(
     FIRST,
@@ -123,6 +135,7 @@ computing_options = together(
         ("--style-weight", "X", "Effective weight of the style terms (d2l: 1e4)."),
         ("--content-weight", "X", "Effective weight of the content terms (d2l: 1)."),
     ),
+    KEEP_COLORS,
     SIZE,
     STEPS,
     BACKEND,

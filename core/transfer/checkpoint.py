@@ -41,6 +41,7 @@ SETTINGS: Keys = {
     **dict.fromkeys(("network", "network_sha256", "dtype", "precision", "backend", "device", "on_divergence"), str),
     **dict.fromkeys(("seed", "threads", "checkpoint_every"), int),
     "tile": (int, type(None)),
+    "keep_colors": (str, type(None)),
     "diverged": list,
     "kept": dict,
 }
@@ -140,6 +141,7 @@ def made_of(tensors: Mapping[str, Array], tables: Mapping[str, Any]) -> RunCheck
         InputError, KeyError, TypeError, ValueError, AttributeError: no run writes them. The digest is no proof against forgers.
     """
     position, settings, inputs, history = (tables[key] for key in ("position", "settings", "inputs", "history"))
+    settings = {"keep_colors": None, **settings}  # of a checkpoint that is older than these
     require("position", POSITION, [position])
     require("settings", SETTINGS, [settings])
     require("inputs", INPUT, [{"path": "", **about} for about in inputs.values()])

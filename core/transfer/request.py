@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from isostyle.checks import PlainNumbers, require_count, require_seed
 from isostyle.errors import InputError, shown
+from isostyle.images import colors
 from isostyle.images.decode import ImageLike, contents
 from isostyle.interface import Dtype, Precision
 from isostyle.recipe import Recipe
@@ -18,7 +19,7 @@ from isostyle.tiles import parse_tile
 #: Evaluations between checkpoints.
 CHECKPOINT_EVERY = 50
 #: What a checkpoint keeps of a request, beside recipe and inputs.
-KEPT = ("network", "seed", "dtype", "precision", "backend", "device", "threads", "tile", "on_divergence")
+KEPT = ("network", "seed", "dtype", "precision", "backend", "device", "threads", "tile", "on_divergence", "keep_colors")
 OnDivergence = Literal["stop", "retry"]
 
 
@@ -43,6 +44,7 @@ class Request(PlainNumbers):
     tile: str | int
     max_memory: str | int | None = None
     on_divergence: OnDivergence = "stop"
+    keep_colors: colors.KeepColors | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,6 +60,7 @@ class Request(PlainNumbers):
         again = {role: contents(source, f"the {role} image") for role, source in self.inputs.items()}
         object.__setattr__(self, "inputs", again)
         require_seed(self.seed)
+        colors.require_kind(self.keep_colors)
         parse_tile(self.tile)
         if self.max_memory is not None:
             memory.parse(self.max_memory)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from isostyle.images.colors import KeepColors
 from isostyle.images.decode import ImageLike
 from isostyle.interface import Dtype, Precision
 from isostyle.recipe import NAMED_STARTS, AdamSettings, LbfgsSettings, Level, LineSearch, Pooling, Recipe, Size, Taps
@@ -40,6 +41,7 @@ def stylize(
     lbfgs_history: int | None = None,
     pyramid: bool | Sequence[Level | tuple[float, int]] | None = None,
     init: ImageLike | None = None,
+    keep_colors: KeepColors | None = None,
     seed: int = 0,
     network: str = "compact",
     dtype: Dtype = "float32",
@@ -81,6 +83,9 @@ def stylize(
             ones; False for none. The optimizer becomes L-BFGS with a line search, and the full size gets 40 evaluations unless
             ``steps`` says otherwise. It stays if it is ``"adam"`` or settings, or if the image is clamped.
         init: ``"content"``, ``"style"``, ``"noise"``, ``"uniform-noise"``, ``"content+noise"``, or a picture to start from.
+        keep_colors: the photograph's: ``"luminance"`` puts its chrominance, ``"histogram"`` the histograms of its channels into
+            the result (not into ``Result.image``, which is what was optimized); ``"style"`` and ``"style-cholesky"`` give the
+            painting its mean and covariance first (:mod:`isostyle.images.colors`, docs/controls.md).
         seed: of the noise; the same on every backend.
         network: ``"compact"``, ``"vgg16"``, ``"vgg16-padded"`` or ``"vgg19"`` (docs/weights.md), or the path of a
             ``.safetensors`` file.
@@ -130,7 +135,8 @@ def stylize(
     inputs = {"content": content, "style": style}
     if found.start == "image" and init is not None:
         inputs["init"] = init
-    request = Request(found, inputs, network, seed, dtype, precision, backend, device, threads, tile, max_memory, on_divergence)
+    how = (network, seed, dtype, precision, backend, device, threads, tile, max_memory, on_divergence, keep_colors)
+    request = Request(found, inputs, *how)
     saving = None if checkpoint is None else Saving(Path(checkpoint), checkpoint_every, keep or {})
     return carry_out(request, saving=saving, callback=callback, log=log)
 
