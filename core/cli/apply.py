@@ -64,8 +64,8 @@ SECONDS_BETWEEN_LINES = 2.0
 @option(
     FIRST,
     "--keep-colors",
-    None,
-    "The picture's: its chrominance (luminance), or its channels' histograms, in what is painted.",
+    "KIND",
+    "The picture's: luminance, its chrominance in what is painted; histogram, its channels' histograms.",
     type=click.Choice(KINDS),
 )
 @shared.STYLE_BACKEND

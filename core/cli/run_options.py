@@ -84,9 +84,7 @@ parse_pyramid = Reader(read_pyramid, "levels, as 0.25:60,0.5:40 (share:evaluatio
 PARSERS = {"size": parse_size, "content_layers": parse_taps, "style_layers": parse_taps, "pyramid": parse_pyramid}
 
 
-def argument(
-    panel: str, names: str, metavar: str | None, text: str, choices: Sequence[str] | None = None, **how: Any
-) -> Decorator:
+def argument(panel: str, names: str, metavar: str, text: str, choices: Sequence[str] | None = None, **how: Any) -> Decorator:
     """An option that is an argument of :func:`isostyle.stylize`, whose signature says its type and its default."""
     name = names.split()[-1].removeprefix("--").replace("-", "_")
     types: dict[str, Any] = {"int": int, "float": float}
@@ -102,9 +100,9 @@ def arguments(panel: str, *rows: tuple[str, str, str]) -> Decorator:
 KEEP_COLORS = argument(
     FIRST,
     "--keep-colors",
-    None,
-    "The photograph's: its chrominance (luminance) or its channels' histograms in the result, or the painting recolored first "
-    "(style, style-cholesky).",
+    "KIND",
+    "The photograph's: luminance, its chrominance in the result; histogram, its channels' histograms; style, style-cholesky: "
+    "the painting is recolored first.",
     choices=KINDS,
 )
 STEPS = argument(FIRST, "--steps", "N", "Updates of the picture; with a line search or pyramid, evaluations at the full size.")

@@ -10,7 +10,7 @@ floats. What is hidden by an alpha of 0 is counted nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -46,6 +46,8 @@ LEAST_VARIANCE = 255.0**-2
 CHOLESKY_VARIANCE = 1e-12
 #: Samples of 16 bits.
 LEVELS = MOST + 1
+#: One value a pixel, in 0..1.
+Plane: TypeAlias = NDArray[np.float32]
 
 
 def require_kind(kind: Any) -> None:
@@ -114,23 +116,26 @@ class ByLuminance(InColors):
         """How far pixels that are too dark are lightened: 0 not at all, 1 until they have their whole chrominance."""
         total = lost = 0.0
         for made, photograph in self.strips():
-            luma, color = parted(made, photograph)
-            chroma = np.hypot(color[..., 2] / np.float32(CB), color[..., 0] / np.float32(CR))
+            luma, (red, green, blue) = parted(made, photograph)
+            chroma = np.hypot(blue / np.float32(CB), red / np.float32(CR))
+            least = -np.minimum(np.minimum(red, green), blue)
             total += float(chroma.sum(dtype=np.float64))
-            lost += float((chroma * (1 - share(luma, -color.min(-1)))).sum(dtype=np.float64))
+            lost += float((chroma * (1 - share(luma, least))).sum(dtype=np.float64))
         return max(0.0, 1 - MOST_LOST * total / lost) if lost else 0.0
 
     @staticmethod
     def blended(made: Samples, photograph: Samples, lightened: float) -> Samples:
         """Samples (..., 3) of both as those of the result."""
-        luma, color = parted(made, photograph)
-        luma = np.minimum(luma, 1 - color.max(-1))
-        least = -color.min(-1)
+        luma, (red, green, blue) = parted(made, photograph)
+        luma = np.minimum(luma, 1 - np.maximum(np.maximum(red, green), blue))
+        least = -np.minimum(np.minimum(red, green), blue)
         kept = share(luma, least)
         moved = np.float32(lightened) * (1 - kept)
         # On the edge of what exists luma = kept * least, wherever the two are moved to.
-        pixels = (luma + moved * least)[..., None] + (kept + moved)[..., None] * color
-        found: Samples = np.rint(pixels.clip(0, 1) * MOST).astype(np.uint16)
+        luma, kept = luma + moved * least, kept + moved
+        found = np.empty(made.shape, np.uint16)
+        for channel, color in enumerate((red, green, blue)):
+            found[..., channel] = np.rint((luma + kept * color).clip(0, 1) * MOST)
         return found
 
 
@@ -179,23 +184,24 @@ def matched(made: NDArray[np.int64], photograph: NDArray[np.int64]) -> Samples:
     return found
 
 
-def parted(made: Samples, photograph: Samples) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The luminance of what was made, (...), and the photograph's colors without theirs, (..., 3), both in 0..1."""
-    one, other = (samples.astype(np.float32) / np.float32(MOST) for samples in (made, photograph))
-    return luma(one), other - luma(other)[..., None]
+def parted(made: Samples, photograph: Samples) -> tuple[Plane, list[Plane]]:
+    """The luminance of what was made, and the photograph's R - Y', G - Y' and B - Y', for samples (..., 3)."""
+    one, other = (
+        [samples[..., channel].astype(np.float32) / np.float32(MOST) for channel in range(3)] for samples in (made, photograph)
+    )
+    theirs = luma(other)
+    return luma(one), [channel - theirs for channel in other]
 
 
-def luma(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Y' of pixels (..., 3), added up by hand: a product of matrices may round otherwise elsewhere."""
-    red, green, blue = (pixels[..., channel] * np.float32(weight) for channel, weight in enumerate(WEIGHTS))
-    found: NDArray[np.float32] = red + green + blue
-    return found
+def luma(channels: Sequence[Plane]) -> Plane:
+    """Y', added up by hand: a product of matrices may round otherwise elsewhere."""
+    red, green, blue = (channel * np.float32(weight) for channel, weight in zip(channels, WEIGHTS, strict=True))
+    return red + green + blue
 
 
-def share(luma: NDArray[np.float32], least: NDArray[np.float32]) -> NDArray[np.float32]:
+def share(luma: Plane, least: Plane) -> Plane:
     """The share of its chrominance that a color can have at ``luma``, if it exists from ``least`` on."""
-    dark = luma < least
-    return np.divide(luma, least, out=np.ones_like(luma), where=dark)
+    return np.divide(luma, least, out=np.ones_like(luma), where=luma < least)
 
 
 def shown_in(
@@ -250,7 +256,7 @@ def linear_map(painting: Spread, photograph: Spread, kind: str) -> tuple[NDArray
         matrix = power(photograph.covariance, 1 / 2) @ power(ours, -1 / 2)
     else:
         theirs = at_least(photograph.covariance, CHOLESKY_VARIANCE)
-        matrix = np.linalg.cholesky(theirs) @ np.linalg.inv(np.linalg.cholesky(ours))
+        matrix = np.asarray(np.linalg.cholesky(theirs) @ np.linalg.inv(np.linalg.cholesky(ours)), np.float64)
     return matrix, photograph.mean - matrix @ painting.mean
 
 
