@@ -201,7 +201,8 @@ def luma(channels: Sequence[Plane]) -> Plane:
 
 def share(luma: Plane, least: Plane) -> Plane:
     """The share of its chrominance that a color can have at ``luma``, if it exists from ``least`` on."""
-    return np.divide(luma, least, out=np.ones_like(luma), where=luma < least)
+    found: Plane = np.divide(luma, least, out=np.ones_like(luma), where=luma < least)
+    return found
 
 
 def shown_in(
