@@ -196,7 +196,8 @@ def parted(made: Samples, photograph: Samples) -> tuple[Plane, list[Plane]]:
 def luma(channels: Sequence[Plane]) -> Plane:
     """Y', added up by hand: a product of matrices may round otherwise elsewhere."""
     red, green, blue = (channel * np.float32(weight) for channel, weight in zip(channels, WEIGHTS, strict=True))
-    return red + green + blue
+    found: Plane = red + green + blue
+    return found
 
 
 def share(luma: Plane, least: Plane) -> Plane:
