@@ -1,5 +1,6 @@
 """The photograph's colors kept: the arithmetic against NumPy written in another way; runs, networks, the command line."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -19,6 +20,7 @@ from isostyle.images import arrays, colors, decode
 from isostyle.images.colors import CHOLESKY, HISTOGRAM, LUMINANCE, OF_RESULT, OF_STYLE, STYLE, Photograph
 from isostyle.images.deep import Deep
 from isostyle.style_networks import video
+from isostyle.transfer import checkpoint
 
 #: Half a step of 16 bits, and float32's rounding.
 STEP = 0.6 / 65535
@@ -360,6 +362,19 @@ def test_a_run_that_goes_on_keeps_the_same_colors(any_backend, tmp_path, kind):
     assert coarse.picture.size < whole.picture.size
     assert coarse.picture.tobytes() != arrays.to_picture(coarse.image).tobytes() or kind in OF_STYLE
     assert isostyle.resume(tmp_path / "c").picture.tobytes() == whole.picture.tobytes()
+
+
+def test_a_checkpoint_from_before_tells_of_no_colors_and_is_gone_on_with(any_backend, photo, oil, tmp_path):
+    def stop(event):
+        raise KeyboardInterrupt
+
+    with pytest.raises(isostyle.Interrupted):
+        isostyle.stylize(photo, oil, checkpoint=tmp_path / "c", callback=stop, backend=any_backend, **QUICK)
+    found = checkpoint.load(tmp_path / "c")
+    settings = {name: value for name, value in found.settings.items() if name != "keep_colors"}
+    (tmp_path / "c").write_bytes(checkpoint.dump(dataclasses.replace(found, settings=settings)))
+    result = isostyle.resume(tmp_path / "c", content=photo, style=oil)
+    assert result.manifest["keep_colors"] is None
 
 
 def test_a_coarse_level_is_shown_in_the_colors_of_the_photograph_at_its_size(photo):

@@ -141,7 +141,7 @@ def made_of(tensors: Mapping[str, Array], tables: Mapping[str, Any]) -> RunCheck
         InputError, KeyError, TypeError, ValueError, AttributeError: no run writes them. The digest is no proof against forgers.
     """
     position, settings, inputs, history = (tables[key] for key in ("position", "settings", "inputs", "history"))
-    settings = {"keep_colors": None, **settings}  # of a checkpoint that is older than these
+    settings = {**settings, "keep_colors": settings.get("keep_colors")}  # an older checkpoint has none
     require("position", POSITION, [position])
     require("settings", SETTINGS, [settings])
     require("inputs", INPUT, [{"path": "", **about} for about in inputs.values()])
