@@ -25,6 +25,7 @@ from isostyle.cli.pipes import PIPE, FileOrPipe, read_stdin
 from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import InputError, IsostyleError
 from isostyle.images import decode
+from isostyle.images.colors import KINDS
 from isostyle.images.decode import PictureIn, describe, read_picture
 from isostyle.images.encode import KeptElsewhere, keeps_alpha
 from isostyle.images.options import KEEP
@@ -60,6 +61,13 @@ SECONDS_BETWEEN_LINES = 2.0
     FIRST, "--strength", "X", "0 is the photograph, 1 what the network paints; between them, mixed.", type=float, default=1.0
 )
 @option(FIRST, "--stroke-size", "X", "How large strokes are, from 0.25 to 4.", type=float, default=1.0)
+@option(
+    FIRST,
+    "--keep-colors",
+    "KIND",
+    "The picture's: luminance, its chrominance in what is painted; histogram, its channels' histograms.",
+    type=click.Choice(KINDS),
+)
 @shared.STYLE_BACKEND
 @option(
     PICTURE, "--format kind", "SUFFIX", "In a folder, and with -o -: png, jpg, webp, ... [default: as it was; of -o -, png]."
@@ -88,6 +96,7 @@ def apply(style: str, pictures: tuple[str, ...], output: Path | None, force: boo
       isostyle apply my.safetensors photo.jpg -o out.jpg --backend paddle
       isostyle apply mosaic holiday/ -o painted/        every picture of a folder
       isostyle apply wave photo.jpg --strength 0.6      less of the style
+      isostyle apply wave photo.jpg --keep-colors luminance
       isostyle apply scream 'holiday/*.jpg' more/*.png -o painted/ --long-side 1600
       isostyle apply ink film.mp4 -o painted.mp4        a video, with its sound and subtitles
       fetch | isostyle apply wave - -o - --format jpg | show

@@ -42,7 +42,7 @@ from isostyle.system import memory
 from isostyle.system.files import read_input, sha256
 from isostyle.transfer import checkpoint as run_checkpoint
 from isostyle.transfer.manifest import MANIFEST_SCHEMA
-from isostyle.transfer.styles import by_role
+from isostyle.transfer.styles import by_role, weights_of
 from isostyle.weights import store
 
 #: Between two looks at the processes.
@@ -97,7 +97,7 @@ def batch(
     names of their outputs: a.jpg-oil.png and a.png-oil.png.
     Names in a table are relative to its folder. A second call skips the runs that are finished and goes on with those that
     were interrupted: they leave a checkpoint beside their picture, PICTURE.checkpoint. A run whose pictures, recipe, network,
-    seed or backend changed is made anew, with --force.
+    seed, kept colors or backend changed is made anew, with --force.
 
     Exit codes: 0 all done; 1 some failed; 2 the input cannot be used, and nothing was written; 130 or 143 stopped by Ctrl-C or
     SIGTERM (pictures and checkpoints are kept; the same command goes on).
@@ -202,7 +202,7 @@ class Task:
             **{("inputs", role, "file_sha256"): sha256(read_input(path)) for role, path in pictures.items()},
             **{("inputs", role, "weight"): weight for role, weight in weights.items() if len(weights) > 1},
             ("network", "weights_sha256"): store.load(asked["network"]).digest,
-            ("seed",): asked["seed"],
+            **{(name,): asked[name] for name in ("seed", "keep_colors")},
             **{("backend", name): asked[name] for name in ("dtype", "precision")},
             **{("output", name): value for name, value in taken_from(dict(asked)).as_dict().items()},
         }
@@ -215,7 +215,10 @@ class Task:
             kept = run_checkpoint.load(self.run.checkpoint)
         except InputError:
             return False
-        return kept.recipe.digest == self.settings.digest and bool(kept.settings["seed"] == self.asked["seed"])
+        is_same = all(kept.settings[name] == self.asked[name] for name in ("seed", "keep_colors"))
+        _, weights = by_role([self.run.style, *self.asked["more_styles"]])
+        is_same = is_same and weights == weights_of(kept.inputs)
+        return kept.recipe.digest == self.settings.digest and is_same
 
     def command(self, workers: int, *, force: bool) -> list[str]:
         """The arguments of the `isostyle` that makes the picture, or goes on with it."""

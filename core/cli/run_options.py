@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from isostyle.cli.options import (
 )
 from isostyle.cli.pipes import FileOrPipe
 from isostyle.errors import InputError
+from isostyle.images.colors import KINDS
 from isostyle.recipe import NAMED_STARTS, Recipe, Taps
 from isostyle.recipe_text import load
 from isostyle.sizes import AsIs, ExactSize, LongSide, ShortSide, Size, Square
@@ -110,10 +111,11 @@ def one_or_all(ctx: click.Context, param: click.Parameter, values: tuple[Path, .
     return list(values) if len(values) > 1 else values[0] if values else None
 
 
-def argument(panel: str, names: str, metavar: str, text: str, **how: Any) -> Decorator:
+def argument(panel: str, names: str, metavar: str, text: str, choices: Sequence[str] | None = None, **how: Any) -> Decorator:
     """An option that is an argument of :func:`isostyle.stylize`, whose signature says its type and its default."""
     name = names.split()[-1].removeprefix("--").replace("-", "_")
-    kind = {"int": int, "float": float}.get(str(ARGUMENTS[name].annotation).partition(" ")[0])
+    types: dict[str, Any] = {"int": int, "float": float}
+    kind = rich_click.Choice(choices) if choices else types.get(str(ARGUMENTS[name].annotation).partition(" ")[0])
     return option(panel, names, metavar, text, type=kind, default=ARGUMENTS[name].default, callback=PARSERS.get(name), **how)
 
 
@@ -122,6 +124,14 @@ def arguments(panel: str, *rows: tuple[str, str, str]) -> Decorator:
     return together(*(argument(panel, *row) for row in rows))
 
 
+KEEP_COLORS = argument(
+    FIRST,
+    "--keep-colors",
+    "KIND",
+    "The photograph's: luminance, its chrominance in the result; histogram, its channels' histograms; style, style-cholesky: "
+    "the painting is recolored first.",
+    choices=KINDS,
+)
 STEPS = argument(FIRST, "--steps", "N", "Updates of the picture; with a line search or pyramid, evaluations at the full size.")
 SIZE = argument(
     FIRST,
@@ -158,6 +168,7 @@ computing_options = together(
         multiple=True,
         callback=parse_styles,
     ),
+    KEEP_COLORS,
     SIZE,
     argument(
         FIRST,

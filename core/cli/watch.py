@@ -14,8 +14,8 @@ from isostyle.cli.outputs import Outputs, write
 from isostyle.cli.pipes import PIPE
 from isostyle.cli.progress import Teller, readable, teller
 from isostyle.errors import IsostyleError
-from isostyle.images import arrays, encode, transparency
-from isostyle.images.arrays import Rounded
+from isostyle.images import encode, transparency
+from isostyle.images.colors import shown_in
 from isostyle.images.encode import Finished
 from isostyle.recipe import Recipe
 from isostyle.system.files import reason
@@ -69,7 +69,7 @@ class Watch:
         assert self.outputs is not None
         image, space, gray, path = event.image(), self.recipe.space, event.gray, self.outputs.stage(event.step)
         alpha = transparency.at_size(event.alpha, *event.size)
-        stage = Finished(arrays.to_picture(image, space, gray=gray), Rounded(image, space, gray), alpha)
+        stage = Finished(*shown_in(image, space, gray=gray, photograph=event.photograph), alpha)
         try:
             encode.save(stage, path, self.outputs.options)
         except (OSError, ValueError) as error:

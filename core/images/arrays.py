@@ -7,7 +7,6 @@ backend starts from the same bits.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,10 +104,6 @@ class Rounded:
 
     def rows(self, top: int, bottom: int) -> Samples:
         return rounded(self.image[:, :, top:bottom], self.space, gray=self.gray)
-
-
-#: A picture of 16 bits a sample that hands out some rows at a time, for the writers of files.
-Rows: TypeAlias = Deep | Rounded
 
 
 def crop(picture: P, height: int, width: int) -> P:

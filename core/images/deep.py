@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,10 +59,22 @@ class Deep:
 
     def eight_bits(self) -> Image.Image:
         """The same picture, rounded to 8 bits."""
-        picture = Image.new("RGB", self.size)
-        for top, strip in strips(self):
-            picture.paste(Image.fromarray(np.rint(strip.samples / EIGHT_TO_SIXTEEN).astype(np.uint8)), (0, top))
-        return picture
+        return in_eight_bits(self, self.size)
+
+
+class Rows(Protocol):
+    """A picture of 16 bits a sample that hands out some rows at a time."""
+
+    def rows(self, top: int, bottom: int) -> Samples:
+        """Samples (rows, W, 3) from ``top`` up to ``bottom``, or to where the picture ends."""
+
+
+def in_eight_bits(picture: Rows, size: tuple[int, int]) -> Image.Image:
+    """A picture of ``size`` (width, height), rounded to 8 bits."""
+    made = Image.new("RGB", size)
+    for top in range(0, made.height, STRIP):
+        made.paste(Image.fromarray(np.rint(picture.rows(top, top + STRIP) / EIGHT_TO_SIXTEEN).astype(np.uint8)), (0, top))
+    return made
 
 
 #: RGB, of 8 or 16 bits a sample.

@@ -23,8 +23,7 @@ from PIL.PngImagePlugin import putchunk
 
 from isostyle.errors import InputError, IsostyleError
 from isostyle.images import exif, transparency
-from isostyle.images.arrays import Rows
-from isostyle.images.deep import EIGHT_TO_SIXTEEN, STRIP, Samples
+from isostyle.images.deep import EIGHT_TO_SIXTEEN, STRIP, Rows, Samples
 from isostyle.images.icc import srgb
 from isostyle.images.options import KEEP, PictureOptions
 from isostyle.images.suffixes import WITH_SIXTEEN_BITS, format_of

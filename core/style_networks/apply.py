@@ -25,9 +25,10 @@ from isostyle import registry
 from isostyle._version import __version__
 from isostyle.checks import plain, require_count
 from isostyle.errors import InputError, IsostyleError, shown
-from isostyle.images import arrays, decode, encode, transparency
+from isostyle.images import arrays, colors, decode, encode, transparency
+from isostyle.images.colors import KeepColors, Photograph
 from isostyle.images.decode import ImageLike, PictureIn, describe, read_picture
-from isostyle.images.deep import Deep, Pixels, strips
+from isostyle.images.deep import STRIP, Deep, Pixels, strips
 from isostyle.images.encode import Finished
 from isostyle.images.options import BITS, QUALITY, PictureOptions
 from isostyle.interface import Array, Dtype
@@ -91,6 +92,7 @@ def apply(
     long_side: int | None = None,
     strength: float = 1.0,
     stroke_size: float = 1.0,
+    keep_colors: KeepColors | None = None,
     dtype: Dtype = "float32",
     bits: int = 8,
     log: Callable[[str], None] | None = None,
@@ -112,6 +114,8 @@ def apply(
         long_side: a picture whose longer side has more pixels is shrunk to this first.
         strength: of the style: 0 is the photograph, 1 what the network paints; between them, colors are mixed.
         stroke_size: how much larger strokes are, in 0.25..4: the picture is painted at 1 / this of its size, and resized back.
+        keep_colors: the picture's: ``"luminance"`` puts its chrominance, ``"histogram"`` the histograms of its channels into
+            what was painted (docs/controls.md).
         dtype: ``"float32"`` or ``"float64"``.
         bits: of a sample: 16 to write so many afterwards; in tiles, six bytes a pixel more.
         log: called with a line for each thing that a user should know.
@@ -131,6 +135,7 @@ def apply(
         long_side=long_side,
         strength=strength,
         stroke_size=stroke_size,
+        keep_colors=keep_colors,
         dtype=dtype,
         bits=bits,
         log=log,
@@ -157,6 +162,7 @@ class Applier:
         long_side: int | None = None,
         strength: float = 1.0,
         stroke_size: float = 1.0,
+        keep_colors: KeepColors | None = None,
         dtype: Dtype = "float32",
         bits: int = 8,
         log: Callable[[str], None] | None = None,
@@ -164,11 +170,14 @@ class Applier:
         """As :func:`apply`."""
         long_side, strength, stroke_size, bits = plain(long_side), plain(strength), plain(stroke_size), plain(bits)
         check_options(dtype, long_side, strength, stroke_size, bits)
+        require_colors(keep_colors)
         self.side = parse_tile(tile)
         self.style = style if isinstance(style, StyleNetwork) else style_network.find(os.fspath(style))
         painting = self.style.painting()
-        self.long_side, self.strength, self.dtype, self.deep = long_side, strength, dtype, bits == 16
-        self.stroke_size = stroke_size
+        self.long_side, self.strength, self.dtype, self.bits = long_side, strength, dtype, bits
+        self.stroke_size, self.keep_colors = stroke_size, keep_colors
+        #: Whether 16 bits are painted; of 8, colors that are pulled apart would show the steps.
+        self.deep = bits == 16 or keep_colors is not None
         self.log = log or (lambda line: None)
         if backend == "auto":
             backend = registry.choose_to_apply(device, dtype)
@@ -195,6 +204,7 @@ class Applier:
             },
             "strength": self.strength,
             "stroke_size": self.stroke_size,
+            "keep_colors": self.keep_colors,
             "backend": {**framework.about, "dtype": dtype},
             "threads": framework.threads,
             "versions": versions(),
@@ -221,6 +231,9 @@ class Applier:
         if working is not pixels:
             canvas = self.restored(canvas, pixels)
         size, made = (pixels.height, pixels.width), canvas.picture
+        alpha = transparency.at_size(given.alpha, *size)
+        if self.keep_colors is not None:
+            canvas.put_in_colors(Photograph(self.keep_colors, pixels, alpha))
         about = {
             "size": list(size),
             "pixels_sha256": decode.pixels_sha256(made),
@@ -228,8 +241,8 @@ class Applier:
             "tile": choice.tile,
             "estimated_memory_bytes": choice.estimate,
         }
-        alpha = transparency.at_size(given.alpha, *size)
-        return Applied(made, {**self.about, "output": about}, Finished(made, canvas.deep, alpha, given.exif))
+        deep = canvas.deep if self.bits == 16 else None
+        return Applied(made, {**self.about, "output": about}, Finished(made, deep, alpha, given.exif))
 
     def choice(self, size: tuple[int, int]) -> TileChoice:
         """How a picture of that height and width is computed; what the user should know of it is told once.
@@ -324,6 +337,25 @@ class Canvas:
         self.picture.paste(arrays.to_picture(piece), (columns.start, rows.start))
         if self.deep is not None:
             self.deep.samples[rows, columns] = arrays.rounded(piece)
+
+    def put_in_colors(self, photograph: Photograph) -> None:
+        """Give the picture the colors of a ``photograph`` of its size. It must have 16 bits."""
+        assert self.deep is not None
+        found = photograph.in_colors(self.deep, self.picture.height, self.picture.width)
+        for top in range(0, self.picture.height, STRIP):
+            strip = Deep(found.rows(top, top + STRIP))
+            self.deep.samples[top : top + STRIP] = strip.samples
+            self.picture.paste(strip.eight_bits(), (0, top))
+
+
+def require_colors(kind: Any) -> None:
+    """Raises InputError if a network that is trained already cannot keep colors in that way."""
+    colors.require_kind(kind)
+    if kind in colors.OF_STYLE:
+        raise InputError(
+            f"colors kept by {kind} recolor the painting, and a trained network has none any more; "
+            f"{' and '.join(colors.OF_RESULT)} work here, and all with `isostyle run`"
+        )
 
 
 def check_options(dtype: str, long_side: int | None, strength: float, stroke_size: float, bits: int) -> None:

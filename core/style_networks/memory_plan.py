@@ -60,7 +60,7 @@ class Demand:
     network: TransformNetwork
     backend: str
     dtype: Dtype
-    #: Whether outputs of 16 bits are kept.
+    #: Whether outputs of 16 bits are kept, or were before they got other colors.
     deep: bool = False
 
     def bytes(self, size: Size, tile: int | None) -> int:

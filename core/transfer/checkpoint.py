@@ -42,6 +42,7 @@ SETTINGS: Keys = {
     **dict.fromkeys(("network", "network_sha256", "dtype", "precision", "backend", "device", "on_divergence"), str),
     **dict.fromkeys(("seed", "threads", "checkpoint_every"), int),
     "tile": (int, type(None)),
+    "keep_colors": (str, type(None)),
     "diverged": list,
     "kept": dict,
 }
@@ -141,6 +142,7 @@ def made_of(tensors: Mapping[str, Array], tables: Mapping[str, Any]) -> RunCheck
         InputError, KeyError, TypeError, ValueError, AttributeError: no run writes them. The digest is no proof against forgers.
     """
     position, settings, inputs, history = (tables[key] for key in ("position", "settings", "inputs", "history"))
+    settings = {**settings, "keep_colors": settings.get("keep_colors")}  # an older checkpoint has none
     require("position", POSITION, [position])
     require("settings", SETTINGS, [settings])
     require("inputs", INPUT, [{"path": "", "weight": 1.0, **about} for about in inputs.values()])

@@ -12,6 +12,7 @@ from PIL.Image import Image
 
 from isostyle.errors import IsostyleError
 from isostyle.images.arrays import resize_array
+from isostyle.images.colors import Photograph
 from isostyle.interface import Array, Engine, Evaluation, Objective, Targets, Tensor
 from isostyle.losses import first_non_finite, summed
 from isostyle.optim import PLAIN, Judgment, State, optimizer
@@ -70,6 +71,8 @@ class Event:
     gray: bool = False
     #: The content image's transparency at the full size, mode L; None if it has none.
     alpha: Image | None = None
+    #: In whose colors it is shown, at the full size; None if in its own. ``image`` has its own.
+    photograph: Photograph | None = None
     #: Where the run stands after this evaluation and the update that follows it; in the middle of a line search, where the
     #: search began. Copied from the device when it is called, which must be before the next event. None if the run is finished.
     position: Callable[[], Position] | None = None

@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from isostyle.errors import InputError
-from isostyle.images import arrays
+from isostyle.images import arrays, colors
+from isostyle.images.colors import OF_STYLE, KeepColors, Photograph
 from isostyle.images.decode import ImageLike, describe, read_picture
 from isostyle.images.deep import Pixels
 from isostyle.images.gray import is_gray
@@ -39,17 +40,23 @@ class Pictures:
     exif: bytes | None = None
     #: Of the roughest picture (:func:`isostyle.transfer.verdict.roughness`).
     roughness: float = 0.0
-    #: Whether none has any color. Then the result has none either: what an optimizer paints into channels of its own is noise.
+    #: Whether none has any color, or the photograph has none whose colors are kept. Then the result has none either: what an
+    #: optimizer paints into channels of its own is noise.
     gray: bool = True
+    #: The content image at the size of the result, if that gets its colors.
+    photograph: Photograph | None = None
     #: What the user should know.
     lines: list[str] = field(default_factory=list)
 
 
 def read_pictures(
-    sources: Mapping[str, ImageLike], weights: Mapping[str, float], before: Mapping[str, Mapping[str, Any]] | None = None
+    sources: Mapping[str, ImageLike],
+    weights: Mapping[str, float],
+    before: Mapping[str, Mapping[str, Any]] | None = None,
+    keep_colors: KeepColors | None = None,
 ) -> Pictures:
     """Read the pictures of a run, whose style images have ``weights``; of one that goes on, they must be those that it had
-    ``before``, as described then.
+    ``before``, as described then. If that is how the photograph's colors are kept, the paintings get them, at their full size.
 
     Raises:
         InputError: one cannot be read, or is another.
@@ -67,7 +74,8 @@ def read_pictures(
         if len(weights) > 1 and role in weights:
             about["weight"] = weights[role]
         pictures.pixels[role], pictures.described[role] = pixels, about
-        pictures.gray = pictures.gray and is_gray(pixels)
+        if keep_colors is None or role == "content":
+            pictures.gray = pictures.gray and is_gray(pixels)
         if role != "init":
             pictures.roughness = max(pictures.roughness, roughness(pixels))
         pictures.lines += found.lines
@@ -75,6 +83,11 @@ def read_pictures(
         if before is not None and about["pixels_sha256"] != before[role]["pixels_sha256"]:
             name = repr(about["path"]) if "path" in about else f"the {role} image"
             raise InputError(f"{name} is not the {role} image that this run began with")
+    if keep_colors in OF_STYLE:
+        content = colors.spread(pictures.pixels["content"], pictures.alpha)
+        for role in weights:
+            pictures.pixels[role] = colors.recolored(pictures.pixels[role], content, keep_colors)
+            pictures.roughness = max(pictures.roughness, roughness(pictures.pixels[role]))
     return pictures
 
 

@@ -60,6 +60,7 @@ def manifest_of(
         "recipe": {"digest": recipe.digest, **recipe.as_dict()},
         "network": network_of(setup, request.network),
         "inputs": {role: {**about, "resized_to": list(setup.resizings[role].final)} for role, about in inputs.items()},
+        "keep_colors": request.keep_colors,
         "seed": request.seed,
         "backend": setup.computer,
         "threads": request.threads,

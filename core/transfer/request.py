@@ -10,18 +10,19 @@ from typing import Any, Literal
 
 from isostyle.checks import PlainNumbers, require_count, require_seed
 from isostyle.errors import InputError, shown
+from isostyle.images import colors
 from isostyle.images.decode import ImageLike, contents
 from isostyle.interface import Dtype, Precision
 from isostyle.recipe import NAMED_STARTS, Recipe
 from isostyle.system import memory
 from isostyle.tiles import parse_tile
 from isostyle.transfer.override import override
-from isostyle.transfer.styles import STYLE, StyleLike, by_role, is_style, require_weights, roles_of_styles
+from isostyle.transfer.styles import STYLE, StyleLike, by_role, is_style, require_weights, roles_of_styles, weights_of
 
 #: Evaluations between checkpoints.
 CHECKPOINT_EVERY = 50
 #: What a checkpoint keeps of a request, beside recipe and inputs.
-KEPT = ("network", "seed", "dtype", "precision", "backend", "device", "threads", "tile", "on_divergence")
+KEPT = ("network", "seed", "dtype", "precision", "backend", "device", "threads", "tile", "on_divergence", "keep_colors")
 OnDivergence = Literal["stop", "retry"]
 
 
@@ -48,6 +49,7 @@ class Request(PlainNumbers):
     tile: str | int
     max_memory: str | int | None = None
     on_divergence: OnDivergence = "stop"
+    keep_colors: colors.KeepColors | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,6 +66,7 @@ class Request(PlainNumbers):
         again = {role: contents(source, f"the {role} image") for role, source in self.inputs.items()}
         object.__setattr__(self, "inputs", again)
         require_seed(self.seed)
+        colors.require_kind(self.keep_colors)
         parse_tile(self.tile)
         if self.max_memory is not None:
             memory.parse(self.max_memory)
@@ -104,7 +107,7 @@ def request_again(
     moved: dict[str, Any] = {role: given.pop(role) for role in ("content", "init") if role in given}
     moved |= by_role(given.pop(STYLE))[0] if STYLE in given else {}
     inputs: dict[str, Any] = {role: moved.get(role, about.get("path")) for role, about in described.items()}
-    weights = {role: described[role].get("weight", 1.0) for role in roles_of_styles(described)}
+    weights = weights_of(described)
     for role, source in inputs.items():
         if source is None:
             as_list = " (a list of all of them)" if is_style(role) and len(weights) > 1 else ""

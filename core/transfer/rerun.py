@@ -77,6 +77,7 @@ def rerun(
         "backend": then["backend"]["name"],
         "network": then["network"]["weights"],
         **{name: then[name] for name in ("seed", "threads", "tile")},
+        "keep_colors": then.get("keep_colors"),
     }
     request = request_again(
         recipe_of(then),

@@ -12,6 +12,8 @@ from PIL import Image
 from isostyle.errors import IsostyleError, Sent
 from isostyle.images import encode
 from isostyle.images.arrays import Rounded
+from isostyle.images.colors import Photograph
+from isostyle.images.deep import Rows
 from isostyle.images.encode import Finished
 from isostyle.images.options import QUALITY, PictureOptions
 from isostyle.interface import Array
@@ -41,11 +43,16 @@ class Result:
     exif: bytes | None = None
     #: Whether all pictures that it was made of are gray, and so is ``picture``; ``image`` has the colors that were optimized.
     gray: bool = False
+    #: In whose colors ``picture`` is; None if in its own. ``image`` has its own.
+    photograph: Photograph | None = None
 
     @property
     def finished(self) -> Finished:
         """The picture with all that a file of it may hold."""
-        return Finished(self.picture, Rounded(self.image, self.space, self.gray), self.alpha, self.exif)
+        deep: Rows = Rounded(self.image, self.space, self.gray)
+        if self.photograph is not None:
+            deep = self.photograph.in_colors(deep, self.picture.height, self.picture.width)
+        return Finished(self.picture, deep, self.alpha, self.exif)
 
     def save(
         self, path: str | os.PathLike[str], *, bits: int = 8, alpha: str = "keep", quality: int = QUALITY, strip: bool = False

@@ -8,11 +8,10 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
-from PIL.Image import Image
-
 from isostyle import recipe_text
 from isostyle.errors import FrameworkFailure, IsostyleError
 from isostyle.images import arrays, transparency
+from isostyle.images.colors import shown_in
 from isostyle.interface import Array
 from isostyle.recipe import Recipe
 from isostyle.registry import Framework, failure
@@ -22,6 +21,7 @@ from isostyle.transfer import checkpoint as run_checkpoint
 from isostyle.transfer.checkpoint import RunCheckpoint
 from isostyle.transfer.descent import Diverged, Event, Position, climb
 from isostyle.transfer.history import History
+from isostyle.transfer.inputs import Pictures
 from isostyle.transfer.manifest import manifest_of
 from isostyle.transfer.request import CHECKPOINT_EVERY, KEPT, Request, Saving
 from isostyle.transfer.result import Interrupted, Result, Stopped
@@ -146,7 +146,7 @@ class Run:
                 engine = framework.inside(setup.engine)()
                 for event in framework.each_inside(climb(engine, given, setup.start, self.position)):
                     shown = computed_inside(event, framework)
-                    yield as_shown(shown, margins[event.size], gray=setup.pictures.gray, alpha=setup.pictures.alpha)
+                    yield as_shown(shown, margins[event.size], setup.pictures)
         except IsostyleError:
             raise
         except Exception as error:
@@ -194,7 +194,7 @@ class Run:
             return None
         pictures, space = self.setup.pictures, self.setup.request.recipe.space
         image = self.history.last[0].image()
-        picture = arrays.to_picture(image, space, gray=pictures.gray)
+        picture, _ = shown_in(image, space, gray=pictures.gray, photograph=pictures.photograph)
         manifest = manifest_of(self.setup, self.history, image, picture, seconds, problem)
         if len(self.computers) > 1:
             manifest["backends"] = self.computers
@@ -202,7 +202,8 @@ class Run:
             manifest["diverged"] = self.diverged
         # A run may end at a coarse level of its pyramid.
         alpha = transparency.at_size(pictures.alpha, picture.height, picture.width)
-        return Result(picture, image, self.history.rows, manifest, space, alpha, pictures.exif, pictures.gray)
+        how = (space, alpha, pictures.exif, pictures.gray, pictures.photograph)
+        return Result(picture, image, self.history.rows, manifest, *how)
 
 
 def computed_inside(event: Event, framework: Framework) -> Event:
@@ -211,14 +212,16 @@ def computed_inside(event: Event, framework: Framework) -> Event:
     return dataclasses.replace(event, image=framework.inside(event.image), position=position)
 
 
-def as_shown(event: Event, margin: int, *, gray: bool, alpha: Image | None) -> Event:
-    """``event``, of the picture that was asked for: without its margin, ``gray`` if its inputs are, and under ``alpha``."""
+def as_shown(event: Event, margin: int, inputs: Pictures) -> Event:
+    """``event``, of the picture that was asked for: without its margin, gray if its ``inputs`` are, in the photograph's colors
+    if they are kept, and under its alpha."""
 
     def image() -> Array:
         return arrays.inner(event.image(), margin) if margin else event.image()
 
     height, width = event.size
-    return dataclasses.replace(event, image=image, size=(height - 2 * margin, width - 2 * margin), gray=gray, alpha=alpha)
+    size, seen = (height - 2 * margin, width - 2 * margin), dataclasses.replace(event, image=image, gray=inputs.gray)
+    return dataclasses.replace(seen, size=size, alpha=inputs.alpha, photograph=inputs.photograph)
 
 
 def interrupted(callback: Callable[[Event], None], event: Event) -> KeyboardInterrupt | None:

@@ -11,6 +11,7 @@ from typing import Any
 from isostyle import recipe_text, registry
 from isostyle.errors import InputError
 from isostyle.images import arrays
+from isostyle.images.colors import OF_RESULT, Photograph
 from isostyle.interface import Array, Engine
 from isostyle.network import COMPACT
 from isostyle.published import ON_COMPACT, RECIPES
@@ -21,7 +22,7 @@ from isostyle.transfer.checkpoint import RunCheckpoint
 from isostyle.transfer.inputs import Pictures, RunLevel, plan_levels, read_pictures
 from isostyle.transfer.memory_plan import Choice
 from isostyle.transfer.override import FROM_NOTHING
-from isostyle.transfer.plan import Resizing, changed_aspects, enlarged, plan
+from isostyle.transfer.plan import Resizing, changed_aspects, enlarged, fit, plan
 from isostyle.transfer.request import Request
 from isostyle.weights import store
 from isostyle.weights.store import Weights
@@ -70,7 +71,8 @@ def set_up(request: Request, before: RunCheckpoint | None, log: Callable[[str], 
     if before is not None and weights.digest != before.settings["network_sha256"]:
         raise InputError(f"the network {request.network!r} is not the one that this run began with")
     network.cut(recipe.taps)
-    pictures = read_pictures(request.inputs, request.weights, None if before is None else before.inputs)
+    before_inputs = None if before is None else before.inputs
+    pictures = read_pictures(request.inputs, request.weights, before_inputs, request.keep_colors)
     resizings = plan(pictures.pixels, recipe, network)
 
     framework = registry.start(request.backend, request.device, request.threads)
@@ -78,6 +80,12 @@ def set_up(request: Request, before: RunCheckpoint | None, log: Callable[[str], 
     if not on_cpu:  # some rules for sizes differ there
         resizings = plan(pictures.pixels, recipe, network, gpu=True)
 
+    if pictures.alpha is not None:
+        pictures.alpha = arrays.crop(arrays.resize(pictures.alpha, *resizings["content"].scaled), *resizings["content"].final)
+    if request.keep_colors in OF_RESULT:  # before memory is counted: it stays
+        pictures.photograph = Photograph(
+            request.keep_colors, fit(pictures.pixels["content"], resizings["content"]), pictures.alpha
+        )
     largest = max((resizings[role].canvas for role in request.weights), key=math.prod)
     sizes = resizings["content"].canvas, largest
     model = memory_plan.Model(recipe, network, framework.backend.name, dtype, *sizes)
@@ -87,8 +95,6 @@ def set_up(request: Request, before: RunCheckpoint | None, log: Callable[[str], 
     for role in request.weights:
         lines += enlarged(pictures.pixels[role], resizings[role], recipe)
     lines += [*left_out, *choice.lines]
-    if pictures.alpha is not None:
-        pictures.alpha = arrays.crop(arrays.resize(pictures.alpha, *resizings["content"].scaled), *resizings["content"].final)
     start = [] if before else [levels[0].start(request.seed)]
     name, device, threads = framework.backend.name, framework.device, framework.threads
     request = dataclasses.replace(request, recipe=choice.recipe, backend=name, device=device, threads=threads)
@@ -109,7 +115,7 @@ def told(setup: Setup, lines: list[str], before: RunCheckpoint | None) -> list[s
     if recipe.start in FROM_NOTHING and not recipe.pyramid and not starts_as_published:
         found.append(f"from {recipe.start} and without a pyramid, little of the photograph comes back")
     if setup.pictures.gray:
-        found.append("all pictures are gray, and so is the result")
+        found.append(f"{'all pictures are' if request.keep_colors is None else 'the photograph is'} gray, and so is the result")
     asked, made = (sum(getattr(level.recipe, count) for level in setup.levels) for count in ("steps", "updates"))
     if made != asked:
         found.append(f"{made} evaluations: the recipe's {asked}, up to a whole block of L-BFGS")

@@ -1,6 +1,6 @@
 """Several style images in one run: their roles, their weights, and the targets that they make together.
 
-Their Gram matrices are averaged, each with its image's weight. A term for each image would pull in the same direction, for
+Their Gram matrices are averaged, each with its image's weight. A term for each image would move the picture in the same direction, for
 
 .. math:: \\sum_i w_i |G - A_i|^2 = |G - \\bar A|^2 + c, \\quad \\bar A = \\sum_i w_i A_i, \\quad \\sum_i w_i = 1
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -49,6 +49,11 @@ def is_style(role: str) -> bool:
 
 def roles_of_styles(roles: Iterable[str]) -> list[str]:
     return [role for role in roles if is_style(role)]
+
+
+def weights_of(described: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """The weights of style images, as a checkpoint or a manifest describes them; one alone has none there."""
+    return {role: described[role].get("weight", 1.0) for role in roles_of_styles(described)}
 
 
 def require_weights(weights: Mapping[str, float]) -> None:

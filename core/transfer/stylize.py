@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from isostyle.images.colors import KeepColors
 from isostyle.images.decode import ImageLike
 from isostyle.interface import Dtype, Precision
 from isostyle.recipe import AdamSettings, LbfgsSettings, Level, LineSearch, Pooling, Recipe, StyleSize, Taps
@@ -43,6 +44,7 @@ def stylize(
     style_size: StyleSize | Size | tuple[int, int] | int | None = None,
     style_scale: float | None = None,
     init: ImageLike | None = None,
+    keep_colors: KeepColors | None = None,
     seed: int = 0,
     network: str = "compact",
     dtype: Dtype = "float32",
@@ -89,6 +91,9 @@ def stylize(
         style_scale: times the size that the recipe gives the style image, 0.25 to 4; not together with a ``style_size`` of
             pixels.
         init: ``"content"``, ``"style"``, ``"noise"``, ``"uniform-noise"``, ``"content+noise"``, or a picture to start from.
+        keep_colors: the photograph's: ``"luminance"`` puts its chrominance, ``"histogram"`` the histograms of its channels into
+            the result (not into ``Result.image``, which is what was optimized); ``"style"`` and ``"style-cholesky"`` give the
+            painting its mean and covariance first (:mod:`isostyle.images.colors`, docs/controls.md).
         seed: of the noise; the same on every backend.
         network: ``"compact"``, ``"vgg16"``, ``"vgg16-padded"`` or ``"vgg19"`` (docs/weights.md), or the path of a
             ``.safetensors`` file.
@@ -148,6 +153,7 @@ def stylize(
         tile=tile,
         max_memory=max_memory,
         on_divergence=on_divergence,
+        keep_colors=keep_colors,
     )
     saving = saving_for(checkpoint, checkpoint_every, keep)
     return carry_out(request, saving=saving, callback=callback, log=log)
