@@ -192,8 +192,9 @@ class Task:
         told, asked = self.told, self.asked
         if not is_manifest(told) or not self.run.output.exists():
             return False
-        styles, weights = by_role([self.run.style, *asked["more_styles"]])
-        pictures = {"content": self.run.content, **styles}
+        _, weights = by_role([self.run.style, *asked["more_styles"]])
+        styles = [self.run.style, *(path for path, _ in asked["more_styles"])]
+        pictures = {"content": self.run.content, **dict(zip(weights, styles, strict=True))}
         if self.settings.start == "image":
             pictures["init"] = Path(asked["init"])
         now: dict[tuple[str, ...], Any] = {

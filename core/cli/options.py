@@ -116,4 +116,4 @@ def sources(options: dict[str, Any]) -> list[Path]:
     """The files that options name, which no output may replace."""
     named = [options.get(name) for name in SOURCES] + [path for path, _ in options.get("more_styles") or ()]
     several = [path for value in named for path in (value if isinstance(value, list) else [value])]
-    return [Path(path) for path in several if os.path.exists(path or "")]
+    return [Path(path) for path in several if path and os.path.exists(path)]

@@ -160,7 +160,7 @@ def shipped_networks() -> list[tuple[Traversable, StyleNetwork]]:
 
 
 @functools.cache
-def shipped_network(file: Traversable) -> StyleNetwork:
+def shipped_network(file: Any) -> StyleNetwork:
     """What is in a file that ships. It is read once: no installation changes while it is used."""
     return parse(file.read_bytes(), file.name)
 

@@ -1,8 +1,9 @@
-"""Several style images in one run: their roles, their weights, and the targets that they make together.
+r"""Several style images in one run: their roles, their weights, and the targets that they make together.
 
-Their Gram matrices are averaged, each with its image's weight. A term for each image would move the picture in the same direction, for
+Their Gram matrices are averaged, each with its image's weight. A term for each image would move the picture in the same
+direction, for
 
-.. math:: \\sum_i w_i |G - A_i|^2 = |G - \\bar A|^2 + c, \\quad \\bar A = \\sum_i w_i A_i, \\quad \\sum_i w_i = 1
+.. math:: \sum_i w_i |G - A_i|^2 = |G - \bar A|^2 + c, \quad \bar A = \sum_i w_i A_i, \quad \sum_i w_i = 1
 
 where c does not depend on the picture; and it would cost as many times as much. (Relative losses are divided by the size of the
 average, and not each by its own.)
