@@ -55,7 +55,15 @@ ROLES = ("content", "style", "image")
 STYLE_IMAGES = ("odd/style", "photo/style")
 #: What style networks are given: height and width of what is cut out of the photograph `odd`. By 4 the sides leave 0 to 3, and
 #: 5 is the least. Of the larger ones no decision is close. The last two are for the networks that are named, at full width.
-CUTS = {"5x5": (5, 5), "6x7": (6, 7), "21x18": (21, 18), "20x19": (20, 19), "johnson": (15, 17), "narrow": (18, 21)}
+CUTS = {
+    "5x5": (5, 5),
+    "6x7": (6, 7),
+    "21x18": (21, 18),
+    "20x19": (20, 19),
+    "20x16": (20, 16),
+    "johnson": (15, 17),
+    "narrow": (18, 21),
+}
 FULL_WIDTH = {"johnson": JOHNSON, "narrow": dataclasses.replace(NARROW, skips=True, residual=True)}
 #: Sides of tiles for some of them, which divide nothing.
 CUT_TILES = {"21x18": 8, "20x19": 5, "johnson": 6, "narrow": 7}

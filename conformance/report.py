@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +18,7 @@ from isostyle.conformance.kinds import all_tolerances
 
 SCHEMA = "isostyle-conformance-1"
 #: Verdicts that are printed one by one: of each kind of case the worst few, for one mistake can fail a thousand points.
-SHOWN = ("FAIL", "XPASS", "MISSING", "XFAIL", "SKIP")
+SHOWN = ("FAIL", "XPASS", "MISSING", "XFAIL")
 SHOWN_AT_MOST = 3
 #: Characters that XML 1.0 has no way to say.
 NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
@@ -110,7 +111,7 @@ def table(comparison: Comparison) -> str:
 
 def details(comparison: Comparison) -> Iterator[str]:
     """A line for each verdict that is not PASS, the worst few of each kind, in the order of the specification: what is built on
-    something wrong comes after it."""
+    something wrong comes after it. Of what is skipped, a line for each reason."""
     groups: dict[tuple[str, str, str], list[Verdict]] = {}
     for verdict in comparison.verdicts:
         if verdict.verdict in SHOWN:
@@ -120,12 +121,16 @@ def details(comparison: Comparison) -> Iterator[str]:
             yield f"{word:<7} {backend} {verdict.place}: {verdict.text}"
         if len(verdicts) > SHOWN_AT_MOST:
             yield f"{word:<7} {backend} {kind}: {len(verdicts) - SHOWN_AT_MOST} more; --json has them all"
+    skipped = Counter((v.backend, v.text) for v in comparison.verdicts if v.verdict == "SKIP")
+    for (backend, text), count in skipped.items():
+        kinds = dict.fromkeys(v.kind for v in comparison.verdicts if (v.verdict, v.backend, v.text) == ("SKIP", backend, text))
+        yield f"SKIP    {backend} {', '.join(kinds)}: {text} ({count})"
     # What they were held to, each once.
     for name in sorted({v.tolerance for group in groups.values() for v in group if v.verdict in BAD and v.tolerance}):
         for tolerance in all_tolerances():
             if tolerance.name == name:
                 yield f"tolerance {name!r}{' in ' * bool(tolerance.dtype)}{tolerance.dtype}: {tolerance.reason}"
-    if groups:
+    if groups or skipped:
         yield ""
 
 

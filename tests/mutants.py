@@ -18,7 +18,9 @@ from functools import partial
 
 from isostyle.published import RECIPES
 
-FRAMEWORKS = ("torch", "mxnet", "paddle")
+FRAMEWORKS, ONNX = ("torch", "mxnet", "paddle"), "onnx"
+#: What onnxruntime runs.
+GRAPH = "core/transform_graph.py"
 #: The text as it is, and as the mutant has it.
 Edit = tuple[str, str]
 
@@ -53,6 +55,12 @@ class Mutant:
                 return (file, *self.edits[file])
         return None
 
+    def among(self, backends: Sequence[str]) -> Sequence[str]:
+        """Those of ``backends`` that run it: one is enough for an edit in core, and of ONNX graphs there is but one."""
+        if GRAPH in self.edits:
+            return [ONNX]
+        return backends[:1] if self.in_core else [backend for backend in backends if self.edit(backend)]
+
 
 def elsewhere(pattern: str) -> bool:
     """Whether a case has nothing to do with d2l's total."""
@@ -65,11 +73,10 @@ def elsewhere(pattern: str) -> bool:
 
 
 def applications(backends: Sequence[str]) -> Iterator[tuple[Mutant, str]]:
-    """(mutant, backend) for each run: a mutant of core runs with the first backend only."""
+    """(mutant, backend) for each run."""
     for mutant in MUTANTS:
-        for backend in backends[:1] if mutant.in_core else backends:
-            if mutant.edit(backend):
-                yield mutant, backend
+        for backend in mutant.among(backends):
+            yield mutant, backend
 
 
 MUTANTS: list[Mutant] = []
@@ -977,3 +984,27 @@ in_core("maps computed again are not normalized", STYLE_TILES,
         "convolution(rows, columns)", "transform/21x18/tile-8:image")
 in_core("the shift of instance normalization dropped in tiles", STYLE_TILES, "if self.shift is not None:", "if False:",
         "transform/johnson/tile-6:image")
+
+
+# The ONNX graph of a style network
+
+def in_graphs(name: str, old: str, new: str, *caught_by: str) -> None:
+    in_core(f"an ONNX graph {name}", "transform_graph", old, new, *caught_by)
+
+
+WHOLE, EVEN = "transform/21x18:image", "transform/20x16:image"
+in_graphs("repeats the border", 'stage.padding, "reflect"', 'stage.padding, "edge"', WHOLE)
+in_graphs("reflects the border of an enlarged map", '1, "edge"', '1, "reflect"', EVEN)
+in_graphs("turns folded kernels", "->ostiab", "->otsiab", EVEN)
+in_graphs("mixes rows and columns of four pixels", "kernels[:, down, across, :,", "kernels[:, across, down, :,", WHOLE)
+in_graphs("gives four pixels each other's biases", "np.repeat(bias, 4)", "np.tile(bias, 4)", WHOLE, "stages:out")
+in_graphs("pads four pixels in front", "[0, 0, beyond, beyond]\n", "[beyond, beyond, 0, 0]\n", WHOLE, "stages:out")
+in_graphs("has another epsilon, that of Keras", "epsilon=EPSILON", "epsilon=1e-3", WHOLE)
+in_graphs("drops shifts", 'parameters.get(f"{name}.shift", np.zeros_like(scale))', "np.zeros_like(scale)", WHOLE)
+in_graphs("adds a block to itself", "[x, made[stage.adds]]", "[x, x]", WHOLE)
+in_graphs("ends each block with a ReLU", "if stage.relu else x", "if stage.norm else x", WHOLE)
+in_graphs("enlarges between pixels", '"asymmetric"', '"half_pixel"', WHOLE)
+in_graphs("restores another size", "given[stage.restores]]", "x]", WHOLE)
+in_graphs("turns its kernels in float64", "[down, across])\n            less", "[across, down])\n            less", "stages:down1")
+in_graphs("forgets epsilon in float64", 'self.node("Sqrt", [above]', 'self.node("Sqrt", [variance]', WHOLE)
+in_graphs("does not center in float64", 'self.node("Mul", [centered, centered]', 'self.node("Mul", [x, x]', WHOLE)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import io
 import json
 import math
@@ -155,7 +156,13 @@ def shipped_networks() -> list[tuple[Traversable, StyleNetwork]]:
     """The files that ship, and what is in them."""
     folder = resources.files("isostyle").joinpath("data", "styles")
     files = [file for file in folder.iterdir() if file.name.endswith(SUFFIX)] if folder.is_dir() else []
-    return [(file, parse(file.read_bytes(), file.name)) for file in files]
+    return [(file, shipped_network(file)) for file in files]
+
+
+@functools.cache
+def shipped_network(file: Traversable) -> StyleNetwork:
+    """What is in a file that ships. It is read once: no installation changes while it is used."""
+    return parse(file.read_bytes(), file.name)
 
 
 def find(name: str) -> StyleNetwork:
