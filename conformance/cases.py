@@ -157,6 +157,20 @@ SHALLOW_RELATIVE = dataclasses.replace(
     style_weight=1.0,
     tv_weight=0.1,
 )
+#: All that crowsonkb's recipe has and no other: Wasserstein distances, squared variation, a first convolution that sees the
+#: border repeated, averages that are doubled.
+SHALLOW_GAUSSIAN = dataclasses.replace(
+    SHALLOW,
+    name="shallow-gaussian",
+    pooling="average-doubled",
+    space="unit",
+    gram_divisor="hw",
+    style_reduction="wasserstein",
+    style_weight=1.0,
+    tv_weight=2.0,
+    first_padding="replicate",
+    variation="squared",
+)
 #: Recipes with scenes and tiles: that divide a side and that do not, that are no multiples of the grid (10), one (64) for which
 #: the picture is a single tile, and d2l's own taps, whose halo is 80.
 TILED = (
@@ -167,6 +181,8 @@ TILED = (
     (SHALLOW_SUMS, "odd", 16),
     (SHALLOW_HELD, "noise", 16),
     (SHALLOW_RELATIVE, "odd", 16),
+    (SHALLOW_GAUSSIAN, "odd", 16),
+    (SHALLOW_GAUSSIAN, "wide", 64),
     (EVERY_KIND_OF_TAP, "odd", 32),
     (TUTORIAL, "odd", 16),
     (D2L, "wide", 64),
@@ -386,7 +402,9 @@ def short(recipe: Recipe, steps: int = SHORT_RUN) -> Recipe:
     schedule = recipe.schedule
     if isinstance(schedule, StepDecay):
         schedule = StepDecay(SHORT_DECAY, schedule.factor)
-    pyramid = tuple(Level(level.share, steps) for level in recipe.pyramid)
+    # Of several levels one shows all: that which is nearest to a half, for every scene has room for it.
+    levels = sorted(recipe.pyramid, key=lambda level: abs(level.share - 0.5))[:1]
+    pyramid = tuple(Level(level.share, steps) for level in levels)
     return dataclasses.replace(recipe, steps=steps, schedule=schedule, pyramid=pyramid)
 
 

@@ -334,6 +334,43 @@ GATYS_NOTEBOOK = Recipe(
     report=Reporting(first=50, every=50, values=(("total", 1.0),)),
 )
 
+#: Weights of the style layers, block by block, before they are brought to a sum of 1.
+CROWSONKB_STYLE = (256, 64, 16, 4, 1)
+
+CROWSONKB = Recipe(
+    name="crowsonkb",
+    source="Crowson, style-transfer-pytorch, at e7e2c71 (MIT): github.com/crowsonkb/style-transfer-pytorch",
+    notes=(
+        "Style: the Wasserstein distance of Gaussians. The source approximates its roots by 12 Newton-Schulz iterations; here "
+        "they are exact.",
+        "Max pooling, the source's default. Its average pooling is doubled, as `average-doubled` is here.",
+        "Levels are shares of the size: 128, 181, 256, 362 of 512. For another size the source keeps 128 as the first and adds "
+        "or leaves out levels, and a side may differ by a pixel.",
+        "Ours: pictures and levels are resized with a triangle, antialiased, where the source has Pillow's bicubic, and "
+        "torch's between levels; and a painting that is smaller than the size is enlarged.",
+    ),
+    content_layers=alike("relu4_2"),
+    style_layers=tuple((f"relu{block}_1", w / sum(CROWSONKB_STYLE)) for block, w in enumerate(CROWSONKB_STYLE, start=1)),
+    gram_divisor="hw",
+    content_reduction="mean",
+    style_reduction="wasserstein",
+    content_weight=0.015,
+    style_weight=1.0,
+    tv_weight=2.0,
+    space="unit",
+    clamped=True,
+    start="content",
+    optimizer=AdamSettings(learning_rate=0.02, beta2=0.99),
+    schedule=Constant(),
+    pyramid=(Level(128 / 512, 1000), *(Level(side / 512, 500) for side in (181, 256, 362))),
+    steps=500,
+    size=LongSide(512),
+    style_size="own",
+    report=Reporting(first=50, every=50, values=WEIGHTED),
+    first_padding="replicate",
+    variation="squared",
+)
+
 #: The default comes first.
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -353,6 +390,7 @@ RECIPES: dict[str, Recipe] = {
         GATYS2016,
         GATYS2016_MAX,
         GATYS_NOTEBOOK,
+        CROWSONKB,
     )
 }
 

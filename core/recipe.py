@@ -12,11 +12,11 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from isostyle.checks import PlainNumbers, require_count
+from isostyle.checks import POSITIVE, SHARE, PlainNumbers, require_choice, require_count, require_number
 from isostyle.errors import InputError, shown
 
 #: A layer's name and the weight of its loss term.
@@ -25,9 +25,16 @@ Taps = tuple[tuple[str, float], ...]
 GramDivisor = Literal["chw", "hw", "1"]
 #: How the squared differences of two feature maps become one number: their mean, or half their sum.
 ContentReduction = Literal["mean", "half-sum", "relative"]
-#: How those of two Gram matrices do: their mean over C^2; that mean over C H W; or their sum over 4 C^2 (H W)^2.
-StyleReduction = Literal["mean", "mean/chw", "quarter-sum", "relative"]
-Pooling = Literal["max", "average"]
+#: How those of two Gram matrices do: their mean over C^2; that mean over C H W; or their sum over 4 C^2 (H W)^2. For
+#: ``wasserstein`` there are none: it is a distance of two Gaussians, with the means and covariances of the features.
+StyleReduction = Literal["mean", "mean/chw", "quarter-sum", "relative", "wasserstein"]
+#: ``average-doubled`` is twice the average, about as loud as the maximum.
+Pooling = Literal["max", "average", "average-doubled"]
+#: What the first convolution sees beyond the image: zeros, or its border, repeated. All others see zeros.
+FirstPadding = Literal["zeros", "replicate"]
+#: How differences of neighbors become one number: means of their absolute values along both axes; or of their squares along
+#: both axes and both diagonals.
+Variation = Literal["absolute", "squared"]
 #: What is optimized: the normalized image, or the image in 0..1, which is normalized inside the network.
 Space = Literal["normalized", "unit"]
 #: The kinds of loss terms.
@@ -56,28 +63,9 @@ NOISE_STD: Mapping[Space, float] = {"normalized": 0.1, "unit": 1.0}
 ROUNDING = 2.0**-50
 #: Of a recipe's name, in characters.
 LONGEST_NAME = 100
-
-
-#: What a number must be, in the words of an error, and whether one is.
-WEIGHT, POSITIVE, SHARE = "a finite number of at least 0", "a finite number above 0", "at least 0 and below 1"
-FITS: Mapping[str, Callable[[float], bool]] = {
-    WEIGHT: lambda value: 0 <= value < math.inf,
-    POSITIVE: lambda value: 0 < value < math.inf,
-    SHARE: lambda value: 0 <= value < 1,
-}
-
-
-def require_number(value: float, what: str, wanted: str = WEIGHT) -> None:
-    """Raises InputError, which calls ``value`` ``what``, unless it is ``wanted``: :data:`WEIGHT`, ..."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"the {what} must be a number, not {shown(value)}")
-    if not FITS[wanted](value):
-        raise InputError(f"the {what} must be {wanted}, not {shown(value)}")
-
-
-def require_choice(value: str, choices: tuple[str, ...], what: str) -> None:
-    if value not in choices:
-        raise InputError(f"the {what} must be one of {', '.join(choices)}, not {shown(value)}")
+#: Values that recipes have had since their digests stand in manifests, with what all recipes had before: left out of the
+#: digest where they are that, so that no older recipe's digest changes.
+LATER: Mapping[str, Any] = {"first_padding": "zeros", "variation": "absolute"}
 
 
 def require_taps(taps: Taps, kind: str) -> None:
@@ -402,6 +390,8 @@ class Recipe(PlainNumbers):
     #: border a network sees its zero padding, and a Gram matrix has no place, so an optimizer paints a frame there that pays
     #: for style elsewhere. A coarse level has its share, a small picture no more than an eighth of its side.
     margin: int = 0
+    first_padding: FirstPadding = "zeros"
+    variation: Variation = "absolute"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -421,9 +411,13 @@ class Recipe(PlainNumbers):
             (self.space, Space, "space"),
             (self.start, Start, "start"),
             (self.style_size, StyleSize, "style size"),
+            (self.first_padding, FirstPadding, "padding of the first convolution"),
+            (self.variation, Variation, "total variation"),
             *((term, Term, "term without gradient") for term in self.without_gradient),
         ):
             require_choice(value, get_args(choices), what)
+        if self.style_reduction == "wasserstein" and self.gram_divisor != "hw":
+            raise InputError("the style reduction wasserstein takes means over pixels: its Gram divisor is 'hw'")
         counted = {
             "content": self.content_weight * max(weight for _, weight in self.content_layers),
             "style": self.style_weight * max(weight for _, weight in self.style_layers),
@@ -451,9 +445,10 @@ class Recipe(PlainNumbers):
             part.check()
 
     def as_dict(self) -> dict[str, Any]:
-        """Every value of the recipe, ready for JSON."""
+        """Every value of the recipe, ready for JSON; of :data:`LATER`, those that are not what they were before they could be
+        chosen."""
         values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        return values
+        return {name: value for name, value in values.items() if name not in LATER or value != LATER[name]}
 
     @property
     def digest(self) -> str:

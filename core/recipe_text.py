@@ -20,6 +20,7 @@ from isostyle.checks import parsed
 from isostyle.errors import InputError, shown
 from isostyle.published import RECIPES, find
 from isostyle.recipe import (
+    LATER,
     LONGEST_NAME,
     AdamSettings,
     AsIs,
@@ -54,7 +55,8 @@ COMMENTS = {
     "content_layers": "Layers by name, and the weight of each: conv4_4 is a convolution, relu4_4 the ReLU after it.",
     "gram_divisor": "Gram matrices are divided by channels * height * width, height * width, or nothing.",
     "content_reduction": "Squared differences become their mean, half of their sum, or a share of the target's squares.",
-    "style_reduction": "The mean over C^2; that over C H W; the sum over 4 C^2 (H W)^2; or a share of the target's squares.",
+    "style_reduction": "The mean over C^2; that over C H W; the sum over 4 C^2 (H W)^2; a share of the target's squares; or "
+    "the Wasserstein distance, which knows features by means and covariances.",
     "content_weight": "Weights in the total that is minimized.",
     "without_gradient": 'Of "content", "style", "tv": counted in the total, but moving nothing.',
     "space": "What is optimized: the normalized image, or the one in 0..1, normalized inside the network.",
@@ -63,6 +65,8 @@ COMMENTS = {
     "style_size": "The style image's size: by the same rule, exactly the content image's, or by the same rule, and equal.",
     "pyramid": "Coarse levels, made first: a share of height and width, and evaluations there.",
     "margin": "Pixels by which both images are continued on every side, mirrored, until the end: no frame is painted.",
+    "first_padding": "What the first convolution sees beyond the image: zeros, or its border, repeated.",
+    "variation": "Means of absolute differences along both axes, or of squared ones along both axes and both diagonals.",
     "report": "What is printed, and when; what a value is multiplied by when it is shown.",
 }
 
@@ -112,7 +116,13 @@ def rows(recipe: Recipe) -> dict[str, str]:
         "mean/chw": "mean squared difference of Gram matrices / (C H W)",
         "quarter-sum": "sum of squared differences of Gram matrices / (4 C^2 (H W)^2)",
         "relative": "sum of squared differences of Gram matrices / that of the target's squares",
+        "wasserstein": "squared Wasserstein distance of Gaussians with the features' means and covariances / C",
     }
+    variations = {
+        "absolute": "(mean |dy| + mean |dx|) / 2 of the image that is optimized",
+        "squared": "mean squares of all eight neighbors' differences in the image that is optimized",
+    }
+    paddings = {"zeros": "zeros", "replicate": "zeros; at the first convolution the border, repeated"}
     spaces = {
         "normalized": "the normalized image",
         "unit": "the image in 0..1, normalized inside the network",
@@ -123,10 +133,11 @@ def rows(recipe: Recipe) -> dict[str, str]:
         "content layers": taps_text(recipe.content_layers),
         "style layers": taps_text(recipe.style_layers),
         "pooling": recipe.pooling,
+        "padding": paddings[recipe.first_padding],
         "Gram divisor": divisors[recipe.gram_divisor],
         "content loss": contents[recipe.content_reduction],
         "style loss": styles[recipe.style_reduction],
-        "total variation": "(mean |dy| + mean |dx|) / 2 of the image that is optimized" if recipe.tv_weight else "none",
+        "total variation": variations[recipe.variation] if recipe.tv_weight else "none",
         "weights": f"content {brief(recipe.content_weight)}, style {brief(recipe.style_weight)}, TV {brief(recipe.tv_weight)}",
         "without gradient": ", ".join(recipe.without_gradient) or "none",
         "start": recipe.start,
@@ -161,7 +172,7 @@ def differences(one: Recipe, other: Recipe) -> dict[str, tuple[str, str]]:
 
 def to_toml(recipe: Recipe) -> str:
     """A file that :func:`read_toml` reads back as an equal recipe, with what each key may be."""
-    values = recipe.as_dict()
+    values = {**recipe.as_dict(), **{name: getattr(recipe, name) for name in LATER}}
     lines = [HEADER]
     tables = []
     for name, value in values.items():

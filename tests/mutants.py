@@ -99,7 +99,7 @@ BEFORE_RELU = ("d2l", "d2l-torch-tab", "tutorial", "wei-pre")
 OTHER_RECIPES = (
     "isostyle", "painterly", "one-pass", "unit-pyramid", "tutorial", *MEANS_OVER_CHW, *SUMS, "gatys-notebook",
     "d2l-lbfgs", "d2l-lbfgs-faint", "d2l-wolfe", "d2l-wolfe-blocks", "d2l-wolfe-pyramid", "tutorial-wolfe",
-    "first-layer-hw",
+    "first-layer-hw", "crowsonkb", "shallow-gaussian",
     "post-relu", "shallow-relative",
 )
 
@@ -189,7 +189,7 @@ def tapped(text: str) -> Edit:
 
 def convolves(text: str) -> dict[str, Edit]:
     """torch's and Paddle's words for a convolution are the same."""
-    edit = "F.conv2d(x, weight, bias, padding=PADDING)", f"F.conv2d({text})"
+    edit = "F.conv2d(x, weight, bias, padding=border)", f"F.conv2d({text})"
     return {"torch": edit, "paddle": edit}
 
 
@@ -270,18 +270,18 @@ in_backends(
 )
 in_backends(
     "bias dropped", "features/photo:conv1_1", "gradient/{recipe}/photo:total",
-    **convolves("x, weight, padding=PADDING"), mxnet=(MX_CONVOLUTION, MX_CONVOLUTION.replace("bias", "bias * 0")),
+    **convolves("x, weight, padding=border"), mxnet=(MX_CONVOLUTION, MX_CONVOLUTION.replace("bias", "bias * 0")),
 )
 in_backends(
     "kernels turned by 180 degrees", "features/photo:conv1_1",
-    torch=convolves("x, weight.flip(2, 3), bias, padding=PADDING")["torch"],
-    paddle=convolves("x, weight.flip([2, 3]), bias, padding=PADDING")["paddle"],
+    torch=convolves("x, weight.flip(2, 3), bias, padding=border")["torch"],
+    paddle=convolves("x, weight.flip([2, 3]), bias, padding=border")["paddle"],
     mxnet=(MX_CONVOLUTION, MX_CONVOLUTION.replace("weight", "np.flip(weight, (2, 3))")),
 )
 in_backends(
     "kernels transposed, as (width, height)", "features/photo:conv1_1",
-    torch=convolves("x, weight.transpose(2, 3), bias, padding=PADDING")["torch"],
-    paddle=convolves("x, weight.transpose([0, 1, 3, 2]), bias, padding=PADDING")["paddle"],
+    torch=convolves("x, weight.transpose(2, 3), bias, padding=border")["torch"],
+    paddle=convolves("x, weight.transpose([0, 1, 3, 2]), bias, padding=border")["paddle"],
     mxnet=(MX_CONVOLUTION, MX_CONVOLUTION.replace("weight", "weight.transpose(0, 1, 3, 2)")),
 )
 
@@ -459,7 +459,7 @@ in_backends("weights of style taps ignored", "terms/{recipe}/photo:style/*", rec
 in_backends("weights of content taps ignored", "terms/post-relu/photo:content/*",
             all=("recipe.content_weight * weight * loss", "recipe.content_weight * loss"))
 in_backends("terms of weight 0 left out", "terms/post-relu/photo:tv",
-            all=('terms["tv"] = recipe.tv_weight * tv_loss(self.maybe_detach("tv", image))',
+            all=('terms["tv"] = recipe.tv_weight * tv_loss(self.maybe_detach("tv", image), recipe.variation)',
                  'terms.update({"tv": recipe.tv_weight * tv_loss(image)} if recipe.tv_weight else {})'))
 in_backends("total variation has the content weight", "terms/{recipe}/photo:tv",
             all=("recipe.tv_weight * tv_loss(", "recipe.content_weight * tv_loss("))
@@ -495,7 +495,7 @@ in_backends("style targets from the content image", "targets/{recipe}/photo:styl
             all=("self.features_for(recipe, self.tensor(style)", "self.features_for(recipe, self.tensor(content)"))
 in_backends("style targets with another divisor", "targets/{recipe}/photo:style/*", "terms/{recipe}/photo:style/*",
             recipes=(*MEANS, *SUMS),
-            all=("gram(feature, recipe.gram_divisor) for tap", 'gram(feature, "hw") for tap'))
+            all=("given = recipe.gram_divisor, recipe", 'given = "hw", recipe'))
 in_backends("terms without gradient have one", "gradient/lookcc/photo:total",
             all=("return tensor.detach() if kind in self.recipe.without_gradient else tensor", "return tensor"))
 in_backends("style has no gradient where content shall have none", "gradient/lookcc/photo:style",
@@ -513,11 +513,109 @@ in_backends("a normalized image is normalized again", "terms/d2l/photo:style/*",
             recipes=tuple(name for name in (*MEANS, *SUMS) if name != "tutorial"),
             all=('if recipe.space == "unit":', "if True:"))
 in_backends("targets see max pooling where average is asked for", "targets/gatys2016/photo:style/*",
-            all=("[tap for tap, _ in taps], recipe.pooling)", "[tap for tap, _ in taps])"))
+            all=("[tap for tap, _ in taps], recipe.pooling, ", '[tap for tap, _ in taps], "max", '))
 
 in_backends("MXNet records in predict mode", "gradient/{recipe}/photo:content", recipes=MAX_POOLING,
             mxnet=("with autograd.record():\n            maps = self.engine.features_for",
                    "with autograd.record(train_mode=False):\n            maps = self.engine.features_for"))
+
+# Wasserstein distances, squared variation, and the rest of crowsonkb's recipe
+
+GAUSSIAN = ("terms/shallow-gaussian/odd/tile-16:style/relu2_1",)
+BY_DISTANCE = ("terms/crowsonkb/photo:style/relu2_1", "gradient/crowsonkb/photo:style")
+
+
+def rooted(torch: str, paddle: str, mxnet: str) -> dict[str, Edit]:
+    """In place of C_t = A A, in the target's root."""
+    words = {
+        "torch": "return vectors * torch.sqrt(torch.clamp(values, min=COVARIANCE_EPSILON)) @ vectors.T",
+        "paddle": "return paddle.matmul(vectors * paddle.sqrt(paddle.clip(values, min=COVARIANCE_EPSILON)), vectors.T)",
+        "mxnet": "return np.dot(vectors * np.sqrt(np.maximum(values, COVARIANCE_EPSILON)), vectors.T)",
+    }
+    return {name: (words[name], text) for name, text in {"torch": torch, "paddle": paddle, "mxnet": mxnet}.items()}
+
+
+in_losses("Wasserstein: means left out", *BY_DISTANCE, all=("((means + traces) / len(found))", "(traces / len(found))"))
+in_losses("Wasserstein: covariances left out", *BY_DISTANCE, all=("((means + traces) / len(found))", "(means / len(found))"))
+in_losses("Wasserstein: no mean over channels", *BY_DISTANCE, all=("((means + traces) / len(found))", "(means + traces)"))
+in_losses("Wasserstein: epsilon of 1e-5", *BY_DISTANCE, all=("COVARIANCE_EPSILON = 1e-4", "COVARIANCE_EPSILON = 1e-5"))
+in_losses("Wasserstein: covariance without epsilon", *BY_DISTANCE, all=("+ COVARIANCE_EPSILON * ", "+ 0.0 * "))
+in_losses(
+    "Wasserstein: raw moments for covariances", *BY_DISTANCE,
+    torch=("moments[:, :-1] - mean @ mean.T +", "moments[:, :-1] +"),
+    mxnet=("moments[:, :-1] - np.dot(mean, mean.T) +", "moments[:, :-1] +"),
+    paddle=("moments[:, :-1] - paddle.matmul(mean, mean.T) +", "moments[:, :-1] +"),
+)
+in_losses(
+    "Wasserstein: the covariance itself for its root", *BY_DISTANCE,
+    **rooted("return covariance(target.to(torch.float64))", 'return covariance(target.astype("float64"))',
+             'return covariance(target.astype("float64"))'),
+)
+in_losses(
+    "Wasserstein: eigenvectors not transposed", *BY_DISTANCE,
+    **rooted("return vectors * torch.sqrt(torch.clamp(values, min=COVARIANCE_EPSILON)) @ vectors",
+             "return paddle.matmul(vectors * paddle.sqrt(paddle.clip(values, min=COVARIANCE_EPSILON)), vectors)",
+             "return np.dot(vectors * np.sqrt(np.maximum(values, COVARIANCE_EPSILON)), vectors)"),
+)
+in_losses(
+    "Wasserstein: root of A C without the second A", *BY_DISTANCE,
+    torch=("eigh(root @ covariance @ root)", "eigh((root @ covariance + covariance @ root) / 2)"),
+    mxnet=("eigh(np.dot(np.dot(root, covariance), root))", "eigh((np.dot(root, covariance) + np.dot(covariance, root)) / 2)"),
+    paddle=("eigh(paddle.matmul(paddle.matmul(root, covariance), root))",
+            "eigh((paddle.matmul(root, covariance) + paddle.matmul(covariance, root)) / 2)"),
+)
+in_losses(
+    "Wasserstein: the trace without gradient", "gradient/crowsonkb/photo:style",
+    torch=("- (across * mine).sum() - trace", "- 2 * trace"), paddle=("- (across * mine).sum() - trace", "- 2 * trace"),
+    mxnet=("traces - (across * mine).sum() - trace", "traces - 2 * trace"),
+)
+in_losses(
+    "Wasserstein: twice the trace's gradient", "gradient/crowsonkb/photo:style",
+    all=("(across * mine).sum() - trace", "2 * (across * mine).sum()"),
+)
+in_losses(
+    "Wasserstein: moments in float32", "gradient/crowsonkb/photo:style",
+    torch=("-1).to(torch.float64)", "-1).float().to(torch.float64)"),
+    mxnet=('-1).astype("float64")', '-1).astype("float32").astype("float64")'),
+    paddle=('-1]).astype("float64")', '-1]).astype("float32").astype("float64")'),
+)
+in_losses(
+    "Wasserstein: moments are sums", "targets/crowsonkb/photo:style/*", *BY_DISTANCE,
+    torch=("dim=1) / matrix.shape[1]", "dim=1)"), mxnet=("axis=1) / matrix.shape[1]", "axis=1)"),
+    paddle=("axis=1) / matrix.shape[1]", "axis=1)"),
+)
+in_losses(
+    "squared variation: diagonals left out", "terms/crowsonkb/photo:tv", "gradient/crowsonkb/photo:tv",
+    all=("2 * (straight / 3 + diagonal / 12)", "2 * straight / 3"),
+)
+in_losses(
+    "squared variation: diagonals as heavy as the axes", "terms/crowsonkb/photo:tv", "gradient/crowsonkb/photo:tv",
+    all=("2 * (straight / 3 + diagonal / 12)", "2 * (straight / 3 + diagonal / 3)"),
+)
+in_losses(
+    "squared variation: zeros around the image", "terms/crowsonkb/photo:tv", "gradient/crowsonkb/photo:tv",
+    torch=('F.pad(image, [1, 1, 1, 1], mode="replicate")', "F.pad(image, [1, 1, 1, 1])"),
+    mxnet=("padded = repeat_border(image, 1)", "padded = np.pad(image, ((0, 0), (0, 0), (1, 1), (1, 1)))"),
+    paddle=('F.pad(image, [1, 1, 1, 1], mode="replicate")', "F.pad(image, [1, 1, 1, 1])"),
+)
+in_backends("absolute variation where squares are asked for", "terms/crowsonkb/photo:tv", all=(", recipe.variation)", ")"))
+in_backends("zeros around the first convolution", "terms/crowsonkb/photo:style/relu1_1", "gradient/crowsonkb/photo:total",
+            all=(', recipe.pooling, recipe.first_padding)', ", recipe.pooling)"))
+in_backends("every convolution sees its border repeated", "terms/crowsonkb/photo:style/relu2_1",
+            all=('if padding == "replicate" and layer.index == 0:', 'if padding == "replicate":'))
+in_backends("averages not doubled", "targets/shallow-gaussian/odd/tile-16:content/pool2", *GAUSSIAN,
+            all=('x = x * AVERAGE_SCALE if pooling == "average-doubled" else x', "x = x"))
+in_core("tiles: moments without means", "tiles", "sums = np.concatenate([x @ x.T, x.sum(axis=1, keepdims=True)], axis=1)",
+        "sums = np.concatenate([x @ x.T, 0 * x.sum(axis=1, keepdims=True)], axis=1)", *GAUSSIAN)
+in_core("tiles: moments of the halo, too", "tiles",
+        "engine.array(maps[tap])[window.core_of(engine.network.layer(tap).halvings)]", "engine.array(maps[tap])", *GAUSSIAN)
+in_core("tiles: the gradient by means left out", "tiles", "if self.constant is None:", "if True:",
+        "gradient/shallow-gaussian/odd/tile-16:style")
+in_core("tiles: the gradient by means in the halo, too", "tiles", "inside = engine.within(window, tap, x * 0 + 1)",
+        "inside = x * 0 + 1", "gradient/shallow-gaussian/odd/tile-16:style")
+in_core("tiles: squared variation counts a row twice", "tiles",
+        "rows = {0: slice(int(first), -1),", "rows = {0: slice(int(first), None),",
+        "terms/shallow-gaussian/wide/tile-64:tv", "gradient/shallow-gaussian/wide/tile-64:tv")
 
 # Style networks
 
@@ -719,7 +817,8 @@ in_core("the last tap of d2l's PyTorch tab after its ReLU", "published", '"relu4
 in_core("the paper's layers in the tutorial", "published", 'alike("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")',
         'alike("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")', "recipe/tutorial:style_layers/*",
         "recipe/tutorial-square:style_layers/*")
-in_core("the tutorial without clamping", "published", "    clamped=True,\n", "", "recipe/tutorial:clamped",
+in_core("the tutorial without clamping", "published", '    clamped=True,\n    start="content",\n    optimizer=Lbfgs',
+        '    start="content",\n    optimizer=Lbfgs', "recipe/tutorial:clamped",
         "recipe/tutorial-square:clamped")
 in_core("a weight of wei's", "published", '("relu2_1", 0.75)', '("relu2_1", 0.7)', "recipe/wei:style_layers/relu2_1")
 in_core("lookcc's content moves the image", "published", '    without_gradient=("content",),\n', "",
@@ -1005,6 +1104,7 @@ in_graphs("adds a block to itself", "[x, made[stage.adds]]", "[x, x]", WHOLE)
 in_graphs("ends each block with a ReLU", "if stage.relu else x", "if stage.norm else x", WHOLE)
 in_graphs("enlarges between pixels", '"asymmetric"', '"half_pixel"', WHOLE)
 in_graphs("restores another size", "given[stage.restores]]", "x]", WHOLE)
-in_graphs("turns its kernels in float64", "[down, across])\n            less", "[across, down])\n            less", "stages:down1")
+in_graphs("turns its kernels in float64", "[down, across])\n            less", "[across, down])\n            less",
+          "stages:down1")
 in_graphs("forgets epsilon in float64", 'self.node("Sqrt", [above]', 'self.node("Sqrt", [variance]', WHOLE)
 in_graphs("does not center in float64", 'self.node("Mul", [centered, centered]', 'self.node("Mul", [x, x]', WHOLE)

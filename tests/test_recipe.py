@@ -8,6 +8,7 @@ import pytest
 from isostyle import InputError
 from isostyle.published import D2L, ISOSTYLE, RECIPES, find
 from isostyle.recipe import (
+    LATER,
     AdamSettings,
     AsIs,
     Constant,
@@ -50,11 +51,25 @@ def test_the_default_comes_first_and_its_losses_are_relative():
         {"size": LongSide(450)},
         {"pyramid": (Level(0.5, 1),)},
         {"margin": 3},
+        {"first_padding": "replicate"},
+        {"variation": "squared"},
+        {"pooling": "average-doubled"},
     ],
     ids=lambda change: next(iter(change)),
 )
 def test_the_digest_changes_with_every_number(change):
     assert dataclasses.replace(D2L, **change).digest != D2L.digest
+
+
+def test_recipes_from_before_a_value_could_be_chosen_have_their_old_digest():
+    """Of d2l: it stands in manifests."""
+    assert D2L.digest == "4bf8d6b8216372fd8eb07aa053614697901ee907459a07b5d097758ae41ffe99"
+    assert not LATER.keys() & D2L.as_dict().keys()
+
+
+def test_a_wasserstein_distance_of_other_than_means_is_refused():
+    with pytest.raises(InputError, match="wasserstein takes means over pixels: its Gram divisor is 'hw'"):
+        dataclasses.replace(D2L, style_reduction="wasserstein")
 
 
 def test_the_digest_does_not_tell_whole_numbers_from_equal_ones():
@@ -139,9 +154,12 @@ def test_a_square_is_scaled_by_its_shorter_side_before_it_is_cut_out():
         ({"schedule": StepDecay(50, 0.0)}, "factor of the schedule must be"),
         ({"size": ExactSize(0, 450)}, "size must be a whole number of at least 1 pixel, not 0"),
         ({"size": ShortSide(10, pixels_without_gpu=0)}, "size must be a whole number of at least 1 pixel, not 0"),
-        ({"pooling": "mean"}, "pooling must be one of max, average, not 'mean'"),
+        ({"pooling": "mean"}, "pooling must be one of max, average, average-doubled, not 'mean'"),
         ({"content_reduction": "sum"}, "content reduction must be one of mean, half-sum, relative, not 'sum'"),
-        ({"style_reduction": "sum"}, "style reduction must be one of mean, mean/chw, quarter-sum, relative, not 'sum'"),
+        (
+            {"style_reduction": "sum"},
+            "style reduction must be one of mean, mean/chw, quarter-sum, relative, wasserstein, not 'sum'",
+        ),
         ({"space": "rgb"}, "space must be one of normalized, unit, not 'rgb'"),
         ({"clamped": True}, "only an image of the space 'unit' can be clamped"),
         ({"without_gradient": ("content", "style", "tv")}, "no term with a weight has a gradient"),
