@@ -365,10 +365,14 @@ def of_native_optimizers() -> Iterator[Case]:
     yield Case("native-lbfgs", "photo", "narrow", TUTORIAL, dtypes=("float64",), only=FRAMEWORKS)
 
 
+#: What a run makes a picture of, beside its optimizer.
+OF_PICTURE = ("average_decay", "carries_moments")
+
+
 def objective_of(recipe: Recipe) -> object:
     """All that the terms and the gradient of one image depend on."""
     prose = ("name", "source", "notes", "report")
-    of_runs = ("clamped", "start", "optimizer", "schedule", "steps", "size", "style_size", "margin")
+    of_runs = ("clamped", "start", "optimizer", "schedule", "steps", "size", "style_size", "margin", *OF_PICTURE)
     return tuple(value for name, value in vars(recipe).items() if name not in (*prose, *of_runs))
 
 
@@ -378,7 +382,8 @@ def optimizer_of(recipe: Recipe) -> object:
 
 
 def run_of(recipe: Recipe) -> object:
-    return objective_of(recipe), recipe.optimizer, recipe.schedule, recipe.clamped
+    kept = tuple(getattr(recipe, name) for name in OF_PICTURE)
+    return objective_of(recipe), recipe.optimizer, recipe.schedule, recipe.clamped, kept
 
 
 def different(recipes: Iterable[Recipe], aspect: Callable[[Recipe], object]) -> list[Recipe]:

@@ -343,11 +343,12 @@ CROWSONKB = Recipe(
     notes=(
         "Style: the Wasserstein distance of Gaussians. The source approximates its roots by 12 Newton-Schulz iterations; here "
         "they are exact.",
+        "The picture is the average of a level's images, the first included; losses are reported of the last.",
         "Max pooling, the source's default. Its average pooling is doubled, as `average-doubled` is here.",
         "Levels are shares of the size: 128, 181, 256, 362 of 512. For another size the source keeps 128 as the first and adds "
         "or leaves out levels, and a side may differ by a pixel.",
         "Ours: pictures and levels are resized with a triangle, antialiased, where the source has Pillow's bicubic, and "
-        "torch's between levels; and a painting that is smaller than the size is enlarged.",
+        "torch's between levels, for Adam's first moment, too; and a painting that is smaller than the size is enlarged.",
     ),
     content_layers=alike("relu4_2"),
     style_layers=tuple((f"relu{block}_1", w / sum(CROWSONKB_STYLE)) for block, w in enumerate(CROWSONKB_STYLE, start=1)),
@@ -369,6 +370,8 @@ CROWSONKB = Recipe(
     report=Reporting(first=50, every=50, values=WEIGHTED),
     first_padding="replicate",
     variation="squared",
+    average_decay=0.99,
+    carries_moments=True,
 )
 
 #: The default comes first.

@@ -65,7 +65,7 @@ ROUNDING = 2.0**-50
 LONGEST_NAME = 100
 #: Values that recipes have had since their digests stand in manifests, with what all recipes had before: left out of the
 #: digest where they are that, so that no older recipe's digest changes.
-LATER: Mapping[str, Any] = {"first_padding": "zeros", "variation": "absolute"}
+LATER: Mapping[str, Any] = {"first_padding": "zeros", "variation": "absolute", "average_decay": 0.0, "carries_moments": False}
 
 
 def require_taps(taps: Taps, kind: str) -> None:
@@ -392,6 +392,10 @@ class Recipe(PlainNumbers):
     margin: int = 0
     first_padding: FirstPadding = "zeros"
     variation: Variation = "absolute"
+    #: The picture is the average of a level's images so far, each this share of the next one's weight; 0: the last. Adam only.
+    average_decay: float = 0.0
+    #: Whether Adam's moments and its count of steps go on from level to level of a pyramid; else they begin anew.
+    carries_moments: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -429,6 +433,9 @@ class Recipe(PlainNumbers):
             raise InputError("only an image of the space 'unit' can be clamped to 0..1")
         if isinstance(self.optimizer, LbfgsSettings) and not isinstance(self.schedule, Constant):
             raise InputError("L-BFGS has no schedule but 'constant'")
+        require_number(self.average_decay, "decay of the average", SHARE)
+        if isinstance(self.optimizer, LbfgsSettings) and (self.average_decay or self.carries_moments):
+            raise InputError("an average, and moments that go on, are Adam's, and the optimizer is L-BFGS")
         if self.clamped and self.searches:
             raise InputError("an image that is clamped has no line search: its trials would not be where the search put them")
         require_count(self.steps, "number of steps")

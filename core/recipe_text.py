@@ -67,6 +67,8 @@ COMMENTS = {
     "margin": "Pixels by which both images are continued on every side, mirrored, until the end: no frame is painted.",
     "first_padding": "What the first convolution sees beyond the image: zeros, or its border, repeated.",
     "variation": "Means of absolute differences along both axes, or of squared ones along both axes and both diagonals.",
+    "average_decay": "The picture is the average of all images of a level, each by this less than the next; 0: the last.",
+    "carries_moments": "Whether Adam's moments go on at the next level of a pyramid.",
     "report": "What is printed, and when; what a value is multiplied by when it is shown.",
 }
 
@@ -145,7 +147,8 @@ def rows(recipe: Recipe) -> dict[str, str]:
         "optimizer": str(recipe.optimizer),
         "schedule": f"{recipe.steps} evaluations{blocks_text(recipe)}, {recipe.schedule}",
         "size": str(recipe.size),
-        "pyramid": ", ".join(map(str, recipe.pyramid)) or "none",
+        "pyramid": (", ".join(map(str, recipe.pyramid)) or "none") + "; Adam's moments go on" * recipe.carries_moments,
+        "picture": f"average with decay {brief(recipe.average_decay)}" if recipe.average_decay else "the last image",
         "style image": sizes[recipe.style_size],
         "margin": f"{recipe.margin} pixels, mirrored, cut off in the end" if recipe.margin else "none",
         "reported": str(recipe.report),

@@ -89,7 +89,9 @@ CHW = ("d2l", "d2l-torch-tab", "tutorial")
 MEANS = (*CHW, "wei", "wei-pre", "lookcc", "lookcc-content")
 PLAIN_MEANS, MEANS_OVER_CHW, SUMS = CHW, ("wei", "wei-pre", "lookcc", "lookcc-content"), ("gatys2016", "gatys2016-max")
 MAX_POOLING = (*MEANS, "gatys2016-max")
+#: Absolute total variation; and Gram matrices.
 WITH_TV = ("isostyle", "one-pass", "d2l", "d2l-torch-tab")
+WITH_GRAMS = tuple(name for name in RECIPES if name != "crowsonkb")
 #: With a learning rate that decays, all of d2l's; and with Adam.
 OF_D2L = ("d2l", "d2l-torch-tab", "d2l-mxnet-tab")
 OF_ADAM = (*OF_D2L, "wei", "wei-pre", "lookcc", "lookcc-content")
@@ -319,7 +321,7 @@ in_losses("Gram matrix over HW in 16 bits", "terms/first-layer-hw/large:style/*"
             all=('"hw": height * width', '"hw": (height * width) & 0xFFFF'))
 in_losses("Gram matrix over N where nothing is asked for", "gram/1:*", all=('"1": 1}', '"1": height * width}'))
 in_losses(
-    "Gram matrix of centered features", "gram/chw:*", "terms/{recipe}/photo:style/*",
+    "Gram matrix of centered features", "gram/chw:*", "terms/{recipe}/photo:style/*", recipes=WITH_GRAMS,
     torch=("feature.reshape(channels, height * width)", "(feature - feature.mean()).reshape(channels, height * width)"),
     mxnet=("feature.reshape(channels, height * width)", "(feature - feature.mean()).reshape(channels, height * width)"),
     paddle=("feature.reshape([channels, height * width])", "(feature - feature.mean()).reshape([channels, height * width])"),
@@ -412,35 +414,35 @@ in_core(
     "style_scale(of_map, products.sums[tap] / divisor, recipe.style_reduction)", "terms/shallow-relative/odd/tile-16:style/*",
 )
 in_losses(
-    "total variation lacks its half", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
+    "total variation lacks its half", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv", recipes=WITH_TV,
     **{backend: (text, text.removeprefix("0.5 * ")) for backend, text in VARIATION.items()},
 )
 in_losses(
-    "total variation squared", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
+    "total variation squared", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv", recipes=WITH_TV,
     **{backend: (text, text.replace(".abs(", ".square(")) for backend, text in VARIATION.items()},
 )
 in_losses(
-    "total variation summed", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
+    "total variation summed", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv", recipes=WITH_TV,
     **becomes(VARIATION, "0.5 * (torch.abs(down).sum() + torch.abs(right).sum())",
               "0.5 * (np.abs(down).sum() + np.abs(right).sum())", "0.5 * (paddle.abs(down).sum() + paddle.abs(right).sum())"),
 )
 RIGHT = "right = image[:, :, :, 1:] - image[:, :, :, :-1]"
 DOWN = "down = image[:, :, 1:, :] - image[:, :, :-1, :]"
-in_losses("total variation lacks an axis", "terms/{recipe}/photo:tv", all=(RIGHT, "right = down"))
+in_losses("total variation lacks an axis", "terms/{recipe}/photo:tv", recipes=WITH_TV, all=(RIGHT, "right = down"))
 in_losses("total variation of every second pixel", "terms/{recipe}/photo:tv",
-            all=(RIGHT, "right = image[:, :, :, 2:] - image[:, :, :, :-2]"))
+            recipes=WITH_TV, all=(RIGHT, "right = image[:, :, :, 2:] - image[:, :, :, :-2]"))
 in_losses("total variation lacks the last row", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
-            all=(DOWN, "down = image[:, :, 1:-1, :] - image[:, :, :-2, :]"))
+            recipes=WITH_TV, all=(DOWN, "down = image[:, :, 1:-1, :] - image[:, :, :-2, :]"))
 in_losses("total variation of the first two channels", "terms/{recipe}/photo:tv",
-            all=(DOWN, "down = image[:, :2, 1:, :] - image[:, :2, :-1, :]"))
+            recipes=WITH_TV, all=(DOWN, "down = image[:, :2, 1:, :] - image[:, :2, :-1, :]"))
 in_losses(
-    "total variation as one mean over both axes", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
+    "total variation as one mean over both axes", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv", recipes=WITH_TV,
     **becomes(VARIATION, "torch.abs(torch.cat([down.flatten(), right.flatten()])).mean()",
               "np.abs(np.concatenate([down.reshape(-1), right.reshape(-1)])).mean()",
               "mean(paddle.abs(paddle.concat([down.flatten(), right.flatten()])))"),
 )
 in_losses(
-    "total variation smoothed at its kinks", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
+    "total variation smoothed at its kinks", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv", recipes=WITH_TV,
     **becomes(VARIATION, "0.5 * (torch.sqrt(down**2 + 1e-6).mean() + torch.sqrt(right**2 + 1e-6).mean())",
               "0.5 * (np.sqrt(down**2 + 1e-6).mean() + np.sqrt(right**2 + 1e-6).mean())",
               "0.5 * (mean(paddle.sqrt(down**2 + 1e-6)) + mean(paddle.sqrt(right**2 + 1e-6)))"),
@@ -616,6 +618,31 @@ in_core("tiles: the gradient by means in the halo, too", "tiles", "inside = engi
 in_core("tiles: squared variation counts a row twice", "tiles",
         "rows = {0: slice(int(first), -1),", "rows = {0: slice(int(first), None),",
         "terms/shallow-gaussian/wide/tile-64:tv", "gradient/shallow-gaussian/wide/tile-64:tv")
+
+RUN_OF_AVERAGES = "run/crowsonkb/photo:image*"
+in_core("an average that is not bias-corrected", "optim", 'return state["average"] / (1 - self.decay ** state["averaged"]) if',
+        'return state["average"] if', RUN_OF_AVERAGES)
+in_core("an average that counts one image less", "optim", '(1 - self.decay ** state["averaged"])',
+        '(1 - self.decay ** (state["averaged"] - 1) + 1e-9)', RUN_OF_AVERAGES)
+in_core("an average of the images before only", "optim", 'state.update(self.seen(state, state["image"]))', "state.update({})",
+        RUN_OF_AVERAGES)
+in_core("an average without the last image", DESCENT, "self.state = self.method.seen(self.state, self.seen[0])",
+        "self.state = dict(self.state)", "run/crowsonkb/photo:image")
+in_core("the last image is shown in place of the average", DESCENT,
+        "if self.recipe.average_decay else image", "if False else image", RUN_OF_AVERAGES)
+in_core("a level starts from the last image, not from the average", DESCENT,
+        "self.engine.array(self.shown(self.method.seen(state, last), last))", "self.engine.array(last)", RUN_OF_AVERAGES)
+in_core("a level starts from an average that lacks the last image", DESCENT, "self.shown(self.method.seen(state, last), last)",
+        "self.shown(state, last)", RUN_OF_AVERAGES)
+in_core("moments begin anew at each level", DESCENT, "if self.recipe.carries_moments:", "if False:", RUN_OF_AVERAGES)
+in_core("moments go on as they are, whatever the size", DESCENT, "reached = dataclasses.replace(reached, moments=resized(",
+        "reached = dataclasses.replace(reached, moments=dict(reached.moments) or resized(", RUN_OF_AVERAGES)
+in_core("moments go on, and their count of steps does not", DESCENT, 'state.get("steps_before", 0) + state["step"]', "0",
+        RUN_OF_AVERAGES)
+in_core("the second moment goes on as a copy of the first", DESCENT, '{name: self.engine.array(state[name]) for name in',
+        '{name: self.engine.array(state["moment1"]) for name in', RUN_OF_AVERAGES)
+in_core("corrections of moments that go on count from the level's start", "optim",
+        'count = step + state.get("steps_before", 0)', "count = step", RUN_OF_AVERAGES)
 
 # Style networks
 
@@ -967,9 +994,13 @@ in_core("a pool of 3", "network", "POOL = 2\n", "POOL = 3\n", "features/photo")
 in_core("specification: content loss summed", "losses", '"mean": 1 / target.size',
         '"mean": 1.0', "terms/{recipe}/photo:content/*", recipes=MEANS)
 in_core("specification: half of the style gradient", "losses", "4 * difference @ matrix", "2 * difference @ matrix",
-        "gradient/{recipe}/photo:style")
+        "gradient/{recipe}/photo:style", recipes=WITH_GRAMS)
 in_core("specification: gradient of total variation upside down", "losses", "gradient[:, :, 1:, :] += down",
-        "gradient[:, :, 1:, :] -= down", "gradient/{recipe}/photo:tv")
+        "gradient[:, :, 1:, :] -= down", "gradient/{recipe}/photo:tv", recipes=WITH_TV)
+in_core("specification: squared variation forgets half of a diagonal", "losses", "(1 / 12, np.s_[:, :, 1:, :-1]",
+        "(1 / 24, np.s_[:, :, 1:, :-1]", "terms/crowsonkb/photo:tv")
+in_core("specification: the mean's gradient of a Wasserstein distance left out in tiles", "losses",
+        "- 2 * by_covariance @ found[:, -1:]", "+ 0 * found[:, -1:]", "gradient/shallow-gaussian/odd/tile-16:style")
 # (In gatys2016 the search's last trial is taken, and so is the last picture, which is then evaluated twice.)
 in_core("the last picture is not evaluated", DESCENT, '            self.evaluate(self.state["image"])\n', "",
         "run/{recipe}/photo:totals", "run/tutorial-wolfe/photo:totals", "run/d2l-wolfe-blocks/photo:totals",

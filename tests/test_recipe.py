@@ -54,6 +54,8 @@ def test_the_default_comes_first_and_its_losses_are_relative():
         {"first_padding": "replicate"},
         {"variation": "squared"},
         {"pooling": "average-doubled"},
+        {"average_decay": 0.9},
+        {"carries_moments": True},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -65,6 +67,11 @@ def test_recipes_from_before_a_value_could_be_chosen_have_their_old_digest():
     """Of d2l: it stands in manifests."""
     assert D2L.digest == "4bf8d6b8216372fd8eb07aa053614697901ee907459a07b5d097758ae41ffe99"
     assert not LATER.keys() & D2L.as_dict().keys()
+
+
+def test_an_average_of_what_l_bfgs_makes_is_refused():
+    with pytest.raises(InputError, match="an average, and moments that go on, are Adam's"):
+        dataclasses.replace(find("tutorial"), average_decay=0.9)
 
 
 def test_a_wasserstein_distance_of_other_than_means_is_refused():
@@ -175,6 +182,7 @@ def test_a_square_is_scaled_by_its_shorter_side_before_it_is_cut_out():
         ({"pyramid": (Level(0.5, 0),)}, "number of evaluations of a level must be a whole number of at least 1, not 0"),
         ({"pyramid": (Level(0.5, 5), Level(0.25, 5))}, "levels of a pyramid go from small to large, and not 0.5, 0.25"),
         ({"pyramid": (0.5, 5)}, "a pyramid is a tuple of levels"),
+        ({"average_decay": 1.0}, "decay of the average must be at least 0 and below 1, not 1"),
         ({"margin": -1}, "the margin, if there is one, must be a whole number of at least 1 pixel, not -1"),
         ({"size": LongSide(-3)}, "size must be a whole number of at least 1 pixel, not -3"),
     ],
