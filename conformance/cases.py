@@ -171,6 +171,8 @@ SHALLOW_GAUSSIAN = dataclasses.replace(
     first_padding="replicate",
     variation="squared",
 )
+#: Half of a sum for total variation, as neural-style has it.
+SHALLOW_HALF = dataclasses.replace(SHALLOW, name="shallow-half", tv_weight=1e-3, variation="half-sum")
 #: Recipes with scenes and tiles: that divide a side and that do not, that are no multiples of the grid (10), one (64) for which
 #: the picture is a single tile, and d2l's own taps, whose halo is 80.
 TILED = (
@@ -183,6 +185,7 @@ TILED = (
     (SHALLOW_RELATIVE, "odd", 16),
     (SHALLOW_GAUSSIAN, "odd", 16),
     (SHALLOW_GAUSSIAN, "wide", 64),
+    (SHALLOW_HALF, "wide", 64),
     (EVERY_KIND_OF_TAP, "odd", 32),
     (TUTORIAL, "odd", 16),
     (D2L, "wide", 64),

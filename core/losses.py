@@ -201,13 +201,17 @@ def wasserstein_loss_gradient(found: Array, target: Array) -> Array:
 
 
 def tv_loss(image: Array, variation: Variation = "absolute") -> float:
-    r"""Total variation of an image of shape (1, 3, H, W): :func:`absolute_variation` or :func:`squared_variation`."""
-    return absolute_variation(image) if variation == "absolute" else squared_variation(image)
+    r"""Total variation of an image of shape (1, 3, H, W): the function of that name below."""
+    return {"absolute": absolute_variation, "squared": squared_variation, "half-sum": half_sum_variation}[variation](image)
 
 
 def tv_loss_gradient(image: Array, variation: Variation = "absolute") -> Array:
     """The derivative of :func:`tv_loss`, shape (1, 3, H, W)."""
-    return absolute_variation_gradient(image) if variation == "absolute" else squared_variation_gradient(image)
+    return {
+        "absolute": absolute_variation_gradient,
+        "squared": squared_variation_gradient,
+        "half-sum": half_sum_variation_gradient,
+    }[variation](image)
 
 
 def absolute_variation(image: Array) -> float:
@@ -260,6 +264,26 @@ def squared_variation_gradient(image: Array) -> Array:
         first, *inner, last = np.split(gradient, [1, 2, gradient.shape[axis] - 2, gradient.shape[axis] - 1], axis=axis)
         inner[0], inner[-1] = inner[0] + first, inner[-1] + last
         gradient = np.concatenate(inner, axis=axis)
+    return gradient
+
+
+def half_sum_variation(image: Array) -> float:
+    r"""Half of the sum of squared differences, at pixels that have both neighbors (jcjohnson's neural-style, `TVLoss`).
+
+    .. math:: L^{tv} = \tfrac12 \sum_{i < H, j < W} (x_{i+1,j} - x_{ij})^2 + (x_{i,j+1} - x_{ij})^2
+    """
+    down, right = _differences(image)
+    return float(0.5 * (np.square(down[..., :-1]).sum() + np.square(right[..., :-1, :]).sum()))
+
+
+def half_sum_variation_gradient(image: Array) -> Array:
+    """The derivative of :func:`half_sum_variation`, shape (1, 3, H, W)."""
+    down, right = _differences(image)
+    down, right = down[..., :-1], right[..., :-1, :]
+    gradient = np.zeros_like(image)
+    gradient[:, :, 1:, :-1] += down
+    gradient[:, :, :-1, :-1] -= down + right
+    gradient[:, :, :-1, 1:] += right
     return gradient
 
 

@@ -374,6 +374,37 @@ CROWSONKB = Recipe(
     carries_moments=True,
 )
 
+#: How many times larger than here the input of neural-style is: Caffe's colors, times 256.
+NEURAL_STYLE_SCALE = 256 * 0.226
+
+NEURAL_STYLE = Recipe(
+    name="neural-style",
+    source="Johnson, neural-style (MIT): github.com/jcjohnson/neural-style, neural_style.lua with its defaults",
+    notes=(
+        "Weights are of an input 57.9 times as large as here: effectively the style weighs 57.9^2 times as much.",
+        "The source prints losses without total variation, of which it has the gradient only; here it is counted.",
+        "Its L-BFGS ends for no tolerance. Its first move is as long as one of Caffe's colors, here as one std.",
+        "Ours: the noise at the start has std 0.1; the source's, 0.001 of Caffe's colors, is all but flat.",
+        "Ours: one scale for the three channels, whose stds differ by 2 %; bilinear resizing is antialiased.",
+    ),
+    content_layers=alike("relu4_2"),
+    style_layers=alike("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+    gram_divisor="chw",
+    content_reduction="mean",
+    style_reduction="mean",
+    content_weight=5.0,
+    style_weight=100 * NEURAL_STYLE_SCALE**2,
+    tv_weight=1e-3,
+    start="noise",
+    optimizer=LbfgsSettings(tolerance_gradient=0.0, tolerance_change=0.0),
+    schedule=Constant(),
+    steps=1000,
+    size=LongSide(512),
+    style_size="own",
+    report=Reporting(first=50, every=50, values=(("content", 1.0), ("style", 1.0), ("total", 1.0))),
+    variation="half-sum",
+)
+
 #: The default comes first.
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -394,6 +425,7 @@ RECIPES: dict[str, Recipe] = {
         GATYS2016_MAX,
         GATYS_NOTEBOOK,
         CROWSONKB,
+        NEURAL_STYLE,
     )
 }
 

@@ -33,8 +33,8 @@ Pooling = Literal["max", "average", "average-doubled"]
 #: What the first convolution sees beyond the image: zeros, or its border, repeated. All others see zeros.
 FirstPadding = Literal["zeros", "replicate"]
 #: How differences of neighbors become one number: means of their absolute values along both axes; or of their squares along
-#: both axes and both diagonals.
-Variation = Literal["absolute", "squared"]
+#: both axes and both diagonals; or half of the sum of the squares along both axes.
+Variation = Literal["absolute", "squared", "half-sum"]
 #: What is optimized: the normalized image, or the image in 0..1, which is normalized inside the network.
 Space = Literal["normalized", "unit"]
 #: The kinds of loss terms.

@@ -66,7 +66,7 @@ COMMENTS = {
     "pyramid": "Coarse levels, made first: a share of height and width, and evaluations there.",
     "margin": "Pixels by which both images are continued on every side, mirrored, until the end: no frame is painted.",
     "first_padding": "What the first convolution sees beyond the image: zeros, or its border, repeated.",
-    "variation": "Means of absolute differences along both axes, or of squared ones along both axes and both diagonals.",
+    "variation": "Mean absolute differences along axes; mean squared ones, diagonals too; half the sum of squares along axes.",
     "average_decay": "The picture is the average of all images of a level, each by this less than the next; 0: the last.",
     "carries_moments": "Whether Adam's moments go on at the next level of a pyramid.",
     "report": "What is printed, and when; what a value is multiplied by when it is shown.",
@@ -124,6 +124,7 @@ def rows(recipe: Recipe) -> dict[str, str]:
         "absolute": "(mean |dy| + mean |dx|) / 2 of the image that is optimized",
         "squared": "mean squares of all eight neighbors' differences in the image that is optimized",
     }
+    variations["half-sum"] = "sum of (dy^2 + dx^2) / 2 of the image that is optimized"
     paddings = {"zeros": "zeros", "replicate": "zeros; at the first convolution the border, repeated"}
     spaces = {
         "normalized": "the normalized image",

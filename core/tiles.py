@@ -309,7 +309,7 @@ class TiledObjective:
         if others:
             # What the tiles leave is free for the copies of the picture that an optimizer makes.
             allocation.give_back_freed_memory()
-        variations = {"absolute": total_variation, "squared": squared_variation}
+        variations = {"absolute": total_variation, "squared": squared_variation, "half-sum": half_sum_variation}
         variation = variations[recipe.variation](whole, gradient, recipe.tv_weight * has_gradient["tv"])
         del whole
         terms = {f"content/{tap}": loss for tap, loss in content.items()}
@@ -371,6 +371,21 @@ def total_variation(image: Array, gradient: Array, factor: float) -> float:
             gradient[:, :, top : top + down.shape[2]] -= down
             gradient[:, :, top : top + right.shape[2], 1:] += right
             gradient[:, :, top : top + right.shape[2], :-1] -= right
+    return loss
+
+
+def half_sum_variation(image: Array, gradient: Array, factor: float) -> float:
+    """:func:`isostyle.losses.half_sum_variation` by strips of rows; ``factor`` times its gradient is added to ``gradient``."""
+    loss = 0.0
+    for top in range(0, image.shape[2] - 1, STRIP):
+        strip = image[:, :, top : top + STRIP + 1]  # and the next one's first row
+        down, right = np.diff(strip, axis=2)[..., :-1], np.diff(strip[:, :, :-1], axis=3)
+        loss += 0.5 * sum(float(np.square(steps).sum(dtype=np.float64)) for steps in (down, right))
+        if factor:
+            bottom = top + down.shape[2]
+            gradient[:, :, top + 1 : bottom + 1, :-1] += factor * down
+            gradient[:, :, top:bottom, :-1] -= factor * (down + right)
+            gradient[:, :, top:bottom, 1:] += factor * right
     return loss
 
 

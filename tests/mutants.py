@@ -101,7 +101,7 @@ BEFORE_RELU = ("d2l", "d2l-torch-tab", "tutorial", "wei-pre")
 OTHER_RECIPES = (
     "isostyle", "painterly", "one-pass", "unit-pyramid", "tutorial", *MEANS_OVER_CHW, *SUMS, "gatys-notebook",
     "d2l-lbfgs", "d2l-lbfgs-faint", "d2l-wolfe", "d2l-wolfe-blocks", "d2l-wolfe-pyramid", "tutorial-wolfe",
-    "first-layer-hw", "crowsonkb", "shallow-gaussian",
+    "first-layer-hw", "crowsonkb", "shallow-gaussian", "neural-style", "shallow-half",
     "post-relu", "shallow-relative",
 )
 
@@ -619,6 +619,21 @@ in_core("tiles: squared variation counts a row twice", "tiles",
         "rows = {0: slice(int(first), -1),", "rows = {0: slice(int(first), None),",
         "terms/shallow-gaussian/wide/tile-64:tv", "gradient/shallow-gaussian/wide/tile-64:tv")
 
+HALF_SUM = ("terms/neural-style/photo:tv", "gradient/neural-style/photo:tv")
+in_losses("half-sum variation: the last row and column count", *HALF_SUM,
+          torch=("(torch.square(down[:, :, :, :-1]).sum() + torch.square(right[:, :, :-1, :]).sum())",
+                 "(torch.square(down).sum() + torch.square(right).sum())"),
+          mxnet=("(np.square(down[:, :, :, :-1]).sum() + np.square(right[:, :, :-1, :]).sum())",
+                 "(np.square(down).sum() + np.square(right).sum())"),
+          paddle=("(paddle.square(down[:, :, :, :-1]).sum() + paddle.square(right[:, :, :-1, :]).sum())",
+                  "(paddle.square(down).sum() + paddle.square(right).sum())"))
+in_losses("half-sum variation: the whole sum", *HALF_SUM,
+          **{name: (f"return 0.5 * ({name_of}.square(", f"return 1.0 * ({name_of}.square(")
+             for name, name_of in (("torch", "torch"), ("mxnet", "np"), ("paddle", "paddle"))})
+in_core("tiles: half-sum variation of strips without the next one's first row", "tiles",
+        "strip = image[:, :, top : top + STRIP + 1]", "strip = image[:, :, top : top + STRIP]",
+        "terms/shallow-half/wide/tile-64:tv")
+
 RUN_OF_AVERAGES = "run/crowsonkb/photo:image*"
 in_core("an average that is not bias-corrected", "optim", 'return state["average"] / (1 - self.decay ** state["averaged"]) if',
         'return state["average"] if', RUN_OF_AVERAGES)
@@ -869,27 +884,27 @@ in_core("decay a little at every step", "recipe", "step // self.every", "step / 
 
 # Core: Adam
 
-ROOT = "root = moment2**0.5 / (1 - beta2**step) ** 0.5"
+ROOT = "root = moment2**0.5 / (1 - beta2**count) ** 0.5"
 in_core("epsilon-hat Adam", "optim", "(root + self.settings.epsilon)",
-        "(root + self.settings.epsilon / (1 - beta2**step) ** 0.5)", "adam/{recipe}/1e-6:image")
-in_core("epsilon inside the root", "optim", ROOT, "root = (moment2 / (1 - beta2**step) + self.settings.epsilon) ** 0.5",
+        "(root + self.settings.epsilon / (1 - beta2**count) ** 0.5)", "adam/{recipe}/1e-6:image")
+in_core("epsilon inside the root", "optim", ROOT, "root = (moment2 / (1 - beta2**count) + self.settings.epsilon) ** 0.5",
         "adam/{recipe}/1e-3:image")
 in_core("beta2 in float32", "optim", "beta1, beta2 = self.settings.beta1, self.settings.beta2",
         "beta1, beta2 = self.settings.beta1, 0.9990000128746033", "adam/{recipe}/1:image")
 in_core("beta1 in float32", "optim", "beta1, beta2 = self.settings.beta1, self.settings.beta2",
         "beta1, beta2 = 0.8999999761581421, self.settings.beta2", "adam/{recipe}/1:image")
-in_core("first moment not corrected", "optim", "rate = self.learning_rate(state) / (1 - beta1**step)",
+in_core("first moment not corrected", "optim", "rate = self.learning_rate(state) / (1 - beta1**count)",
         "rate = self.learning_rate(state)", "adam/{recipe}/1:image", "step/{recipe}/photo:image")
 in_core("second moment not corrected", "optim", ROOT, "root = moment2**0.5", "adam/{recipe}/1:image",
         "step/{recipe}/photo:image")
-in_core("corrections one step late", "optim", "(1 - beta1**step)", "(1 - beta1 ** (step + 1))", "adam/{recipe}/1:image")
+in_core("corrections one step late", "optim", "(1 - beta1**count)", "(1 - beta1 ** (count + 1))", "adam/{recipe}/1:image")
 in_core("corrections counted from zero", "optim", 'state["image"], state["step"] + 1', 'state["image"], state["step"]',
         "adam/{recipe}/1")
 in_core("second moment of absolute values", "optim", "gradient * gradient * (1 - beta2)", "abs(gradient) * (1 - beta2)",
         "adam/{recipe}/1e-3:image")
 in_core("beta1 and 1 - beta1 exchanged", "optim", 'state.pop("moment1") * beta1 + gradient * (1 - beta1)',
         'state.pop("moment1") * (1 - beta1) + gradient * beta1', "adam/{recipe}/1:image")
-in_core("corrections end at step 10", "optim", "(1 - beta1**step)", "(1 - beta1**step if step <= 10 else 1)",
+in_core("corrections end at step 10", "optim", "(1 - beta1**count)", "(1 - beta1**count if count <= 10 else 1)",
         "adam/{recipe}/1:image")
 in_core("a step uphill", "optim", '"image": image - move * rate', '"image": image + move * rate',
         "adam/{recipe}/1:image")
@@ -1012,7 +1027,7 @@ in_core("the optimizer goes on from the unclamped image", DESCENT,
         "        evaluation = self.objective(self.within(image))\n",
         "run/tutorial/photo:images")
 in_core("every picture of a run is the last one", DESCENT,
-        "lambda: self.engine.array(image)", 'lambda: self.engine.array(self.state["image"])',
+        "lambda: self.engine.array(picture)", 'lambda: self.engine.array(self.state["image"])',
         "run/{recipe}/photo:images")
 in_core("losses of one tap instead of all", "losses", 'sums[name.split("/")[0]] += value', 'sums[name.split("/")[0]] = value',
         "run/{recipe}/photo:losses")
@@ -1021,12 +1036,12 @@ in_core("steps counted from one", DESCENT, "step=before.step + judgment.step,", 
 
 in_core("the scale of a coarse level taken along as it is", DESCENT, "scale=reached.scale * pixels[i] / pixels[i - 1]",
         "scale=reached.scale", "run/d2l-wolfe-pyramid/photo:images")
-in_core("the scale of a coarse level forgotten", DESCENT, "engine.tensor(start), part.before.scale)", "engine.tensor(start))",
+in_core("the scale of a coarse level forgotten", DESCENT, "self.method.start(image, before.scale)", "self.method.start(image)",
         "run/d2l-wolfe-pyramid/photo:images")
 in_core("a level begins anew", DESCENT, "start.append(resize_array(reached.image, *size))", "start.append(pictures()[0])",
         "run/d2l-wolfe-pyramid/photo:images")
-in_core("a level goes on from a picture that was not clamped", DESCENT, 'self.engine.array(self.within(state["image"]))',
-        'self.engine.array(state["image"])', "run/unit-pyramid/photo:images")
+in_core("a level goes on from a picture that was not clamped", DESCENT, 'last = self.within(state["image"])',
+        'last = state["image"]', "run/unit-pyramid/photo:images")
 in_core("a level enlarged to the nearest pixel", ARRAYS, "np.asarray(resize(channel, height, width))",
         "np.asarray(channel.resize((width, height), Image.Resampling.NEAREST))", "run/d2l-wolfe-pyramid/photo:images")
 in_core("a level's style is the full size's", DESCENT, "engine.targets(recipe, *pictures())",

@@ -75,6 +75,7 @@ TARGET_MOMENTS = losses.moments(0.5 * OTHER + 0.3)
         pytest.param(losses.style_loss, losses.style_loss_gradient, (TARGET_MOMENTS, "hw", "wasserstein"), id="wasserstein"),
         pytest.param(losses.tv_loss, losses.tv_loss_gradient, (), id="tv"),
         pytest.param(losses.tv_loss, losses.tv_loss_gradient, ("squared",), id="tv-squared"),
+        pytest.param(losses.tv_loss, losses.tv_loss_gradient, ("half-sum",), id="tv-half-sum"),
     ],
 )
 def test_gradients_agree_with_central_differences(loss, gradient, rest):
@@ -118,6 +119,12 @@ def test_a_silent_channel_leaves_the_wasserstein_distance_finite():
     silent = X * np.array([1.0, 0.0, 0.0])[:, None, None]
     gradient = losses.style_loss_gradient(silent, TARGET_MOMENTS, "hw", "wasserstein")
     assert np.isfinite(gradient).all()
+
+
+def test_half_sum_variation_leaves_out_the_last_row_and_column():
+    """A step of 1 between two columns of three rows, three channels: two of three rows count."""
+    step = np.tile([0.0, 1.0], (3, 1))
+    assert losses.tv_loss(np.stack([step] * 3)[None], "half-sum") == 3 * 2 / 2
 
 
 def test_squared_variation_by_hand():

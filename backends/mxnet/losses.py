@@ -104,6 +104,8 @@ def tv_loss(image: Tensor, variation: Variation = "absolute") -> Tensor:
         return squared_variation(image)
     down = image[:, :, 1:, :] - image[:, :, :-1, :]
     right = image[:, :, :, 1:] - image[:, :, :, :-1]
+    if variation == "half-sum":
+        return 0.5 * (np.square(down[:, :, :, :-1]).sum() + np.square(right[:, :, :-1, :]).sum())
     return 0.5 * (np.abs(down).mean() + np.abs(right).mean())
 
 

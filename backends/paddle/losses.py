@@ -102,6 +102,8 @@ def tv_loss(image: Tensor, variation: Variation = "absolute") -> Tensor:
         return squared_variation(image)
     down = image[:, :, 1:, :] - image[:, :, :-1, :]
     right = image[:, :, :, 1:] - image[:, :, :, :-1]
+    if variation == "half-sum":
+        return 0.5 * (paddle.square(down[:, :, :, :-1]).sum() + paddle.square(right[:, :, :-1, :]).sum())
     return 0.5 * (mean(paddle.abs(down)) + mean(paddle.abs(right)))
 
 

@@ -96,6 +96,8 @@ def tv_loss(image: Tensor, variation: Variation = "absolute") -> Tensor:
         return squared_variation(image)
     down = image[:, :, 1:, :] - image[:, :, :-1, :]
     right = image[:, :, :, 1:] - image[:, :, :, :-1]
+    if variation == "half-sum":
+        return 0.5 * (torch.square(down[:, :, :, :-1]).sum() + torch.square(right[:, :, :-1, :]).sum())
     return 0.5 * (torch.abs(down).mean() + torch.abs(right).mean())
 
 

@@ -37,19 +37,20 @@ def learning_rate(settings: AdamSettings | LbfgsSettings, schedule: StepDecay | 
 class Moments:
     """Adam's moments after ``t`` updates; None: zeros."""
 
+    t: int = 0
     m: Floats | None = None
     v: Floats | None = None
-    t: int = 0
 
     def enlarged(self, height: int, width: int) -> Moments:
         """The same for a larger picture."""
-        return Moments(*(None if x is None else enlarge(x, height, width) for x in (self.m, self.v)), self.t)
+        return Moments(self.t, *(None if x is None else enlarge(x, height, width) for x in (self.m, self.v)))
 
 
 def average(images: Sequence[Floats], decay: float) -> Floats:
     """The mean of images, the last with the weight 1, each one before it with ``decay`` times its successor's."""
     weights = decay ** np.arange(len(images) - 1.0, -1, -1)
-    return sum(weight * image for weight, image in zip(weights / weights.sum(), images, strict=True))  # type: ignore[return-value]
+    mean: Floats = np.tensordot(weights / weights.sum(), np.stack(images), axes=1)
+    return mean
 
 
 def kept(x: Floats, clamped: bool) -> Floats:
