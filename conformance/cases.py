@@ -159,6 +159,22 @@ SHALLOW_RELATIVE = dataclasses.replace(
     style_weight=1.0,
     tv_weight=0.1,
 )
+#: All that crowsonkb's recipe has and no other: Wasserstein distances, squared variation, a first convolution that sees the
+#: border repeated, averages that are doubled.
+SHALLOW_GAUSSIAN = dataclasses.replace(
+    SHALLOW,
+    name="shallow-gaussian",
+    pooling="average-doubled",
+    space="unit",
+    gram_divisor="hw",
+    style_reduction="wasserstein",
+    style_weight=1.0,
+    tv_weight=2.0,
+    first_padding="replicate",
+    variation="squared",
+)
+#: Half of a sum for total variation, as neural-style has it.
+SHALLOW_HALF = dataclasses.replace(SHALLOW, name="shallow-half", tv_weight=1e-3, variation="half-sum")
 #: Recipes with scenes and tiles: that divide a side and that do not, that are no multiples of the grid (10), one (64) for which
 #: the picture is a single tile, and d2l's own taps, whose halo is 80.
 TILED = (
@@ -169,6 +185,9 @@ TILED = (
     (SHALLOW_SUMS, "odd", 16),
     (SHALLOW_HELD, "noise", 16),
     (SHALLOW_RELATIVE, "odd", 16),
+    (SHALLOW_GAUSSIAN, "odd", 16),
+    (SHALLOW_GAUSSIAN, "wide", 64),
+    (SHALLOW_HALF, "wide", 64),
     (EVERY_KIND_OF_TAP, "odd", 32),
     (TUTORIAL, "odd", 16),
     (D2L, "wide", 64),
@@ -352,10 +371,14 @@ def of_native_optimizers() -> Iterator[Case]:
     yield Case("native-lbfgs", "photo", "narrow", TUTORIAL, dtypes=("float64",), only=FRAMEWORKS)
 
 
+#: What a run makes a picture of, beside its optimizer.
+OF_PICTURE = ("average_decay", "carries_moments")
+
+
 def objective_of(recipe: Recipe) -> object:
     """All that the terms and the gradient of one image depend on."""
     prose = ("name", "source", "notes", "report")
-    of_runs = ("clamped", "start", "optimizer", "schedule", "steps", "size", "style_size", "style_scale", "margin")
+    of_runs = ("clamped", "start", "optimizer", "schedule", "steps", "size", "style_size", "style_scale", "margin", *OF_PICTURE)
     return tuple(value for name, value in vars(recipe).items() if name not in (*prose, *of_runs))
 
 
@@ -365,7 +388,8 @@ def optimizer_of(recipe: Recipe) -> object:
 
 
 def run_of(recipe: Recipe) -> object:
-    return objective_of(recipe), recipe.optimizer, recipe.schedule, recipe.clamped
+    kept = tuple(getattr(recipe, name) for name in OF_PICTURE)
+    return objective_of(recipe), recipe.optimizer, recipe.schedule, recipe.clamped, kept
 
 
 def different(recipes: Iterable[Recipe], aspect: Callable[[Recipe], object]) -> list[Recipe]:
@@ -389,7 +413,9 @@ def short(recipe: Recipe, steps: int = SHORT_RUN) -> Recipe:
     schedule = recipe.schedule
     if isinstance(schedule, StepDecay):
         schedule = StepDecay(SHORT_DECAY, schedule.factor)
-    pyramid = tuple(Level(level.share, steps) for level in recipe.pyramid)
+    # Of several levels one shows all: that which is nearest to a half, for every scene has room for it.
+    levels = sorted(recipe.pyramid, key=lambda level: abs(level.share - 0.5))[:1]
+    pyramid = tuple(Level(level.share, steps) for level in levels)
     return dataclasses.replace(recipe, steps=steps, schedule=schedule, pyramid=pyramid)
 
 

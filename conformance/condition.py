@@ -6,6 +6,8 @@ that everywhere would see nothing, so the oracle measures the factor. It compute
 changed by some 2^-30 of itself; what comes out is off by c times as much (its *condition*: Higham 2002, section 1.6). A
 computation that rounds at each operation is off by a few c eps.
 
+So it is with Wasserstein distances, which take roots of eigenvalues that may be small.
+
 The same tells how close a decision (of a ReLU, of a pooling, of an absolute value) is: whether rounding, so magnified, can turn
 it. The oracle then turns each close one, and notes what that changes.
 """
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import RandomState
 
+from isostyle.conformance.oracle import gaussians
 from isostyle.conformance.oracle.engine import OracleEngine, corners, layers
 from isostyle.conformance.oracle.pictures import Floats
 from isostyle.conformance.oracle.transform import Maps, OracleTransform, targets_of
@@ -29,6 +32,8 @@ from isostyle.recipe import Recipe
 
 #: By what share numbers are changed, and how often, each time by others: more show a single bad channel more surely.
 SHARE, TIMES = 2.0**-30, 4
+#: The same for a product whose smallest eigenvalue is 1e-8, and must remain above 0.
+SMALL_SHARE = 2.0**-44
 #: Rounding can turn a decision that is closer than this many eps times its condition.
 NEAR = 32
 
@@ -46,6 +51,37 @@ class Look:
     decided: Mapping[str, Floats]
     #: The points with some decisions turned; those that no decision can change are left out.
     turn: Callable[[Turned], Mapping[str, Floats]]
+
+
+def of_distance(feature: Floats, target: Floats) -> tuple[float, float]:
+    """By how much the Wasserstein distance of a map's moments from a target changes, at the most: for a relative change of map
+    and target by 1; and likewise of the product whose roots are taken."""
+    found = gaussians.moments(feature)
+    derivative = gaussians.backward(gaussians.distance(found, target)[1], feature)
+    by_target = gaussians.distance(target, found)[1]  # the distance is symmetric
+    by_numbers = np.linalg.norm(derivative) * np.linalg.norm(feature) + 2 * np.linalg.norm(by_target) * np.linalg.norm(target)
+    exact = gaussians.shaken(found, target, 0.0, 0)[0]
+    by_roots = max(abs(gaussians.shaken(found, target, SMALL_SHARE, seed)[0] - exact) for seed in range(TIMES)) / SMALL_SHARE
+    return float(by_numbers), by_roots
+
+
+def of_gradient(feature: Floats, target: Floats) -> tuple[Floats, Floats]:
+    """Two changes of that distance's gradient by the map, each of its shape: when every number of map and target changes by
+    some :data:`SHARE`, over that; and when the product whose roots are taken does, likewise. The largest of some."""
+
+    def derivative(x: Floats, theirs: Floats) -> Floats:
+        return gaussians.backward(gaussians.distance(gaussians.moments(x), theirs)[1], x)
+
+    def by_roots(share: float, seed: int) -> Floats:
+        return gaussians.backward(gaussians.shaken(gaussians.moments(feature), target, share, seed)[1], feature)
+
+    exact, rooted = derivative(feature, target), by_roots(0.0, 0)
+    numbers, roots = [], []
+    for seed in range(TIMES):
+        rough = roughly(seed)
+        numbers.append((derivative(rough(feature), rough(target)) - exact) / SHARE)
+        roots.append((by_roots(SMALL_SHARE, seed) - rooted) / SMALL_SHARE)
+    return max(numbers, key=np.linalg.norm), max(roots, key=np.linalg.norm)
 
 
 def exactly(x: Array) -> Floats:
@@ -129,7 +165,7 @@ def trained(
         targets = targets_of(engine, recipe, styles, rough(picture))
         maps = transform.maps(mine, rough(picture))
         image = maps["image"]
-        seen = engine.maps(image, recipe.taps, recipe.pooling)
+        seen = engine.maps(image, recipe.taps, recipe.pooling, recipe.first_padding)
         terms, gradients = engine.terms(recipe, targets, seen, image)
 
         def gradient(turned: Turned) -> dict[str, Floats]:

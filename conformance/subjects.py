@@ -226,9 +226,14 @@ class OracleSubject(Subject):
         settings = recipe.optimizer
         trials = {}
         if isinstance(settings, AdamSettings):
+            memory = optimizers.Moments()
             for (one, x, _), evaluate in zip(levels, evaluates, strict=True):
                 enlarged = image if image.shape == x.shape else pictures.enlarge(image, *x.shape[2:])
-                image = after(one.steps, optimizers.adam(evaluate, enlarged, settings, one.schedule, one.clamped))
+                memory = memory.enlarged(*x.shape[2:]) if one.carries_moments else optimizers.Moments()
+                iterates = optimizers.adam(evaluate, enlarged, settings, one.schedule, one.clamped, memory=memory)
+                begun, last = len(watched.images), after(one.steps, iterates)
+                image = optimizers.average([*watched.images[begun:], last], one.average_decay)
+            image = last
             steps: Sequence[int] = range(sum(one.steps for one, *_ in levels) + 1)
         elif not recipe.searches:
             iterates = optimizers.lbfgs(evaluates[-1], start, settings.learning_rate, settings.history, recipe.clamped)
@@ -241,7 +246,8 @@ class OracleSubject(Subject):
             walk = optimizers.climb(stages, image, settings)
             image, steps, trials = walk.image, walk.steps, {"trials": np.array(walk.trials, dtype=int)}
         evaluates[-1](image)
-        return trials | course(steps, self.rates_of_levels(recipe, len(steps)), watched.terms) | by_size(watched.images)
+        shown = averages(watched.images, recipe.average_decay)
+        return trials | course(steps, self.rates_of_levels(recipe, len(steps)), watched.terms) | by_size(shown)
 
     def rates_of_levels(self, recipe: Recipe, count: int) -> list[float]:
         """The learning rates of ``count`` updates; those of Adam begin anew at each level."""
@@ -372,6 +378,14 @@ def both(content: Array, style: Array) -> tuple[Array, list[Weighted]]:
 def after(updates: int, images_of_updates: Iterator[Array]) -> Array:
     """The image after so many updates."""
     return next(itertools.islice(images_of_updates, updates - 1, None))
+
+
+def averages(images: Sequence[Array], decay: float) -> list[Array]:
+    """What is seen after each of ``images``: the average of those of its size so far."""
+    found = []
+    for i, image in enumerate(images):
+        found.append(optimizers.average([each for each in images[: i + 1] if each.shape == image.shape], decay))
+    return found
 
 
 def course(steps: Iterable[int], rates: Sequence[float], terms: Sequence[Mapping[str, float]]) -> Points:

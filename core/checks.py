@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from isostyle.errors import InputError, shown
@@ -14,6 +15,15 @@ from isostyle.errors import InputError, shown
 MOST = 10**9
 #: Seeds that NumPy's generator takes.
 SEEDS = range(2**32)
+#: What a number must be, in the words of an error, and whether one is.
+WEIGHT, POSITIVE, SHARE = "a finite number of at least 0", "a finite number above 0", "at least 0 and below 1"
+STYLE_SCALE = "from 0.25 to 4"
+FITS: Mapping[str, Callable[[float], bool]] = {
+    WEIGHT: lambda value: 0 <= value < math.inf,
+    POSITIVE: lambda value: 0 < value < math.inf,
+    SHARE: lambda value: 0 <= value < 1,
+    STYLE_SCALE: lambda value: 0.25 <= value <= 4,
+}
 
 
 def plain(value: Any) -> Any:
@@ -50,6 +60,19 @@ def require_count(value: int, what: str, unit: str = "") -> None:
         raise InputError(f"the {what} must be a whole number of at least 1{unit}, not {shown(value)}")
     if value > MOST:
         raise InputError(f"the {what} must be a whole number of at most {MOST}{unit}, not {shown(value)}")
+
+
+def require_number(value: float, what: str, wanted: str = WEIGHT) -> None:
+    """Raises InputError, which calls ``value`` ``what``, unless it is ``wanted``: :data:`WEIGHT`, ..."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"the {what} must be a number, not {shown(value)}")
+    if not FITS[wanted](value):
+        raise InputError(f"the {what} must be {wanted}, not {shown(value)}")
+
+
+def require_choice(value: str, choices: tuple[str, ...], what: str) -> None:
+    if value not in choices:
+        raise InputError(f"the {what} must be one of {', '.join(choices)}, not {shown(value)}")
 
 
 def require_seed(value: int) -> None:

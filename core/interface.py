@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from isostyle.network import Network
-    from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps
+    from isostyle.recipe import FirstPadding, GramDivisor, Pooling, Recipe, Taps
     from isostyle.transform_network import Stage, TransformNetwork
 
 #: A framework's own tensor. Core uses only ``+ - * / **`` with tensors and Python numbers, ``-x``, ``abs()``, ``.sum()``,
@@ -35,7 +35,8 @@ Parameters = Mapping[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Targets:
-    """What an image is compared with: feature maps (1, C, H, W) and Gram matrices (C, C) by tap, as NumPy arrays."""
+    """What an image is compared with, as NumPy arrays by tap: feature maps (1, C, H, W), and Gram matrices (C, C); or moments
+    (C, C + 1), where the style reduction is ``wasserstein`` (:func:`isostyle.losses.moments`)."""
 
     content: Mapping[str, Array]
     style: Mapping[str, Array]
@@ -72,7 +73,9 @@ class Engine(Protocol):
     def array(self, tensor: Tensor) -> Array:
         """A copy of ``tensor`` as NumPy, dtype kept; later changes of the tensor do not reach it."""
 
-    def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
+    def features(
+        self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max", padding: FirstPadding = "zeros"
+    ) -> dict[str, Tensor]:
         """Feature maps (1, C, H, W) of a normalized image by tap; layers beyond the deepest tap are not computed.
 
         At a kink: the derivative of ReLU at 0 is 0. Of equal values in a max-pooling window, the first, row by row, gets the

@@ -21,6 +21,8 @@ from isostyle.errors import InputError
 KERNEL = 3
 PADDING = 1
 POOL = 2
+#: What pooling ``average-doubled`` multiplies averages by (crowsonkb's style-transfer-pytorch, `pooling_scales`).
+AVERAGE_SCALE = 2.0
 
 #: Convolutions in each block (Simonyan and Zisserman 2014, table 1).
 VGG19_DEPTHS = (2, 2, 4, 4, 4)

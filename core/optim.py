@@ -23,6 +23,8 @@ from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Recipe, StepD
 State = dict[str, Any]
 #: What of a state is no tensor.
 PLAIN = (bool, int, float, str)
+#: What of Adam's state an update leaves as it is.
+GOING_ON = ("steps_before", "average", "averaged")
 #: L-BFGS keeps a pair only if move and gradient change agree in direction by more than this (torch.optim.LBFGS).
 LEAST_CURVATURE = 1e-10
 #: The strong Wolfe conditions on a length: the total falls by at least this share of what the derivative at the start promises,
@@ -57,7 +59,7 @@ def optimizer(recipe: Recipe) -> Adam | Lbfgs | SearchingLbfgs:
     """The optimizer of ``recipe``."""
     settings = recipe.optimizer
     if isinstance(settings, AdamSettings):
-        return Adam(settings, recipe.schedule)
+        return Adam(settings, recipe.schedule, recipe.average_decay)
     # A Recipe sees to it that L-BFGS has no schedule, and no clamped image where it searches.
     return Lbfgs(settings) if settings.line_search == "none" else SearchingLbfgs(settings)
 
@@ -65,7 +67,9 @@ def optimizer(recipe: Recipe) -> Adam | Lbfgs | SearchingLbfgs:
 def needed(recipe: Recipe, state: State) -> tuple[set[str], set[str]]:
     """The names of the tensors and of the numbers without which the optimizer of ``recipe`` cannot go on from ``state``."""
     if isinstance(recipe.optimizer, AdamSettings):
-        return {"image", "moment1", "moment2"}, {"step"}
+        averages = recipe.average_decay > 0
+        tensors = {"image", "moment1", "moment2"} | ({"average"} if averages else set())
+        return tensors, {"step"} | ({"averaged"} if averages else set())
     tensors, numbers = {"image"}, {"step", "block", "pairs", "scale"}
     for i in range(min(state.get("pairs", 0), len(state))):
         tensors |= {f"move{i}", f"change{i}"}
@@ -77,7 +81,19 @@ def needed(recipe: Recipe, state: State) -> tuple[set[str], set[str]]:
     return tensors, numbers | ({"total"} if {"gradient", "move"} & (tensors | state.keys()) else set())
 
 
-class Stepper:
+class Watched:
+    """An optimizer, and what is seen of it."""
+
+    def seen(self, state: State, image: Tensor) -> State:
+        """``state`` after ``image``, its own, was evaluated, or is the last."""
+        return state
+
+    def shown(self, state: State, image: Tensor) -> Tensor:
+        """The picture that a user sees where ``image`` was evaluated."""
+        return image
+
+
+class Stepper(Watched):
     """An optimizer that makes an update of each evaluation."""
 
     def step(self, state: State, evaluate: Evaluate) -> Judgment:
@@ -93,15 +109,28 @@ class Stepper:
 
 
 class Adam(Stepper):
-    """Adam (Kingma and Ba 2015, algorithm 1) with a learning rate that may decay in steps."""
+    """Adam (Kingma and Ba 2015, algorithm 1) with a learning rate that may decay in steps, and perhaps with an average of its
+    images: exponential and bias-corrected, as the moments are (section 7.2)."""
 
-    def __init__(self, settings: AdamSettings, schedule: StepDecay | Constant) -> None:
+    def __init__(self, settings: AdamSettings, schedule: StepDecay | Constant, average_decay: float = 0.0) -> None:
         self.settings = settings
         self.schedule = schedule
+        self.decay = average_decay
 
-    def start(self, image: Tensor, scale: float | None = None) -> State:
-        """The state before the first step. Adam has no use for the ``scale`` of another level."""
-        return {"image": image, "moment1": image * 0, "moment2": image * 0, "step": 0}
+    def start(self, image: Tensor, scale: float | None = None, moments: State | None = None) -> State:
+        """The state before the first step. Adam has no use for the ``scale`` of another level. ``moments``: that level's, at
+        this one's size, with ``steps_before``, the number of steps in them; None: zeros."""
+        state: State = {"image": image, "moment1": image * 0, "moment2": image * 0, "step": 0, **(moments or {})}
+        return {**state, "average": image * 0, "averaged": 0} if self.decay else state
+
+    def seen(self, state: State, image: Tensor) -> State:
+        if not self.decay:
+            return state
+        average = state["average"] * self.decay + image * (1 - self.decay)
+        return {**state, "average": average, "averaged": state["averaged"] + 1}
+
+    def shown(self, state: State, image: Tensor) -> Tensor:
+        return state["average"] / (1 - self.decay ** state["averaged"]) if self.decay else image
 
     def learning_rate(self, state: State) -> float:
         """The learning rate that the next step uses."""
@@ -110,6 +139,7 @@ class Adam(Stepper):
     def step(self, state: State, evaluate: Evaluate) -> Judgment:
         step = state["step"]
         state["image"], evaluation = evaluate(state["image"])
+        state.update(self.seen(state, state["image"]))
         # Handed over, not kept: it is as large as the picture.
         gradient = [evaluation.gradient]
         del evaluation
@@ -130,11 +160,13 @@ class Adam(Stepper):
         moment2 = state.pop("moment2") * beta2 + gradient * gradient * (1 - beta2)
         del gradient
         # Both corrections are Python doubles: 1 - beta2**step would lose half its digits in float32.
-        rate = self.learning_rate(state) / (1 - beta1**step)
-        root = moment2**0.5 / (1 - beta2**step) ** 0.5
+        count = step + state.get("steps_before", 0)
+        rate = self.learning_rate(state) / (1 - beta1**count)
+        root = moment2**0.5 / (1 - beta2**count) ** 0.5
         move = moment1 / (root + self.settings.epsilon)
         del root
-        return {"image": image - move * rate, "moment1": moment1, "moment2": moment2, "step": step}
+        moved = {"image": image - move * rate, "moment1": moment1, "moment2": moment2, "step": step}
+        return {**moved, **{name: state[name] for name in GOING_ON if name in state}}
 
 
 @dataclass(frozen=True)
@@ -222,7 +254,7 @@ class Lbfgs(Stepper):
         return Judgment({**following, **memory.as_state(), "gradient": gradient, "move": move, "total": total}, step)
 
 
-class SearchingLbfgs:
+class SearchingLbfgs(Watched):
     """L-BFGS with a line search for the strong Wolfe conditions: the decisions of torch.optim.LBFGS with ``strong_wolfe``.
 
     Nocedal and Wright 2006, algorithm 7.5. A block begins with an evaluation of the image. It has at most ``iterations``

@@ -320,6 +320,77 @@ GATYS_NOTEBOOK = Recipe(
     report=Reporting(first=50, every=50, values=(("total", 1.0),)),
 )
 
+#: Weights of the style layers, block by block, before they are brought to a sum of 1.
+CROWSONKB_STYLE = (256, 64, 16, 4, 1)
+
+CROWSONKB = Recipe(
+    name="crowsonkb",
+    source="Crowson, style-transfer-pytorch, at e7e2c71 (MIT): github.com/crowsonkb/style-transfer-pytorch",
+    notes=(
+        "Style: the Wasserstein distance of Gaussians. The source approximates its roots by 12 Newton-Schulz iterations; here "
+        "they are exact.",
+        "The picture is the average of a level's images, the first included; losses are reported of the last.",
+        "Max pooling, the source's default. Its average pooling is doubled, as `average-doubled` is here.",
+        "Levels are shares of the size: 128, 181, 256, 362 of 512. For another size the source keeps 128 as the first and adds "
+        "or leaves out levels, and a side may differ by a pixel.",
+        "Ours: pictures and levels are resized with a triangle, antialiased, where the source has Pillow's bicubic, and "
+        "torch's between levels, for Adam's first moment, too; and a painting that is smaller than the size is enlarged.",
+    ),
+    content_layers=alike("relu4_2"),
+    style_layers=tuple((f"relu{block}_1", w / sum(CROWSONKB_STYLE)) for block, w in enumerate(CROWSONKB_STYLE, start=1)),
+    gram_divisor="hw",
+    content_reduction="mean",
+    style_reduction="wasserstein",
+    content_weight=0.015,
+    style_weight=1.0,
+    tv_weight=2.0,
+    space="unit",
+    clamped=True,
+    start="content",
+    optimizer=AdamSettings(learning_rate=0.02, beta2=0.99),
+    schedule=Constant(),
+    pyramid=(Level(128 / 512, 1000), *(Level(side / 512, 500) for side in (181, 256, 362))),
+    steps=500,
+    size=LongSide(512),
+    style_size="own",
+    report=Reporting(first=50, every=50, values=WEIGHTED),
+    first_padding="replicate",
+    variation="squared",
+    average_decay=0.99,
+    carries_moments=True,
+)
+
+#: How many times larger than here the input of neural-style is: Caffe's colors, times 256.
+NEURAL_STYLE_SCALE = 256 * 0.226
+
+NEURAL_STYLE = Recipe(
+    name="neural-style",
+    source="Johnson, neural-style (MIT): github.com/jcjohnson/neural-style, neural_style.lua with its defaults",
+    notes=(
+        "Weights are of an input 57.9 times as large as here: effectively the style weighs 57.9^2 times as much.",
+        "The source prints losses without total variation, of which it has the gradient only; here it is counted.",
+        "Its L-BFGS ends for no tolerance. Its first move is as long as one of Caffe's colors, here as one std.",
+        "Ours: the noise at the start has std 0.1; the source's, 0.001 of Caffe's colors, is all but flat.",
+        "Ours: one scale for the three channels, whose stds differ by 2 %; bilinear resizing is antialiased.",
+    ),
+    content_layers=alike("relu4_2"),
+    style_layers=alike("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+    gram_divisor="chw",
+    content_reduction="mean",
+    style_reduction="mean",
+    content_weight=5.0,
+    style_weight=100 * NEURAL_STYLE_SCALE**2,
+    tv_weight=1e-3,
+    start="noise",
+    optimizer=LbfgsSettings(tolerance_gradient=0.0, tolerance_change=0.0),
+    schedule=Constant(),
+    steps=1000,
+    size=LongSide(512),
+    style_size="own",
+    report=Reporting(first=50, every=50, values=(("content", 1.0), ("style", 1.0), ("total", 1.0))),
+    variation="half-sum",
+)
+
 #: The default comes first.
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -339,6 +410,8 @@ RECIPES: dict[str, Recipe] = {
         GATYS2016,
         GATYS2016_MAX,
         GATYS_NOTEBOOK,
+        CROWSONKB,
+        NEURAL_STYLE,
     )
 }
 

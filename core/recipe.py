@@ -12,11 +12,11 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from isostyle.checks import PlainNumbers, require_count
+from isostyle.checks import POSITIVE, SHARE, STYLE_SCALE, PlainNumbers, require_choice, require_count, require_number
 from isostyle.errors import InputError, shown
 from isostyle.sizes import Size
 
@@ -26,9 +26,16 @@ Taps = tuple[tuple[str, float], ...]
 GramDivisor = Literal["chw", "hw", "1"]
 #: How the squared differences of two feature maps become one number: their mean, or half their sum.
 ContentReduction = Literal["mean", "half-sum", "relative"]
-#: How those of two Gram matrices do: their mean over C^2; that mean over C H W; or their sum over 4 C^2 (H W)^2.
-StyleReduction = Literal["mean", "mean/chw", "quarter-sum", "relative"]
-Pooling = Literal["max", "average"]
+#: How those of two Gram matrices do: their mean over C^2; that mean over C H W; or their sum over 4 C^2 (H W)^2. For
+#: ``wasserstein`` there are none: it is a distance of two Gaussians, with the means and covariances of the features.
+StyleReduction = Literal["mean", "mean/chw", "quarter-sum", "relative", "wasserstein"]
+#: ``average-doubled`` is twice the average, about as loud as the maximum.
+Pooling = Literal["max", "average", "average-doubled"]
+#: What the first convolution sees beyond the image: zeros, or its border, repeated. All others see zeros.
+FirstPadding = Literal["zeros", "replicate"]
+#: How differences of neighbors become one number: means of their absolute values along both axes; or of their squares along
+#: both axes and both diagonals; or half of the sum of the squares along both axes.
+Variation = Literal["absolute", "squared", "half-sum"]
 #: What is optimized: the normalized image, or the image in 0..1, which is normalized inside the network.
 Space = Literal["normalized", "unit"]
 #: The kinds of loss terms.
@@ -57,30 +64,15 @@ NOISE_STD: Mapping[Space, float] = {"normalized": 0.1, "unit": 1.0}
 ROUNDING = 2.0**-50
 #: Of a recipe's name, in characters.
 LONGEST_NAME = 100
-
-
-#: What a number must be, in the words of an error, and whether one is.
-WEIGHT, POSITIVE, SHARE = "a finite number of at least 0", "a finite number above 0", "at least 0 and below 1"
-STYLE_SCALE = "from 0.25 to 4"
-FITS: Mapping[str, Callable[[float], bool]] = {
-    WEIGHT: lambda value: 0 <= value < math.inf,
-    POSITIVE: lambda value: 0 < value < math.inf,
-    SHARE: lambda value: 0 <= value < 1,
-    STYLE_SCALE: lambda value: 0.25 <= value <= 4,
+#: Values that recipes have had since their digests stand in manifests, with what all recipes had before: left out of the
+#: digest where they are that, so that no older recipe's digest changes.
+LATER: Mapping[str, Any] = {
+    "style_scale": 1.0,
+    "first_padding": "zeros",
+    "variation": "absolute",
+    "average_decay": 0.0,
+    "carries_moments": False,
 }
-
-
-def require_number(value: float, what: str, wanted: str = WEIGHT) -> None:
-    """Raises InputError, which calls ``value`` ``what``, unless it is ``wanted``: :data:`WEIGHT`, ..."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"the {what} must be a number, not {shown(value)}")
-    if not FITS[wanted](value):
-        raise InputError(f"the {what} must be {wanted}, not {shown(value)}")
-
-
-def require_choice(value: str, choices: tuple[str, ...], what: str) -> None:
-    if value not in choices:
-        raise InputError(f"the {what} must be one of {', '.join(choices)}, not {shown(value)}")
 
 
 def require_taps(taps: Taps, kind: str) -> None:
@@ -300,6 +292,12 @@ class Recipe(PlainNumbers):
     #: What height and width of the style image are multiplied by, where it has no rule of its own: strokes grow with it, and
     #: the picture does not. (``-style_scale`` in Johnson's neural-style.)
     style_scale: float = 1.0
+    first_padding: FirstPadding = "zeros"
+    variation: Variation = "absolute"
+    #: The picture is the average of a level's images so far, each this share of the next one's weight; 0: the last. Adam only.
+    average_decay: float = 0.0
+    #: Whether Adam's moments and its count of steps go on from level to level of a pyramid; else they begin anew.
+    carries_moments: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -318,9 +316,13 @@ class Recipe(PlainNumbers):
             (self.style_reduction, StyleReduction, "style reduction"),
             (self.space, Space, "space"),
             (self.start, Start, "start"),
+            (self.first_padding, FirstPadding, "padding of the first convolution"),
+            (self.variation, Variation, "total variation"),
             *((term, Term, "term without gradient") for term in self.without_gradient),
         ):
             require_choice(value, get_args(choices), what)
+        if self.style_reduction == "wasserstein" and self.gram_divisor != "hw":
+            raise InputError("the style reduction wasserstein takes means over pixels: its Gram divisor is 'hw'")
         require_number(self.style_scale, "style scale", STYLE_SCALE)
         if not isinstance(self.style_size, Size):
             require_choice(self.style_size, get_args(StyleSize), "style size")
@@ -337,6 +339,9 @@ class Recipe(PlainNumbers):
             raise InputError("only an image of the space 'unit' can be clamped to 0..1")
         if isinstance(self.optimizer, LbfgsSettings) and not isinstance(self.schedule, Constant):
             raise InputError("L-BFGS has no schedule but 'constant'")
+        require_number(self.average_decay, "decay of the average", SHARE)
+        if isinstance(self.optimizer, LbfgsSettings) and (self.average_decay or self.carries_moments):
+            raise InputError("an average, and moments that go on, are Adam's, and the optimizer is L-BFGS")
         if self.clamped and self.searches:
             raise InputError("an image that is clamped has no line search: its trials would not be where the search put them")
         require_count(self.steps, "number of steps")
@@ -354,11 +359,10 @@ class Recipe(PlainNumbers):
                 part.check()
 
     def as_dict(self) -> dict[str, Any]:
-        """Every value of the recipe, ready for JSON, but for a style scale of 1: digests are older than it."""
+        """Every value of the recipe, ready for JSON; of :data:`LATER`, those that are not what they were before they could be
+        chosen."""
         values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        if self.style_scale == 1:
-            del values["style_scale"]
-        return values
+        return {name: value for name, value in values.items() if name not in LATER or value != LATER[name]}
 
     @property
     def digest(self) -> str:

@@ -19,7 +19,18 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from isostyle.checks import parsed
 from isostyle.errors import InputError, shown
 from isostyle.published import RECIPES, find
-from isostyle.recipe import LONGEST_NAME, AdamSettings, Constant, LbfgsSettings, Level, Recipe, Reporting, StepDecay, brief
+from isostyle.recipe import (
+    LATER,
+    LONGEST_NAME,
+    AdamSettings,
+    Constant,
+    LbfgsSettings,
+    Level,
+    Recipe,
+    Reporting,
+    StepDecay,
+    brief,
+)
 from isostyle.sizes import AsIs, ExactSize, LongSide, ShortSide, Size, Square
 from isostyle.system.files import read_input
 
@@ -41,7 +52,8 @@ COMMENTS = {
     "content_layers": "Layers by name, and the weight of each: conv4_4 is a convolution, relu4_4 the ReLU after it.",
     "gram_divisor": "Gram matrices are divided by channels * height * width, height * width, or nothing.",
     "content_reduction": "Squared differences become their mean, half of their sum, or a share of the target's squares.",
-    "style_reduction": "The mean over C^2; that over C H W; the sum over 4 C^2 (H W)^2; or a share of the target's squares.",
+    "style_reduction": "The mean over C^2; that over C H W; the sum over 4 C^2 (H W)^2; a share of the target's squares; or "
+    "the Wasserstein distance, which knows features by means and covariances.",
     "content_weight": "Weights in the total that is minimized.",
     "without_gradient": 'Of "content", "style", "tv": counted in the total, but moving nothing.',
     "space": "What is optimized: the normalized image, or the one in 0..1, normalized inside the network.",
@@ -51,6 +63,10 @@ COMMENTS = {
     "table, as [size] is. With style_scale = 2 it is twice as high and wide, and so are strokes.",
     "pyramid": "Coarse levels, made first: a share of height and width, and evaluations there.",
     "margin": "Pixels by which both images are continued on every side, mirrored, until the end: no frame is painted.",
+    "first_padding": "What the first convolution sees beyond the image: zeros, or its border, repeated.",
+    "variation": "Mean absolute differences along axes; mean squared ones, diagonals too; half the sum of squares along axes.",
+    "average_decay": "The picture is the average of all images of a level, each by this less than the next; 0: the last.",
+    "carries_moments": "Whether Adam's moments go on at the next level of a pyramid.",
     "report": "What is printed, and when; what a value is multiplied by when it is shown.",
 }
 
@@ -100,7 +116,14 @@ def rows(recipe: Recipe) -> dict[str, str]:
         "mean/chw": "mean squared difference of Gram matrices / (C H W)",
         "quarter-sum": "sum of squared differences of Gram matrices / (4 C^2 (H W)^2)",
         "relative": "sum of squared differences of Gram matrices / that of the target's squares",
+        "wasserstein": "squared Wasserstein distance of Gaussians with the features' means and covariances / C",
     }
+    variations = {
+        "absolute": "(mean |dy| + mean |dx|) / 2 of the image that is optimized",
+        "squared": "mean squares of all eight neighbors' differences in the image that is optimized",
+    }
+    variations["half-sum"] = "sum of (dy^2 + dx^2) / 2 of the image that is optimized"
+    paddings = {"zeros": "zeros", "replicate": "zeros; at the first convolution the border, repeated"}
     spaces = {
         "normalized": "the normalized image",
         "unit": "the image in 0..1, normalized inside the network",
@@ -110,10 +133,11 @@ def rows(recipe: Recipe) -> dict[str, str]:
         "content layers": taps_text(recipe.content_layers),
         "style layers": taps_text(recipe.style_layers),
         "pooling": recipe.pooling,
+        "padding": paddings[recipe.first_padding],
         "Gram divisor": divisors[recipe.gram_divisor],
         "content loss": contents[recipe.content_reduction],
         "style loss": styles[recipe.style_reduction],
-        "total variation": "(mean |dy| + mean |dx|) / 2 of the image that is optimized" if recipe.tv_weight else "none",
+        "total variation": variations[recipe.variation] if recipe.tv_weight else "none",
         "weights": f"content {brief(recipe.content_weight)}, style {brief(recipe.style_weight)}, TV {brief(recipe.tv_weight)}",
         "without gradient": ", ".join(recipe.without_gradient) or "none",
         "start": recipe.start,
@@ -121,7 +145,8 @@ def rows(recipe: Recipe) -> dict[str, str]:
         "optimizer": str(recipe.optimizer),
         "schedule": f"{recipe.steps} evaluations{blocks_text(recipe)}, {recipe.schedule}",
         "size": str(recipe.size),
-        "pyramid": ", ".join(map(str, recipe.pyramid)) or "none",
+        "pyramid": (", ".join(map(str, recipe.pyramid)) or "none") + "; Adam's moments go on" * recipe.carries_moments,
+        "picture": f"average with decay {brief(recipe.average_decay)}" if recipe.average_decay else "the last image",
         "style image": style_size_text(recipe),
         "margin": f"{recipe.margin} pixels, mirrored, cut off in the end" if recipe.margin else "none",
         "reported": str(recipe.report),
@@ -155,7 +180,7 @@ def differences(one: Recipe, other: Recipe) -> dict[str, tuple[str, str]]:
 
 def to_toml(recipe: Recipe) -> str:
     """A file that :func:`read_toml` reads back as an equal recipe, with what each key may be."""
-    values = recipe.as_dict()
+    values = {**recipe.as_dict(), **{name: getattr(recipe, name) for name in LATER}}
     lines = [HEADER]
     tables = []
     for name, value in values.items():

@@ -1,8 +1,8 @@
 """Pictures larger than memory: the objective and its gradient by tiles, equal to the whole picture's up to rounding.
 
-Content losses and Gram matrices are sums over pixels. A first pass adds up X X^T of every style tap, window by window. Then the
-gradient dL/dX of every tap is known: a second pass takes it back through each window and adds up the image's gradient. The
-memory that this takes depends on the window, not on the picture.
+Content losses, Gram matrices and moments are sums over pixels. A first pass adds up X X^T of every style tap (and X 1, for
+moments), window by window. Then the gradient dL/dX of every tap is known: a second pass takes it back through each window and
+adds up the image's gradient. The memory that this takes depends on the window, not on the picture.
 
 A window is computed in a crop with a halo, as wide as the receptive field of the deepest tap. A convolution pads the crop with
 zeros where the picture goes on. That spoils values in the halo only, and these are not used: all gradients there are 0. Where a
@@ -23,9 +23,17 @@ from numpy.typing import NDArray
 from isostyle.checks import MOST, plain, require_count
 from isostyle.errors import InputError, shown
 from isostyle.interface import Array, Engine, Evaluation, Targets, Tensor, Vjp
-from isostyle.losses import content_scale, divisor_of, style_scale
+from isostyle.losses import (
+    BORDER,
+    NINE_POINTS,
+    content_scale,
+    divisor_of,
+    style_scale,
+    wasserstein_loss,
+    wasserstein_loss_gradient,
+)
 from isostyle.network import KERNEL, POOL, Network
-from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps
+from isostyle.recipe import FirstPadding, GramDivisor, Pooling, Recipe, Taps
 from isostyle.system import allocation
 
 #: A tile that is larger than any picture.
@@ -148,8 +156,10 @@ class TiledEngine:
     def array(self, tensor: Tensor) -> Array:
         return self.engine.array(tensor)
 
-    def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
-        return self.engine.features(image, taps, pooling)
+    def features(
+        self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max", padding: FirstPadding = "zeros"
+    ) -> dict[str, Tensor]:
+        return self.engine.features(image, taps, pooling, padding)
 
     def gram(self, feature: Tensor, divisor: GramDivisor) -> Tensor:
         return self.engine.gram(feature, divisor)
@@ -172,7 +182,7 @@ class TiledEngine:
                 array, halvings = self.array(x), self.network.layer(tap).halvings
                 whole = maps.setdefault(tap, np.empty(self.map_shape(content.shape, tap), array.dtype))
                 whole[window.crop_of(halvings)][window.core_of(halvings)] = array[window.core_of(halvings)]
-        products = Products()
+        products = products_of(recipe)
         for window in self.windows(style.shape, recipe.style_layers):
             products.add(self, window, self.maps(recipe, style, window, recipe.style_layers), recipe.style_layers)
         dtype = self.array(self.tensor(np.zeros(1))).dtype
@@ -216,6 +226,40 @@ class Products:
             self.sums[tap] = self.sums.get(tap, 0) + product
 
 
+class Moments(Products):
+    """[X X^T | X 1] by tap, likewise. Products of float64 numbers, for roots of small eigenvalues need the digits."""
+
+    def add(self, engine: TiledEngine, window: Window, maps: Mapping[str, Tensor], taps: Taps) -> None:
+        for tap, _ in taps:
+            x = engine.array(maps[tap])[window.core_of(engine.network.layer(tap).halvings)].astype(np.float64)
+            x = x.reshape(x.shape[1], -1)
+            sums = np.concatenate([x @ x.T, x.sum(axis=1, keepdims=True)], axis=1)
+            self.sums[tap] = self.sums.get(tap, 0) + sums
+
+
+def products_of(recipe: Recipe) -> Products:
+    """What is added up for the style losses of ``recipe``."""
+    return Moments() if recipe.style_reduction == "wasserstein" else Products()
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What takes a map X, (C, H W), to its gradient: D X + g."""
+
+    matrix: Tensor
+    #: (C, 1); None: 0.
+    constant: Tensor | None = None
+
+    def times(self, engine: TiledEngine, window: Window, tap: str, x: Tensor) -> Tensor:
+        """The gradient at the window's pixels, and 0 at all others."""
+        x = engine.within(window, tap, x)
+        found = (self.matrix @ x.reshape((x.shape[1], -1))).reshape(x.shape)
+        if self.constant is None:
+            return found
+        inside = engine.within(window, tap, x * 0 + 1)
+        return found + inside * self.constant.reshape((1, x.shape[1], 1, 1))
+
+
 class TiledObjective:
     """What a recipe minimizes, by tiles: image (1, 3, H, W) -> weighted terms and the total's gradient."""
 
@@ -235,7 +279,7 @@ class TiledObjective:
         gradient = np.zeros_like(whole)
         with allocation.large_blocks(kept=True):
             # The first pass. The second one begins with the last window, so that its maps need not be computed again.
-            products = Products()
+            products = products_of(recipe)
             for window in others:
                 products.add(engine, window, engine.maps(recipe, whole, window, recipe.style_layers), recipe.style_layers)
             maps, vjp = engine.vjp_at(recipe, whole, last, taps)
@@ -253,11 +297,10 @@ class TiledObjective:
                         cotangents[tap] = cotangent
                     del cotangent
                 for tap, factor in factors.items():
-                    # dL/dX = 4 s w / d (G - A) X, at the window's pixels.
-                    x = engine.within(window, tap, maps[tap])
-                    cotangent = (factor @ x.reshape((x.shape[1], -1))).reshape(x.shape)
+                    # dL/dX = 4 s w / d (G - A) X, or w (2 D X + g) / d.
+                    cotangent = factor.times(engine, window, tap, maps[tap])
                     cotangents[tap] = cotangents[tap] + cotangent if tap in cotangents else cotangent
-                    del x, cotangent
+                    del cotangent
                 del maps
                 if cotangents:
                     gradient[window.crop] += engine.array(vjp(cotangents))
@@ -266,7 +309,8 @@ class TiledObjective:
         if others:
             # What the tiles leave is free for the copies of the picture that an optimizer makes.
             allocation.give_back_freed_memory()
-        variation = total_variation(whole, gradient, recipe.tv_weight * has_gradient["tv"])
+        variations = {"absolute": total_variation, "squared": squared_variation, "half-sum": half_sum_variation}
+        variation = variations[recipe.variation](whole, gradient, recipe.tv_weight * has_gradient["tv"])
         del whole
         terms = {f"content/{tap}": loss for tap, loss in content.items()}
         terms |= {f"style/{tap}": loss for tap, loss in style.items()}
@@ -276,19 +320,27 @@ class TiledObjective:
 
     def style(
         self, shape: tuple[int, ...], products: Products, has_gradient: bool
-    ) -> tuple[dict[str, float], dict[str, Tensor]]:
-        """The weighted style terms by tap, and the matrices 4 s w / d (G - A) of those that have a gradient."""
+    ) -> tuple[dict[str, float], dict[str, Factor]]:
+        """The weighted style terms by tap, and what the gradients of those that have one are made of: 4 s w / d (G - A); for
+        moments 2 w / d D and w / d g."""
         recipe = self.recipe
         terms, factors = {}, {}
         for tap, weight in recipe.style_layers:
             weight *= recipe.style_weight
             of_map = self.engine.map_shape(shape, tap)
             target, divisor = self.targets.style[tap], divisor_of(of_map, recipe.gram_divisor)
+            if recipe.style_reduction == "wasserstein":
+                found, target = products.sums[tap] / divisor, target.astype(np.float64)
+                terms[tap] = weight * wasserstein_loss(found, target)
+                if has_gradient and weight > 0:
+                    derivative = wasserstein_loss_gradient(found, target) * (weight / divisor)
+                    factors[tap] = Factor(self.engine.tensor(2 * derivative[:, :-1]), self.engine.tensor(derivative[:, -1:]))
+                continue
             scale = style_scale(of_map, target, recipe.style_reduction)
             difference = products.sums[tap] / divisor - target
             terms[tap] = float(weight * scale * np.square(difference).sum())
             if has_gradient and weight > 0:
-                factors[tap] = self.engine.tensor(4 * scale * weight / divisor * difference)
+                factors[tap] = Factor(self.engine.tensor(4 * scale * weight / divisor * difference))
         return terms, factors
 
     def content(self, window: Window, maps: Mapping[str, Tensor]) -> Iterator[tuple[str, float, Tensor | None]]:
@@ -320,6 +372,55 @@ def total_variation(image: Array, gradient: Array, factor: float) -> float:
             gradient[:, :, top : top + right.shape[2], 1:] += right
             gradient[:, :, top : top + right.shape[2], :-1] -= right
     return loss
+
+
+def half_sum_variation(image: Array, gradient: Array, factor: float) -> float:
+    """:func:`isostyle.losses.half_sum_variation` by strips of rows; ``factor`` times its gradient is added to ``gradient``."""
+    loss = 0.0
+    for top in range(0, image.shape[2] - 1, STRIP):
+        strip = image[:, :, top : top + STRIP + 1]  # and the next one's first row
+        down, right = np.diff(strip, axis=2)[..., :-1], np.diff(strip[:, :, :-1], axis=3)
+        loss += 0.5 * sum(float(np.square(steps).sum(dtype=np.float64)) for steps in (down, right))
+        if factor:
+            bottom = top + down.shape[2]
+            gradient[:, :, top + 1 : bottom + 1, :-1] += factor * down
+            gradient[:, :, top:bottom, :-1] -= factor * (down + right)
+            gradient[:, :, top:bottom, 1:] += factor * right
+    return loss
+
+
+def squared_variation(image: Array, gradient: Array, factor: float) -> float:
+    """:func:`isostyle.losses.squared_variation` by strips of rows; ``factor`` times its gradient is added to ``gradient``."""
+    _, channels, height, width = image.shape
+    straight, diagonal = channels * height * width, channels * (height + 1) * (width + 1)
+    loss = 0.0
+    # Rows of the image with its border: 0 and height + 1 are copies. A strip has the first row of the next one, too.
+    for top in range(0, height + 1, STRIP):
+        bottom = min(top + STRIP, height + 1)
+        rows = image[:, :, np.clip(np.arange(top - 1, bottom), 0, height - 1)]
+        padded = np.pad(rows, (*BORDER[:2], (0, 0), BORDER[3]), mode="edge")
+        share = np.zeros_like(padded)
+        for number, (weight, to, origin) in enumerate(NINE_POINTS):
+            ends, begins = (strip_of(place, number, first=top == 0) for place in (to, origin))
+            difference = padded[ends] - padded[begins]
+            scale = 2 * weight / (straight if number < 2 else diagonal)
+            loss += scale * float(np.square(difference).sum(dtype=np.float64))
+            share[ends] += 2 * scale * factor * difference
+            share[begins] -= 2 * scale * factor * difference
+        if factor:
+            share[..., 1] += share[..., 0]
+            share[..., -2] += share[..., -1]
+            for row, place in enumerate(np.clip(np.arange(top - 1, bottom), 0, height - 1)):
+                gradient[:, :, place] += share[:, :, row, 1:-1]
+    return loss
+
+
+def strip_of(place: tuple[slice, ...], number: int, *, first: bool) -> tuple[slice, ...]:
+    """Where a strip has the pixels that ``place`` is of a whole image, for difference ``number`` of the nine-point stencil.
+
+    The first, along rows, leaves out copies, and the row that the next strip begins with. The others go from row to row."""
+    rows = {0: slice(int(first), -1), 1: slice(1, None) if place[2].start == 2 else slice(None, -1)}.get(number, place[2])
+    return (*place[:2], rows, place[3])
 
 
 def parse_tile(tile: str | int) -> str | int:

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 import isostyle
 from isostyle.images import decode
 from isostyle.images.colors import KINDS
-from isostyle.recipe import LongSide
+from isostyle.sizes import LongSide
 from isostyle.style_networks.sheet import laid_out
 from isostyle.system.files import write_atomically
 

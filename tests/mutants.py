@@ -89,7 +89,9 @@ CHW = ("d2l", "d2l-torch-tab", "tutorial")
 MEANS = (*CHW, "wei", "wei-pre", "lookcc", "lookcc-content")
 PLAIN_MEANS, MEANS_OVER_CHW, SUMS = CHW, ("wei", "wei-pre", "lookcc", "lookcc-content"), ("gatys2016", "gatys2016-max")
 MAX_POOLING = (*MEANS, "gatys2016-max")
+#: Absolute total variation; and Gram matrices.
 WITH_TV = ("isostyle", "one-pass", "d2l", "d2l-torch-tab")
+WITH_GRAMS = tuple(name for name in RECIPES if name != "crowsonkb")
 #: With a learning rate that decays, all of d2l's; and with Adam.
 OF_D2L = ("d2l", "d2l-torch-tab", "d2l-mxnet-tab")
 OF_ADAM = (*OF_D2L, "wei", "wei-pre", "lookcc", "lookcc-content")
@@ -99,7 +101,7 @@ BEFORE_RELU = ("d2l", "d2l-torch-tab", "tutorial", "wei-pre")
 OTHER_RECIPES = (
     "isostyle", "painterly", "one-pass", "unit-pyramid", "tutorial", *MEANS_OVER_CHW, *SUMS, "gatys-notebook",
     "d2l-lbfgs", "d2l-lbfgs-faint", "d2l-wolfe", "d2l-wolfe-blocks", "d2l-wolfe-pyramid", "tutorial-wolfe",
-    "first-layer-hw",
+    "first-layer-hw", "crowsonkb", "shallow-gaussian", "neural-style", "shallow-half",
     "post-relu", "shallow-relative",
 )
 
@@ -189,7 +191,7 @@ def tapped(text: str) -> Edit:
 
 def convolves(text: str) -> dict[str, Edit]:
     """torch's and Paddle's words for a convolution are the same."""
-    edit = "F.conv2d(x, weight, bias, padding=PADDING)", f"F.conv2d({text})"
+    edit = "F.conv2d(x, weight, bias, padding=border)", f"F.conv2d({text})"
     return {"torch": edit, "paddle": edit}
 
 
@@ -270,18 +272,18 @@ in_backends(
 )
 in_backends(
     "bias dropped", "features/photo:conv1_1", "gradient/{recipe}/photo:total",
-    **convolves("x, weight, padding=PADDING"), mxnet=(MX_CONVOLUTION, MX_CONVOLUTION.replace("bias", "bias * 0")),
+    **convolves("x, weight, padding=border"), mxnet=(MX_CONVOLUTION, MX_CONVOLUTION.replace("bias", "bias * 0")),
 )
 in_backends(
     "kernels turned by 180 degrees", "features/photo:conv1_1",
-    torch=convolves("x, weight.flip(2, 3), bias, padding=PADDING")["torch"],
-    paddle=convolves("x, weight.flip([2, 3]), bias, padding=PADDING")["paddle"],
+    torch=convolves("x, weight.flip(2, 3), bias, padding=border")["torch"],
+    paddle=convolves("x, weight.flip([2, 3]), bias, padding=border")["paddle"],
     mxnet=(MX_CONVOLUTION, MX_CONVOLUTION.replace("weight", "np.flip(weight, (2, 3))")),
 )
 in_backends(
     "kernels transposed, as (width, height)", "features/photo:conv1_1",
-    torch=convolves("x, weight.transpose(2, 3), bias, padding=PADDING")["torch"],
-    paddle=convolves("x, weight.transpose([0, 1, 3, 2]), bias, padding=PADDING")["paddle"],
+    torch=convolves("x, weight.transpose(2, 3), bias, padding=border")["torch"],
+    paddle=convolves("x, weight.transpose([0, 1, 3, 2]), bias, padding=border")["paddle"],
     mxnet=(MX_CONVOLUTION, MX_CONVOLUTION.replace("weight", "weight.transpose(0, 1, 3, 2)")),
 )
 
@@ -319,7 +321,7 @@ in_losses("Gram matrix over HW in 16 bits", "terms/first-layer-hw/large:style/*"
             all=('"hw": height * width', '"hw": (height * width) & 0xFFFF'))
 in_losses("Gram matrix over N where nothing is asked for", "gram/1:*", all=('"1": 1}', '"1": height * width}'))
 in_losses(
-    "Gram matrix of centered features", "gram/chw:*", "terms/{recipe}/photo:style/*",
+    "Gram matrix of centered features", "gram/chw:*", "terms/{recipe}/photo:style/*", recipes=WITH_GRAMS,
     torch=("feature.reshape(channels, height * width)", "(feature - feature.mean()).reshape(channels, height * width)"),
     mxnet=("feature.reshape(channels, height * width)", "(feature - feature.mean()).reshape(channels, height * width)"),
     paddle=("feature.reshape([channels, height * width])", "(feature - feature.mean()).reshape([channels, height * width])"),
@@ -412,35 +414,35 @@ in_core(
     "style_scale(of_map, products.sums[tap] / divisor, recipe.style_reduction)", "terms/shallow-relative/odd/tile-16:style/*",
 )
 in_losses(
-    "total variation lacks its half", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
+    "total variation lacks its half", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv", recipes=WITH_TV,
     **{backend: (text, text.removeprefix("0.5 * ")) for backend, text in VARIATION.items()},
 )
 in_losses(
-    "total variation squared", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
+    "total variation squared", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv", recipes=WITH_TV,
     **{backend: (text, text.replace(".abs(", ".square(")) for backend, text in VARIATION.items()},
 )
 in_losses(
-    "total variation summed", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
+    "total variation summed", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv", recipes=WITH_TV,
     **becomes(VARIATION, "0.5 * (torch.abs(down).sum() + torch.abs(right).sum())",
               "0.5 * (np.abs(down).sum() + np.abs(right).sum())", "0.5 * (paddle.abs(down).sum() + paddle.abs(right).sum())"),
 )
 RIGHT = "right = image[:, :, :, 1:] - image[:, :, :, :-1]"
 DOWN = "down = image[:, :, 1:, :] - image[:, :, :-1, :]"
-in_losses("total variation lacks an axis", "terms/{recipe}/photo:tv", all=(RIGHT, "right = down"))
+in_losses("total variation lacks an axis", "terms/{recipe}/photo:tv", recipes=WITH_TV, all=(RIGHT, "right = down"))
 in_losses("total variation of every second pixel", "terms/{recipe}/photo:tv",
-            all=(RIGHT, "right = image[:, :, :, 2:] - image[:, :, :, :-2]"))
+            recipes=WITH_TV, all=(RIGHT, "right = image[:, :, :, 2:] - image[:, :, :, :-2]"))
 in_losses("total variation lacks the last row", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
-            all=(DOWN, "down = image[:, :, 1:-1, :] - image[:, :, :-2, :]"))
+            recipes=WITH_TV, all=(DOWN, "down = image[:, :, 1:-1, :] - image[:, :, :-2, :]"))
 in_losses("total variation of the first two channels", "terms/{recipe}/photo:tv",
-            all=(DOWN, "down = image[:, :2, 1:, :] - image[:, :2, :-1, :]"))
+            recipes=WITH_TV, all=(DOWN, "down = image[:, :2, 1:, :] - image[:, :2, :-1, :]"))
 in_losses(
-    "total variation as one mean over both axes", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
+    "total variation as one mean over both axes", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv", recipes=WITH_TV,
     **becomes(VARIATION, "torch.abs(torch.cat([down.flatten(), right.flatten()])).mean()",
               "np.abs(np.concatenate([down.reshape(-1), right.reshape(-1)])).mean()",
               "mean(paddle.abs(paddle.concat([down.flatten(), right.flatten()])))"),
 )
 in_losses(
-    "total variation smoothed at its kinks", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv",
+    "total variation smoothed at its kinks", "terms/{recipe}/photo:tv", "gradient/{recipe}/photo:tv", recipes=WITH_TV,
     **becomes(VARIATION, "0.5 * (torch.sqrt(down**2 + 1e-6).mean() + torch.sqrt(right**2 + 1e-6).mean())",
               "0.5 * (np.sqrt(down**2 + 1e-6).mean() + np.sqrt(right**2 + 1e-6).mean())",
               "0.5 * (mean(paddle.sqrt(down**2 + 1e-6)) + mean(paddle.sqrt(right**2 + 1e-6)))"),
@@ -459,7 +461,7 @@ in_backends("weights of style taps ignored", "terms/{recipe}/photo:style/*", rec
 in_backends("weights of content taps ignored", "terms/post-relu/photo:content/*",
             all=("recipe.content_weight * weight * loss", "recipe.content_weight * loss"))
 in_backends("terms of weight 0 left out", "terms/post-relu/photo:tv",
-            all=('terms["tv"] = recipe.tv_weight * tv_loss(self.maybe_detach("tv", image))',
+            all=('terms["tv"] = recipe.tv_weight * tv_loss(self.maybe_detach("tv", image), recipe.variation)',
                  'terms.update({"tv": recipe.tv_weight * tv_loss(image)} if recipe.tv_weight else {})'))
 in_backends("total variation has the content weight", "terms/{recipe}/photo:tv",
             all=("recipe.tv_weight * tv_loss(", "recipe.content_weight * tv_loss("))
@@ -495,7 +497,7 @@ in_backends("style targets from the content image", "targets/{recipe}/photo:styl
             all=("self.features_for(recipe, self.tensor(style)", "self.features_for(recipe, self.tensor(content)"))
 in_backends("style targets with another divisor", "targets/{recipe}/photo:style/*", "terms/{recipe}/photo:style/*",
             recipes=(*MEANS, *SUMS),
-            all=("gram(feature, recipe.gram_divisor) for tap", 'gram(feature, "hw") for tap'))
+            all=("given = recipe.gram_divisor, recipe", 'given = "hw", recipe'))
 in_backends("terms without gradient have one", "gradient/lookcc/photo:total",
             all=("return tensor.detach() if kind in self.recipe.without_gradient else tensor", "return tensor"))
 in_backends("style has no gradient where content shall have none", "gradient/lookcc/photo:style",
@@ -513,11 +515,149 @@ in_backends("a normalized image is normalized again", "terms/d2l/photo:style/*",
             recipes=tuple(name for name in (*MEANS, *SUMS) if name != "tutorial"),
             all=('if recipe.space == "unit":', "if True:"))
 in_backends("targets see max pooling where average is asked for", "targets/gatys2016/photo:style/*",
-            all=("[tap for tap, _ in taps], recipe.pooling)", "[tap for tap, _ in taps])"))
+            all=("[tap for tap, _ in taps], recipe.pooling, ", '[tap for tap, _ in taps], "max", '))
 
 in_backends("MXNet records in predict mode", "gradient/{recipe}/photo:content", recipes=MAX_POOLING,
             mxnet=("with autograd.record():\n            maps = self.engine.features_for",
                    "with autograd.record(train_mode=False):\n            maps = self.engine.features_for"))
+
+# Wasserstein distances, squared variation, and the rest of crowsonkb's recipe
+
+GAUSSIAN = ("terms/shallow-gaussian/odd/tile-16:style/relu2_1",)
+BY_DISTANCE = ("terms/crowsonkb/photo:style/relu2_1", "gradient/crowsonkb/photo:style")
+
+
+def rooted(torch: str, paddle: str, mxnet: str) -> dict[str, Edit]:
+    """In place of C_t = A A, in the target's root."""
+    words = {
+        "torch": "return vectors * torch.sqrt(torch.clamp(values, min=COVARIANCE_EPSILON)) @ vectors.T",
+        "paddle": "return paddle.matmul(vectors * paddle.sqrt(paddle.clip(values, min=COVARIANCE_EPSILON)), vectors.T)",
+        "mxnet": "return np.dot(vectors * np.sqrt(np.maximum(values, COVARIANCE_EPSILON)), vectors.T)",
+    }
+    return {name: (words[name], text) for name, text in {"torch": torch, "paddle": paddle, "mxnet": mxnet}.items()}
+
+
+in_losses("Wasserstein: means left out", *BY_DISTANCE, all=("((means + traces) / len(found))", "(traces / len(found))"))
+in_losses("Wasserstein: covariances left out", *BY_DISTANCE, all=("((means + traces) / len(found))", "(means / len(found))"))
+in_losses("Wasserstein: no mean over channels", *BY_DISTANCE, all=("((means + traces) / len(found))", "(means + traces)"))
+in_losses("Wasserstein: epsilon of 1e-5", *BY_DISTANCE, all=("COVARIANCE_EPSILON = 1e-4", "COVARIANCE_EPSILON = 1e-5"))
+in_losses("Wasserstein: covariance without epsilon", *BY_DISTANCE, all=("+ COVARIANCE_EPSILON * ", "+ 0.0 * "))
+in_losses(
+    "Wasserstein: raw moments for covariances", *BY_DISTANCE,
+    torch=("moments[:, :-1] - mean @ mean.T +", "moments[:, :-1] +"),
+    mxnet=("moments[:, :-1] - np.dot(mean, mean.T) +", "moments[:, :-1] +"),
+    paddle=("moments[:, :-1] - paddle.matmul(mean, mean.T) +", "moments[:, :-1] +"),
+)
+in_losses(
+    "Wasserstein: the covariance itself for its root", *BY_DISTANCE,
+    **rooted("return covariance(target.to(torch.float64))", 'return covariance(target.astype("float64"))',
+             'return covariance(target.astype("float64"))'),
+)
+in_losses(
+    "Wasserstein: eigenvectors not transposed", *BY_DISTANCE,
+    **rooted("return vectors * torch.sqrt(torch.clamp(values, min=COVARIANCE_EPSILON)) @ vectors",
+             "return paddle.matmul(vectors * paddle.sqrt(paddle.clip(values, min=COVARIANCE_EPSILON)), vectors)",
+             "return np.dot(vectors * np.sqrt(np.maximum(values, COVARIANCE_EPSILON)), vectors)"),
+)
+in_losses(
+    "Wasserstein: root of A C without the second A", *BY_DISTANCE,
+    torch=("eigh(root @ covariance @ root)", "eigh((root @ covariance + covariance @ root) / 2)"),
+    mxnet=("eigh(np.dot(np.dot(root, covariance), root))", "eigh((np.dot(root, covariance) + np.dot(covariance, root)) / 2)"),
+    paddle=("eigh(paddle.matmul(paddle.matmul(root, covariance), root))",
+            "eigh((paddle.matmul(root, covariance) + paddle.matmul(covariance, root)) / 2)"),
+)
+in_losses(
+    "Wasserstein: the trace without gradient", "gradient/crowsonkb/photo:style",
+    torch=("- (across * mine).sum() - trace", "- 2 * trace"), paddle=("- (across * mine).sum() - trace", "- 2 * trace"),
+    mxnet=("traces - (across * mine).sum() - trace", "traces - 2 * trace"),
+)
+in_losses(
+    "Wasserstein: twice the trace's gradient", "gradient/crowsonkb/photo:style",
+    all=("(across * mine).sum() - trace", "2 * (across * mine).sum()"),
+)
+in_losses(
+    "Wasserstein: moments in float32", "gradient/crowsonkb/photo:style",
+    torch=("-1).to(torch.float64)", "-1).float().to(torch.float64)"),
+    mxnet=('-1).astype("float64")', '-1).astype("float32").astype("float64")'),
+    paddle=('-1]).astype("float64")', '-1]).astype("float32").astype("float64")'),
+)
+in_losses(
+    "Wasserstein: moments are sums", "targets/crowsonkb/photo:style/*", *BY_DISTANCE,
+    torch=("dim=1) / matrix.shape[1]", "dim=1)"), mxnet=("axis=1) / matrix.shape[1]", "axis=1)"),
+    paddle=("axis=1) / matrix.shape[1]", "axis=1)"),
+)
+in_losses(
+    "squared variation: diagonals left out", "terms/crowsonkb/photo:tv", "gradient/crowsonkb/photo:tv",
+    all=("2 * (straight / 3 + diagonal / 12)", "2 * straight / 3"),
+)
+in_losses(
+    "squared variation: diagonals as heavy as the axes", "terms/crowsonkb/photo:tv", "gradient/crowsonkb/photo:tv",
+    all=("2 * (straight / 3 + diagonal / 12)", "2 * (straight / 3 + diagonal / 3)"),
+)
+in_losses(
+    "squared variation: zeros around the image", "terms/crowsonkb/photo:tv", "gradient/crowsonkb/photo:tv",
+    torch=('F.pad(image, [1, 1, 1, 1], mode="replicate")', "F.pad(image, [1, 1, 1, 1])"),
+    mxnet=("padded = repeat_border(image, 1)", "padded = np.pad(image, ((0, 0), (0, 0), (1, 1), (1, 1)))"),
+    paddle=('F.pad(image, [1, 1, 1, 1], mode="replicate")', "F.pad(image, [1, 1, 1, 1])"),
+)
+in_backends("absolute variation where squares are asked for", "terms/crowsonkb/photo:tv", all=(", recipe.variation)", ")"))
+in_backends("zeros around the first convolution", "terms/crowsonkb/photo:style/relu1_1", "gradient/crowsonkb/photo:total",
+            all=(', recipe.pooling, recipe.first_padding)', ", recipe.pooling)"))
+in_backends("every convolution sees its border repeated", "terms/crowsonkb/photo:style/relu2_1",
+            all=('if padding == "replicate" and layer.index == 0:', 'if padding == "replicate":'))
+in_backends("averages not doubled", "targets/shallow-gaussian/odd/tile-16:content/pool2", *GAUSSIAN,
+            all=('x = x * AVERAGE_SCALE if pooling == "average-doubled" else x', "x = x"))
+in_core("tiles: moments without means", "tiles", "sums = np.concatenate([x @ x.T, x.sum(axis=1, keepdims=True)], axis=1)",
+        "sums = np.concatenate([x @ x.T, 0 * x.sum(axis=1, keepdims=True)], axis=1)", *GAUSSIAN)
+in_core("tiles: moments of the halo, too", "tiles",
+        "engine.array(maps[tap])[window.core_of(engine.network.layer(tap).halvings)]", "engine.array(maps[tap])", *GAUSSIAN)
+in_core("tiles: the gradient by means left out", "tiles", "if self.constant is None:", "if True:",
+        "gradient/shallow-gaussian/odd/tile-16:style")
+in_core("tiles: the gradient by means in the halo, too", "tiles", "inside = engine.within(window, tap, x * 0 + 1)",
+        "inside = x * 0 + 1", "gradient/shallow-gaussian/odd/tile-16:style")
+in_core("tiles: squared variation counts a row twice", "tiles",
+        "rows = {0: slice(int(first), -1),", "rows = {0: slice(int(first), None),",
+        "terms/shallow-gaussian/wide/tile-64:tv", "gradient/shallow-gaussian/wide/tile-64:tv")
+
+HALF_SUM = ("terms/neural-style/photo:tv", "gradient/neural-style/photo:tv")
+in_losses("half-sum variation: the last row and column count", *HALF_SUM,
+          torch=("(torch.square(down[:, :, :, :-1]).sum() + torch.square(right[:, :, :-1, :]).sum())",
+                 "(torch.square(down).sum() + torch.square(right).sum())"),
+          mxnet=("(np.square(down[:, :, :, :-1]).sum() + np.square(right[:, :, :-1, :]).sum())",
+                 "(np.square(down).sum() + np.square(right).sum())"),
+          paddle=("(paddle.square(down[:, :, :, :-1]).sum() + paddle.square(right[:, :, :-1, :]).sum())",
+                  "(paddle.square(down).sum() + paddle.square(right).sum())"))
+in_losses("half-sum variation: the whole sum", *HALF_SUM,
+          **{name: (f"return 0.5 * ({name_of}.square(", f"return 1.0 * ({name_of}.square(")
+             for name, name_of in (("torch", "torch"), ("mxnet", "np"), ("paddle", "paddle"))})
+in_core("tiles: half-sum variation of strips without the next one's first row", "tiles",
+        "strip = image[:, :, top : top + STRIP + 1]", "strip = image[:, :, top : top + STRIP]",
+        "terms/shallow-half/wide/tile-64:tv")
+
+RUN_OF_AVERAGES = "run/crowsonkb/photo:image*"
+in_core("an average that is not bias-corrected", "optim", 'return state["average"] / (1 - self.decay ** state["averaged"]) if',
+        'return state["average"] if', RUN_OF_AVERAGES)
+in_core("an average that counts one image less", "optim", '(1 - self.decay ** state["averaged"])',
+        '(1 - self.decay ** (state["averaged"] - 1) + 1e-9)', RUN_OF_AVERAGES)
+in_core("an average of the images before only", "optim", 'state.update(self.seen(state, state["image"]))', "state.update({})",
+        RUN_OF_AVERAGES)
+in_core("an average without the last image", DESCENT, "self.state = self.method.seen(self.state, self.seen[0])",
+        "self.state = dict(self.state)", "run/crowsonkb/photo:image")
+in_core("the last image is shown in place of the average", DESCENT,
+        "if self.recipe.average_decay else image", "if False else image", RUN_OF_AVERAGES)
+in_core("a level starts from the last image, not from the average", DESCENT,
+        "self.engine.array(self.shown(self.method.seen(state, last), last))", "self.engine.array(last)", RUN_OF_AVERAGES)
+in_core("a level starts from an average that lacks the last image", DESCENT, "self.shown(self.method.seen(state, last), last)",
+        "self.shown(state, last)", RUN_OF_AVERAGES)
+in_core("moments begin anew at each level", DESCENT, "if self.recipe.carries_moments:", "if False:", RUN_OF_AVERAGES)
+in_core("moments go on as they are, whatever the size", DESCENT, "reached = dataclasses.replace(reached, moments=resized(",
+        "reached = dataclasses.replace(reached, moments=dict(reached.moments) or resized(", RUN_OF_AVERAGES)
+in_core("moments go on, and their count of steps does not", DESCENT, 'state.get("steps_before", 0) + state["step"]', "0",
+        RUN_OF_AVERAGES)
+in_core("the second moment goes on as a copy of the first", DESCENT, '{name: self.engine.array(state[name]) for name in',
+        '{name: self.engine.array(state["moment1"]) for name in', RUN_OF_AVERAGES)
+in_core("corrections of moments that go on count from the level's start", "optim",
+        'count = step + state.get("steps_before", 0)', "count = step", RUN_OF_AVERAGES)
 
 # Style networks
 
@@ -719,7 +859,8 @@ in_core("the last tap of d2l's PyTorch tab after its ReLU", "published", '"relu4
 in_core("the paper's layers in the tutorial", "published", 'alike("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")',
         'alike("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")', "recipe/tutorial:style_layers/*",
         "recipe/tutorial-square:style_layers/*")
-in_core("the tutorial without clamping", "published", "    clamped=True,\n", "", "recipe/tutorial:clamped",
+in_core("the tutorial without clamping", "published", '    clamped=True,\n    start="content",\n    optimizer=Lbfgs',
+        '    start="content",\n    optimizer=Lbfgs', "recipe/tutorial:clamped",
         "recipe/tutorial-square:clamped")
 in_core("a weight of wei's", "published", '("relu2_1", 0.75)', '("relu2_1", 0.7)', "recipe/wei:style_layers/relu2_1")
 in_core("lookcc's content moves the image", "published", '    without_gradient=("content",),\n', "",
@@ -743,27 +884,27 @@ in_core("decay a little at every step", "recipe", "step // self.every", "step / 
 
 # Core: Adam
 
-ROOT = "root = moment2**0.5 / (1 - beta2**step) ** 0.5"
+ROOT = "root = moment2**0.5 / (1 - beta2**count) ** 0.5"
 in_core("epsilon-hat Adam", "optim", "(root + self.settings.epsilon)",
-        "(root + self.settings.epsilon / (1 - beta2**step) ** 0.5)", "adam/{recipe}/1e-6:image")
-in_core("epsilon inside the root", "optim", ROOT, "root = (moment2 / (1 - beta2**step) + self.settings.epsilon) ** 0.5",
+        "(root + self.settings.epsilon / (1 - beta2**count) ** 0.5)", "adam/{recipe}/1e-6:image")
+in_core("epsilon inside the root", "optim", ROOT, "root = (moment2 / (1 - beta2**count) + self.settings.epsilon) ** 0.5",
         "adam/{recipe}/1e-3:image")
 in_core("beta2 in float32", "optim", "beta1, beta2 = self.settings.beta1, self.settings.beta2",
         "beta1, beta2 = self.settings.beta1, 0.9990000128746033", "adam/{recipe}/1:image")
 in_core("beta1 in float32", "optim", "beta1, beta2 = self.settings.beta1, self.settings.beta2",
         "beta1, beta2 = 0.8999999761581421, self.settings.beta2", "adam/{recipe}/1:image")
-in_core("first moment not corrected", "optim", "rate = self.learning_rate(state) / (1 - beta1**step)",
+in_core("first moment not corrected", "optim", "rate = self.learning_rate(state) / (1 - beta1**count)",
         "rate = self.learning_rate(state)", "adam/{recipe}/1:image", "step/{recipe}/photo:image")
 in_core("second moment not corrected", "optim", ROOT, "root = moment2**0.5", "adam/{recipe}/1:image",
         "step/{recipe}/photo:image")
-in_core("corrections one step late", "optim", "(1 - beta1**step)", "(1 - beta1 ** (step + 1))", "adam/{recipe}/1:image")
+in_core("corrections one step late", "optim", "(1 - beta1**count)", "(1 - beta1 ** (count + 1))", "adam/{recipe}/1:image")
 in_core("corrections counted from zero", "optim", 'state["image"], state["step"] + 1', 'state["image"], state["step"]',
         "adam/{recipe}/1")
 in_core("second moment of absolute values", "optim", "gradient * gradient * (1 - beta2)", "abs(gradient) * (1 - beta2)",
         "adam/{recipe}/1e-3:image")
 in_core("beta1 and 1 - beta1 exchanged", "optim", 'state.pop("moment1") * beta1 + gradient * (1 - beta1)',
         'state.pop("moment1") * (1 - beta1) + gradient * beta1', "adam/{recipe}/1:image")
-in_core("corrections end at step 10", "optim", "(1 - beta1**step)", "(1 - beta1**step if step <= 10 else 1)",
+in_core("corrections end at step 10", "optim", "(1 - beta1**count)", "(1 - beta1**count if count <= 10 else 1)",
         "adam/{recipe}/1:image")
 in_core("a step uphill", "optim", '"image": image - move * rate', '"image": image + move * rate',
         "adam/{recipe}/1:image")
@@ -868,9 +1009,13 @@ in_core("a pool of 3", "network", "POOL = 2\n", "POOL = 3\n", "features/photo")
 in_core("specification: content loss summed", "losses", '"mean": 1 / target.size',
         '"mean": 1.0', "terms/{recipe}/photo:content/*", recipes=MEANS)
 in_core("specification: half of the style gradient", "losses", "4 * difference @ matrix", "2 * difference @ matrix",
-        "gradient/{recipe}/photo:style")
+        "gradient/{recipe}/photo:style", recipes=WITH_GRAMS)
 in_core("specification: gradient of total variation upside down", "losses", "gradient[:, :, 1:, :] += down",
-        "gradient[:, :, 1:, :] -= down", "gradient/{recipe}/photo:tv")
+        "gradient[:, :, 1:, :] -= down", "gradient/{recipe}/photo:tv", recipes=WITH_TV)
+in_core("specification: squared variation forgets half of a diagonal", "losses", "(1 / 12, np.s_[:, :, 1:, :-1]",
+        "(1 / 24, np.s_[:, :, 1:, :-1]", "terms/crowsonkb/photo:tv")
+in_core("specification: the mean's gradient of a Wasserstein distance left out in tiles", "losses",
+        "- 2 * by_covariance @ found[:, -1:]", "+ 0 * found[:, -1:]", "gradient/shallow-gaussian/odd/tile-16:style")
 # (In gatys2016 the search's last trial is taken, and so is the last picture, which is then evaluated twice.)
 in_core("the last picture is not evaluated", DESCENT, '            self.evaluate(self.state["image"])\n', "",
         "run/{recipe}/photo:totals", "run/tutorial-wolfe/photo:totals", "run/d2l-wolfe-blocks/photo:totals",
@@ -882,7 +1027,7 @@ in_core("the optimizer goes on from the unclamped image", DESCENT,
         "        evaluation = self.objective(self.within(image))\n",
         "run/tutorial/photo:images")
 in_core("every picture of a run is the last one", DESCENT,
-        "lambda: self.engine.array(image)", 'lambda: self.engine.array(self.state["image"])',
+        "lambda: self.engine.array(picture)", 'lambda: self.engine.array(self.state["image"])',
         "run/{recipe}/photo:images")
 in_core("losses of one tap instead of all", "losses", 'sums[name.split("/")[0]] += value', 'sums[name.split("/")[0]] = value',
         "run/{recipe}/photo:losses")
@@ -891,12 +1036,12 @@ in_core("steps counted from one", DESCENT, "step=before.step + judgment.step,", 
 
 in_core("the scale of a coarse level taken along as it is", DESCENT, "scale=reached.scale * pixels[i] / pixels[i - 1]",
         "scale=reached.scale", "run/d2l-wolfe-pyramid/photo:images")
-in_core("the scale of a coarse level forgotten", DESCENT, "engine.tensor(start), part.before.scale)", "engine.tensor(start))",
+in_core("the scale of a coarse level forgotten", DESCENT, "self.method.start(image, before.scale)", "self.method.start(image)",
         "run/d2l-wolfe-pyramid/photo:images")
 in_core("a level begins anew", DESCENT, "start.append(resize_array(reached.image, *size))", "start.append(pictures()[0])",
         "run/d2l-wolfe-pyramid/photo:images")
-in_core("a level goes on from a picture that was not clamped", DESCENT, 'self.engine.array(self.within(state["image"]))',
-        'self.engine.array(state["image"])', "run/unit-pyramid/photo:images")
+in_core("a level goes on from a picture that was not clamped", DESCENT, 'last = self.within(state["image"])',
+        'last = state["image"]', "run/unit-pyramid/photo:images")
 in_core("a level enlarged to the nearest pixel", ARRAYS, "np.asarray(resize(channel, height, width))",
         "np.asarray(channel.resize((width, height), Image.Resampling.NEAREST))", "run/d2l-wolfe-pyramid/photo:images")
 in_core("a level's style is the full size's", DESCENT, "targets_of(engine, recipe, *pictures())",

@@ -57,6 +57,7 @@ def test_total_variation_of_a_ramp_counts_each_axis_by_its_own_mean():
 
 RANDOM = np.random.RandomState(0)
 X, OTHER = RANDOM.standard_normal((2, 1, 3, 4, 5))
+TARGET_MOMENTS = losses.moments(0.5 * OTHER + 0.3)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,10 @@ X, OTHER = RANDOM.standard_normal((2, 1, 3, 4, 5))
             for d in ("chw", "hw", "1")
             for r in ("mean", "mean/chw", "quarter-sum", "relative")
         ),
+        pytest.param(losses.style_loss, losses.style_loss_gradient, (TARGET_MOMENTS, "hw", "wasserstein"), id="wasserstein"),
         pytest.param(losses.tv_loss, losses.tv_loss_gradient, (), id="tv"),
+        pytest.param(losses.tv_loss, losses.tv_loss_gradient, ("squared",), id="tv-squared"),
+        pytest.param(losses.tv_loss, losses.tv_loss_gradient, ("half-sum",), id="tv-half-sum"),
     ],
 )
 def test_gradients_agree_with_central_differences(loss, gradient, rest):
@@ -86,6 +90,47 @@ def test_gradients_agree_with_central_differences(loss, gradient, rest):
 
 def test_the_kink_of_total_variation_has_slope_zero():
     np.testing.assert_array_equal(losses.tv_loss_gradient(np.ones((1, 3, 4, 4))), 0)
+
+
+def test_moments_by_hand():
+    """Two pixels: products over 2, then means."""
+    np.testing.assert_array_equal(losses.moments(FEATURE), np.column_stack([PRODUCT / 2, [1.5, 3.5]]))
+
+
+def test_moments_of_two_halves_of_a_map_are_those_of_the_whole_on_average():
+    halves = losses.moments(X[:, :, :2]), losses.moments(X[:, :, 2:])
+    np.testing.assert_allclose((halves[0] + halves[1]) / 2, losses.moments(X), rtol=1e-14)
+
+
+def test_the_wasserstein_distance_of_gaussians_along_the_axes_is_that_of_means_and_standard_deviations():
+    """Means 1 and 2 apart, variances 4 and 9 against 1 and 1 (each with epsilon): (1 + 4 + 1^2 + 2^2) / 2, nearly."""
+    mine = np.array([[4.0 + 1, 2.0, 1.0], [2.0, 9.0 + 4, 2.0]])
+    theirs = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    deviations = np.sqrt(np.array([4.0, 9.0]) + 1e-4) - np.sqrt(1 + 1e-4)
+    assert losses.wasserstein_loss(mine, theirs) == pytest.approx((5 + np.square(deviations).sum()) / 2, rel=1e-12)
+
+
+def test_the_wasserstein_distance_of_a_map_from_itself_is_nothing():
+    assert abs(losses.style_loss(X, losses.moments(X), "hw", "wasserstein")) < 1e-14
+
+
+def test_a_silent_channel_leaves_the_wasserstein_distance_finite():
+    """A ReLU may silence a whole map: without epsilon its covariance has no inverse."""
+    silent = X * np.array([1.0, 0.0, 0.0])[:, None, None]
+    gradient = losses.style_loss_gradient(silent, TARGET_MOMENTS, "hw", "wasserstein")
+    assert np.isfinite(gradient).all()
+
+
+def test_half_sum_variation_leaves_out_the_last_row_and_column():
+    """A step of 1 between two columns of three rows, three channels: two of three rows count."""
+    step = np.tile([0.0, 1.0], (3, 1))
+    assert losses.tv_loss(np.stack([step] * 3)[None], "half-sum") == 3 * 2 / 2
+
+
+def test_squared_variation_by_hand():
+    """A step of 1 between two columns of three rows. To the right 3 of 6 differences, along each diagonal 4 of 12."""
+    step = np.tile([0.0, 1.0], (3, 1))
+    assert losses.tv_loss(np.stack([step] * 3)[None], "squared") == pytest.approx(2 * (3 / 6 / 3 + 2 * 4 / 12 / 12), rel=1e-15)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import pytest
 from conftest import FUNCTIONS, RECORDED, SEARCHES, relative_error, valley
 from PIL import Image
 
+from isostyle import losses
 from isostyle.conformance.oracle import engine as oracle
-from isostyle.conformance.oracle import optimizers, pictures
+from isostyle.conformance.oracle import gaussians, optimizers, pictures
 from isostyle.images import arrays
 from isostyle.network import COMPACT, VGG16, VGG19, Network
 from isostyle.published import D2L, RECIPES
@@ -27,6 +28,11 @@ def test_convolution_is_cross_correlation_with_zero_padding():
     np.testing.assert_array_equal(oracle.convolve(x, kernel, np.array([0.5]))[0, 0], [[67.5, 57.5], [37.5, 27.5]])
 
 
+def test_a_convolution_that_repeats_the_border_sees_no_edge_in_a_flat_image():
+    flat = oracle.convolve(np.ones((1, 1, 3, 3)), np.ones((1, 1, 3, 3)), np.zeros(1), "replicate")
+    np.testing.assert_array_equal(flat, np.full((1, 1, 3, 3), 9.0))
+
+
 def test_convolution_adds_up_input_channels_and_keeps_output_channels_apart():
     x = np.array([1.0, 10.0]).reshape(1, 2, 1, 1)
     kernel = np.zeros((3, 2, 3, 3))
@@ -38,8 +44,21 @@ def test_convolution_backward_is_the_transpose():
     random = np.random.RandomState(0)
     x, y = random.standard_normal((1, 3, 5, 4)), random.standard_normal((1, 2, 5, 4))
     weight = random.standard_normal((2, 3, 3, 3))
-    forward = (oracle.convolve(x, weight, np.zeros(2)) * y).sum()
-    assert forward == pytest.approx((x * oracle.convolve_backward(y, weight)).sum(), rel=1e-12)
+    for padding in ("zeros", "replicate"):
+        forward = (oracle.convolve(x, weight, np.zeros(2), padding) * y).sum()
+        assert forward == pytest.approx((x * oracle.convolve_backward(y, weight, padding)).sum(), rel=1e-12)
+
+
+def test_the_oracle_s_distance_of_gaussians_is_core_s():
+    """By singular values here, by eigenvalues there."""
+    random = np.random.RandomState(4)
+    found, target = random.standard_normal((2, 1, 5, 4, 6))
+    moments = gaussians.moments(found), gaussians.moments(target)
+    loss, gradient = gaussians.distance(*moments)
+    np.testing.assert_allclose(moments[0], losses.moments(found), rtol=1e-13)
+    assert loss == pytest.approx(losses.wasserstein_loss(*moments), rel=1e-12)
+    np.testing.assert_allclose(gradient, losses.wasserstein_loss_gradient(*moments), atol=1e-10)
+    np.testing.assert_allclose(gaussians.backward(gradient, found), losses.moments_gradient(found, gradient), atol=1e-13)
 
 
 def test_relu_has_gradient_zero_at_zero():

@@ -7,7 +7,7 @@ import pytest
 
 from isostyle import InputError
 from isostyle.published import D2L, ISOSTYLE, RECIPES, find
-from isostyle.recipe import AdamSettings, Constant, LbfgsSettings, Level, Reporting, StepDecay
+from isostyle.recipe import LATER, AdamSettings, Constant, LbfgsSettings, Level, Reporting, StepDecay
 from isostyle.sizes import AsIs, ExactSize, LongSide, ShortSide, Square
 
 #: As manifests had it before recipes had a style scale.
@@ -44,11 +44,32 @@ def test_the_default_comes_first_and_its_losses_are_relative():
         {"margin": 3},
         {"style_scale": 2.0},
         {"style_size": LongSide(700)},
+        {"first_padding": "replicate"},
+        {"variation": "squared"},
+        {"pooling": "average-doubled"},
+        {"average_decay": 0.9},
+        {"carries_moments": True},
     ],
     ids=lambda change: next(iter(change)),
 )
 def test_the_digest_changes_with_every_number(change):
     assert dataclasses.replace(D2L, **change).digest != D2L.digest
+
+
+def test_recipes_from_before_a_value_could_be_chosen_have_their_old_digest():
+    """Of d2l: it stands in manifests."""
+    assert D2L.digest == "4bf8d6b8216372fd8eb07aa053614697901ee907459a07b5d097758ae41ffe99"
+    assert not LATER.keys() & D2L.as_dict().keys()
+
+
+def test_an_average_of_what_l_bfgs_makes_is_refused():
+    with pytest.raises(InputError, match="an average, and moments that go on, are Adam's"):
+        dataclasses.replace(find("tutorial"), average_decay=0.9)
+
+
+def test_a_wasserstein_distance_of_other_than_means_is_refused():
+    with pytest.raises(InputError, match="wasserstein takes means over pixels: its Gram divisor is 'hw'"):
+        dataclasses.replace(D2L, style_reduction="wasserstein")
 
 
 def test_the_digest_does_not_tell_whole_numbers_from_equal_ones():
@@ -139,9 +160,12 @@ def test_a_square_is_scaled_by_its_shorter_side_before_it_is_cut_out():
         ({"schedule": StepDecay(50, 0.0)}, "factor of the schedule must be"),
         ({"size": ExactSize(0, 450)}, "size must be a whole number of at least 1 pixel, not 0"),
         ({"size": ShortSide(10, pixels_without_gpu=0)}, "size must be a whole number of at least 1 pixel, not 0"),
-        ({"pooling": "mean"}, "pooling must be one of max, average, not 'mean'"),
+        ({"pooling": "mean"}, "pooling must be one of max, average, average-doubled, not 'mean'"),
         ({"content_reduction": "sum"}, "content reduction must be one of mean, half-sum, relative, not 'sum'"),
-        ({"style_reduction": "sum"}, "style reduction must be one of mean, mean/chw, quarter-sum, relative, not 'sum'"),
+        (
+            {"style_reduction": "sum"},
+            "style reduction must be one of mean, mean/chw, quarter-sum, relative, wasserstein, not 'sum'",
+        ),
         ({"space": "rgb"}, "space must be one of normalized, unit, not 'rgb'"),
         ({"clamped": True}, "only an image of the space 'unit' can be clamped"),
         ({"without_gradient": ("content", "style", "tv")}, "no term with a weight has a gradient"),
@@ -157,6 +181,7 @@ def test_a_square_is_scaled_by_its_shorter_side_before_it_is_cut_out():
         ({"pyramid": (Level(0.5, 0),)}, "number of evaluations of a level must be a whole number of at least 1, not 0"),
         ({"pyramid": (Level(0.5, 5), Level(0.25, 5))}, "levels of a pyramid go from small to large, and not 0.5, 0.25"),
         ({"pyramid": (0.5, 5)}, "a pyramid is a tuple of levels"),
+        ({"average_decay": 1.0}, "decay of the average must be at least 0 and below 1, not 1"),
         ({"margin": -1}, "the margin, if there is one, must be a whole number of at least 1 pixel, not -1"),
         ({"size": LongSide(-3)}, "size must be a whole number of at least 1 pixel, not -3"),
         ({"style_size": LongSide(0)}, "size must be a whole number of at least 1 pixel, not 0"),

@@ -31,6 +31,7 @@ RUNS = {
     "a line search": {"steps": 12, "optimizer": SEARCHING},
     "a pyramid of adam": {"steps": 3, "pyramid": [Level(0.8, 2)], "optimizer": AdamSettings(0.3)},
     "a pyramid": {"steps": 8, "pyramid": [Level(0.7, 5), Level(0.8, 4)], "optimizer": SEARCHING},
+    "averages": {"steps": 3, "recipe": "crowsonkb", "pyramid": [Level(0.7, 2)]},
     "float64": {"steps": 3, "dtype": "float64"},
     "tiles": {"steps": 2, "tile": 32},
     "larger strokes": {"steps": 2, "style_scale": 1.5},

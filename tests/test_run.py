@@ -417,3 +417,51 @@ def test_the_optimizer_goes_on_from_the_clamped_image():
     """The start, (3, -2), is clamped to (1, 0), where Adam's first step is the learning rate downhill for the first pixel."""
     recipe = dataclasses.replace(CLAMPED, steps=1, optimizer=AdamSettings(0.25), schedule=Constant())
     assert events(recipe)[1].image().ravel().tolist() == pytest.approx([0.75, 0])
+
+
+# Averages
+
+AVERAGED = dataclasses.replace(D2L, steps=2, optimizer=AdamSettings(0.25), schedule=Constant(), average_decay=0.5)
+
+
+def test_the_picture_is_the_average_of_all_images_so_far_the_start_among_them():
+    """Adam moves 3 by the rate: 3, 2.75, 2.5. Each counts twice as much as the one before."""
+    last = [event.image().ravel()[0] for event in events(AVERAGED)]
+    images = [event.image().ravel()[0] for event in events(dataclasses.replace(AVERAGED, average_decay=0.0))]
+    expected = [3, (3 + 2 * images[1]) / 3, (3 + 2 * images[1] + 4 * images[2]) / 7]
+    assert last == pytest.approx(expected)
+
+
+def test_the_losses_of_an_averaged_run_are_those_of_the_image_that_is_optimized():
+    plain = dataclasses.replace(AVERAGED, average_decay=0.0)
+    assert [event.terms for event in events(AVERAGED)] == [event.terms for event in events(plain)]
+
+
+def test_the_average_of_clamped_images_has_what_lay_outside_at_the_edge():
+    recipe = dataclasses.replace(AVERAGED, space="unit", clamped=True, tv_weight=0.0)
+    assert events(recipe)[1].image().ravel().tolist() == pytest.approx([(1 + 2 * 0.75) / 3, 0])
+
+
+def test_a_level_starts_from_the_average_of_the_one_before_and_averages_anew():
+    found = climbed(dataclasses.replace(AVERAGED, steps=1))
+    assert found[1].size == (4, 8)
+    assert [event.image().ravel()[0] for event in found[:2]] == pytest.approx([3, (3 + 2 * 2.75) / 3])
+
+
+def test_adam_s_moments_and_its_count_may_go_on_at_the_next_level():
+    """With moments of zeros and a count from 1 the first step at a level is a whole rate; these lie between."""
+    recipe = dataclasses.replace(AVERAGED, steps=1, average_decay=0.0, carries_moments=True)
+    first, second = 6 / 24, 2 * 2.75 / 96
+    moment1, moment2 = 0.9 * 0.1 * first + 0.1 * second, 0.999 * 0.001 * first**2 + 0.001 * second**2
+    step = 0.25 * (moment1 / (1 - 0.9**2)) / np.sqrt(moment2 / (1 - 0.999**2))
+    assert [event.image().ravel()[0] for event in climbed(recipe)] == pytest.approx([3, 2.75, 2.75 - step])
+
+
+def test_an_averaged_run_goes_on_from_any_position_as_if_it_had_never_stopped():
+    whole, positions = [], []
+    for event in run(Parabola(), AVERAGED, None, START):
+        whole.append(event.image().tolist())
+        positions += [] if event.finished else [event.position()]
+    for position in positions:
+        rest = [event.image().tolist() for event in run(Parabola(), AVERAGED, None, position)]
+        assert rest == whole[position.evaluation :]

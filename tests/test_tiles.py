@@ -23,6 +23,7 @@ TERM_EPS = 64
 #: Larger than a tile with the halo of conv5_1 on both sides, 16 + 2 * 80, and odd.
 SHAPE, STYLE_SHAPE = (1, 3, 195, 219), (1, 3, 131, 170)
 RECIPES_IN_TILES = {
+    "crowsonkb, Wasserstein distances": (RECIPES["crowsonkb"], 48),
     "d2l": (D2L, 16),
     "tutorial, unit space": (RECIPES["tutorial"], 48),
     "gatys2016, average pooling": (RECIPES["gatys2016"], 64),

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from isostyle.backends.torch.losses import content_loss, gram, style_loss, tv_loss
+from isostyle.backends.torch.losses import content_loss, covariance_root, gram, statistic, style_loss, tv_loss
 from isostyle.interface import Array, Dtype, Evaluation, Parameters, Targets, Vjp
-from isostyle.network import PADDING, POOL, RGB_MEAN, RGB_STD, Network
-from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps, Term
+from isostyle.network import AVERAGE_SCALE, PADDING, POOL, RGB_MEAN, RGB_STD, Network
+from isostyle.recipe import FirstPadding, GramDivisor, Pooling, Recipe, Taps, Term
 
 
 class TorchTensors:
@@ -46,19 +46,25 @@ class TorchEngine(TorchTensors):
         self.parameters = {name: self.tensor(array) for name, array in parameters.items()}
         self.mean, self.std = (self.tensor(np.array(values).reshape(1, 3, 1, 1)) for values in (RGB_MEAN, RGB_STD))
 
-    def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
+    def features(
+        self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max", padding: FirstPadding = "zeros"
+    ) -> dict[str, Tensor]:
         wanted = set(taps)
         found = {}
         x = image
         for layer in self.network.cut(wanted):
             if layer.kind == "conv":
                 weight, bias = self.parameters[f"{layer.name}.weight"], self.parameters[f"{layer.name}.bias"]
-                x = F.conv2d(x, weight, bias, padding=PADDING)
+                border = PADDING
+                if padding == "replicate" and layer.index == 0:
+                    x, border = F.pad(x, [PADDING] * 4, mode="replicate"), 0
+                x = F.conv2d(x, weight, bias, padding=border)
             elif layer.kind == "relu":
                 # Out of place: torchvision's in-place ReLU turns every tapped convolution into its post-ReLU map.
                 x = F.relu(x)
             else:
                 x = F.max_pool2d(x, POOL) if pooling == "max" else F.avg_pool2d(x, POOL)
+                x = x * AVERAGE_SCALE if pooling == "average-doubled" else x
             if layer.name in wanted:
                 found[layer.name] = x
         return found
@@ -67,7 +73,7 @@ class TorchEngine(TorchTensors):
         """The feature maps at ``taps`` of an image of the recipe's space."""
         if recipe.space == "unit":
             image = (image - self.mean) / self.std
-        return self.features(image, [tap for tap, _ in taps], recipe.pooling)
+        return self.features(image, [tap for tap, _ in taps], recipe.pooling, recipe.first_padding)
 
     def gram(self, feature: Tensor, divisor: GramDivisor) -> Tensor:
         return gram(feature, divisor)
@@ -76,10 +82,11 @@ class TorchEngine(TorchTensors):
         with torch.no_grad():
             contents = self.features_for(recipe, self.tensor(content), recipe.content_layers)
             styles = self.features_for(recipe, self.tensor(style), recipe.style_layers)
-            grams = {tap: gram(feature, recipe.gram_divisor) for tap, feature in styles.items()}
+            given = recipe.gram_divisor, recipe.style_reduction
+            statistics = {tap: statistic(feature, *given) for tap, feature in styles.items()}
         return Targets(
             content={tap: self.array(feature) for tap, feature in contents.items()},
-            style={tap: self.array(matrix) for tap, matrix in grams.items()},
+            style={tap: self.array(matrix) for tap, matrix in statistics.items()},
         )
 
     def vjp(self, recipe: Recipe, image: Tensor, taps: Taps) -> tuple[dict[str, Tensor], Vjp]:
@@ -105,6 +112,8 @@ class TorchObjective:
         self.recipe = recipe
         self.content = {tap: engine.tensor(array) for tap, array in targets.content.items()}
         self.style = {tap: engine.tensor(array) for tap, array in targets.style.items()}
+        is_gaussian = recipe.style_reduction == "wasserstein"
+        self.roots = {tap: covariance_root(target) if is_gaussian else None for tap, target in self.style.items()}
 
     def __call__(self, image: Tensor) -> Evaluation:
         recipe = self.recipe
@@ -118,9 +127,9 @@ class TorchObjective:
             terms[f"content/{tap}"] = recipe.content_weight * weight * loss
         for tap, weight in recipe.style_layers:
             x, target = self.maybe_detach("style", maps[tap]), self.style[tap]
-            loss = style_loss(x, target, recipe.gram_divisor, recipe.style_reduction)
+            loss = style_loss(x, target, recipe.gram_divisor, recipe.style_reduction, self.roots[tap])
             terms[f"style/{tap}"] = recipe.style_weight * weight * loss
-        terms["tv"] = recipe.tv_weight * tv_loss(self.maybe_detach("tv", image))
+        terms["tv"] = recipe.tv_weight * tv_loss(self.maybe_detach("tv", image), recipe.variation)
         terms["total"] = torch.stack(list(terms.values())).sum()
         (gradient,) = torch.autograd.grad(terms["total"], image)
         return Evaluation({name: term.detach() for name, term in terms.items()}, gradient)

@@ -23,8 +23,8 @@ from isostyle.backends.torch.engine import TorchEngine, TorchObjective
 from isostyle.backends.torch.losses import content_loss, tv_loss
 from isostyle.interface import Dtype, Engine, Evaluation, Parameters, Targets
 from isostyle.losses import divisor_of, style_scale
-from isostyle.network import PADDING, POOL, Network
-from isostyle.recipe import Pooling, Recipe
+from isostyle.network import AVERAGE_SCALE, PADDING, POOL, Network
+from isostyle.recipe import FirstPadding, Pooling, Recipe
 from isostyle.system import cpu
 from isostyle.tiles import WHOLE, TiledEngine
 
@@ -128,22 +128,29 @@ class FastTorchEngine(TorchEngine):
         # .to(memory_format=...) leaves a transposed tensor as it is if it has the dtype; each step would copy it anew.
         return kernel.to(self.inner).contiguous(memory_format=self.layout)
 
-    def features(self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Tensor]:
-        return {name: x.to(self.dtype) for name, x in self.maps(image, taps, pooling).items()}
+    def features(
+        self, image: Tensor, taps: Iterable[str], pooling: Pooling = "max", padding: FirstPadding = "zeros"
+    ) -> dict[str, Tensor]:
+        return {name: x.to(self.dtype) for name, x in self.maps(image, taps, pooling, padding).items()}
 
-    def maps(self, image: Tensor, taps: Iterable[str], pooling: Pooling) -> dict[str, Tensor]:
+    def maps(self, image: Tensor, taps: Iterable[str], pooling: Pooling, padding: FirstPadding) -> dict[str, Tensor]:
         """Feature maps as they are computed, in bfloat16 perhaps."""
         # The loop of engine.py once more, so that there it stays the text that the three backends share.
         wanted = set(taps)
         found = {}
         x = image.to(self.inner, memory_format=self.layout)
         for layer in self.network.cut(wanted):
-            if layer.kind == "conv":
+            if layer.kind == "conv" and padding == "replicate" and layer.index == 0:
+                # Zeros are padded around the repeated border; what they touch is cut off.
+                x = self.convolution(F.pad(x, [PADDING] * 4, mode="replicate"), layer.name)
+                x = x[:, :, PADDING:-PADDING, PADDING:-PADDING].contiguous(memory_format=self.layout)
+            elif layer.kind == "conv":
                 x = self.convolution(x, layer.name)
             elif layer.kind == "relu":
                 x = F.relu(x)
             else:
                 x = F.max_pool2d(x, POOL) if pooling == "max" else F.avg_pool2d(x, POOL)
+                x = x * AVERAGE_SCALE if pooling == "average-doubled" else x
             if layer.name in wanted:
                 found[layer.name] = x
         return found
@@ -154,7 +161,8 @@ class FastTorchEngine(TorchEngine):
         return Convolution.apply(nnpack if wide else direct, x, weight, bias, self.turned[f"{name}.weight"])
 
     def objective(self, recipe: Recipe, targets: Targets) -> TorchObjective:
-        return Bfloat16Objective(self, recipe, targets) if self.way == "bfloat16" else super().objective(recipe, targets)
+        of_grams = self.way == "bfloat16" and recipe.style_reduction != "wasserstein"
+        return Bfloat16Objective(self, recipe, targets) if of_grams else super().objective(recipe, targets)
 
 
 class Bfloat16Objective(TorchObjective):
@@ -171,7 +179,7 @@ class Bfloat16Objective(TorchObjective):
         image = image.detach()
         image.requires_grad_()
         seen = (image - engine.mean) / engine.std if recipe.space == "unit" else image
-        maps = engine.maps(seen, recipe.taps, recipe.pooling)
+        maps = engine.maps(seen, recipe.taps, recipe.pooling, recipe.first_padding)
         terms = {}
         for tap, weight in recipe.content_layers:
             x = self.maybe_detach("content", maps[tap]).to(engine.dtype)
@@ -182,7 +190,7 @@ class Bfloat16Objective(TorchObjective):
             matrix = GramMatrix.apply(x, divisor_of(shape, recipe.gram_divisor))
             scale = style_scale(shape, self.grams[tap], recipe.style_reduction)
             terms[f"style/{tap}"] = recipe.style_weight * weight * scale * torch.square(matrix - self.style[tap]).sum()
-        terms["tv"] = recipe.tv_weight * tv_loss(self.maybe_detach("tv", image))
+        terms["tv"] = recipe.tv_weight * tv_loss(self.maybe_detach("tv", image), recipe.variation)
         terms["total"] = torch.stack(list(terms.values())).sum()
         (gradient,) = torch.autograd.grad(terms["total"], image)
         return Evaluation({name: term.detach() for name, term in terms.items()}, gradient)

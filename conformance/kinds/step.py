@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isostyle.conformance.cases import Case, short
+from isostyle.conformance.kinds.gradient import gradients
 from isostyle.conformance.kinds.kind import ENGINE, Kind, Points, engine_of, recipe_of
 from isostyle.conformance.tolerances import Notes, Tolerance, constant, in_rates
 from isostyle.interface import Array
@@ -22,13 +23,19 @@ def nearly_all_in_rates(found: Array, expected: Array, notes: Notes) -> float:
     return float(np.quantile(np.abs(found - expected), 0.999)) / notes["rate"]
 
 
+def decided(eps: float, expected: Array, notes: Notes) -> float:
+    """Adam's first step is the gradient's sign where that is above epsilon."""
+    return 1e-9 + 16 * eps * notes["unsteadiness"]
+
+
 STEP = (
     Tolerance(
         "one step",
         in_rates,
-        constant(1e-9),
+        decided,
         "learning rates, largest",
-        "Adam's first step is the gradient's sign where it is not near 0, so that gradients right to 64 eps give 1e-12",
+        "1e-9 + 16 u eps: Adam's first step is the gradient's sign where it is not near 0, so that gradients right to 64 eps "
+        "give 1e-12. The gradient of a Wasserstein distance is less steady: u is how much the step changes with its numbers",
         "float64",
     ),
     Tolerance(
@@ -49,8 +56,13 @@ def probe(subject: Subject, case: Case, dtype: str) -> Points:
 
 
 def notes(subject: Subject, case: Case) -> Mapping[str, float]:
-    """``rate``: the learning rate."""
-    return {"~rate": recipe_of(case).optimizer.learning_rate}
+    """``rate``: the learning rate. ``unsteadiness``: see :meth:`.gradient.Gradients.unsteadiness`."""
+    return {"~rate": recipe_of(case).optimizer.learning_rate, "~unsteadiness": unsteadiness(subject, case)}
+
+
+def unsteadiness(subject: Subject, case: Case) -> float:
+    """How unsteady Adam's first step is; 0 but for Wasserstein distances."""
+    return gradients(subject, case).unsteadiness() if recipe_of(case).style_reduction == "wasserstein" else 0.0
 
 
 ONE_STEP = Kind("step", probe, STEP, notes=notes, parts=(ENGINE,))

@@ -1,4 +1,4 @@
-"""``targets``: the content's feature maps and the style's Gram matrices."""
+"""``targets``: the content's feature maps and the style's Gram matrices, or moments."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ if TYPE_CHECKING:
 
 
 def gram_error_in_network(found: Array, expected: Array, notes: Notes) -> float:
-    """The largest |dG_ij| / sqrt(H_i H_j), H_i the larger of G_ii and the mean of all G_ii.
+    """The largest |dG_ij| / sqrt(H_i H_j), H_i the larger of G_ii and the mean of all G_ii. Of moments, the last column has
+    means, which are measured by sqrt(H_i).
 
     A channel that a ReLU all but closes has the rounding errors of the sums before it, and not of its own size.
     """
     roots = np.sqrt(np.diag(expected))
     roots = np.maximum(roots, math.sqrt(float(np.square(roots).mean())))
-    return float((np.abs(found - expected) / np.maximum(np.outer(roots, roots), np.finfo(np.float64).tiny)).max())
+    sizes = np.outer(roots, np.append(roots, 1)[: expected.shape[1]])
+    return float((np.abs(found - expected) / np.maximum(sizes, np.finfo(np.float64).tiny)).max())
 
 
 TARGET = Tolerance(
-    "Gram matrix in the network",
+    "Gram matrix or moments in the network",
     gram_error_in_network,
     times(128),
     "largest |dG_ij| / sqrt(H_i H_j), H_i the larger of G_ii and the mean of all G_ii",

@@ -10,9 +10,10 @@ import numpy as np
 
 from isostyle import losses
 from isostyle.conformance.cases import FEW_COLORS, Case
+from isostyle.conformance.condition import of_distance
 from isostyle.conformance.kinds.features import convolutions
 from isostyle.conformance.kinds.kind import ENGINE, Kind, Points, engine_of, network_of, recipe_of
-from isostyle.conformance.tolerances import Notes, Tolerance, largest, largest_relative, times
+from isostyle.conformance.tolerances import EPS, Notes, Tolerance, largest, largest_relative, times
 from isostyle.interface import Array
 from isostyle.recipe import Recipe
 
@@ -42,6 +43,23 @@ TERM = Tolerance(
     "sqrt(n) where all products are alike, as on a checkerboard, and so are their rounding errors (n / 27 was seen). Near the "
     "target the difference cancels, and a relative bound could not hold. 9 eps s were seen at relu5_4, in 60 seeds",
 )
+
+
+def transported(eps: float, expected: Array, notes: Notes) -> float:
+    """For a Wasserstein distance: its condition, by map and target, and by the product whose roots are taken in float64."""
+    off = (8 + notes["convolutions"]) * eps * notes["condition"]
+    return float(8 * eps * expected + off + 16 * EPS["float64"] * notes["roots"])
+
+
+DISTANCE = Tolerance(
+    "Wasserstein distance",
+    largest,
+    transported,
+    "absolute",
+    "8 eps L + (8 + d) eps c + 16 e r: c is how much L changes with map and target, r with the product whose eigenvalues' "
+    "roots are added up, both for a relative change by 1. After d convolutions a map is off by (8 + d) eps; e is float64's "
+    "eps, in which roots are taken whatever the dtype: those of eigenvalues of 1e-8 lose half of its digits",
+)
 VARIATION = Tolerance(
     "total variation",
     largest_relative,
@@ -62,7 +80,7 @@ def probe(subject: Subject, case: Case, dtype: str) -> Points:
 def notes(subject: Subject, case: Case) -> Mapping[str, float]:
     """``convolutions``: passed so far. ``weight``: what multiplies the mean of squared differences. ``size``: the root mean
     squares of both sides, added up. ``pixels``: how many products a Gram matrix adds up; 0 for maps. ``alike``: 1 if they all
-    are."""
+    are. ``condition`` and ``roots``: of a Wasserstein distance, see :func:`~isostyle.conformance.condition.of_distance`."""
     found = convolutions(network_of(subject, case), ["content/", "style/"])
     found["~alike"] = case.scene in FEW_COLORS
     engine: Any = engine_of(subject, case, "float64")
@@ -77,6 +95,11 @@ def notes(subject: Subject, case: Case) -> Mapping[str, float]:
         found[f"{name}~pixels"] = 0.0
     for tap, weight in recipe.style_layers:
         name = f"style/{tap}"
+        if recipe.style_reduction == "wasserstein":
+            condition, roots = of_distance(maps[tap], targets.style[tap])
+            found[f"{name}~condition"] = recipe.style_weight * weight * condition
+            found[f"{name}~roots"] = recipe.style_weight * weight * roots
+            continue
         found[f"{name}~weight"] = weight * style_weight(recipe, maps[tap].shape, targets.style[tap])
         found[f"{name}~size"] = rms(engine.gram(maps[tap], recipe.gram_divisor)) + rms(targets.style[tap])
         found[f"{name}~pixels"] = math.prod(maps[tap].shape[2:])
@@ -98,7 +121,9 @@ def rms(x: Array) -> float:
 
 
 def choose(point: str, dtype: str, notes: Notes) -> Tolerance:
+    if "roots" in notes:
+        return DISTANCE
     return {"tv": VARIATION, "total": TOTAL}.get(point, TERM)
 
 
-TERMS = Kind("terms", probe, (TERM, VARIATION, TOTAL), choose, notes, parts=(ENGINE,))
+TERMS = Kind("terms", probe, (TERM, DISTANCE, VARIATION, TOTAL), choose, notes, parts=(ENGINE,))

@@ -1,10 +1,10 @@
 """The oracle: neural style transfer in float64 NumPy, with every gradient derived by hand. What it says is right.
 
-The oracle implements the same protocol as the backends (:mod:`isostyle.interface`) and is recorded as they are. It executes the
-formulas of :mod:`isostyle.losses` and states everything else a second time, from the sources, so that a mistake in core is not
-on both sides. This module has the network: the order of the layers, convolution, ReLU and pooling with their gradients.
-:mod:`.optimizers` and :mod:`.pictures` have the rest of a run, :mod:`.transform` has style networks. None of them imports a
-framework, a backend or :mod:`isostyle.optim`.
+The oracle implements the same protocol as the backends (:mod:`isostyle.interface`) and is recorded as they are. It executes
+the short formulas of :mod:`isostyle.losses` and states everything else a second time, from the sources, so that a mistake in
+core is not on both sides. This module has the network: the order of the layers, convolution, ReLU and pooling with their
+gradients. :mod:`.gaussians` has Wasserstein distances, :mod:`.optimizers` and :mod:`.pictures` have the rest of a run,
+:mod:`.transform` has style networks. None of them imports a framework, a backend or :mod:`isostyle.optim`.
 
 tests/test_oracle.py checks them by values worked out by hand, by central differences, and by values recorded from PyTorch.
 """
@@ -18,10 +18,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from isostyle import losses
+from isostyle.conformance.oracle import gaussians
 from isostyle.conformance.oracle.pictures import MEAN, STD, Floats
 from isostyle.interface import Array, Evaluation, Objective, Parameters, Targets, Vjp
 from isostyle.network import Network
-from isostyle.recipe import GramDivisor, Pooling, Recipe, Taps
+from isostyle.recipe import FirstPadding, GramDivisor, Pooling, Recipe, Taps
 
 
 def layers(network: Network) -> Iterator[tuple[str, str]]:
@@ -33,21 +34,27 @@ def layers(network: Network) -> Iterator[tuple[str, str]]:
         yield f"pool{block}", "pool"
 
 
-def convolve(x: Floats, weight: Floats, bias: Floats) -> Floats:
-    """Cross-correlation with a 3x3 kernel, stride 1, zero padding 1: (1, C, H, W) -> (1, D, H, W).
+def convolve(x: Floats, weight: Floats, bias: Floats, padding: FirstPadding = "zeros") -> Floats:
+    """Cross-correlation with a 3x3 kernel, stride 1, padding 1, of zeros or the border repeated: (1, C, H, W) -> (1, D, H, W).
 
     y[d, h, w] = bias[d] + sum over c, i, j of weight[d, c, i, j] x[c, h + i - 1, w + j - 1]
     """
-    padded = np.pad(x[0], ((0, 0), (1, 1), (1, 1)))
+    padded = np.pad(x[0], ((0, 0), (1, 1), (1, 1)), mode="edge" if padding == "replicate" else "constant")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))  # (C, H, W, 3, 3)
     product: Floats = np.einsum("chwij,dcij->dhw", windows, weight, optimize=True)
     return product[None] + bias[None, :, None, None]
 
 
-def convolve_backward(gradient: Floats, weight: Floats) -> Floats:
-    """The transpose of :func:`convolve`: the kernel turned by 180 degrees, input and output channels exchanged."""
+def convolve_backward(gradient: Floats, weight: Floats, padding: FirstPadding = "zeros") -> Floats:
+    """The transpose of :func:`convolve`: the kernel turned by 180 degrees, input and output channels exchanged. Where the
+    border was repeated, it also gets what its copies would."""
     rotated = weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-    return convolve(gradient, rotated, np.zeros(len(rotated)))
+    if padding == "zeros":
+        return convolve(gradient, rotated, np.zeros(len(rotated)))
+    beyond = convolve(np.pad(gradient, ((0, 0), (0, 0), (1, 1), (1, 1))), rotated, np.zeros(len(rotated)))
+    rows, columns = (np.eye(side)[np.clip(np.arange(-1, side + 1), 0, side - 1)] for side in gradient.shape[2:])
+    folded: Floats = np.einsum("rh,ncrs,sw->nchw", rows, beyond, columns, optimize=True)
+    return folded
 
 
 def relu(x: Floats) -> Floats:
@@ -95,6 +102,11 @@ def average_backward(gradient: Floats, x: Floats) -> Floats:
     return result
 
 
+def loudness(pooling: Pooling) -> float:
+    """What averages are multiplied by."""
+    return {"max": 1.0, "average": 1.0, "average-doubled": 2.0}[pooling]
+
+
 def corners(x: Floats) -> Floats:
     """The four pixels of every 2x2 window, stacked: (4, 1, C, H // 2, W // 2)."""
     height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
@@ -123,7 +135,9 @@ class OracleEngine:
     def array(self, tensor: Floats) -> Array:
         return tensor.copy()
 
-    def maps(self, image: Floats, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Floats]:
+    def maps(
+        self, image: Floats, taps: Iterable[str], pooling: Pooling = "max", padding: FirstPadding = "zeros"
+    ) -> dict[str, Floats]:
         """``image``, normalized, then every layer's map (1, C, H, W) up to the deepest of ``taps``, by name, in order."""
         wanted = set(taps)
         found = {"image": self.tensor(image)}
@@ -132,19 +146,27 @@ class OracleEngine:
             if wanted <= set(found):
                 break
             if kind == "conv":
-                x = convolve(x, self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"])
+                own = padding if name == "conv1_1" else "zeros"
+                x = convolve(x, self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"], own)
             else:
-                x = relu(x) if kind == "relu" else pool(x) if pooling == "max" else average(x)
+                x = relu(x) if kind == "relu" else pool(x) if pooling == "max" else loudness(pooling) * average(x)
             found[name] = x
         return found
 
-    def features(self, image: Floats, taps: Iterable[str], pooling: Pooling = "max") -> dict[str, Floats]:
+    def features(
+        self, image: Floats, taps: Iterable[str], pooling: Pooling = "max", padding: FirstPadding = "zeros"
+    ) -> dict[str, Floats]:
         wanted = set(taps)
-        return {name: x for name, x in self.maps(image, wanted, pooling).items() if name in wanted}
+        return {name: x for name, x in self.maps(image, wanted, pooling, padding).items() if name in wanted}
+
+    def maps_for(self, recipe: Recipe, image: Floats, taps: Iterable[str]) -> dict[str, Floats]:
+        """:meth:`maps` of an image of the recipe's space."""
+        return self.maps(enter(image, recipe), taps, recipe.pooling, recipe.first_padding)
 
     def features_for(self, recipe: Recipe, image: Floats, taps: Taps) -> dict[str, Floats]:
         """The feature maps at ``taps`` of an image of the recipe's space."""
-        return self.features(enter(image, recipe), [tap for tap, _ in taps], recipe.pooling)
+        found = self.maps_for(recipe, image, [tap for tap, _ in taps])
+        return {tap: found[tap] for tap, _ in taps}
 
     def gram(self, feature: Floats, divisor: GramDivisor) -> Array:
         return losses.gram(feature, divisor)
@@ -152,7 +174,13 @@ class OracleEngine:
     def targets(self, recipe: Recipe, content: Array, style: Array) -> Targets:
         contents = self.features_for(recipe, content, recipe.content_layers)
         styles = self.features_for(recipe, style, recipe.style_layers)
-        return Targets(contents, {tap: losses.gram(feature, recipe.gram_divisor) for tap, feature in styles.items()})
+        return Targets(contents, {tap: self.statistic(feature, recipe) for tap, feature in styles.items()})
+
+    def statistic(self, feature: Floats, recipe: Recipe) -> Array:
+        """What the recipe's style losses compare: Gram matrices (C, C), or moments (C, C + 1)."""
+        if recipe.style_reduction == "wasserstein":
+            return gaussians.moments(feature)
+        return losses.gram(feature, recipe.gram_divisor)
 
     def averaged(self, recipe: Recipe, styles: Sequence[tuple[Array, float]]) -> dict[str, Array]:
         """The style targets of several images: the Gram matrix of all their maps' columns together, in which each image counts
@@ -165,7 +193,7 @@ class OracleEngine:
         return found
 
     def vjp(self, recipe: Recipe, image: Floats, taps: Taps) -> tuple[dict[str, Floats], Vjp]:
-        maps = self.maps(enter(image, recipe), [tap for tap, _ in taps], recipe.pooling)
+        maps = self.maps_for(recipe, image, [tap for tap, _ in taps])
 
         def vjp(cotangents: Mapping[str, Floats]) -> Floats:
             everywhere = {name: cotangents.get(name, np.zeros_like(x)) for name, x in maps.items()}
@@ -179,7 +207,7 @@ class OracleEngine:
     def evaluate(self, recipe: Recipe, targets: Targets, image: Floats) -> Evaluation:
         """Weighted terms, and the gradient of their sum with respect to ``image``."""
         image = self.tensor(image)
-        maps = self.maps(enter(image, recipe), recipe.taps, recipe.pooling)
+        maps = self.maps_for(recipe, image, recipe.taps)
         terms, gradients = self.terms(recipe, targets, maps, image)
         return Evaluation(terms, self.backward(recipe, maps, gradients))
 
@@ -203,15 +231,23 @@ class OracleEngine:
                 gradients[tap] += weight * losses.content_loss_gradient(*given)
         for tap, weight in recipe.style_layers:
             weight *= recipe.style_weight
-            compared = maps[tap], targets.style[tap], recipe.gram_divisor, recipe.style_reduction
-            terms[f"style/{tap}"] = weight * losses.style_loss(*compared)
+            loss, gradient = self.style(recipe, maps[tap], targets.style[tap])
+            terms[f"style/{tap}"] = weight * loss
             if moves["style"]:
-                gradients[tap] += weight * losses.style_loss_gradient(*compared)
-        terms["tv"] = recipe.tv_weight * losses.tv_loss(image)
+                gradients[tap] += weight * gradient
+        terms["tv"] = recipe.tv_weight * losses.tv_loss(image, recipe.variation)
         if moves["tv"]:
-            gradients["optimized"] += recipe.tv_weight * losses.tv_loss_gradient(image)
+            gradients["optimized"] += recipe.tv_weight * losses.tv_loss_gradient(image, recipe.variation)
         terms["total"] = math.fsum(terms.values())
         return terms, gradients
+
+    def style(self, recipe: Recipe, feature: Floats, target: Array) -> tuple[float, Array]:
+        """The style loss of one map, without its weights, and its gradient."""
+        if recipe.style_reduction == "wasserstein":
+            loss, gradient = gaussians.distance(gaussians.moments(feature), target)
+            return loss, gaussians.backward(gradient, feature)
+        compared = feature, target, recipe.gram_divisor, recipe.style_reduction
+        return losses.style_loss(*compared), losses.style_loss_gradient(*compared)
 
     def backward(
         self,
@@ -227,11 +263,12 @@ class OracleEngine:
         gradient = gradients[names[-1]]
         for before, name in reversed(list(itertools.pairwise(names))):
             if kinds[name] == "conv":
-                gradient = convolve_backward(gradient, self.parameters[f"{name}.weight"])
+                padding = recipe.first_padding if name == "conv1_1" else "zeros"
+                gradient = convolve_backward(gradient, self.parameters[f"{name}.weight"], padding)
             elif kinds[name] == "relu":
                 gradient = relu_backward(gradient, maps[before], turned.get(name, ()))
-            elif recipe.pooling == "average":
-                gradient = average_backward(gradient, maps[before])
+            elif recipe.pooling != "max":
+                gradient = loudness(recipe.pooling) * average_backward(gradient, maps[before])
             else:
                 gradient = pool_backward(gradient, maps[before], turned.get(name, ()))
             gradient = gradient + gradients[before]
@@ -249,7 +286,7 @@ class OracleEngine:
         """
         kinds = dict(layers(self.network))
         for before, name in itertools.pairwise(maps):
-            if kinds[name] == "conv" or (kinds[name] == "pool" and pooling == "average"):
+            if kinds[name] == "conv" or (kinds[name] == "pool" and pooling != "max"):
                 continue
             if kinds[name] == "relu":
                 distance = np.abs(maps[before])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,26 @@ def learning_rate(settings: AdamSettings | LbfgsSettings, schedule: StepDecay | 
     return rate
 
 
+@dataclass
+class Moments:
+    """Adam's moments after ``t`` updates; None: zeros."""
+
+    t: int = 0
+    m: Floats | None = None
+    v: Floats | None = None
+
+    def enlarged(self, height: int, width: int) -> Moments:
+        """The same for a larger picture."""
+        return Moments(self.t, *(None if x is None else enlarge(x, height, width) for x in (self.m, self.v)))
+
+
+def average(images: Sequence[Floats], decay: float) -> Floats:
+    """The mean of images, the last with the weight 1, each one before it with ``decay`` times its successor's."""
+    weights = decay ** np.arange(len(images) - 1.0, -1, -1)
+    mean: Floats = np.tensordot(weights / weights.sum(), np.stack(images), axes=1)
+    return mean
+
+
 def kept(x: Floats, clamped: bool) -> Floats:
     return np.minimum(np.maximum(x, 0), 1) if clamped else x
 
@@ -43,20 +64,23 @@ def adam(
     schedule: StepDecay | Constant,
     clamped: bool = False,
     faster: Floats | float = 1.0,
+    memory: Moments | None = None,
 ) -> Iterator[Floats]:
     """Kingma and Ba 2015, algorithm 1, line by line. ``clamped``: to 0..1, at the start and after every update. ``faster``:
-    what the learning rate of each number is multiplied by."""
+    what the learning rate of each number is multiplied by. ``memory``: moments to go on from; it has the latest."""
     x = kept(image.astype(np.float64), clamped)
-    m, v = np.zeros_like(x), np.zeros_like(x)
-    t = 0
+    memory = memory or Moments()
+    m, v = (np.zeros_like(x) if moment is None else moment for moment in (memory.m, memory.v))
+    update, t = 0, memory.t
     while True:
-        t += 1
+        update, t = update + 1, t + 1
         _, g = evaluate(x)
         m = settings.beta1 * m + (1 - settings.beta1) * g
         v = settings.beta2 * v + (1 - settings.beta2) * g**2
+        memory.m, memory.v, memory.t = m, v, t
         m_hat = m / (1 - settings.beta1**t)
         v_hat = v / (1 - settings.beta2**t)
-        rate = faster * learning_rate(settings, schedule, t)
+        rate = faster * learning_rate(settings, schedule, update)
         x = kept(x - rate * m_hat / (np.sqrt(v_hat) + settings.epsilon), clamped)
         yield x
 

@@ -252,7 +252,9 @@ def painting_backward(gradient: Mapping[str, Floats], weights: Floats) -> dict[s
 
 def targets_of(engine: OracleEngine, recipe: Recipe, styles: Mapping[str, Array], photograph: Floats) -> Targets:
     """What a transformed photograph is compared with: its content target is the photograph itself."""
-    return Targets(engine.features(photograph, [tap for tap, _ in recipe.content_layers], recipe.pooling), styles)
+    return Targets(
+        engine.features(photograph, [tap for tap, _ in recipe.content_layers], recipe.pooling, recipe.first_padding), styles
+    )
 
 
 class TrainingStep(NamedTuple):

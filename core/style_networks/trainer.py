@@ -22,13 +22,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from isostyle.checks import PlainNumbers, require_count, require_seed
+from isostyle.checks import POSITIVE, PlainNumbers, require_count, require_number, require_seed
 from isostyle.errors import InputError, IsostyleError
 from isostyle.interface import Array, Engine, Objective, Parameters, Targets, Tensor, Transform
 from isostyle.losses import summed
 from isostyle.optim import Adam, State
 from isostyle.published import ONE_PASS
-from isostyle.recipe import POSITIVE, AdamSettings, Constant, Recipe, StepDecay, require_number
+from isostyle.recipe import AdamSettings, Constant, Recipe, StepDecay
 from isostyle.transform_network import LEAST_SIDE, NARROW, TransformNetwork, is_own
 
 #: Johnson et al. 2016, section 4.1, have four crops of 256 pixels a step. A larger one comes nearer to the statistics of a
@@ -188,7 +188,8 @@ class Trainer:
     def targets(self, photograph: Tensor, style: int) -> Targets:
         """Those of the transformed ``photograph``: its own features, and the style image's Gram matrices."""
         losses = self.recipe.losses
-        content = self.engine.features(photograph, [tap for tap, _ in losses.content_layers], losses.pooling)
+        taps = [tap for tap, _ in losses.content_layers]
+        content = self.engine.features(photograph, taps, losses.pooling, losses.first_padding)
         return Targets({tap: self.engine.array(feature) for tap, feature in content.items()}, self.styles[style])
 
     def objective(self, photograph: Tensor, style: int) -> Objective:

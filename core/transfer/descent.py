@@ -15,7 +15,7 @@ from isostyle.images.arrays import resize_array
 from isostyle.images.colors import Photograph
 from isostyle.interface import Array, Engine, Evaluation, Objective, Targets, Tensor
 from isostyle.losses import first_non_finite, summed
-from isostyle.optim import PLAIN, Judgment, State, optimizer
+from isostyle.optim import PLAIN, Adam, Judgment, State, optimizer
 from isostyle.recipe import Recipe
 from isostyle.transfer.styles import Weighted, targets_of
 
@@ -43,7 +43,9 @@ class Position:
 
 @dataclass(frozen=True)
 class Event:
-    """The losses of one picture. ``step`` counts the updates that made it: 0 is the start; of a ``trial``, those before it."""
+    """The losses of one picture. ``step`` counts the updates that made it: 0 is the start; of a ``trial``, those before it.
+
+    Where a recipe shows averages, the losses are those of the image that is optimized, and ``image`` is the average."""
 
     step: int
     #: Counted from 1; the finished picture is evaluated too. More than ``step + 1`` only if L-BFGS ended a block early, or has
@@ -112,6 +114,8 @@ class Reached:
     evaluations: int = 0
     #: What L-BFGS has found: the length of its moves over that of gradients; None before its first update, and for Adam.
     scale: float | None = None
+    #: Adam's moments and the number of steps in them, if the recipe takes them along.
+    moments: State | None = None
     #: The last event of a picture that was no trial.
     last: Event | None = None
     #: None if the run is finished.
@@ -142,8 +146,8 @@ def climb(
     """The events of a run that goes from coarse to fine: :func:`run` for each of ``levels``.
 
     Each level starts from the picture of the one before, resized. Steps and evaluations are counted on. The optimizer and its
-    schedule begin anew, but L-BFGS with a line search is told its scale: losses are means over pixels, so the curvature that a
-    pixel sees falls with their number, and its inverse grows.
+    schedule begin anew, but a recipe may take Adam's moments along, resized, too; and L-BFGS with a line search is told its
+    scale: losses are means over pixels, so the curvature that a pixel sees falls with their number, and its inverse grows.
 
     Args:
         engine: computes all levels.
@@ -167,12 +171,19 @@ def climb(
         targets = targets_of(engine, recipe, *pictures())
         if reached.image is not None:
             start.append(resize_array(reached.image, *size))
+            if reached.moments is not None:
+                reached = dataclasses.replace(reached, moments=resized(reached.moments, *size))
             if reached.scale is not None:
                 reached = dataclasses.replace(reached, scale=reached.scale * pixels[i] / pixels[i - 1])
         work = sum(works[:i]) / sum(works), works[i] / sum(works)
         part = Part(i, reached, work, planned, finish=i == len(levels) - 1)
         reached = yield from run(engine, recipe, targets, start.pop() if position is None else position, part)
         position = None
+
+
+def resized(moments: State, height: int, width: int) -> State:
+    """Moments at another size; the triangle's weights leave squares above 0."""
+    return {name: resize_array(x, height, width) if isinstance(x, np.ndarray) else x for name, x in moments.items()}
 
 
 def run(
@@ -221,9 +232,17 @@ class Descent:
             self.state = {name: engine.tensor(value) if isinstance(value, np.ndarray) else value for name, value in given}
             self.evaluations = self.standing = start.evaluations
         else:
-            self.state = self.method.start(engine.tensor(start), part.before.scale)
+            self.state = self.begun(engine.tensor(start))
         #: The last event of a picture that was no trial.
         self.last = part.before.last
+
+    def begun(self, image: Tensor) -> State:
+        """The optimizer's state before the level's first step."""
+        before = self.part.before
+        if before.moments is None or not isinstance(self.method, Adam):
+            return self.method.start(image, before.scale)
+        moments = {name: self.engine.tensor(x) if isinstance(x, np.ndarray) else x for name, x in before.moments.items()}
+        return self.method.start(image, moments=moments)
 
     def events(self) -> Iterator[Event]:
         """All events of the level."""
@@ -233,6 +252,7 @@ class Descent:
         judgments.close()
         if self.part.finish and "end" not in self.state:
             self.evaluate(self.state["image"])
+            self.state = self.method.seen(self.state, self.seen[0])
             yield self.event(Judgment(self.state, self.state["step"]), finished=True)
 
     def is_over(self) -> bool:
@@ -255,6 +275,10 @@ class Descent:
         """``image``, clamped if the recipe says so."""
         return image.clip(0, 1) if self.recipe.clamped else image
 
+    def shown(self, state: State, image: Tensor) -> Tensor:
+        """The picture where ``image`` was evaluated: itself, or the average that the optimizer's ``state`` has."""
+        return self.within(self.method.shown(state, image)) if self.recipe.average_decay else image
+
     def require_finite(self, terms: Mapping[str, float], image: Tensor, trial: bool) -> None:
         # Paddle's ReLU maps NaN to 0 and MXNet's pooling ignores it, so finite losses do not prove a finite image.
         values = {**terms, "the image": float(abs(image).sum())}
@@ -269,6 +293,7 @@ class Descent:
         if judgment.state is not self.state:
             self.state, self.standing = judgment.state, self.evaluations
         image, terms = self.seen
+        picture = self.shown(self.state, image)
         before, (done, share) = self.part.before, self.part.work
         finished = finished or (self.part.finish and "end" in self.state)
         event = Event(
@@ -276,7 +301,7 @@ class Descent:
             evaluation=before.evaluations + self.evaluations,
             learning_rate=rate,
             terms=terms,
-            image=lambda: self.engine.array(image),
+            image=lambda: self.engine.array(picture),
             size=(image.shape[2], image.shape[3]),
             done=done + share * min(1.0, (self.evaluations - 1) / self.recipe.updates),
             planned=self.part.planned or self.recipe.updates,
@@ -299,7 +324,13 @@ class Descent:
         """How far the level has come; and the end of all that an event which is kept would keep with it."""
         before, state = self.part.before, self.state
         scale = state.get("scale") if state.get("pairs") else before.scale
-        image = None if self.part.finish else self.engine.array(self.within(state["image"]))
+        image, moments = None, None
+        if not self.part.finish:
+            last = self.within(state["image"])
+            image = self.engine.array(self.shown(self.method.seen(state, last), last))
+            if self.recipe.carries_moments:
+                moments = {name: self.engine.array(state[name]) for name in ("moment1", "moment2")}
+                moments |= {"steps_before": state.get("steps_before", 0) + state["step"]}
         self.state = {}
         del self.objective
-        return Reached(before.step + state["step"], before.evaluations + self.evaluations, scale, self.last, image)
+        return Reached(before.step + state["step"], before.evaluations + self.evaluations, scale, moments, self.last, image)

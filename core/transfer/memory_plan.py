@@ -29,6 +29,8 @@ BYTES_PER_BYTE: Mapping[str, float] = {"torch": 2.0, "mxnet": 4.2, "paddle": 4.0
 #: temporaries, or NumPy's copies of image and gradient. L-BFGS has two more for each pair of its history.
 ADAM_IMAGES = 8
 LBFGS_IMAGES = 10
+#: The sum that an average is made of, and the average.
+AVERAGE_IMAGES = 2
 #: A line search has its direction, the gradient at the lower end of its bracket, and its trial.
 SEARCH_IMAGES = 3
 #: The side of the tiles, in pixels, for which an L-BFGS history is cut if both do not fit. Smaller tiles cost more time.
@@ -85,7 +87,7 @@ class Model:
         """Whole images that are held at a time."""
         optimizer, recipe = self.recipe.optimizer, self.recipe
         if not isinstance(optimizer, LbfgsSettings):
-            return ADAM_IMAGES
+            return ADAM_IMAGES + AVERAGE_IMAGES * (recipe.average_decay > 0)
         pairs = min(optimizer.history if history is None else history, recipe.most_updates)
         return LBFGS_IMAGES + SEARCH_IMAGES * recipe.searches + 2 * pairs
 

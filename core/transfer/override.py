@@ -73,7 +73,7 @@ def override(
         settings = PYRAMID_OPTIMIZER
         changes.setdefault("steps", PYRAMID_STEPS)
     if isinstance(settings, LbfgsSettings):
-        changes["schedule"] = Constant()
+        changes |= {"schedule": Constant(), "average_decay": 0.0, "carries_moments": False}
     elif line_search is not None or lbfgs_history is not None:
         raise InputError("a line search and a history are L-BFGS's, and the optimizer is Adam: make it lbfgs")
     numbers: dict[str, Any] = {"learning_rate": learning_rate, "line_search": line_search, "history": lbfgs_history}

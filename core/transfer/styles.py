@@ -17,10 +17,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from isostyle.checks import POSITIVE, require_number
 from isostyle.errors import InputError
 from isostyle.images.decode import ImageLike
 from isostyle.interface import Array, Engine, Targets
-from isostyle.recipe import POSITIVE, Recipe, require_number
+from isostyle.recipe import Recipe
 
 #: The role of the first style image; of the others, with a number behind it: ``style 2``.
 STYLE = "style"
