@@ -32,7 +32,7 @@ from isostyle.network import VGG16
 from isostyle.sizes import LongSide
 from isostyle.style_networks import file as style_network
 from isostyle.style_networks.apply import Applier
-from isostyle.transfer.compare import CONTENT_LAYER, REFEREE, look, style_figure
+from isostyle.transfer.compare import CONTENT_LAYER, REFEREE, style_figure
 from isostyle.weights import store
 
 #: Longer side of photographs, pictures and paintings, in pixels.
@@ -62,8 +62,12 @@ class Judge:
         self.seen: dict[str, Targets] = {}
 
     def look(self, picture: Image.Image) -> Targets:
+        """As :func:`isostyle.transfer.compare.look`, in one pass."""
+        engine, recipe = self.engine, REFEREE
         with self.framework.own_state():
-            return look(self.engine, picture, picture.height, picture.width)
+            maps = engine.features(engine.tensor(arrays.to_array(picture, "float32")), recipe.taps, recipe.pooling)
+            grams = {tap: engine.array(engine.gram(maps[tap], recipe.gram_divisor)) for tap, _ in recipe.style_layers}
+            return Targets({tap: engine.array(maps[tap]) for tap, _ in recipe.content_layers}, grams)
 
     @cached_property
     def paintings(self) -> dict[str, Targets]:

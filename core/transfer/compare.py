@@ -17,7 +17,7 @@ from isostyle.errors import InputError
 from isostyle.images import arrays
 from isostyle.images.decode import ImageLike, PictureIn, eight_bits, read
 from isostyle.images.transparency import on_white, reflect
-from isostyle.interface import Engine, Parameters, Targets
+from isostyle.interface import Parameters, Targets
 from isostyle.losses import content_loss, squared_norm
 from isostyle.network import VGG16
 from isostyle.published import D2L, alike
@@ -120,7 +120,7 @@ def referee(framework: Framework, parameters: Parameters) -> TiledEngine:
     return TiledEngine(framework.backend.prepare(VGG16, parameters, device=framework.device, dtype="float32"), VGG16, TILE)
 
 
-def look(engine: Engine, picture: Image.Image, height: int, width: int) -> Targets:
+def look(engine: TiledEngine, picture: Image.Image, height: int, width: int) -> Targets:
     """The map and the Gram matrices of a picture at a size. Raises InputError if that is too small for the deepest layer."""
     if min(height, width) < (least := VGG16.least_side(REFEREE.taps)):
         raise InputError(
