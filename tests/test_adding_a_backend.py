@@ -111,7 +111,7 @@ def test_the_mistake_of_the_page_fails_in_the_kinds_that_it_shows_and_in_no_othe
     assert answer.returncode == 1
     assert "DOES NOT CONFORM" in answer.stdout
     failing = {kind for kind, found in verdicts.items() if "FAIL" in found}
-    assert failing == shown_failing() == {"gram", "targets", "terms", "gradient", "step", "run"}
+    assert failing == shown_failing() == {"gram", "targets", "terms", "gradient", "styles", "step", "run"}
     assert set(verdicts) - failing == {"features", "adam"}
 
 
@@ -150,7 +150,7 @@ def test_a_backend_without_style_networks_is_told_from_one_whose_style_networks_
     install()
     answer, verdicts = conform(cases=["gram/*", "stages", "transform/5x5"])
     assert (answer.returncode, verdicts) == (0, {"gram": {"PASS"}, "stages": {"SKIP"}, "transform": {"SKIP"}})
-    assert "SKIP    toy stages float32: the backend has no `transform`, and so no style networks" in answer.stdout
+    assert "SKIP    toy stages, transform: the backend has no `transform`, and so no style networks (4)" in answer.stdout
     module = tmp_path / "toy_backend.py"
     method = "    def transform(self, network, *, device, dtype):\n        raise NotImplementedError\n"
     module.write_text(module.read_text() + "\n" + method)

@@ -62,7 +62,7 @@ from isostyle.transfer import run as running
         (["photo.jpg", "painting.png", "--stile-weight", "1"], "No such option"),
         (["photo.jpg", "painting.png", "--size", "short:x"], "--size takes HEIGHTxWIDTH"),
         (["photo.jpg", "painting.png", "--size", "wide:300"], "--size takes HEIGHTxWIDTH"),
-        (["photo.jpg", "painting.png", "--pooling", "sum"], "pooling must be one of max, average, not 'sum'"),
+        (["photo.jpg", "painting.png", "--pooling", "sum"], "pooling must be one of max, average, average-doubled, not 'sum'"),
         (["photo.jpg", "painting.png", "--optimizer", "sgd"], "optimizer must be adam or lbfgs, not 'sgd'"),
         (["photo.jpg", "painting.png", "--pyramid", "half"], "--pyramid takes levels, as 0.25:60,0.5:40"),
         (["photo.jpg", "painting.png", "--pyramid", "0.5:3,0.25:3"], "levels of a pyramid go from small to large"),
