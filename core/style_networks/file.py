@@ -155,12 +155,13 @@ def shipped() -> dict[str, Traversable]:
 def shipped_networks() -> list[tuple[Traversable, StyleNetwork]]:
     """The files that ship, and what is in them."""
     folder = resources.files("isostyle").joinpath("data", "styles")
-    files = [file for file in folder.iterdir() if file.name.endswith(SUFFIX)] if folder.is_dir() else []
+    # Traversable does not say that its files are hashable, as all are.
+    files: list[Any] = [file for file in folder.iterdir() if file.name.endswith(SUFFIX)] if folder.is_dir() else []
     return [(file, shipped_network(file)) for file in files]
 
 
 @functools.cache
-def shipped_network(file: Any) -> StyleNetwork:
+def shipped_network(file: Traversable) -> StyleNetwork:
     """What is in a file that ships. It is read once: no installation changes while it is used."""
     return parse(file.read_bytes(), file.name)
 
