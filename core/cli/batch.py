@@ -187,13 +187,17 @@ class Task:
         total = at(self.told, ("losses", "last", "total"))
         return total if isinstance(total, float) else None
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of the style images, by role."""
+        return by_role([self.run.style, *self.asked["more_styles"]])[1]
+
     def is_finished(self) -> bool:
         """Whether there are a picture and a manifest of what is asked for. Raises InputError if that cannot be."""
         told, asked = self.told, self.asked
         if not is_manifest(told) or not self.run.output.exists():
             return False
-        _, weights = by_role([self.run.style, *asked["more_styles"]])
-        styles = [self.run.style, *(path for path, _ in asked["more_styles"])]
+        weights, styles = self.weights, [self.run.style, *(path for path, _ in asked["more_styles"])]
         pictures = {"content": self.run.content, **dict(zip(weights, styles, strict=True))}
         if self.settings.start == "image":
             pictures["init"] = Path(asked["init"])
@@ -217,9 +221,7 @@ class Task:
         except InputError:
             return False
         is_same = all(kept.settings[name] == self.asked[name] for name in ("seed", "keep_colors"))
-        _, weights = by_role([self.run.style, *self.asked["more_styles"]])
-        is_same = is_same and weights == weights_of(kept.inputs)
-        return kept.recipe.digest == self.settings.digest and is_same
+        return is_same and kept.recipe.digest == self.settings.digest and weights_of(kept.inputs) == self.weights
 
     def command(self, workers: int, *, force: bool) -> list[str]:
         """The arguments of the `isostyle` that makes the picture, or goes on with it."""

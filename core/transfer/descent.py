@@ -228,8 +228,7 @@ class Descent:
         #: Evaluations of this level: all, and those before ``state``.
         self.evaluations = self.standing = 0
         if isinstance(start, Position):
-            given = start.state.items()
-            self.state = {name: engine.tensor(value) if isinstance(value, np.ndarray) else value for name, value in given}
+            self.state = self.on_device(start.state)
             self.evaluations = self.standing = start.evaluations
         else:
             self.state = self.begun(engine.tensor(start))
@@ -241,8 +240,11 @@ class Descent:
         before = self.part.before
         if before.moments is None or not isinstance(self.method, Adam):
             return self.method.start(image, before.scale)
-        moments = {name: self.engine.tensor(x) if isinstance(x, np.ndarray) else x for name, x in before.moments.items()}
-        return self.method.start(image, moments=moments)
+        return self.method.start(image, moments=self.on_device(before.moments))
+
+    def on_device(self, state: State) -> State:
+        """``state`` with the engine's tensors in place of arrays."""
+        return {name: self.engine.tensor(value) if isinstance(value, np.ndarray) else value for name, value in state.items()}
 
     def events(self) -> Iterator[Event]:
         """All events of the level."""
